@@ -1,0 +1,364 @@
+/*
+ * velocity.h - the public interface of libvelocity, an embeddable, durable key-value engine (an LSM tree).
+ *
+ *     velocity *db;
+ *     if (velocity_open("data", NULL, &db) != VELOCITY_OK) { fprintf(stderr, "%s\n", velocity_error_message()); ... }
+ *     velocity_put(db, velocity_str("user:1"), velocity_str("hello"));
+ *     velocity_value v;
+ *     if (velocity_get(db, velocity_str("user:1"), &v) == VELOCITY_OK) { fwrite(v.data, 1, v.size, stdout); velocity_value_release(&v); }
+ *     velocity_close(db);
+ *
+ * This header is the manual. Conventions:
+ *
+ * - Every function may be called from any thread at any time, on the same `velocity`, unless its comment says otherwise.
+ *   Iterators, batches, values and change feeds belong to one thread at a time.
+ * - Functions that can fail return velocity_status. On anything but OK (and NOT_FOUND, which is an answer) this thread's
+ *   velocity_error_message() says what happened and to which file; it stays until this thread's next failure.
+ * - A `velocity_slice` is borrowed: the callee reads it during the call only, unless the comment says longer.
+ * - Structs that may grow begin with `struct_size`, set to sizeof the struct that the caller was compiled with; the
+ *   ..._default() functions set it. Fields past the caller's size take their defaults.
+ * - Units stand last in names: _bytes, _ms. Times are milliseconds since 1970-01-01T00:00:00Z.
+ */
+#ifndef VELOCITY_H
+#define VELOCITY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define VELOCITY_CHECK_RESULT __attribute__((warn_unused_result))
+#else
+#define VELOCITY_CHECK_RESULT
+#endif
+
+#define VELOCITY_VERSION_MAJOR 0
+#define VELOCITY_VERSION_MINOR 1
+#define VELOCITY_VERSION_PATCH 0
+#define VELOCITY_VERSION_STRING "0.1.0"
+
+/* Limits. Beyond them: VELOCITY_INVALID, nothing done. A key has at least 1 byte; a value may be empty. */
+#define VELOCITY_MAX_KEY_BYTES 65535u
+#define VELOCITY_MAX_VALUE_BYTES (1u << 30)
+#define VELOCITY_MAX_BATCH_BYTES ((1u << 30) + (1u << 20)) /* keys, values and 32 bytes an operation */
+#define VELOCITY_MAX_BATCH_OPERATIONS (1u << 24)
+
+typedef struct velocity velocity; /* an open database */
+typedef struct velocity_shared velocity_shared;
+typedef struct velocity_batch velocity_batch;
+typedef struct velocity_snapshot velocity_snapshot;
+typedef struct velocity_iterator velocity_iterator;
+
+/* Borrowed bytes: any value, any NULs. */
+typedef struct {
+    const void *data;
+    size_t size;
+} velocity_slice;
+
+static inline velocity_slice velocity_bytes(const void *data, size_t size) {
+    velocity_slice s = {data, size};
+    return s;
+}
+static inline velocity_slice velocity_str(const char *text) { return velocity_bytes(text, strlen(text)); }
+
+/* The values are stable: new ones are only appended. */
+typedef enum {
+    VELOCITY_OK,
+    VELOCITY_NOT_FOUND,    /* the key is not there */
+    VELOCITY_INVALID,      /* an argument is outside its documented range; nothing was done */
+    VELOCITY_CONFLICT,     /* a condition of the batch does not hold; nothing was done */
+    VELOCITY_BUSY,         /* close: handles are alive; write_async: too much is pending; nothing was done */
+    VELOCITY_LOCKED,       /* another process (or another handle of this one) has the database open */
+    VELOCITY_CORRUPT,      /* a file is damaged; the message names file and offset */
+    VELOCITY_IO,           /* the system reported an error; for a write the outcome is unknown */
+    VELOCITY_NO_SPACE,     /* the disk, or the limit, is full; nothing was done */
+    VELOCITY_NO_MEMORY,    /* an allocation failed; nothing was done */
+    VELOCITY_READ_ONLY,    /* after a failed sync the database takes no writes until it is opened again */
+    VELOCITY_UNSUPPORTED,  /* this build does not offer it, or the file is of a newer format */
+    VELOCITY_INCOMPLETE,   /* cache_only: answering would need the disk */
+    VELOCITY_HISTORY_GONE, /* the log no longer reaches back that far */
+} velocity_status;
+
+/* The name of a status ("NOT_FOUND"); static; "UNKNOWN" for a number that is none. */
+const char *velocity_status_name(velocity_status status);
+/* This thread's last failure in words, without a newline; "" if none. Valid until this thread's next call that fails. */
+const char *velocity_error_message(void);
+/* The library's version, VELOCITY_VERSION_STRING of its build. */
+const char *velocity_version(void);
+
+/* ---- options ------------------------------------------------------------------------------------------------ */
+
+typedef enum {
+    VELOCITY_COMPRESSION_NONE,
+    VELOCITY_COMPRESSION_LZ4,      /* per block; a block that lz4 shrinks by less than 12% is kept raw */
+    VELOCITY_COMPRESSION_ZSTD,     /* UNSUPPORTED in this version */
+    VELOCITY_COMPRESSION_ADAPTIVE, /* UNSUPPORTED in this version */
+} velocity_compression;
+
+/*
+ * When a write is acknowledged. In every mode a write that was acknowledged survives the death of the process; the modes
+ * differ in what survives a power cut.
+ */
+typedef enum {
+    VELOCITY_DURABILITY_DEFAULT,  /* in write options: the database's; in database options: ALWAYS */
+    VELOCITY_DURABILITY_ALWAYS,   /* after it is on disk (fdatasync, shared by the writes of a group) */
+    VELOCITY_DURABILITY_INTERVAL, /* at once; a sync follows within interval_ms */
+    VELOCITY_DURABILITY_OS,       /* at once; the operating system writes when it likes */
+} velocity_durability;
+
+typedef struct {
+    size_t struct_size;
+    bool create_if_missing;           /* true; false: NOT_FOUND where there is no database */
+    uint64_t memtable_bytes;          /* 64 MiB (64 KiB to 4 GiB): memory of the write buffer; up to two more may wait to be flushed */
+    uint64_t cache_bytes;             /* 64 MiB: block cache, holding data, index and filter blocks; unused with `shared` */
+    double bloom_false_positive_rate; /* 0.01 (0.0001 to 0.5; 1: no filters) */
+    uint32_t compaction_threshold;    /* 8 (2 to 64): level-0 tables that start a compaction */
+    uint32_t block_bytes;             /* 4096 (1 KiB to 64 KiB): raw size of a data block before it is closed */
+    uint64_t table_bytes;             /* 32 MiB (64 KiB to 1 GiB): size at which compaction begins a new table */
+    velocity_compression compression; /* LZ4 */
+    velocity_durability durability;   /* ALWAYS */
+    uint32_t interval_ms;             /* 100 (1 to 60000): for INTERVAL */
+    uint32_t max_open_files;          /* 1000 (at least 16): table files kept open; unused with `shared` */
+    uint32_t background_threads;      /* 0: as many as cores; flush and compaction; unused with `shared` */
+    uint64_t first_sequence;          /* 1: floor for the sequence of the next write, so that versions never repeat for a name */
+    uint64_t max_pending_bytes;       /* 64 MiB: batches of write_async not yet written, beyond which it answers BUSY */
+    velocity_shared *shared;          /* NULL: private. Must outlive the database */
+} velocity_options;
+
+velocity_options velocity_options_default(void);
+
+/* What several databases of a process use together: one cache, one pool of background threads, one budget of open files. */
+typedef struct {
+    size_t struct_size;
+    uint64_t cache_bytes;        /* 64 MiB */
+    uint32_t max_open_files;     /* 1000 */
+    uint32_t background_threads; /* 0: as many as cores */
+} velocity_shared_options;
+
+velocity_shared_options velocity_shared_options_default(void);
+/* NULL options: defaults. NULL when memory or threads could not be had (velocity_error_message() says which). */
+velocity_shared *velocity_shared_new(const velocity_shared_options *options);
+/* All databases that use it must be closed. NULL is allowed. */
+void velocity_shared_free(velocity_shared *shared);
+
+/* ---- open and close ----------------------------------------------------------------------------------------- */
+
+/*
+ * Opens the database in the folder `path`, making it (and its last folder) if it is missing, and recovers what the log
+ * holds. NULL options: defaults. Costs what log and manifest hold, not what the database holds.
+ * LOCKED: open elsewhere. CORRUPT: a damaged file, named in the message. INVALID: an option outside its range.
+ */
+VELOCITY_CHECK_RESULT velocity_status velocity_open(const char *path, const velocity_options *options, velocity **out);
+
+/*
+ * Ends background work, syncs the log (in every durability) and frees the handle. BUSY, with nothing done, while values,
+ * iterators or snapshots are alive or writes are under way. Any other status: the handle is freed all the same.
+ * No other thread may use the database during or after a close that does not answer BUSY.
+ */
+VELOCITY_CHECK_RESULT velocity_status velocity_close(velocity *db);
+
+/* ---- reading ------------------------------------------------------------------------------------------------ */
+
+#define VELOCITY_VALUE_INLINE_BYTES 256
+
+/*
+ * A value that was read. Small ones are copied into `inline_bytes`; larger ones are pinned where they are (cache or
+ * write buffer) until released. `data` may point into the struct itself: never copy or assign the struct.
+ */
+typedef struct {
+    const void *data;
+    size_t size;
+    uint32_t flags;        /* bits 0-7 the value's type, bits 8-31 the caller's; stored, not interpreted */
+    uint64_t sequence;     /* the key's version: the sequence of the write that put it */
+    int64_t expires_at_ms; /* 0: never */
+    velocity *db;          /* internal */
+    void *pin;             /* internal: NULL where the bytes are inline */
+    unsigned char inline_bytes[VELOCITY_VALUE_INLINE_BYTES];
+} velocity_value;
+
+typedef struct {
+    size_t struct_size;
+    const velocity_snapshot *snapshot; /* NULL: the newest committed state */
+    bool fill_cache;                   /* true: blocks read from disk are kept in the cache */
+    bool cache_only;                   /* false; true: INCOMPLETE instead of reading the disk */
+} velocity_read_options;
+
+velocity_read_options velocity_read_options_default(void);
+
+/* OK: *out must be released. Anything else: *out is empty and need not be released. Waits for no writer. */
+VELOCITY_CHECK_RESULT velocity_status velocity_get(velocity *db, velocity_slice key, velocity_value *out);
+/* NULL options: defaults. */
+VELOCITY_CHECK_RESULT velocity_status velocity_get_with(velocity *db, const velocity_read_options *options,
+                                                        velocity_slice key, velocity_value *out);
+/* Gives back what the value pins. Harmless when called again, and on a value that was never filled but zeroed. */
+void velocity_value_release(velocity_value *value);
+/* OK or NOT_FOUND; copies nothing. */
+VELOCITY_CHECK_RESULT velocity_status velocity_contains(velocity *db, velocity_slice key);
+/*
+ * Reads n keys of one instant (a snapshot of its own unless options name one). values[i] is filled, and must be released,
+ * where statuses[i] is OK. Answers OK if every status is OK or NOT_FOUND, else the first other one.
+ */
+VELOCITY_CHECK_RESULT velocity_status velocity_get_many(velocity *db, const velocity_read_options *options, size_t n,
+                                                        const velocity_slice *keys, velocity_value *values,
+                                                        velocity_status *statuses);
+
+/* ---- writing ------------------------------------------------------------------------------------------------ */
+
+typedef struct {
+    size_t struct_size;
+    uint32_t flags;        /* 0; see velocity_value */
+    int64_t expires_at_ms; /* 0: never. Anything else: UNSUPPORTED in this version */
+} velocity_put_options;
+
+velocity_put_options velocity_put_options_default(void);
+
+typedef struct {
+    size_t struct_size;
+    velocity_durability durability; /* DEFAULT: the database's */
+} velocity_write_options;
+
+velocity_write_options velocity_write_options_default(void);
+
+/* One key, with default options. May wait while the disk catches up (see velocity_stats.stall_ms). */
+VELOCITY_CHECK_RESULT velocity_status velocity_put(velocity *db, velocity_slice key, velocity_slice value);
+/* OK whether or not the key was there. */
+VELOCITY_CHECK_RESULT velocity_status velocity_delete(velocity *db, velocity_slice key);
+
+/*
+ * A batch is a list of operations that take effect together or not at all, in their order. It copies what it is given.
+ * Errors (an argument out of range, memory) stick to the batch, and velocity_write reports the first.
+ */
+velocity_batch *velocity_batch_new(void); /* NULL: no memory */
+/* NULL options: defaults. */
+void velocity_batch_put(velocity_batch *batch, velocity_slice key, velocity_slice value, const velocity_put_options *options);
+void velocity_batch_delete(velocity_batch *batch, velocity_slice key);
+/*
+ * The batch is written only if `key` stands at this version at the commit point: a sequence, or one of the two below.
+ * Conditions see the state before the batch. CONFLICT: velocity_batch_conflict() names the first that failed.
+ */
+#define VELOCITY_ABSENT UINT64_C(0)
+#define VELOCITY_EXISTS UINT64_MAX
+void velocity_batch_require(velocity_batch *batch, velocity_slice key, uint64_t sequence);
+/* Empties it for reuse, the sticking error too. */
+void velocity_batch_clear(velocity_batch *batch);
+/* How many operations it holds; conditions do not count. */
+size_t velocity_batch_count(const velocity_batch *batch);
+/* After a CONFLICT: the index (from 0, in the order of the require calls) of the condition that failed, and in
+ * *current_sequence (may be NULL) the version that the key had, VELOCITY_ABSENT if none. Else SIZE_MAX. */
+size_t velocity_batch_conflict(const velocity_batch *batch, uint64_t *current_sequence);
+void velocity_batch_free(velocity_batch *batch); /* NULL is allowed */
+
+/*
+ * Writes the batch. Each operation has a sequence of its own, consecutive within the batch; *sequence (may be NULL)
+ * is the last one's: operation i of n has *sequence - n + 1 + i. A batch without operations checks its conditions and
+ * answers the current sequence. NULL options: defaults. The batch stays the caller's and is unchanged.
+ */
+VELOCITY_CHECK_RESULT velocity_status velocity_write(velocity *db, velocity_batch *batch,
+                                                     const velocity_write_options *options, uint64_t *sequence);
+/*
+ * The same without waiting. If it answers OK, `done` runs exactly once, on the database's commit thread, with no lock
+ * held; the batch is borrowed until then. `done` may call velocity_write_async and nothing that waits, and may free the
+ * batch. If it answers anything else, `done` never runs; BUSY: more than max_pending_bytes are pending.
+ */
+VELOCITY_CHECK_RESULT velocity_status velocity_write_async(velocity *db, velocity_batch *batch,
+                                                           const velocity_write_options *options,
+                                                           void (*done)(void *arg, velocity_status status, uint64_t sequence),
+                                                           void *arg);
+
+/* ---- snapshots and iterators -------------------------------------------------------------------------------- */
+
+/* A frozen view. Costs little; while it lives, the versions that it sees are kept. NULL: no memory. */
+velocity_snapshot *velocity_snapshot_new(velocity *db);
+uint64_t velocity_snapshot_sequence(const velocity_snapshot *snapshot);
+void velocity_snapshot_free(velocity_snapshot *snapshot); /* NULL is allowed */
+
+/* Empty slices (data NULL) mean no bound. All bounds given hold together. */
+typedef struct {
+    size_t struct_size;
+    velocity_slice start;              /* inclusive */
+    velocity_slice end;                /* exclusive */
+    velocity_slice prefix;
+    bool reverse;                      /* stands on the last entry first; _next goes towards smaller keys */
+    const velocity_snapshot *snapshot; /* NULL: the state at the call */
+    bool keys_only;                    /* _value is empty; _value_size still tells */
+    bool fill_cache;                   /* true */
+} velocity_range;
+
+velocity_range velocity_range_default(void);
+
+/*
+ * Stands on the first entry of the range (reverse: the last). Copies its bounds; sees one instant. Never NULL: on failure
+ * it is not valid and _status says why. NULL range: everything. Keeps table files and memory alive until freed.
+ */
+velocity_iterator *velocity_iterator_new(velocity *db, const velocity_range *range);
+bool velocity_iterator_valid(const velocity_iterator *it);
+/* Both need a valid iterator. Past either end of the range the iterator is not valid; _seek makes it useful again. */
+void velocity_iterator_next(velocity_iterator *it);
+void velocity_iterator_prev(velocity_iterator *it);
+/* To the first entry with a key >= `key` within the range (reverse: the last with a key <= `key`). */
+void velocity_iterator_seek(velocity_iterator *it, velocity_slice key);
+/* Of the current entry, which must be valid. Slices live until the iterator moves. */
+velocity_slice velocity_iterator_key(const velocity_iterator *it);
+velocity_slice velocity_iterator_value(const velocity_iterator *it);
+size_t velocity_iterator_value_size(const velocity_iterator *it);
+uint32_t velocity_iterator_flags(const velocity_iterator *it);
+uint64_t velocity_iterator_sequence(const velocity_iterator *it);
+int64_t velocity_iterator_expires_at_ms(const velocity_iterator *it);
+/* OK, also at the end; else why it stopped (its message is this thread's velocity_error_message()). */
+VELOCITY_CHECK_RESULT velocity_status velocity_iterator_status(const velocity_iterator *it);
+/* The sequence whose state the iterator shows. */
+uint64_t velocity_iterator_snapshot_sequence(const velocity_iterator *it);
+void velocity_iterator_free(velocity_iterator *it); /* NULL is allowed */
+
+/* ---- maintenance -------------------------------------------------------------------------------------------- */
+
+/* Moves what the write buffers hold into tables. Returns when done. */
+VELOCITY_CHECK_RESULT velocity_status velocity_flush(velocity *db);
+/* Flushes, then merges all tables that overlap the range into the last level, dropping what is deleted or overwritten.
+ * NULL: everything. Only start, end and prefix are looked at. Returns when done; writes and reads go on meanwhile. */
+VELOCITY_CHECK_RESULT velocity_status velocity_compact(velocity *db, const velocity_range *range);
+
+#define VELOCITY_LEVELS 7
+#define VELOCITY_GROUP_BUCKETS 8 /* 1, 2, 3-4, 5-8, 9-16, 17-32, 33-64, 65 and more batches */
+
+/* Counters count since the database was opened. */
+typedef struct {
+    size_t struct_size;
+    uint64_t last_sequence;           /* newest visible */
+    uint64_t writes, write_operations, write_bytes;    /* batches; operations; keys and values */
+    uint64_t gets, get_hits, iterators;
+    uint64_t groups, group_batches[VELOCITY_GROUP_BUCKETS]; /* commit groups; by batches in one */
+    uint64_t syncs;
+    uint64_t log_bytes_written, log_live_bytes; /* live: still needed for recovery */
+    uint64_t memtable_bytes, memtable_entries;  /* all write buffers together */
+    uint64_t immutable_memtables;
+    uint64_t flushes, flush_bytes_written;
+    uint64_t compactions, compaction_bytes_read, compaction_bytes_written, trivial_moves;
+    uint64_t compaction_pending_bytes; /* an estimate of what background work has still to rewrite */
+    uint64_t background_jobs;          /* queued or running for this database */
+    uint64_t stalls, stall_ms;         /* writes that had to wait for flush or compaction, and how long together */
+    uint64_t level_tables[VELOCITY_LEVELS], level_bytes[VELOCITY_LEVELS];
+    uint64_t table_entries;            /* in all tables, versions and tombstones too */
+    uint64_t table_raw_bytes;          /* before compression */
+    uint64_t table_bytes;              /* on disk */
+    uint64_t filter_checks, filter_negatives, filter_false_positives;
+    uint64_t cache_hits, cache_misses; /* of the whole cache, also where it is shared */
+    uint64_t cache_used_bytes, cache_capacity_bytes;
+    uint64_t open_tables;
+    uint64_t snapshots, live_handles;  /* live: values, iterators, snapshots */
+    bool read_only;                    /* after a failed sync */
+    bool out_of_space;                 /* the last write that needed room found none */
+} velocity_stats;
+
+/* Fills the part of *out that out->struct_size covers; set it before the call. Cheap; the figures are not of one instant. */
+VELOCITY_CHECK_RESULT velocity_status velocity_stats_get(velocity *db, velocity_stats *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
