@@ -33,6 +33,7 @@ struct cache_entry {
     _Atomic uint32_t references; /* cache.c's: acquirers, and one from insertion until no section can see it any more */
     _Atomic uint8_t frequency;   /* cache.c's: 0-3 */
     uint8_t queue;               /* cache.c's */
+    uint8_t padding;             /* cache.c's: bytes of its allocation before it */
     uint8_t kind;                /* the caller's; enum cache_kind counts usage by it */
 } __attribute__((aligned(64)));
 
@@ -42,7 +43,7 @@ enum cache_kind { CACHE_DATA, CACHE_INDEX, CACHE_FILTER, CACHE_KINDS };
 
 struct cache_stats {
     uint64_t hits, misses, capacity_bytes;
-    uint64_t used_bytes; /* payloads, headers, and each entry's share of the cache's own tables; what is linked only */
+    uint64_t used_bytes; /* what is linked: payloads, headers, alignment, and a share of the cache's own tables */
     uint64_t used_by_kind[CACHE_KINDS], entries, evictions;
 };
 

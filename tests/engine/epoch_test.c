@@ -333,6 +333,41 @@ static void readers_never_see_a_destroyed_node_and_none_is_lost(void **state) {
     assert_int_equal(freed, made);
 }
 
+#define REPLACEMENTS 50000u
+
+static atomic_bool replaced_enough;
+
+static void *look_again_after_a_while(void *arg) {
+    (void)arg;
+    while (!atomic_load(&replaced_enough)) {
+        epoch_enter();
+        struct node *seen = atomic_load_explicit(&slots[0], memory_order_acquire);
+        for (int i = 0; i < 3; i++) env_cpu_relax();
+        if (seen && seen->state != ALIVE) atomic_fetch_add(&wrong, 1);
+        epoch_leave();
+    }
+    return NULL;
+}
+
+/* Destruction follows the unlinking as closely as it can: entering must be visible before the reader's first load. */
+static void a_reader_that_just_entered_is_seen_by_a_drain(void **state) {
+    (void)state;
+    env_thread reader;
+    atomic_store(&wrong, 0);
+    assert_int_equal(env_thread_start(&reader, "reader", look_again_after_a_while, NULL), VELOCITY_OK);
+    for (uint32_t i = 0; i < REPLACEMENTS; i++) {
+        struct node *old = atomic_exchange(&slots[0], node_new(0));
+        if (old) epoch_retire(&old->item, node_destroy);
+        epoch_drain();
+    }
+    atomic_store(&replaced_enough, true);
+    env_thread_join(reader);
+    struct node *last = atomic_exchange(&slots[0], NULL);
+    epoch_retire(&last->item, node_destroy);
+    epoch_drain();
+    assert_int_equal(wrong, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_thread_without_memory_for_a_record_is_protected_all_the_same),
@@ -346,6 +381,7 @@ int main(void) {
         cmocka_unit_test(a_drain_waits_for_a_destroyer_that_another_thread_runs),
         cmocka_unit_test(an_ended_threads_record_serves_the_next_thread),
         cmocka_unit_test(readers_never_see_a_destroyed_node_and_none_is_lost),
+        cmocka_unit_test(a_reader_that_just_entered_is_seen_by_a_drain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
