@@ -44,7 +44,8 @@
 #define FREQUENCY_MAX          3u
 #define PROMOTE_AT             2u
 #define SMALL_QUEUE_FRACTION   10u
-#define SPARED_IN_A_ROW_MAX    256u /* bounds the work under the lock */
+#define SPARED_IN_A_ROW_MAX    256u         /* bounds the work under the lock */
+#define LARGE_ENTRY_BYTES      (128u << 10) /* evicted ones should not wait for more retirements */
 #define GHOST_WAYS             4u
 #define COUNTERS               16u
 #define EXTRA_BYTES            96u /* per entry, at most: 63 to align it; a bucket and a ghost slot, both at load 1/2 */
@@ -477,6 +478,7 @@ void cache_insert(cache *c, struct cache_entry *entry, uint64_t file_id, uint64_
     }
     env_mutex_unlock(&s->lock);
     retire_all(gone);
+    if (charge >= LARGE_ENTRY_BYTES) epoch_collect(); /* about as much left as came */
 }
 
 void cache_forget(cache *c, uint64_t file_id, uint64_t offset) {
@@ -502,6 +504,7 @@ void cache_set_capacity(cache *c, uint64_t capacity_bytes) {
         env_mutex_unlock(&s->lock);
         retire_all(gone);
     }
+    epoch_collect();
 }
 
 void cache_clear(cache *c) {
@@ -519,6 +522,7 @@ void cache_clear(cache *c) {
         env_mutex_unlock(&s->lock);
         retire_all(gone);
     }
+    epoch_collect();
 }
 
 void cache_stats_get(cache *c, struct cache_stats *out) {

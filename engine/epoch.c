@@ -234,9 +234,17 @@ static void destroy_batch(struct batch *batch) {
     collector_unlock();
 }
 
+/* Twice: the batch that waited, and what came in meanwhile. */
 static void collect(void) {
     struct batch ready;
-    if (!self.destroying && take_ready(&ready)) destroy_batch(&ready);
+    for (int i = 0; i < 2 && !self.destroying && take_ready(&ready); i++) destroy_batch(&ready);
+}
+
+void epoch_collect(void) {
+    if (self.depth > 0)
+        self.collection_due = true; /* destroyers run outside sections */
+    else
+        collect();
 }
 
 void epoch_retire(struct epoch_item *item, void (*destroy)(struct epoch_item *item)) {
@@ -246,11 +254,7 @@ void epoch_retire(struct epoch_item *item, void (*destroy)(struct epoch_item *it
                                                   memory_order_relaxed)) {
     }
     uint64_t before = atomic_fetch_add_explicit(&retirements, 1, memory_order_relaxed);
-    if ((before + 1) % RETIREMENTS_PER_COLLECTION != 0) return;
-    if (self.depth > 0)
-        self.collection_due = true; /* destroyers run outside sections */
-    else
-        collect();
+    if ((before + 1) % RETIREMENTS_PER_COLLECTION == 0) epoch_collect();
 }
 
 static bool all_destroyed_up_to(uint64_t number) {

@@ -166,6 +166,22 @@ static void what_is_retired_inside_a_section_outlives_it(void **state) {
     env_free(items);
 }
 
+static void collecting_destroys_at_once_what_nobody_reads(void **state) {
+    (void)state;
+    struct item *items = new_items(2);
+    epoch_drain();
+    epoch_retire(&items[0].item, destroy);
+    epoch_collect();
+    assert_int_equal(items[0].destroyed, 1);
+    epoch_enter();
+    epoch_retire(&items[1].item, destroy);
+    epoch_collect();
+    assert_int_equal(items[1].destroyed, 0);
+    epoch_leave();
+    assert_int_equal(items[1].destroyed, 1);
+    env_free(items);
+}
+
 static bool inside;
 static size_t destroyed_inside;
 
@@ -376,6 +392,7 @@ int main(void) {
         cmocka_unit_test(a_reader_inside_keeps_all_that_is_retired_until_it_leaves),
         cmocka_unit_test(a_reader_that_came_later_does_not_keep_older_items),
         cmocka_unit_test(what_is_retired_inside_a_section_outlives_it),
+        cmocka_unit_test(collecting_destroys_at_once_what_nobody_reads),
         cmocka_unit_test(destroyers_never_run_inside_a_section),
         cmocka_unit_test(a_destroyer_may_retire_and_open_sections),
         cmocka_unit_test(a_drain_waits_for_a_destroyer_that_another_thread_runs),
