@@ -81,11 +81,16 @@ struct ghost {
 };
 #define GHOST_CLOCK_START (1u << 31) /* empty slots (left_at 0) are old */
 
-struct shard {
-    _Atomic uintptr_t table; /* struct bucket_array *, and log2 of its buckets in the low bits; 0: none yet */
-    _Atomic uint32_t moves;  /* see above */
+/* What lookups read: on a line of its own, seldom written. */
+struct index {
+    _Alignas(
+        CACHE_LINE_BYTES) _Atomic uintptr_t table; /* bucket_array *, and log2 of its buckets in the low bits; or 0 */
+    _Atomic uint32_t moves;                        /* see above */
+};
 
-    _Alignas(CACHE_LINE_BYTES) env_mutex lock; /* guards all below and every change of the above */
+struct shard {
+    struct index index;
+    env_mutex lock; /* guards all below and every change of the index */
     uint64_t capacity_bytes, used_bytes, used_by_kind[CACHE_KINDS], evictions;
     struct queue queues[QUEUES];
     struct ghost ghost;
@@ -248,7 +253,7 @@ static void ghost_resize(struct ghost *g, uint32_t bits) {
 
 static void ghost_remember(struct shard *s, const struct cache_entry *e) {
     struct ghost *g = &s->ghost;
-    uint32_t bits = atomic_load_explicit(&s->table, memory_order_relaxed) & BUCKET_BITS_MASK;
+    uint32_t bits = atomic_load_explicit(&s->index.table, memory_order_relaxed) & BUCKET_BITS_MASK;
     if (!g->slots || g->bits != bits) ghost_resize(g, bits);
     if (!g->slots) return;
     g->clock++;
@@ -282,7 +287,7 @@ static inline _Atomic(struct cache_entry *) *table_bucket(uintptr_t table, uint6
 
 /* Inside an epoch section or under the lock. */
 static inline struct cache_entry *find(struct shard *s, uint64_t hash, uint64_t file_id, uint64_t offset) {
-    uintptr_t table = atomic_load_explicit(&s->table, memory_order_acquire);
+    uintptr_t table = atomic_load_explicit(&s->index.table, memory_order_acquire);
     if (!table) return NULL;
     struct cache_entry *e = atomic_load_explicit(table_bucket(table, hash), memory_order_acquire);
     while (e && (e->offset != offset || e->file_id != file_id))
@@ -298,7 +303,7 @@ static void chain_push(uintptr_t table, struct cache_entry *e) {
 }
 
 static void chain_remove(struct shard *s, struct cache_entry *e) {
-    uintptr_t table = atomic_load_explicit(&s->table, memory_order_relaxed);
+    uintptr_t table = atomic_load_explicit(&s->index.table, memory_order_relaxed);
     _Atomic(struct cache_entry *) *link = table_bucket(table, entry_hash(e));
     for (struct cache_entry *at; (at = atomic_load_explicit(link, memory_order_relaxed)) != e; link = &at->hash_next)
         assert(at);
@@ -312,19 +317,19 @@ static bool resize(struct shard *s, uint32_t bits, struct epoch_item **gone) {
     if (!array) return false;
     memset(array, 0, bytes);
     uintptr_t table = (uintptr_t)array | bits;
-    uint32_t moves = atomic_load_explicit(&s->moves, memory_order_relaxed);
-    atomic_store_explicit(&s->moves, moves + 1, memory_order_relaxed); /* chain_push's release orders it */
+    uint32_t moves = atomic_load_explicit(&s->index.moves, memory_order_relaxed);
+    atomic_store_explicit(&s->index.moves, moves + 1, memory_order_relaxed); /* chain_push's release orders it */
     for (uint32_t q = 0; q < QUEUES; q++)
         for (struct cache_entry *e = s->queues[q].oldest; e; e = e->queue_links.newer) chain_push(table, e);
-    uintptr_t old = atomic_exchange_explicit(&s->table, table, memory_order_release);
-    atomic_store_explicit(&s->moves, moves + 2, memory_order_release);
+    uintptr_t old = atomic_exchange_explicit(&s->index.table, table, memory_order_release);
+    atomic_store_explicit(&s->index.moves, moves + 2, memory_order_release);
     if (old) put_aside(&table_array(old)->item, destroy_bucket_array, gone);
     return true;
 }
 
 /* Room for one more. False: there is no table at all. A full table without memory for a larger one goes on. */
 static bool table_ready(struct shard *s, struct epoch_item **gone) {
-    uintptr_t table = atomic_load_explicit(&s->table, memory_order_relaxed);
+    uintptr_t table = atomic_load_explicit(&s->index.table, memory_order_relaxed);
     uint32_t bits = table & BUCKET_BITS_MASK;
     if (!table) return resize(s, BUCKET_BITS_MIN, gone);
     if (shard_entries(s) >= (uint64_t)1 << bits && bits < BUCKET_BITS_MAX) (void)resize(s, bits + 1, gone);
@@ -333,7 +338,7 @@ static bool table_ready(struct shard *s, struct epoch_item **gone) {
 
 /* After much has left: gives memory back. */
 static void table_shrink(struct shard *s, struct epoch_item **gone) {
-    uintptr_t table = atomic_load_explicit(&s->table, memory_order_relaxed);
+    uintptr_t table = atomic_load_explicit(&s->index.table, memory_order_relaxed);
     uint32_t bits = BUCKET_BITS_MIN;
     while ((uint64_t)1 << bits < shard_entries(s)) bits++;
     if (!table || bits >= (table & BUCKET_BITS_MASK) || !resize(s, bits, gone)) return;
@@ -347,7 +352,7 @@ static void link_entry(struct shard *s, struct cache_entry *e, uint8_t queue) {
     queue_push(s, e, queue);
     s->used_bytes += entry_charge(e);
     s->used_by_kind[e->kind] += entry_charge(e);
-    chain_push(atomic_load_explicit(&s->table, memory_order_relaxed), e);
+    chain_push(atomic_load_explicit(&s->index.table, memory_order_relaxed), e);
 }
 
 static void unlink_entry(struct shard *s, struct cache_entry *e, struct epoch_item **gone) {
@@ -423,7 +428,7 @@ void cache_free(cache *c) {
                 cache_entry_release(e);
             }
         }
-        env_free(table_array(atomic_load_explicit(&s->table, memory_order_relaxed)));
+        env_free(table_array(atomic_load_explicit(&s->index.table, memory_order_relaxed)));
         env_free(s->ghost.slots);
         env_mutex_destroy(&s->lock);
     }
@@ -447,9 +452,9 @@ static __attribute__((noinline)) struct cache_entry *find_locked(struct shard *s
 struct cache_entry *cache_lookup(cache *c, uint64_t file_id, uint64_t offset) {
     uint64_t hash = hash_key(file_id, offset);
     struct shard *s = shard_of(c, hash);
-    uint32_t moves = atomic_load_explicit(&s->moves, memory_order_acquire);
+    uint32_t moves = atomic_load_explicit(&s->index.moves, memory_order_acquire);
     struct cache_entry *e = find(s, hash, file_id, offset);
-    if (!e && ((moves & 1) || moves != atomic_load_explicit(&s->moves, memory_order_acquire)))
+    if (!e && ((moves & 1) || moves != atomic_load_explicit(&s->index.moves, memory_order_acquire)))
         e = find_locked(s, hash, file_id, offset);
     struct counters *counters = my_counters(c);
     if (!e) {

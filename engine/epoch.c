@@ -195,7 +195,7 @@ static void take_incoming(void) {
 /* The collector's lock is held. True: no section is open that was entered at `epoch` or before. */
 static bool readers_have_left(uint64_t epoch) {
 #if !defined(__x86_64__) && !defined(__i386__)
-    atomic_thread_fence(memory_order_seq_cst); /* elsewhere take_incoming's exchange is one */
+    atomic_thread_fence(memory_order_seq_cst); /* on x86 the lock's exchange is one */
 #endif
     if (atomic_load(&fallback_sections) > 0) return false;
     for (struct record *r = atomic_load(&records); r; r = r->next) {
