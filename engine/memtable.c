@@ -424,8 +424,12 @@ static unsigned child_position(const struct node *node, const struct view *view,
     return node_child_position(node, view, key, direction == BELOW_KEY);
 }
 
-/* One attempt; false: the inserter changed a node on the way (invariant 3). */
-static bool try_descend(const memtable *table, velocity_slice key, enum direction direction, struct descent *out) {
+/*
+ * One attempt; false: the inserter changed a node on the way (invariant 3). `beyond` costs a line more at each level,
+ * which a cursor needs and a get does not.
+ */
+static inline bool try_descend(const memtable *table, velocity_slice key, enum direction direction, bool want_beyond,
+                               struct descent *out) {
     const struct node *node = LOAD(table->root);
     struct view view = node_view(node);
     const struct record *beyond = NULL;
@@ -434,7 +438,7 @@ static bool try_descend(const memtable *table, velocity_slice key, enum directio
         unsigned position = child_position(node, &view, key, direction);
         const struct node *child = LOAD(node->children[view_slot(&view, position)]);
         node_prefetch(child);
-        if (position + 1 < view.count) beyond = view_record(node, &view, position + 1);
+        if (want_beyond && position + 1 < view.count) beyond = view_record(node, &view, position + 1);
         struct view child_view = node_view(child);
         if (!view_holds(node, &view)) return false;
         node = child;
@@ -444,19 +448,20 @@ static bool try_descend(const memtable *table, velocity_slice key, enum directio
     return true;
 }
 
-static struct descent descend(const memtable *table, velocity_slice key, enum direction direction) {
+static inline struct descent descend(const memtable *table, velocity_slice key, enum direction direction,
+                                     bool want_beyond) {
     struct descent descent;
-    while (!try_descend(table, key, direction, &descent)) {
+    while (!try_descend(table, key, direction, want_beyond, &descent)) {
     }
     return descent;
 }
 
 struct descent memtable_descend(const memtable *table, velocity_slice key, bool below) {
-    return descend(table, key, below ? BELOW_KEY : TO_KEY);
+    return descend(table, key, below ? BELOW_KEY : TO_KEY, true);
 }
 
 struct descent memtable_descend_edge(const memtable *table, bool last) {
-    return descend(table, velocity_bytes(NULL, 0), last ? TO_LAST : TO_FIRST);
+    return descend(table, velocity_bytes(NULL, 0), last ? TO_LAST : TO_FIRST, true);
 }
 
 void record_entry(const struct record *record, struct entry *out) {
@@ -473,7 +478,7 @@ void record_entry(const struct record *record, struct entry *out) {
 /* The newest version of `key`, NULL: none. */
 static const struct record *newest(const memtable *table, velocity_slice key) {
     for (;;) {
-        struct descent at = descend(table, key, TO_KEY);
+        struct descent at = descend(table, key, TO_KEY, false);
         struct place place = node_search(at.leaf, &at.view, key);
         const struct record *record = place.found ? view_record(at.leaf, &at.view, place.position) : NULL;
         if (view_holds(at.leaf, &at.view)) return record;

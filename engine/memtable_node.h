@@ -137,7 +137,7 @@ static inline const struct record *view_record(const struct node *node, const st
 /* All the lines that a search may touch, at once: they come in parallel. */
 static inline void node_prefetch(const struct node *node) {
     const char *line = (const char *)node;
-    for (size_t at = 0; at < offsetof(struct node, records); at += 64) __builtin_prefetch(line + at);
+    for (size_t at = 0; at < sizeof *node; at += 64) __builtin_prefetch(line + at);
 }
 
 struct place node_search(const struct node *node, const struct view *view, velocity_slice key);
