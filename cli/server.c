@@ -4,7 +4,8 @@
  *     configuration -> log -> descriptors -> data directory -> database -> service -> HTTP -> ready
  *     SIGTERM or SIGINT: not ready, no new connections -> requests under way end -> each of these, backwards -> exit 0
  *
- * What was begun is in struct server; stop() ends it in reverse, however far the start came.
+ * What was begun is in struct server; stop() ends it in reverse, however far the start came. A start that fails says
+ * one line and nothing else; what else there is to say is logged when it succeeded.
  */
 #include "http/server.h"
 #include "cli/command.h"
@@ -35,6 +36,8 @@ struct server {
     struct service *service;
     struct http_server *http;
     uint64_t max_connections; /* the configured number, or what the descriptors allow */
+    uint64_t descriptors;     /* how many are allowed */
+    uint64_t recovery_ms;     /* how long opening the database took */
 };
 
 /* Why the start failed: one line on standard error, and in the log where that is a file. */
@@ -46,23 +49,19 @@ static int refuse(struct server *s, const char *what, const char *why) {
 
 /* Table files come first: a database that can't open its files is worse than a server that takes fewer connections. */
 static int check_descriptors(struct server *s) {
-    uint64_t allowed = lifecycle_raise_descriptors();
     uint64_t own = s->config.database.max_open_files + SPARE_DESCRIPTORS;
-    uint64_t wanted = own + s->config.server.max_connections;
+    s->descriptors = lifecycle_raise_descriptors();
     s->max_connections = s->config.server.max_connections;
-    if (allowed >= wanted) return EXIT_DONE;
-    if (allowed < own + LEAST_CONNECTIONS) {
+    if (s->descriptors >= own + s->max_connections) return EXIT_DONE;
+    if (s->descriptors < own + LEAST_CONNECTIONS) {
         char why[160];
         (void)snprintf(why, sizeof why,
                        "%" PRIu64 " descriptors are allowed and %" PRIu64
                        " needed: raise \"ulimit -n\" (LimitNOFILE=) or lower database.max_open_files",
-                       allowed, own + LEAST_CONNECTIONS);
+                       s->descriptors, own + LEAST_CONNECTIONS);
         return refuse(s, "can't start", why);
     }
-    s->max_connections = allowed - own;
-    log_event(s->log, LOG_LEVEL_WARNING, "few_descriptors", log_number("allowed", allowed),
-              log_number("wanted", wanted), log_number("max_connections", s->max_connections),
-              log_text("advice", "raise ulimit -n (LimitNOFILE=) or lower server.max_connections"));
+    s->max_connections = s->descriptors - own;
     return EXIT_DONE;
 }
 
@@ -98,8 +97,7 @@ static int open_database(struct server *s) {
     velocity_status status = path ? velocity_open(path, &options, &s->db) : VELOCITY_NO_MEMORY;
     env_free(path);
     if (status != VELOCITY_OK) return refuse(s, "can't open the database \"default\"", velocity_error_message());
-    log_event(s->log, LOG_LEVEL_INFO, "database_open", log_text("database", "default"),
-              log_number("took_ms", (env_monotonic_us(env_posix()) - started_us) / 1000));
+    s->recovery_ms = (env_monotonic_us(env_posix()) - started_us) / 1000;
     return EXIT_DONE;
 }
 
@@ -142,8 +140,6 @@ static int start(struct server *s) {
     s->log = log_open(c->logging.file, (enum log_level)c->logging.level, (enum log_format)c->logging.format);
     if (!s->log) return complain(EXIT_FAILED, "can't open the log %s: %s", c->logging.file, strerror(errno));
     lifecycle_begin();
-    log_event(s->log, LOG_LEVEL_INFO, "starting", log_text("version", velocity_version()),
-              log_text("config", c->file ? c->file : ""), log_text("data_dir", c->server.data_dir));
     int code = check_descriptors(s);
     if (!code) code = open_data_directory(s);
     if (!code) code = open_database(s);
@@ -153,13 +149,23 @@ static int start(struct server *s) {
 }
 
 static void announce(struct server *s) {
+    const struct config *c = &s->config;
     struct address address;
     char text[ADDRESS_TEXT_BYTES] = "";
-    if (address_parse(s->config.server.bind_address, &address))
-        address_format(&address, http_server_port(s->http), text);
+    if (address_parse(c->server.bind_address, &address)) address_format(&address, http_server_port(s->http), text);
+    if (s->max_connections < c->server.max_connections)
+        log_event(s->log, LOG_LEVEL_WARNING, "few_descriptors", log_number("allowed", s->descriptors),
+                  log_number("max_connections", s->max_connections),
+                  log_number("wanted_connections", c->server.max_connections),
+                  log_text("advice", "raise ulimit -n (LimitNOFILE=) or lower server.max_connections"));
     log_event(s->log, LOG_LEVEL_WARNING, "no_users",
               log_text("detail", "anyone on this machine can read and write everything"));
-    log_event(s->log, LOG_LEVEL_INFO, "ready", log_text("address", text), log_number("pid", (uint64_t)getpid()));
+    log_event(s->log, LOG_LEVEL_DEBUG, "configured", log_text("file", c->file ? c->file : "none"),
+              log_number("cache_bytes", c->database.cache_bytes),
+              log_number("memtable_bytes", c->database.memtable_bytes));
+    log_event(s->log, LOG_LEVEL_INFO, "ready", log_text("address", text), log_text("version", velocity_version()),
+              log_text("data_dir", c->server.data_dir), log_number("recovery_ms", s->recovery_ms),
+              log_number("pid", (uint64_t)getpid()));
     lifecycle_notify("READY=1");
 }
 
