@@ -62,7 +62,7 @@ void config_expectation(const struct config_key *key, char *out, size_t size) {
     case CONFIG_BYTES:
         format_bytes((uint64_t)key->minimum, low, sizeof low);
         format_bytes((uint64_t)key->maximum, high, sizeof high);
-        (void)snprintf(out, size, "a number of bytes, or a text with KiB, MiB or GiB, from %s to %s", low, high);
+        (void)snprintf(out, size, "a size from %s to %s (bytes, or text such as \"64 MiB\")", low, high);
         break;
     case CONFIG_REAL: (void)snprintf(out, size, "a number from %g to %g", key->minimum, key->maximum); break;
     case CONFIG_SWITCH: (void)snprintf(out, size, "true or false"); break;
