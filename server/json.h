@@ -51,6 +51,9 @@ bool json_valid(velocity_slice document, struct json_error *error);
 /* The same, and the value. */
 bool json_parse(velocity_slice document, struct json_value *out, struct json_error *error);
 
+/* The type of the value that begins with this byte. */
+enum json_type json_type_of(unsigned char first);
+
 /* Begins to walk an array or object that came out of json_parse() or of a reader. Any other type reads as empty. */
 void json_read(struct json_reader *reader, struct json_value container);
 /* Next element of an array, or member of an object. False at the end. */
