@@ -86,7 +86,9 @@ static bool must_be_json(const struct service_request *request) {
 }
 
 static bool json_holds(struct service_request *request) {
-    if (json_valid(request->value, &request->json_error)) return true;
+    size_t at = request->json_at;
+    velocity_slice document = velocity_bytes((const char *)request->value.data + at, request->value.size - at);
+    if (json_valid(document, &request->json_error)) return true;
     refuse(request, VELOCITY_INVALID, SERVICE_NOT_JSON);
     return false;
 }

@@ -91,6 +91,7 @@ struct service_request {
     velocity_slice value;
     uint32_t flags;  /* type JSON is always checked */
     bool check_json; /* check the value though its type is another */
+    size_t json_at;  /* bytes before the JSON in the value: its type's name */
     /* put, delete */
     enum service_precondition precondition;
     uint64_t if_version;
