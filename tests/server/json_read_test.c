@@ -1,6 +1,8 @@
 /* json_read_test.c - walking a document: members, elements, names, strings, numbers. */
 #include "tests/server/cmocka_all.h"
 
+#include <stdio.h>
+
 #include "server/json.h"
 #include "tests/server/json_reference.h"
 
@@ -105,6 +107,34 @@ static void a_walk_meets_every_value_of_the_document(void **state) {
         assert_int_equal(values, reference.values);
         assert_int_equal(members, reference.members);
     }
+}
+
+/* The reader skips 64 bytes at a step: strings, escapes and brackets must be told apart across every border. */
+static void the_end_of_a_container_is_found_wherever_strings_and_backslashes_fall(void **state) {
+    char document[400], inner[390];
+    (void)state;
+    for (int space = 0; space < 130; space++)
+        for (int backslashes = 0; backslashes < 10; backslashes += 2)
+            for (int quote = 0; quote < 2; quote++) {
+                struct json_reader r;
+                struct json_value v;
+                char run[16] = "";
+                memset(run, '\\', (size_t)backslashes);
+                /* ["<space>\\\\\"]}", {"x": "["}] : the quote in the middle stands behind an odd number of backslashes
+                 */
+                snprintf(inner, sizeof inner, "[\"%*s%s%s]}\",%*s{\"x\":\"[\"}]", space, "", run, quote ? "\\\"" : "",
+                         space, "");
+                snprintf(document, sizeof document, "[%s,7]", inner);
+                char *copy = exact_copy(velocity_str(document));
+                assert_true(json_parse(velocity_bytes(copy, strlen(document)), &v, NULL));
+                json_read(&r, v);
+                assert_true(json_next_element(&r, &v));
+                assert_slice(v.raw, velocity_str(inner));
+                assert_true(json_next_element(&r, &v));
+                assert_slice(v.raw, velocity_str("7"));
+                assert_false(json_next_element(&r, &v));
+                free(copy);
+            }
 }
 
 static void unknown_and_repeated_members_are_told_apart_however_they_are_spelled(void **state) {
@@ -278,6 +308,7 @@ int main(void) {
         cmocka_unit_test(elements_come_in_order_and_a_container_can_be_entered),
         cmocka_unit_test(empty_containers_and_scalars_read_as_empty),
         cmocka_unit_test(a_walk_meets_every_value_of_the_document),
+        cmocka_unit_test(the_end_of_a_container_is_found_wherever_strings_and_backslashes_fall),
         cmocka_unit_test(unknown_and_repeated_members_are_told_apart_however_they_are_spelled),
         cmocka_unit_test(a_name_too_long_or_with_a_lone_surrogate_is_unknown),
         cmocka_unit_test(strings_become_the_bytes_that_they_stand_for),
