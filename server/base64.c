@@ -34,49 +34,44 @@ size_t base64url_encode(velocity_slice bytes, char *out) {
     return encode(url, false, bytes, out);
 }
 
-#define NONE 0xFF /* not of the alphabet */
-
-/* Each character's six bits plus one, so that 0 says "not one"; 62 and 63 are left out, the two alphabets differ there.
- */
+/* Each character's six bits and a bit that says "one of the alphabet"; everything else is 0. */
+#define IN 0x40
 /* clang-format off */
-static const unsigned char common_bits[256] = {
-    ['A'] = 1,  ['B'] = 2,  ['C'] = 3,  ['D'] = 4,  ['E'] = 5,  ['F'] = 6,  ['G'] = 7,  ['H'] = 8,  ['I'] = 9,
-    ['J'] = 10, ['K'] = 11, ['L'] = 12, ['M'] = 13, ['N'] = 14, ['O'] = 15, ['P'] = 16, ['Q'] = 17, ['R'] = 18,
-    ['S'] = 19, ['T'] = 20, ['U'] = 21, ['V'] = 22, ['W'] = 23, ['X'] = 24, ['Y'] = 25, ['Z'] = 26,
-    ['a'] = 27, ['b'] = 28, ['c'] = 29, ['d'] = 30, ['e'] = 31, ['f'] = 32, ['g'] = 33, ['h'] = 34, ['i'] = 35,
-    ['j'] = 36, ['k'] = 37, ['l'] = 38, ['m'] = 39, ['n'] = 40, ['o'] = 41, ['p'] = 42, ['q'] = 43, ['r'] = 44,
-    ['s'] = 45, ['t'] = 46, ['u'] = 47, ['v'] = 48, ['w'] = 49, ['x'] = 50, ['y'] = 51, ['z'] = 52,
-    ['0'] = 53, ['1'] = 54, ['2'] = 55, ['3'] = 56, ['4'] = 57, ['5'] = 58, ['6'] = 59, ['7'] = 60, ['8'] = 61,
-    ['9'] = 62,
-};
+#define COMMON \
+    ['A'] = IN | 0,  ['B'] = IN | 1,  ['C'] = IN | 2,  ['D'] = IN | 3,  ['E'] = IN | 4,  ['F'] = IN | 5,  ['G'] = IN | 6, \
+    ['H'] = IN | 7,  ['I'] = IN | 8,  ['J'] = IN | 9,  ['K'] = IN | 10, ['L'] = IN | 11, ['M'] = IN | 12, ['N'] = IN | 13, \
+    ['O'] = IN | 14, ['P'] = IN | 15, ['Q'] = IN | 16, ['R'] = IN | 17, ['S'] = IN | 18, ['T'] = IN | 19, ['U'] = IN | 20, \
+    ['V'] = IN | 21, ['W'] = IN | 22, ['X'] = IN | 23, ['Y'] = IN | 24, ['Z'] = IN | 25, ['a'] = IN | 26, ['b'] = IN | 27, \
+    ['c'] = IN | 28, ['d'] = IN | 29, ['e'] = IN | 30, ['f'] = IN | 31, ['g'] = IN | 32, ['h'] = IN | 33, ['i'] = IN | 34, \
+    ['j'] = IN | 35, ['k'] = IN | 36, ['l'] = IN | 37, ['m'] = IN | 38, ['n'] = IN | 39, ['o'] = IN | 40, ['p'] = IN | 41, \
+    ['q'] = IN | 42, ['r'] = IN | 43, ['s'] = IN | 44, ['t'] = IN | 45, ['u'] = IN | 46, ['v'] = IN | 47, ['w'] = IN | 48, \
+    ['x'] = IN | 49, ['y'] = IN | 50, ['z'] = IN | 51, ['0'] = IN | 52, ['1'] = IN | 53, ['2'] = IN | 54, ['3'] = IN | 55, \
+    ['4'] = IN | 56, ['5'] = IN | 57, ['6'] = IN | 58, ['7'] = IN | 59, ['8'] = IN | 60, ['9'] = IN | 61
+static const unsigned char standard_bits[256] = {COMMON, ['+'] = IN | 62, ['/'] = IN | 63};
+static const unsigned char url_bits[256] = {COMMON, ['-'] = IN | 62, ['_'] = IN | 63};
 /* clang-format on */
 
-static inline unsigned bits_of(unsigned char c, const char *alphabet) {
-    if (common_bits[c]) return common_bits[c] - 1u;
-    if (c == (unsigned char)alphabet[62]) return 62;
-    return c == (unsigned char)alphabet[63] ? 63 : NONE;
-}
-
 /* `size` characters without padding. Writes behind what it has read, so it works in place. */
-static bool decode(const char *alphabet, const unsigned char *p, size_t size, unsigned char *out, size_t *filled) {
+static bool decode(const unsigned char bits[256], const unsigned char *p, size_t size, unsigned char *out,
+                   size_t *filled) {
     unsigned char *begin = out;
     unsigned a, b, c;
     for (; size >= 4; size -= 4, p += 4) {
-        unsigned d = bits_of(p[3], alphabet);
-        a = bits_of(p[0], alphabet), b = bits_of(p[1], alphabet), c = bits_of(p[2], alphabet);
-        if ((a | b | c | d) > 63) return false;
-        *out++ = (unsigned char)(a << 2 | b >> 4);
-        *out++ = (unsigned char)(b << 4 | c >> 2);
-        *out++ = (unsigned char)(c << 6 | d);
+        unsigned d = bits[p[3]];
+        a = bits[p[0]], b = bits[p[1]], c = bits[p[2]];
+        if (!(a & b & c & d & IN)) return false;
+        *out++ = (unsigned char)(a << 2 | (b & 63) >> 4);
+        *out++ = (unsigned char)(b << 4 | (c & 63) >> 2);
+        *out++ = (unsigned char)(c << 6 | (d & 63));
     }
     if (size == 1) return false;
     if (size >= 2) {
-        a = bits_of(p[0], alphabet), b = bits_of(p[1], alphabet);
-        c = size == 3 ? bits_of(p[2], alphabet) : 0;
-        if ((a | b | c) > 63) return false;
-        if (size == 2 ? (b & 15) != 0 : (c & 3) != 0) return false; /* bits that stand for nothing */
-        *out++ = (unsigned char)(a << 2 | b >> 4);
-        if (size == 3) *out++ = (unsigned char)(b << 4 | c >> 2);
+        a = bits[p[0]], b = bits[p[1]];
+        c = size == 3 ? bits[p[2]] : IN;
+        if (!(a & b & c & IN)) return false;
+        if ((size == 2 ? b & 15 : c & 3) != 0) return false; /* bits that stand for nothing */
+        *out++ = (unsigned char)(a << 2 | (b & 63) >> 4);
+        if (size == 3) *out++ = (unsigned char)(b << 4 | (c & 63) >> 2);
     }
     *filled = (size_t)(out - begin);
     return true;
@@ -87,9 +82,9 @@ bool base64_decode(velocity_slice text, void *out, size_t *size) {
     size_t n = text.size;
     if (n % 4) return false;
     if (n && p[n - 1] == '=') n -= p[n - 2] == '=' ? 2 : 1;
-    return decode(standard, p, n, out, size);
+    return decode(standard_bits, p, n, out, size);
 }
 
 bool base64url_decode(velocity_slice text, void *out, size_t *size) {
-    return decode(url, text.data, text.size, out, size);
+    return decode(url_bits, text.data, text.size, out, size);
 }

@@ -8,48 +8,53 @@
 #include "server/json_run.h"
 #include "server/utf8.h"
 
-#define EIGHT_SPACES UINT64_C(0x2020202020202020)
+#define EIGHT(byte) (UINT64_C(0x0101010101010101) * (byte))
 
 static const char too_short[] = "the document ends too early";
 
+/*
+ * The functions below take where they begin and return where they end, so that the place stays in a register; NULL is a
+ * failure, which is noted here.
+ */
 struct scan {
-    const unsigned char *at; /* where scanning goes on, or what can't be */
     const unsigned char *end;
-    const char *reason; /* NULL while all is well */
+    const unsigned char *bad; /* what can't be */
+    const char *reason;
 };
 
-static bool fail(struct scan *s, const unsigned char *at, const char *reason) {
-    s->at = at;
+static const unsigned char *fail(struct scan *s, const unsigned char *at, const char *reason) {
+    s->bad = at;
     s->reason = at < s->end ? reason : too_short;
-    return false;
+    return NULL;
 }
 
-static inline const unsigned char *skip_space(const unsigned char *p, const unsigned char *end) {
-    while (p < end && *p <= ' ') {
-        uint64_t word;
-        while (end - p >= 8 && (memcpy(&word, p, 8), word == EIGHT_SPACES)) p += 8;
-        if (p == end || (*p != ' ' && *p != '\n' && *p != '\r' && *p != '\t')) break;
+static inline uint64_t load8(const unsigned char *p) {
+    uint64_t word;
+    memcpy(&word, p, sizeof word);
+    return word;
+}
+
+static const unsigned char *skip_spaces(const unsigned char *p, const unsigned char *end) {
+    while (p < end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t')) {
         p++;
+        while (end - p >= 8 && load8(p) == EIGHT(' ')) p += 8; /* indentation */
     }
     return p;
 }
 
-static bool hex4(const unsigned char *p, const unsigned char *end, const unsigned char **bad) {
-    for (int i = 0; i < 4; i++, p++) {
-        unsigned char lower = p < end ? *p | 0x20 : 0;
-        if (p == end || !((*p >= '0' && *p <= '9') || (lower >= 'a' && lower <= 'f'))) {
-            *bad = p;
-            return false;
-        }
-    }
-    return true;
+static inline const unsigned char *skip_space(const unsigned char *p, const unsigned char *end) {
+    return p<end && * p> ' ' ? p : skip_spaces(p, end);
 }
 
-/* At a backslash; moves behind the escape. */
-static bool scan_escape(struct scan *s) {
-    const unsigned char *p = s->at + 1, *bad;
-    if (p == s->end) return fail(s, p, too_short);
-    switch (*p) {
+static bool is_hex(unsigned char c) {
+    unsigned char lower = c | 0x20;
+    return (c >= '0' && c <= '9') || (lower >= 'a' && lower <= 'f');
+}
+
+/* p is at a backslash. */
+static const unsigned char *scan_escape(struct scan *s, const unsigned char *p) {
+    if (++p == s->end) return fail(s, p, too_short);
+    switch (*p++) {
     case '"':
     case '\\':
     case '/':
@@ -57,47 +62,48 @@ static bool scan_escape(struct scan *s) {
     case 'f':
     case 'n':
     case 'r':
-    case 't': s->at = p + 1; return true;
+    case 't': return p;
     case 'u':
-        if (!hex4(p + 1, s->end, &bad)) return fail(s, bad, "\\u needs four hexadecimal digits");
-        s->at = p + 5;
-        return true;
-    default: return fail(s, p, "no such escape");
+        for (int i = 0; i < 4; i++, p++)
+            if (p == s->end || !is_hex(*p)) return fail(s, p, "\\u needs four hexadecimal digits");
+        return p;
+    default: return fail(s, p - 1, "no such escape");
     }
 }
 
-/* Behind the opening quote; moves behind the closing one. */
-static bool scan_string(struct scan *s) {
-    for (;;) {
-        const unsigned char *p = json_plain_run(s->at, s->end);
-        if (p == s->end) return fail(s, p, too_short);
-        s->at = p;
-        if (*p == '"') {
-            s->at = p + 1;
-            return true;
-        }
+/* From behind the opening quote to behind the closing one. */
+static const unsigned char *scan_string(struct scan *s, const unsigned char *p) {
+    const unsigned char *end = s->end;
+    while ((p = json_plain_run(p, end)) < end) {
+        if (*p == '"') return p + 1;
+        if (*p < 0x20) return fail(s, p, "a control character must be escaped");
         if (*p == '\\') {
-            if (!scan_escape(s)) return false;
+            if (!(p = scan_escape(s, p))) return NULL;
             continue;
         }
-        if (*p < 0x20) return fail(s, p, "a control character must be escaped");
         do {
-            size_t size = utf8_sequence(p, s->end);
+            size_t size = utf8_sequence(p, end);
             if (size == 0) return fail(s, p, "a string must be UTF-8");
             p += size;
-        } while (p < s->end && *p >= 0x80);
-        s->at = p;
+        } while (p < end && *p >= 0x80);
     }
+    return fail(s, p, too_short);
 }
 
 static inline const unsigned char *skip_digits(const unsigned char *p, const unsigned char *end) {
+    while (end - p >= 8) {
+        uint64_t word = load8(p);
+        /* All high halves are 3, and adding 6 carries none of the low ones over 9. */
+        if (((word & EIGHT(0xF0)) | ((word + EIGHT(6)) & EIGHT(0xF0)) >> 4) != EIGHT(0x33)) break;
+        p += 8;
+    }
     while (p < end && (unsigned)*p - '0' <= 9) p++;
     return p;
 }
 
-/* At the minus or the first digit. */
-static bool scan_number(struct scan *s) {
-    const unsigned char *p = s->at, *end = s->end, *digits;
+/* p is at the minus or the first digit. */
+static const unsigned char *scan_number(struct scan *s, const unsigned char *p) {
+    const unsigned char *end = s->end, *digits;
     if (*p == '-') p++;
     digits = p;
     p = skip_digits(p, end);
@@ -108,114 +114,93 @@ static bool scan_number(struct scan *s) {
         p = skip_digits(p, end);
         if (p == digits) return fail(s, p, "a digit is expected");
     }
-    if (p < end && (*p == 'e' || *p == 'E')) {
+    if (p < end && (*p | 0x20) == 'e') {
         p++;
         if (p < end && (*p == '+' || *p == '-')) p++;
         digits = p;
         p = skip_digits(p, end);
         if (p == digits) return fail(s, p, "a digit is expected");
     }
-    s->at = p;
-    return true;
+    return p;
 }
 
-static bool scan_literal(struct scan *s, const char *word, size_t size) {
-    for (size_t i = 0; i < size; i++) {
-        const unsigned char *p = s->at + i;
-        if (p == s->end || *p != (unsigned char)word[i]) return fail(s, p, "no such literal");
-    }
-    s->at += size;
-    return true;
+static const unsigned char *scan_literal(struct scan *s, const unsigned char *p, const char *word) {
+    for (; *word; word++, p++)
+        if (p == s->end || *p != (unsigned char)*word) return fail(s, p, "no such literal");
+    return p;
 }
 
 /* A value that is no container. */
-static bool scan_scalar(struct scan *s) {
-    switch (*s->at) {
-    case '"': s->at++; return scan_string(s);
-    case 't': return scan_literal(s, "true", 4);
-    case 'f': return scan_literal(s, "false", 5);
-    case 'n': return scan_literal(s, "null", 4);
-    case '-':
-    case '0':
-    case '1':
-    case '2':
-    case '3':
-    case '4':
-    case '5':
-    case '6':
-    case '7':
-    case '8':
-    case '9': return scan_number(s);
-    default: return fail(s, s->at, "a value is expected");
-    }
+static inline const unsigned char *scan_scalar(struct scan *s, const unsigned char *p) {
+    if (*p == '"') return scan_string(s, p + 1);
+    if (*p == '-' || (unsigned)*p - '0' <= 9) return scan_number(s, p);
+    if (*p == 't') return scan_literal(s, p, "true");
+    if (*p == 'f') return scan_literal(s, p, "false");
+    if (*p == 'n') return scan_literal(s, p, "null");
+    return fail(s, p, "a value is expected");
 }
 
 /* A member's name and the colon. */
-static bool scan_name(struct scan *s) {
-    s->at = skip_space(s->at, s->end);
-    if (s->at == s->end || *s->at != '"') return fail(s, s->at, "a member's name in quotes is expected");
-    s->at++;
-    if (!scan_string(s)) return false;
-    s->at = skip_space(s->at, s->end);
-    if (s->at == s->end || *s->at != ':') return fail(s, s->at, "a colon is expected");
-    s->at++;
-    return true;
+static inline const unsigned char *scan_name(struct scan *s, const unsigned char *p) {
+    p = skip_space(p, s->end);
+    if (p == s->end || *p != '"') return fail(s, p, "a member's name in quotes is expected");
+    if (!(p = scan_string(s, p + 1))) return NULL;
+    p = skip_space(p, s->end);
+    if (p == s->end || *p != ':') return fail(s, p, "a colon is expected");
+    return p + 1;
 }
 
 /* One value with all that is in it. */
-static bool scan_value(struct scan *s) {
+static const unsigned char *scan_value(struct scan *s, const unsigned char *p) {
+    const unsigned char *end = s->end;
     uint64_t objects[JSON_MAX_DEPTH / 64] = {0}; /* bit d: the container at depth d is an object */
     unsigned depth = 0;
     bool object = false;
     for (;;) {
-        s->at = skip_space(s->at, s->end);
-        if (s->at == s->end) return fail(s, s->at, too_short);
-        if (*s->at == '{' || *s->at == '[') {
-            if (depth == JSON_MAX_DEPTH) return fail(s, s->at, "nested too deeply");
-            object = *s->at == '{';
+        p = skip_space(p, end);
+        if (p == end) return fail(s, p, too_short);
+        if (*p == '{' || *p == '[') {
+            if (depth == JSON_MAX_DEPTH) return fail(s, p, "nested too deeply");
+            object = *p == '{';
             uint64_t bit = UINT64_C(1) << depth % 64;
             objects[depth / 64] = object ? objects[depth / 64] | bit : objects[depth / 64] & ~bit;
             depth++;
-            s->at = skip_space(s->at + 1, s->end);
-            if (s->at == s->end || *s->at != (object ? '}' : ']')) {
-                if (object && !scan_name(s)) return false;
+            p = skip_space(p + 1, end);
+            if (p == end || *p != (object ? '}' : ']')) {
+                if (object && !(p = scan_name(s, p))) return NULL;
                 continue;
             }
-        } else if (!scan_scalar(s)) {
-            return false;
-        } else if (depth == 0) {
-            return true;
         } else {
-            s->at = skip_space(s->at, s->end);
+            if (!(p = scan_scalar(s, p)) || depth == 0) return p;
+            p = skip_space(p, end);
         }
         /* Behind a value, or at the end of an empty container: close what ends here. */
-        while (s->at < s->end && *s->at == (object ? '}' : ']')) {
-            s->at++;
-            if (--depth == 0) return true;
+        while (p < end && *p == (object ? '}' : ']')) {
+            p++;
+            if (--depth == 0) return p;
             object = objects[(depth - 1) / 64] >> (depth - 1) % 64 & 1;
-            s->at = skip_space(s->at, s->end);
+            p = skip_space(p, end);
         }
-        if (s->at == s->end || *s->at != ',')
-            return fail(s, s->at, object ? "a comma or } is expected" : "a comma or ] is expected");
-        s->at++;
-        if (object && !scan_name(s)) return false;
+        if (p == end || *p != ',') return fail(s, p, object ? "a comma or } is expected" : "a comma or ] is expected");
+        p++;
+        if (object && !(p = scan_name(s, p))) return NULL;
     }
 }
 
 bool json_parse(velocity_slice document, struct json_value *out, struct json_error *error) {
-    const unsigned char *begin = document.size ? document.data : (const void *)"", *end = begin + document.size,
-                        *first = skip_space(begin, end);
-    struct scan s = {first, end, NULL};
-    if (scan_value(&s)) {
-        const unsigned char *rest = skip_space(s.at, end);
+    const unsigned char *begin = document.size ? document.data : (const void *)"", *end = begin + document.size;
+    const unsigned char *first = skip_space(begin, end), *behind, *rest;
+    struct scan s = {.end = end};
+    if ((behind = scan_value(&s, first))) {
+        rest = skip_space(behind, end);
         if (rest == end) {
             out->type = json_type_of(*first);
-            out->raw = velocity_bytes(first, (size_t)(s.at - first));
+            out->raw = velocity_bytes(first, (size_t)(behind - first));
             return true;
         }
         fail(&s, rest, "something follows the value");
     }
-    if (error) *error = (struct json_error){(size_t)(s.at - begin), s.reason};
+    if (error) *error = (struct json_error){(size_t)(s.bad - begin), s.reason};
     return false;
 }
 

@@ -5,11 +5,8 @@
  * the slice. Pure functions.
  */
 #include "server/json.h"
+#include "server/json_skip.h"
 #include "server/utf8.h"
-
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
 
 static bool is_space(unsigned char c) {
     return c == ' ' || c == '\n' || c == '\r' || c == '\t';
@@ -56,25 +53,10 @@ static const unsigned char *skip_string(const unsigned char *p, const unsigned c
 
 /* From the first byte of a value to behind its last. */
 static const unsigned char *skip_value(const unsigned char *p, const unsigned char *end) {
-    size_t depth = 0;
     if (*p == '"') return skip_string(p + 1, end);
-    if (*p != '{' && *p != '[') {
-        while (p < end && *p != ',' && *p != ']' && *p != '}' && !is_space(*p)) p++;
-        return p;
-    }
-    while (p < end) {
-        switch (*p++) {
-        case '"': p = skip_string(p, end); break;
-        case '{':
-        case '[': depth++; break;
-        case '}':
-        case ']':
-            if (--depth == 0) return p;
-            break;
-        default: break;
-        }
-    }
-    return end;
+    if (*p == '{' || *p == '[') return json_skip_container(p, end);
+    while (p < end && *p != ',' && *p != ']' && *p != '}' && !is_space(*p)) p++;
+    return p;
 }
 
 void json_read(struct json_reader *reader, struct json_value container) {

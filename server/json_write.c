@@ -170,14 +170,14 @@ static void append_escape(struct json_writer *w, unsigned char c) {
 void json_write_string(struct json_writer *w, velocity_slice text) {
     const unsigned char *p = text.size ? text.data : (const void *)"", *stop = p + text.size;
     separate(w);
+    if (!json_writer_reserve(w, text.size + 2)) return; /* at least so much, and in one go */
     append_char(w, '"');
     while (p < stop) {
         const unsigned char *run = p;
-        p = json_plain_run(p, stop);
-        while (p < stop && *p >= 0x80) { /* sequences join the run */
-            size_t size = utf8_sequence(p, stop);
+        size_t size = 1;
+        while ((p = json_plain_run(p, stop)) < stop && *p >= 0x80) { /* sequences join the run */
+            while (p < stop && *p >= 0x80 && (size = utf8_sequence(p, stop))) p += size;
             if (size == 0) break;
-            p = json_plain_run(p + size, stop);
         }
         json_append(w, run, (size_t)(p - run));
         if (p == stop) break;

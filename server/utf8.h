@@ -11,18 +11,19 @@ bool utf8_valid(velocity_slice bytes);
 
 /* How many bytes the well-formed sequence at p takes (1 to 4); 0: malformed, or cut off at `end`. Needs p < end. */
 static inline size_t utf8_sequence(const unsigned char *p, const unsigned char *end) {
-    unsigned char lead = p[0], low = 0x80, high = 0xBF; /* bounds of the second byte */
-    size_t size = lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+    unsigned char lead = p[0];
+    size_t left = (size_t)(end - p);
     if (lead < 0x80) return 1;
-    if (lead < 0xC2 || lead > 0xF4 || (size_t)(end - p) < size) return 0;
-    if (lead == 0xE0) low = 0xA0;  /* overlong */
-    if (lead == 0xED) high = 0x9F; /* surrogates */
-    if (lead == 0xF0) low = 0x90;  /* overlong */
-    if (lead == 0xF4) high = 0x8F; /* above U+10FFFF */
-    if (p[1] < low || p[1] > high) return 0;
-    for (size_t i = 2; i < size; i++)
-        if ((p[i] & 0xC0) != 0x80) return 0;
-    return size;
+    if (lead < 0xE0) return lead >= 0xC2 && left >= 2 && (p[1] & 0xC0) == 0x80 ? 2 : 0;
+    if (lead < 0xF0) {
+        unsigned char low = lead == 0xE0 ? 0xA0 : 0x80;  /* below: overlong */
+        unsigned char high = lead == 0xED ? 0x9F : 0xBF; /* above: a surrogate */
+        return left >= 3 && p[1] >= low && p[1] <= high && (p[2] & 0xC0) == 0x80 ? 3 : 0;
+    }
+    unsigned char low = lead == 0xF0 ? 0x90 : 0x80;  /* below: overlong */
+    unsigned char high = lead == 0xF4 ? 0x8F : 0xBF; /* above: beyond U+10FFFF */
+    if (lead > 0xF4 || left < 4 || p[1] < low || p[1] > high) return 0;
+    return (p[2] & 0xC0) == 0x80 && (p[3] & 0xC0) == 0x80 ? 4 : 0;
 }
 
 /* Writes code point c (<= U+10FFFF, no surrogate) and returns how many bytes it took. */
