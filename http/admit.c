@@ -56,7 +56,7 @@ static bool admit_host(struct http_request *request) {
     const struct request_headers *headers = &request->headers;
     struct connection *connection = request->connection;
     if (headers->forwarded) return refuse(request, PROBLEM_FOREIGN_HOST, "the request was forwarded by a proxy");
-    if (request->target.authority.data && !host_is_ours(request->server, request->target.authority))
+    if (request->target.authority.size && !host_is_ours(request->server, request->target.authority))
         return refuse(request, PROBLEM_FOREIGN_HOST, "the target's host is not one of this server");
     /* HTTP/1.1 without Host does not come this far; HTTP/1.0 knows none. */
     if (!headers->host.data) return true;
