@@ -231,7 +231,9 @@ static void expect_conflict(struct run *r, velocity_batch *batch, velocity_statu
     uint64_t current = 0;
     if (status != VELOCITY_CONFLICT) run_fail(r, "%s instead of CONFLICT", velocity_status_name(status));
     RUN_EXPECT(r, velocity_batch_conflict(batch, &current) == index);
-    RUN_EXPECT(r, current == version_of(r, requirements[index].key));
+    if (current != version_of(r, requirements[index].key))
+        run_fail(r, "the conflict tells of version %llu, but the model's is %llu", (unsigned long long)current,
+                 (unsigned long long)version_of(r, requirements[index].key));
 }
 
 static velocity_write_options random_write_options(struct run *r) {

@@ -3,11 +3,13 @@
  * reopenings, kills and power cuts at random calls.
  *
  * SEED and STEPS in the environment repeat a failure, or run longer: SEED=7 STEPS=100000 engine_model_test
+ * COMPARE=1 compares everything after every step, to find the one that did the damage; TRACE=1 prints each step.
  */
 #include "model_run.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -22,6 +24,7 @@ enum deaths { NONE, KILLS, POWER_CUTS, BOTH };
 static void random_run(uint64_t seed, unsigned steps, enum deaths deaths) {
     enum { CRASH_ONE_IN = 150 };
     struct run *r = run_new(seed, 1500);
+    bool compare = from_environment("COMPARE", 0) != 0, trace = from_environment("TRACE", 0) != 0;
     r->random_options = true;
     if (model_random(r->m, 2)) env_sim_lose_any_names(r->sim);
     run_open(r);
@@ -29,6 +32,8 @@ static void random_run(uint64_t seed, unsigned steps, enum deaths deaths) {
         if (deaths != NONE && model_random(r->m, CRASH_ONE_IN) == 0)
             env_sim_crash_after(r->sim, model_random(r->m, 1 + model_random(r->m, 600)));
         if (!run_crashed(r)) run_step(r);
+        if (trace) fprintf(stderr, "%u: %s\n", r->step, r->doing);
+        if (compare && !run_crashed(r)) run_compare_all(r);
         if (run_crashed(r)) run_recover(r, deaths == POWER_CUTS || (deaths == BOTH && model_random(r->m, 2)));
     }
     env_sim_no_crash(r->sim);
