@@ -300,25 +300,27 @@ static void write_async(struct run *r) {
 /* ---- maintenance --------------------------------------------------------------------------------------------------
  */
 
-/* What a flush or compaction answered: from here on everything is in tables. */
-static void maintained(struct run *r, velocity_status status) {
+/* What a flush or compaction answered: what was acknowledged before it is in tables now. */
+static void maintained(struct run *r, uint64_t acked_before, velocity_status status) {
     settle_async(r);
     if (run_crashed(r) || (status == VELOCITY_NO_SPACE && r->space_may_end)) return;
     if (status != VELOCITY_OK) run_fail(r, "%s", velocity_status_name(status));
-    r->m->synced = r->m->acked;
+    if (acked_before > r->m->synced) r->m->synced = acked_before;
 }
 
 void run_flush(struct run *r) {
+    uint64_t acked = r->m->acked;
     RUN_DOING(r, "flush");
-    maintained(r, velocity_flush(r->db));
+    maintained(r, acked, velocity_flush(r->db));
 }
 
 void run_compact(struct run *r) {
     velocity_range range = velocity_range_default();
+    uint64_t acked = r->m->acked;
     bool all = model_random(r->m, 2) == 0;
     range.start = r->m->keys[model_random(r->m, r->m->key_count)].bytes;
     RUN_DOING(r, "compact %s", all ? "all" : "from some key on");
-    maintained(r, velocity_compact(r->db, all ? NULL : &range));
+    maintained(r, acked, velocity_compact(r->db, all ? NULL : &range));
 }
 
 void run_close(struct run *r) {
