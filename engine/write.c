@@ -33,7 +33,6 @@ struct writer {
     uint64_t payload_bytes;
     uint32_t operations;
     bool sync;        /* wait for the disk */
-    bool sync_only;   /* commit_sync: writes nothing */
     bool switch_only; /* commit_switch */
     bool done;        /* set with the state; for the leader that finds itself in its own group */
     void (*callback)(void *arg, velocity_status status, uint64_t sequence); /* NULL: a thread waits */
@@ -65,7 +64,6 @@ static void finish(velocity *db, struct writer *w) {
         env_mutex_unlock(&db->commit_mutex);
         return;
     }
-    w->done = true;
     _Atomic uint32_t *state = &w->state;
     if (atomic_exchange(state, DONE) == ASLEEP) env_wake_word(state, false);
 }
@@ -360,15 +358,18 @@ static uint32_t await(struct writer *w) {
 /* Queues a synchronous writer and returns when it is written. */
 static velocity_status commit(velocity *db, struct writer *w) {
     push(db, w);
-    if (atomic_exchange(&db->leading, 1) == 0 || await(w) == LEAD) {
-        /* Our own writer may be beyond the first group: lead until it is written, then hand over before telling the
-         * rest. */
-        for (bool written = false; !written;) {
-            struct group g = lead_group(db);
-            for (struct writer *each = g.first; each && each != g.end; each = each->next) written |= each == w;
-            if (written) hand_over(db);
-            finish_group(db, &g);
-        }
+    bool leads = atomic_exchange(&db->leading, 1) == 0 || await(w) == LEAD;
+    while (leads) {
+        /* The next hand-over may choose this writer again, if it is beyond the group; DONE must not be overwritten. */
+        uint32_t expected = LEAD;
+        (void)atomic_compare_exchange_strong(&w->state, &expected, WAITING);
+        bool written = false;
+        struct group g = lead_group(db);
+        for (struct writer *each = g.first; each && each != g.end; each = each->next) written |= each == w;
+        hand_over(db);
+        finish_group(db, &g);
+        /* Not written: another leader took this writer before this thread led, or it did not fit into the group. */
+        leads = !written && await(w) == LEAD;
     }
     if (env_inline_jobs(db->env)) run_callbacks(db, take_completed(db));
     return w->status ? status_set(w->status, "%s", w->message) : VELOCITY_OK;
@@ -454,7 +455,7 @@ static velocity_status write_single(velocity *db, const struct entry *e) {
     w.payload_bytes = log_operation_bytes(e);
     w.operations = 1;
     w.sync = wants_sync(db, NULL);
-    w.sync_only = w.switch_only = w.done = false;
+    w.switch_only = false;
     w.callback = NULL;
     w.status = VELOCITY_OK;
     atomic_init(&w.state, WAITING);
@@ -526,7 +527,7 @@ velocity_status velocity_write_async(velocity *db, velocity_batch *batch, const 
 static velocity_status commit_special(velocity *db, bool sync, bool switch_buffer) {
     struct writer w;
     memset(&w, 0, offsetof(struct writer, message));
-    w.sync = w.sync_only = sync;
+    w.sync = sync;
     w.switch_only = switch_buffer;
     return commit(db, &w);
 }
