@@ -254,6 +254,7 @@ static void a_damaged_current_manifest_or_table_is_corrupt_and_named(void **stat
     assert_false(velocity_iterator_valid(it));
     assert_int_equal(velocity_iterator_status(it), VELOCITY_CORRUPT);
     velocity_iterator_free(it);
+    OK(velocity_delete(db, velocity_str("table 2"))); /* now a compaction has to read it */
     FAILS(VELOCITY_CORRUPT, table, velocity_compact(db, NULL));
     assert_true(has(db, "table 1")); /* what is whole stays readable */
     OK(velocity_close(db));
@@ -272,6 +273,39 @@ static void a_table_of_another_database_is_refused(void **state) {
     file_copy(from, path_in(path_in(*state, "here"), mine));
     velocity *db = open_default(path_in(*state, "here"));
     FAILS(VELOCITY_CORRUPT, "another database", velocity_contains(db, velocity_str("table 2")));
+    OK(velocity_close(db));
+}
+
+/* What was once taken for lost must not come back beside what was written since. */
+static void a_log_that_an_opening_did_not_count_never_counts_later(void **state) {
+    char value[40000], key[8];
+    velocity_options options = velocity_options_default();
+    options.durability = VELOCITY_DURABILITY_OS;
+    velocity *db;
+    memset(value, 'v', sizeof value);
+    const char *live = path_in(*state, "live"), *copy = path_in(*state, "copy"), *later = path_in(*state, "later");
+    OK(velocity_open(live, &options, &db));
+    for (int i = 0; i < 40; i++) { /* more than one segment */
+        (void)snprintf(key, sizeof key, "%02d", i);
+        OK(velocity_put(db, velocity_str(key), velocity_bytes(value, sizeof value)));
+    }
+    folder_copy(live, copy); /* as a kill leaves it */
+    OK(velocity_close(db));
+    char first[64], second[64];
+    files_sorted(copy, ".log", 0, first);
+    files_sorted(copy, ".log", 1, second);
+    file_flip(path_in(copy, first), 10 * 40000, 1); /* nothing proves that it was ever synced: the end */
+    OK(rename(path_in(copy, second), path_in(*state, "second.log")));
+    file_copy(path_in(*state, "second.log"), path_in(copy, second));
+    options.durability = VELOCITY_DURABILITY_ALWAYS;
+    OK(velocity_open(copy, &options, &db));
+    assert_true(has(db, "08") && !has(db, "11") && !has(db, "39"));
+    put(db, "after", "1");
+    folder_copy(copy, later);
+    OK(velocity_close(db));
+    file_copy(path_in(*state, "second.log"), path_in(later, second)); /* its removal did not reach the disk */
+    OK(velocity_open(later, &options, &db));
+    assert_true(has(db, "08") && !has(db, "11") && !has(db, "39") && has(db, "after"));
     OK(velocity_close(db));
 }
 
@@ -395,6 +429,7 @@ int main(void) {
         TEST_IN_FOLDER(a_missing_file_is_corrupt_and_named),
         TEST_IN_FOLDER(a_damaged_current_manifest_or_table_is_corrupt_and_named),
         TEST_IN_FOLDER(a_table_of_another_database_is_refused),
+        TEST_IN_FOLDER(a_log_that_an_opening_did_not_count_never_counts_later),
         cmocka_unit_test(a_kill_at_any_call_of_the_first_open_is_survived),
         cmocka_unit_test(a_power_cut_at_any_call_of_the_first_open_is_survived),
         cmocka_unit_test(a_kill_at_any_call_of_a_later_open_is_survived),

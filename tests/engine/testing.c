@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <ftw.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int folder_setup(void **state) {
@@ -25,29 +26,67 @@ int folder_teardown(void **state) {
 }
 
 const char *path_in(const char *folder, const char *name) {
-    static _Thread_local char paths[8][160];
+    static _Thread_local char paths[32][160];
     static _Thread_local unsigned next;
-    char *path = paths[next++ % 8];
+    char *path = paths[next++ % 32];
     (void)snprintf(path, sizeof paths[0], "%s/%s", folder, name);
     return path;
 }
 
-size_t files_ending(const char *folder, const char *suffix, char *name) {
+static bool ends_so(const char *name, const char *suffix) {
+    size_t size = strlen(name), wanted = strlen(suffix);
+    return size >= wanted && strcmp(name + size - wanted, suffix) == 0;
+}
+
+/* Calls visit for every name that ends so, in order. */
+static void each_file(const char *folder, const char *suffix, void (*visit)(void *arg, const char *name), void *arg) {
     struct dirent **entries;
     int count = scandir(folder, &entries, NULL, alphasort);
-    size_t found = 0;
     assert_true(count >= 0);
     for (int i = 0; i < count; i++) {
-        const char *each = entries[i]->d_name;
-        size_t size = strlen(each), wanted = strlen(suffix);
-        if (size >= wanted && strcmp(each + size - wanted, suffix) == 0) {
-            found++;
-            if (name) (void)snprintf(name, 64, "%.63s", each);
-        }
+        if (entries[i]->d_name[0] != '.' && ends_so(entries[i]->d_name, suffix)) visit(arg, entries[i]->d_name);
         free(entries[i]);
     }
     free(entries);
-    return found;
+}
+
+struct search {
+    size_t found, wanted;
+    char *name;
+};
+
+static void look(void *arg, const char *name) {
+    struct search *s = arg;
+    if (s->name && (s->wanted == SIZE_MAX || s->wanted == s->found)) (void)snprintf(s->name, 64, "%.63s", name);
+    s->found++;
+}
+
+size_t files_ending(const char *folder, const char *suffix, char *name) {
+    struct search s = {.wanted = SIZE_MAX, .name = name};
+    each_file(folder, suffix, look, &s);
+    return s.found;
+}
+
+void files_sorted(const char *folder, const char *suffix, size_t index, char name[64]) {
+    struct search s = {.wanted = index, .name = name};
+    each_file(folder, suffix, look, &s);
+    assert_true(index < s.found);
+}
+
+struct copying {
+    const char *from, *to;
+};
+
+static void copy_one(void *arg, const char *name) {
+    const struct copying *c = arg;
+    if (strcmp(name, "LOCK") == 0) return;
+    file_copy(path_in(c->from, name), path_in(c->to, name));
+}
+
+void folder_copy(const char *from, const char *to) {
+    struct copying c = {from, to};
+    assert_int_equal(mkdir(to, 0700), 0);
+    each_file(from, "", copy_one, &c);
 }
 
 uint8_t *file_bytes(const char *path, size_t *size) {

@@ -26,10 +26,15 @@
 #define TEST_IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, folder_setup, folder_teardown)
 int folder_setup(void **state);
 int folder_teardown(void **state);
-/* "<folder>/<name>"; the last eight stay valid. */
+/* "<folder>/<name>"; the last 32 stay valid. */
 const char *path_in(const char *folder, const char *name);
 /* How many names in the folder end so; the last one in order is copied to `name` (of 64 bytes; may be NULL). */
 size_t files_ending(const char *folder, const char *suffix, char *name);
+
+/* The name in the folder that ends so and has `index` others before it in order. */
+void files_sorted(const char *folder, const char *suffix, size_t index, char name[64]);
+/* Makes `to` and copies the folder's files but LOCK. */
+void folder_copy(const char *from, const char *to);
 
 uint8_t *file_bytes(const char *path, size_t *size); /* for free() */
 void file_replace(const char *path, const void *data, size_t size);
