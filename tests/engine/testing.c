@@ -26,10 +26,11 @@ int folder_teardown(void **state) {
 }
 
 const char *path_in(const char *folder, const char *name) {
-    static _Thread_local char paths[32][160];
+    static _Thread_local char paths[32][512];
     static _Thread_local unsigned next;
     char *path = paths[next++ % 32];
-    (void)snprintf(path, sizeof paths[0], "%s/%s", folder, name);
+    int size = snprintf(path, sizeof paths[0], "%s/%s", folder, name);
+    assert_true(size > 0 && (size_t)size < sizeof paths[0]);
     return path;
 }
 
