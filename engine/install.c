@@ -23,6 +23,7 @@ static void fill_numbers(velocity *db, struct write_buffer *flushed, struct mani
     if (flushed) oldest = sv->immutable_count > 1 ? sv->immutable[1] : sv->active;
     edit->next_number = db->next_number;
     edit->min_log = oldest->first_log;
+    edit->start_log = db->start_log;
     /* Frozen buffers end where the next one's first log begins, so the replay of that log continues exactly here. */
     edit->last_sequence = flushed ? atomic_load(&flushed->last_sequence) : db->flushed_sequence;
     env_mutex_unlock(&db->mutex);

@@ -15,6 +15,7 @@ enum manifest_tag {
     TAG_ADD_TABLE = 5,
     TAG_REMOVE_TABLE = 6,
     TAG_RESUME_SEQUENCE = 7,
+    TAG_START_LOG = 8,
 };
 
 struct manifest {
@@ -64,6 +65,8 @@ static uint8_t *put_numbers(uint8_t *p, const struct manifest_edit *edit) {
     p = put_varint(p, edit->next_number);
     *p++ = TAG_MIN_LOG;
     p = put_varint(p, edit->min_log);
+    *p++ = TAG_START_LOG;
+    p = put_varint(p, edit->start_log);
     *p++ = TAG_LAST_SEQUENCE;
     return put_varint(p, edit->last_sequence);
 }
@@ -266,6 +269,7 @@ static velocity_status apply_record(struct manifest_state *state, const uint8_t 
         switch (*p++) {
         case TAG_NEXT_NUMBER: p = get_varint64(p, end, &state->next_number); break;
         case TAG_MIN_LOG: p = get_varint64(p, end, &state->min_log); break;
+        case TAG_START_LOG: p = get_varint64(p, end, &state->start_log); break;
         case TAG_LAST_SEQUENCE: p = get_varint64(p, end, &state->last_sequence); break;
         case TAG_RESUME_SEQUENCE: p = get_varint64(p, end, &state->resume_sequence); break;
         case TAG_LOG_SEAL:
