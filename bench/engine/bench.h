@@ -50,8 +50,8 @@ typedef struct {
     const char *id;    /* on the command line */
     const char *title; /* in the table */
     bench_kind kind;
-    const char *(*version)(void);
-    const char *configuration; /* its settings, in words, for the report */
+    const char *(*version)(void); /* NULL: it has none */
+    const char *configuration;    /* its settings, in words, for the report */
     void *(*open)(const bench_settings *settings);
     void (*close)(void *db);
     void *(*session_new)(void *db);

@@ -6,6 +6,7 @@
 #include "bench.h"
 
 #include <lmdb.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define MAP_BYTES_MIN      ((size_t)1 << 30)

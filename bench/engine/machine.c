@@ -68,9 +68,12 @@ void machine_print(const bench_options *options, FILE *out) {
     (void)fprintf(out, "- write buffer %llu MiB, block cache %llu MiB; timing costs every operation some %.0f ns\n",
                   (unsigned long long)(BENCH_MEMTABLE_BYTES >> 20), (unsigned long long)(BENCH_CACHE_BYTES >> 20),
                   clock_cost_ns());
-    for (int i = 0; bench_engines[i]; i++)
-        if (options->engines[i])
-            (void)fprintf(out, "- %s %s: %s\n", bench_engines[i]->title, bench_engines[i]->version(),
-                          bench_engines[i]->configuration);
+    for (int i = 0; bench_engines[i]; i++) {
+        const bench_engine *e = bench_engines[i];
+        if (!options->engines[i]) continue;
+        (void)fprintf(out, "- %s%s%s: %s\n", e->title, e->version ? " " : "", e->version ? e->version() : "",
+                      e->configuration);
+    }
     (void)fputc('\n', out);
+    (void)fflush(out);
 }

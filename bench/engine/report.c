@@ -99,7 +99,7 @@ static void print_values(const report *r, FILE *out) {
     (void)fprintf(out, "---:|---:|---:|\n");
     for (int row = 0; row < ROW_COUNT; row++) {
         if (!r->options->rows[row]) continue;
-        (void)fprintf(out, "| %s%s |", bench_rows[row].title,
+        (void)fprintf(out, "| %s, %s%s |", bench_rows[row].title, bench_rows[row].unit,
                       bench_rows[row].lower_is_better ? " (less is better)" : "");
         for (int e = 0; bench_engines[e]; e++)
             if (engine_shown(r, e)) print_number(out, value_of_cell(r, row, e), bench_rows[row].decimals);
@@ -133,7 +133,7 @@ static void print_latencies(const report *r, FILE *out) {
     (void)fputc('\n', out);
     for (int row = 0; row < ROW_COUNT; row++) {
         if (!r->options->rows[row] || !bench_rows[row].latency) continue;
-        (void)fprintf(out, "| %.*s |", (int)strcspn(bench_rows[row].title, "/") - 5, bench_rows[row].title);
+        (void)fprintf(out, "| %s |", bench_rows[row].title);
         for (int e = 0; bench_engines[e]; e++)
             if (engine_shown(r, e)) print_latency(out, &r->cells[row][e]);
         (void)fputc('\n', out);

@@ -41,6 +41,7 @@ typedef enum {
 typedef struct {
     const char *id;    /* on the command line */
     const char *title; /* in the table */
+    const char *unit;
     row_group group;
     uint32_t threads; /* 0: no load, a figure of the whole group */
     bool lower_is_better;
