@@ -65,6 +65,8 @@ typedef struct {
     uint64_t (*scan)(void *session, const char *start, uint64_t rows, uint64_t *sum);
     /* Whether the engine says that background work is queued or running. NULL: it does not say. */
     bool (*busy)(void *db);
+    /* Moves everything into one sorted run. NULL: there is nothing like it. */
+    void (*compact)(void *db);
     /* Asynchronous durable puts with `slots` places; a place is free again when its `done` has run. False: try later.
      */
     void (*slots_new)(void *session, uint32_t slots);

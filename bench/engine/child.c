@@ -126,6 +126,10 @@ static void run_unsynced(const bench_options *options, load_context *c) {
         background += settle(c->engine, c->db);
     }
     print_figure(options, ROW_SETTLE, background);
+    if (options->compact && c->engine->compact) {
+        c->engine->compact(c->db);
+        (void)settle(c->engine, c->db);
+    }
     check_content(c);
     check_count(c);
     for (row_id row = ROW_GET_ONE; row <= ROW_SCAN; row++) run_if_wanted(options, c, row);

@@ -108,6 +108,10 @@ uint64_t scan(void *session, const char *start, uint64_t rows, uint64_t *sum) {
     return seen;
 }
 
+void compact(void *db) {
+    static_cast<Database *>(db)->db->CompactRange(nullptr, nullptr);
+}
+
 const char *version() {
     static char text[16];
     (void)snprintf(text, sizeof text, "%d.%d", leveldb::kMajorVersion, leveldb::kMinorVersion);
@@ -129,6 +133,7 @@ bench_engine describe() {
     e.get = get;
     e.copy = copy;
     e.scan = scan;
+    e.compact = compact;
     return e;
 }
 

@@ -130,6 +130,10 @@ bool busy(void *db) {
     return false;
 }
 
+void compact(void *db) {
+    check(static_cast<Database *>(db)->db->CompactRange(rocksdb::CompactRangeOptions(), nullptr, nullptr));
+}
+
 const char *version() {
     static char text[32];
     (void)snprintf(text, sizeof text, "%d.%d.%d", ROCKSDB_MAJOR, ROCKSDB_MINOR, ROCKSDB_PATCH);
@@ -160,6 +164,7 @@ bench_engine describe() {
     e.copy = copy;
     e.scan = scan;
     e.busy = busy;
+    e.compact = compact;
     return e;
 }
 

@@ -100,6 +100,10 @@ static bool busy(void *db) {
     return stats.compaction_pending_bytes > 0 || stats.background_jobs > 0;
 }
 
+static void compact(void *db) {
+    check(velocity_compact(db, NULL), "compact");
+}
+
 static void slots_new(void *arg, uint32_t slots) {
     session *s = arg;
     s->batches = calloc(slots, sizeof(velocity_batch *));
@@ -145,6 +149,7 @@ const bench_engine bench_velocity = {
     .copy = copy,
     .scan = scan,
     .busy = busy,
+    .compact = compact,
     .slots_new = slots_new,
     .put_slot = put_slot,
 };

@@ -80,7 +80,6 @@ static void get_timed(worker *w, void *session) {
     char key[BENCH_KEY_BYTES];
     while (before < deadline) {
         uint64_t index = random_below(&state, among);
-        if (hot) index = w->order[index];
         if (absent) {
             key_absent(key, index);
         } else {

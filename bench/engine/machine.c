@@ -65,6 +65,7 @@ void machine_print(const bench_options *options, FILE *out) {
         out,
         "- %llu keys of %u bytes, values of %u bytes, half compressible; %u rounds; %g s for rows bounded by time\n",
         (unsigned long long)options->keys, BENCH_KEY_BYTES, options->value_bytes, options->rounds, options->seconds);
+    if (options->compact) (void)fprintf(out, "- everything was compacted before the rows that read\n");
     (void)fprintf(out, "- write buffer %llu MiB, block cache %llu MiB; timing costs every operation some %.0f ns\n",
                   (unsigned long long)(BENCH_MEMTABLE_BYTES >> 20), (unsigned long long)(BENCH_CACHE_BYTES >> 20),
                   clock_cost_ns());

@@ -15,19 +15,27 @@ enum {
     OPTION_DIR,
     OPTION_JSON,
     OPTION_QUICK,
+    OPTION_COMPACT,
     OPTION_HELP,
     OPTION_CHILD,
     OPTION_GROUP
 };
 
 static const struct option known[] = {
-    {"engines", required_argument, NULL, OPTION_ENGINES}, {"rows", required_argument, NULL, OPTION_ROWS},
-    {"keys", required_argument, NULL, OPTION_KEYS},       {"value-bytes", required_argument, NULL, OPTION_VALUE},
-    {"rounds", required_argument, NULL, OPTION_ROUNDS},   {"seconds", required_argument, NULL, OPTION_SECONDS},
-    {"dir", required_argument, NULL, OPTION_DIR},         {"json", required_argument, NULL, OPTION_JSON},
-    {"quick", no_argument, NULL, OPTION_QUICK},           {"help", no_argument, NULL, OPTION_HELP},
+    {"engines", required_argument, NULL, OPTION_ENGINES},
+    {"rows", required_argument, NULL, OPTION_ROWS},
+    {"keys", required_argument, NULL, OPTION_KEYS},
+    {"value-bytes", required_argument, NULL, OPTION_VALUE},
+    {"rounds", required_argument, NULL, OPTION_ROUNDS},
+    {"seconds", required_argument, NULL, OPTION_SECONDS},
+    {"dir", required_argument, NULL, OPTION_DIR},
+    {"json", required_argument, NULL, OPTION_JSON},
+    {"quick", no_argument, NULL, OPTION_QUICK},
+    {"compact", no_argument, NULL, OPTION_COMPACT},
+    {"help", no_argument, NULL, OPTION_HELP},
     {"child", required_argument, NULL, OPTION_CHILD}, /* how the program starts itself */
-    {"group", required_argument, NULL, OPTION_GROUP},     {NULL, 0, NULL, 0},
+    {"group", required_argument, NULL, OPTION_GROUP},
+    {NULL, 0, NULL, 0},
 };
 
 static void usage(FILE *out) {
@@ -40,6 +48,7 @@ static void usage(FILE *out) {
                        "  --seconds S       of each row that is bounded by time (2)\n"
                        "  --dir DIR         where databases are made and removed (bench-data)\n"
                        "  --json FILE       also every figure of every round\n"
+                       "  --compact         every engine compacts all it has before the rows that read\n"
                        "  --quick           100000 keys, 1 round, 0.5 seconds\n\nengines:");
     for (int i = 0; bench_engines[i]; i++) (void)fprintf(out, " %s", bench_engines[i]->id);
     (void)fprintf(out, "\nrows:   ");
@@ -109,6 +118,7 @@ void options_parse(bench_options *o, int argc, char **argv) {
             o->rounds = 1;
             o->seconds = 0.5;
             break;
+        case OPTION_COMPACT: o->compact = true; break;
         case OPTION_HELP: usage(stdout); exit(0);
         case OPTION_CHILD: o->child = optarg; break;
         case OPTION_GROUP: o->child_group = (row_group)number(optarg, 0, GROUP_COUNT - 1, "--group"); break;

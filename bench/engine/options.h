@@ -11,6 +11,7 @@ typedef struct {
     uint32_t value_bytes;
     uint32_t rounds;
     double seconds;        /* of a row that is bounded by time */
+    bool compact;          /* before the rows that read */
     const char *directory; /* under which databases are made and removed */
     const char *json;      /* NULL: none */
     const char *child;     /* NULL: this is the parent; else the engine's id */

@@ -51,7 +51,7 @@ typedef struct {
 
 #define ROW_SEEK_NEXT   100u  /* rows read after each seek */
 #define ROW_OUTSTANDING 4096u /* asynchronous puts under way, all threads together */
-#define ROW_HOT_SHARE   100u  /* one in so many keys is hot */
+#define ROW_HOT_SHARE   100u  /* of the keys, the first one in so many is hot */
 
 extern const bench_row bench_rows[ROW_COUNT];
 
