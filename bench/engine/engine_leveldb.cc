@@ -118,7 +118,7 @@ const char *version() {
     return text;
 }
 
-bench_engine describe() {
+bench_engine describe() noexcept {
     bench_engine e = {};
     e.id = "leveldb";
     e.title = "LevelDB";

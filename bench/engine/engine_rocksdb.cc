@@ -140,7 +140,7 @@ const char *version() {
     return text;
 }
 
-const char *configuration() {
+const char *configuration() noexcept {
     switch (compression()) {
     case rocksdb::kLZ4Compression: return "lz4, 10 filter bits a key, C++ interface, a reused PinnableSlice";
     case rocksdb::kSnappyCompression: return "snappy, 10 filter bits a key, C++ interface, a reused PinnableSlice";
@@ -148,7 +148,7 @@ const char *configuration() {
     }
 }
 
-bench_engine describe() {
+bench_engine describe() noexcept {
     bench_engine e = {};
     e.id = "rocksdb";
     e.title = "RocksDB";

@@ -34,7 +34,10 @@ double histogram_percentile(const histogram *h, double q) {
     uint64_t rank = (uint64_t)(q * (double)h->total), seen = 0;
     for (uint32_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
         seen += h->counts[i];
-        if (seen > rank) return bucket_middle(i);
+        if (seen > rank) {
+            double middle = bucket_middle(i);
+            return middle < (double)h->max ? middle : (double)h->max;
+        }
     }
     return (double)h->max;
 }
