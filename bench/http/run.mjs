@@ -99,9 +99,11 @@ function redisReady(port) {
     }
 }
 
+let runs = 0;
+
 // One wrk run; answers operations a second and latencies in microseconds. An answer that is an error ends the benchmark.
 async function wrk(script, connections, duration, url) {
-    const args = ['-t2', `-c${connections}`, `-d${duration}s`, '-s', join(here, script), url];
+    const args = ['-t2', `-c${connections}`, `-d${duration}s`, '-s', join(here, script), url, '--', String(++runs)];
     const line = (await run('wrk', args, duration * 1000 + START_MS)).match(/^RESULT (.*)$/m);
     if (!line) throw new Error('wrk printed no result');
     const r = JSON.parse(line[1]);
