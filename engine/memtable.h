@@ -20,7 +20,8 @@ void memtable_free(memtable *table);
 
 /*
  * Memory for `bytes` more bytes of keys and values in `entries` entries is set aside, so that this many inserts that
- * follow can't fail. NO_MEMORY: nothing changed. Inserter only.
+ * follow can't fail. Not cumulative: it counts from this call, whatever was reserved before. NO_MEMORY: nothing
+ * changed. Inserter only.
  */
 VELOCITY_CHECK_RESULT velocity_status memtable_reserve(memtable *table, size_t entries, size_t bytes);
 
@@ -43,6 +44,7 @@ struct memtable_cursor {
     const memtable *table;
     const void *chain[MEMTABLE_NODE_SLOTS]; /* newest version of each key of the leaf that the cursor stands in */
     int count, index;                       /* of chain */
+    const void *beyond;                      /* version of the smallest key that the next leaf may have; NULL: no next */
     const void *version;                    /* current version within chain[index]; NULL: the cursor is not valid */
 };
 
