@@ -52,7 +52,9 @@ void velocity_batch_clear(velocity_batch *batch) {
     batch->conflict = SIZE_MAX;
 }
 
-size_t velocity_batch_count(const velocity_batch *batch) { return batch->count; }
+size_t velocity_batch_count(const velocity_batch *batch) {
+    return batch->count;
+}
 
 size_t velocity_batch_conflict(const velocity_batch *batch, uint64_t *current_sequence) {
     if (current_sequence) *current_sequence = batch->conflict == SIZE_MAX ? VELOCITY_ABSENT : batch->conflict_sequence;

@@ -22,7 +22,9 @@ enum {
 
 /* ---- building ------------------------------------------------------------------------------------------------- */
 
-void block_builder_init(struct block_builder *builder) { memset(builder, 0, sizeof *builder); }
+void block_builder_init(struct block_builder *builder) {
+    memset(builder, 0, sizeof *builder);
+}
 
 void block_builder_free(struct block_builder *builder) {
     env_free(builder->staged);
@@ -44,8 +46,8 @@ static bool grow(void **block, size_t *capacity, size_t needed, size_t item) {
 
 velocity_status block_builder_add(struct block_builder *builder, const struct entry *entry) {
     if (!grow((void **)&builder->staged, &builder->staged_capacity, builder->count + 1, sizeof *builder->staged) ||
-        !grow((void **)&builder->bytes, &builder->bytes_capacity,
-              builder->used + entry->key.size + entry->value.size, 1))
+        !grow((void **)&builder->bytes, &builder->bytes_capacity, builder->used + entry->key.size + entry->value.size,
+              1))
         return VELOCITY_NO_MEMORY;
     struct block_staged *s = &builder->staged[builder->count++];
     s->key_at = builder->used;
@@ -70,7 +72,9 @@ static velocity_slice staged_key(const struct block_builder *builder, size_t i) 
     return velocity_bytes(builder->bytes + builder->staged[i].key_at, builder->staged[i].key_bytes);
 }
 
-velocity_slice block_builder_first_key(const struct block_builder *builder) { return staged_key(builder, 0); }
+velocity_slice block_builder_first_key(const struct block_builder *builder) {
+    return staged_key(builder, 0);
+}
 
 velocity_slice block_builder_last_key(const struct block_builder *builder) {
     return staged_key(builder, builder->count - 1);
@@ -182,7 +186,8 @@ void block_suffix_copy(const struct block *block, uint32_t i, const struct block
     if (e->suffix_bytes > HEAD_BYTES) memcpy(to + HEAD_BYTES, e->rest, e->suffix_bytes - HEAD_BYTES);
 }
 
-/* Orders entry i's suffix against `suffix` where their heads are equal. Zero padding makes "a" and "a\0" equal there. */
+/* Orders entry i's suffix against `suffix` where their heads are equal. Zero padding makes "a" and "a\0" equal there.
+ */
 static int compare_behind_head(const struct block *block, uint32_t i, velocity_slice suffix) {
     struct block_entry e;
     if (!block_entry_read(block, i, &e)) return 0;
@@ -214,7 +219,8 @@ static uint32_t heads_below(const uint8_t *heads, uint32_t count, uint32_t head)
 uint32_t block_seek(const struct block *block, velocity_slice key) {
     int order = compare_prefix(block, key);
     if (order) return order < 0 ? 0 : block->count;
-    velocity_slice suffix = velocity_bytes((const uint8_t *)key.data + block->prefix_bytes, key.size - block->prefix_bytes);
+    velocity_slice suffix =
+        velocity_bytes((const uint8_t *)key.data + block->prefix_bytes, key.size - block->prefix_bytes);
     uint32_t head = slice_head4(suffix, 0);
     uint32_t low = heads_below(block->heads, block->count, head);
     if (low == block->count || get_u32(block->heads + (size_t)low * HEAD_BYTES) != head) return low;
@@ -235,7 +241,8 @@ uint32_t block_seek(const struct block *block, velocity_slice key) {
 
 bool block_key_equals(const struct block *block, uint32_t i, velocity_slice key) {
     if (compare_prefix(block, key) != 0) return false;
-    velocity_slice suffix = velocity_bytes((const uint8_t *)key.data + block->prefix_bytes, key.size - block->prefix_bytes);
+    velocity_slice suffix =
+        velocity_bytes((const uint8_t *)key.data + block->prefix_bytes, key.size - block->prefix_bytes);
     return get_u32(block->heads + (size_t)i * HEAD_BYTES) == slice_head4(suffix, 0) &&
            compare_behind_head(block, i, suffix) == 0;
 }

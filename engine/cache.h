@@ -37,7 +37,9 @@ struct cache_entry {
     uint8_t kind;                /* the caller's; enum cache_kind counts usage by it */
 } __attribute__((aligned(64)));
 
-static inline void *cache_entry_data(struct cache_entry *entry) { return entry + 1; }
+static inline void *cache_entry_data(struct cache_entry *entry) {
+    return entry + 1;
+}
 
 enum cache_kind { CACHE_DATA, CACHE_INDEX, CACHE_FILTER, CACHE_KINDS };
 

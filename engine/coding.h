@@ -16,9 +16,15 @@
 #define VARINT32_MAX_BYTES 5
 #define VARINT64_MAX_BYTES 10
 
-static inline void put_u16(void *p, uint16_t v) { memcpy(p, &v, 2); }
-static inline void put_u32(void *p, uint32_t v) { memcpy(p, &v, 4); }
-static inline void put_u64(void *p, uint64_t v) { memcpy(p, &v, 8); }
+static inline void put_u16(void *p, uint16_t v) {
+    memcpy(p, &v, 2);
+}
+static inline void put_u32(void *p, uint32_t v) {
+    memcpy(p, &v, 4);
+}
+static inline void put_u64(void *p, uint64_t v) {
+    memcpy(p, &v, 8);
+}
 static inline uint16_t get_u16(const void *p) {
     uint16_t v;
     memcpy(&v, p, 2);

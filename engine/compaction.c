@@ -1,9 +1,9 @@
 /*
  * compaction.c - merging tables into the level below. See database_internal.h; what survives is retention.c's.
  *
- * Shape: level 0 holds flushed buffers. The last level holds almost everything; above it stand as many levels as it takes
- * to keep one merge of level 0 within LEVEL_RATIO times its size, each LEVEL_RATIO times smaller than the next. A small
- * database is level 0 and the last level. Level 0 goes, whole, into the first of those levels ("base").
+ * Shape: level 0 holds flushed buffers. The last level holds almost everything; above it stand as many levels as it
+ * takes to keep one merge of level 0 within LEVEL_RATIO times its size, each LEVEL_RATIO times smaller than the next. A
+ * small database is level 0 and the last level. Level 0 goes, whole, into the first of those levels ("base").
  *
  * One compaction runs at a time for a database; the job picks, merges and installs without the database's mutex.
  */
@@ -18,8 +18,9 @@ enum {
     LAST_LEVEL = VELOCITY_LEVELS - 1,
     LEVEL_RATIO = 10,
     READ_AHEAD_BYTES = 256 * 1024,
-    IDLE_REWRITE_FACTOR = 32, /* when idle, tables are merged down if that rewrites at most this many times their size */
-    SMALL_BYTES = 64 << 20,   /* ... or at most this much */
+    IDLE_REWRITE_FACTOR =
+        32,                 /* when idle, tables are merged down if that rewrites at most this many times their size */
+    SMALL_BYTES = 64 << 20, /* ... or at most this much */
 };
 
 /* A velocity_compact that waits to be served. */
@@ -37,7 +38,8 @@ struct task {
     velocity_slice from, to; /* the range of all inputs; borrowed from their metas */
 };
 
-/* ---- the shape ------------------------------------------------------------------------------------------------------ */
+/* ---- the shape ------------------------------------------------------------------------------------------------------
+ */
 
 static uint64_t level0_batch_bytes(const velocity *db) {
     return db->options.memtable_bytes / 2 * db->options.compaction_threshold;
@@ -114,9 +116,12 @@ static int idle_level(velocity *db, const struct version *version) {
     return -1;
 }
 
-bool compaction_idle_worthwhile(velocity *db, const struct version *version) { return idle_level(db, version) >= 0; }
+bool compaction_idle_worthwhile(velocity *db, const struct version *version) {
+    return idle_level(db, version) >= 0;
+}
 
-/* ---- picking ------------------------------------------------------------------------------------------------------------ */
+/* ---- picking
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static velocity_status add_input(struct task *task, int level, struct table *table) {
     if (task->input_count == task->input_capacity) {
@@ -177,7 +182,8 @@ static velocity_status pick_from_level(struct task *task, const struct version *
 }
 
 /* Everything on every level that overlaps the range, and what that overlaps in turn, so that order is kept. */
-static velocity_status pick_range(struct task *task, const struct version *version, velocity_slice from, velocity_slice to) {
+static velocity_status pick_range(struct task *task, const struct version *version, velocity_slice from,
+                                  velocity_slice to) {
     task->output_level = LAST_LEVEL;
     velocity_status status = VELOCITY_OK;
     for (size_t before = SIZE_MAX; !status && before != task->input_count;) {
@@ -191,8 +197,8 @@ static velocity_status pick_range(struct task *task, const struct version *versi
 }
 
 /* Nothing to do leaves the task without inputs. */
-static velocity_status pick(velocity *db, const struct version *version, const struct manual_compaction *manual, bool idle,
-                            struct task *task) {
+static velocity_status pick(velocity *db, const struct version *version, const struct manual_compaction *manual,
+                            bool idle, struct task *task) {
     if (manual) return pick_range(task, version, manual->from, manual->to);
     uint64_t targets[VELOCITY_LEVELS];
     int base = shape(db, version, targets);
@@ -206,7 +212,8 @@ static velocity_status pick(velocity *db, const struct version *version, const s
     return status ? status : add_level(task, version, level + 1, task->from, task->to);
 }
 
-/* ---- merging ------------------------------------------------------------------------------------------------------------ */
+/* ---- merging
+ * ------------------------------------------------------------------------------------------------------------ */
 
 struct output {
     velocity *db;
@@ -276,7 +283,8 @@ static velocity_status build_runs(const struct task *task, struct table **tables
             tables[used++] = task->inputs[i].table;
             if (l == 0) run_init_tables(&runs[(*count)++], &tables[used - 1], 1, &read, READ_AHEAD_BYTES);
         }
-        if (l > 0 && used > first) run_init_tables(&runs[(*count)++], tables + first, used - first, &read, READ_AHEAD_BYTES);
+        if (l > 0 && used > first)
+            run_init_tables(&runs[(*count)++], tables + first, used - first, &read, READ_AHEAD_BYTES);
     }
     return VELOCITY_OK;
 }
@@ -383,7 +391,8 @@ static velocity_status run_task(velocity *db, const struct task *task, const str
     return status;
 }
 
-/* ---- the job -------------------------------------------------------------------------------------------------------------- */
+/* ---- the job
+ * -------------------------------------------------------------------------------------------------------------- */
 
 void compaction_schedule(velocity *db) {
     if (db->compaction_queued || db->closing || atomic_load(&db->read_only)) return;
@@ -425,7 +434,8 @@ void compaction_job_run(struct pool_job *job) {
     env_mutex_unlock(&db->mutex);
 }
 
-/* ---- velocity_compact ------------------------------------------------------------------------------------------------------- */
+/* ---- velocity_compact
+ * ------------------------------------------------------------------------------------------------------- */
 
 /* The range as [from, to], both inclusive: a little more than asked for does no harm. */
 static velocity_slice range_to(const velocity_range *range, uint8_t *buffer) {

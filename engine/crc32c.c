@@ -1,4 +1,5 @@
-/* crc32c.c - see crc32c.h. The portable way takes 8 bytes a step through 8 tables ("slicing-by-8", Kounavis and Berry). */
+/* crc32c.c - see crc32c.h. The portable way takes 8 bytes a step through 8 tables ("slicing-by-8", Kounavis and Berry).
+ */
 #include "crc32c.h"
 
 #include <stdatomic.h>
@@ -27,7 +28,9 @@ static void build_tables(void) {
     atomic_store_explicit(&tables_ready, true, memory_order_release);
 }
 
-static inline uint32_t table(int t, uint32_t i) { return __atomic_load_n(&tables[t][i & 0xff], __ATOMIC_RELAXED); }
+static inline uint32_t table(int t, uint32_t i) {
+    return __atomic_load_n(&tables[t][i & 0xff], __ATOMIC_RELAXED);
+}
 
 uint32_t crc32c_portable(uint32_t crc, const void *data, size_t size) {
     if (!atomic_load_explicit(&tables_ready, memory_order_acquire)) build_tables();
@@ -63,5 +66,7 @@ uint32_t crc32c(uint32_t crc, const void *data, size_t size) {
     return __builtin_cpu_supports("sse4.2") ? crc32c_sse42(crc, data, size) : crc32c_portable(crc, data, size);
 }
 #else
-uint32_t crc32c(uint32_t crc, const void *data, size_t size) { return crc32c_portable(crc, data, size); }
+uint32_t crc32c(uint32_t crc, const void *data, size_t size) {
+    return crc32c_portable(crc, data, size);
+}
 #endif

@@ -1,4 +1,5 @@
-/* crc32c.h - CRC-32C (Castagnoli, polynomial 0x1EDC6F41 reflected), as in RFC 3720; in hardware where the CPU has it. */
+/* crc32c.h - CRC-32C (Castagnoli, polynomial 0x1EDC6F41 reflected), as in RFC 3720; in hardware where the CPU has it.
+ */
 #ifndef VELOCITY_CRC32C_H
 #define VELOCITY_CRC32C_H
 

@@ -4,7 +4,8 @@
 #include <math.h>
 #include <stdio.h>
 
-/* ---- options -------------------------------------------------------------------------------------------------------- */
+/* ---- options --------------------------------------------------------------------------------------------------------
+ */
 
 velocity_options velocity_options_default(void) {
     velocity_options o = {
@@ -43,7 +44,8 @@ static velocity_status check_options(const velocity_options *o) {
     if (status) return status;
     double rate = o->bloom_false_positive_rate;
     if (!(rate == 1 || (rate >= 0.0001 && rate <= 0.5)))
-        return status_set(VELOCITY_INVALID, "option bloom_false_positive_rate is %g; it takes 0.0001 to 0.5, or 1", rate);
+        return status_set(VELOCITY_INVALID, "option bloom_false_positive_rate is %g; it takes 0.0001 to 0.5, or 1",
+                          rate);
     if (o->compression != VELOCITY_COMPRESSION_NONE && o->compression != VELOCITY_COMPRESSION_LZ4)
         return status_set(VELOCITY_UNSUPPORTED, "option compression: this version offers NONE and LZ4");
     return VELOCITY_OK;
@@ -62,7 +64,8 @@ static velocity_status take_options(const velocity_options *from, velocity_optio
     return check_options(to);
 }
 
-/* ---- shared parts ------------------------------------------------------------------------------------------------------ */
+/* ---- shared parts
+ * ------------------------------------------------------------------------------------------------------ */
 
 velocity_shared_options velocity_shared_options_default(void) {
     velocity_shared_options o = {.struct_size = sizeof o, .cache_bytes = 64u << 20, .max_open_files = 1000};
@@ -83,7 +86,9 @@ velocity_shared *shared_new(env *e, const velocity_shared_options *options) {
     return NULL;
 }
 
-velocity_shared *velocity_shared_new(const velocity_shared_options *options) { return shared_new(env_posix(), options); }
+velocity_shared *velocity_shared_new(const velocity_shared_options *options) {
+    return shared_new(env_posix(), options);
+}
 
 void velocity_shared_free(velocity_shared *shared) {
     if (!shared) return;
@@ -95,7 +100,8 @@ void velocity_shared_free(velocity_shared *shared) {
     env_free(shared);
 }
 
-/* ---- write buffers and superversions ------------------------------------------------------------------------------------ */
+/* ---- write buffers and superversions
+ * ------------------------------------------------------------------------------------ */
 
 struct write_buffer *write_buffer_new(uint64_t first_log) {
     struct write_buffer *buffer = env_alloc_zeroed(sizeof *buffer);
@@ -154,14 +160,22 @@ void superversion_release(struct superversion *sv) {
     env_free(sv);
 }
 
-static void superversion_retired(struct epoch_item *item) { superversion_release((struct superversion *)item); }
-
-void superversion_install(velocity *db, struct superversion *sv) {
-    struct superversion *before = atomic_exchange(&db->superversion, sv);
-    if (before) epoch_retire(&before->item, superversion_retired);
+static void superversion_retired(struct epoch_item *item) {
+    superversion_release((struct superversion *)item);
 }
 
-/* ---- open ----------------------------------------------------------------------------------------------------------------- */
+struct superversion *superversion_install(velocity *db, struct superversion *sv) {
+    return atomic_exchange(&db->superversion, sv);
+}
+
+void superversion_retire(struct superversion *sv) {
+    if (!sv) return;
+    epoch_retire(&sv->item, superversion_retired);
+    epoch_collect(); /* memory of a write buffer and files of tables hang on it: not later than need be */
+}
+
+/* ---- open
+ * ----------------------------------------------------------------------------------------------------------------- */
 
 static _Atomic uint32_t thread_count;
 static _Thread_local uint32_t thread_number; /* 0: not given yet */
@@ -243,11 +257,13 @@ velocity_status database_open(env *e, const char *path, const velocity_options *
 }
 
 velocity_status velocity_open(const char *path, const velocity_options *options, velocity **out) {
-    if (!path || !*path || !out) return status_set(VELOCITY_INVALID, "velocity_open needs a path and a place for the handle");
+    if (!path || !*path || !out)
+        return status_set(VELOCITY_INVALID, "velocity_open needs a path and a place for the handle");
     return database_open(env_posix(), path, options, out);
 }
 
-/* ---- close ----------------------------------------------------------------------------------------------------------------- */
+/* ---- close
+ * ----------------------------------------------------------------------------------------------------------------- */
 
 static void free_logs(struct log *log) {
     while (log) {
@@ -302,7 +318,8 @@ static void stop_background(velocity *db) {
 /* A write buffer worth a table is flushed, so that the next open has little to replay; a small one stays in the log. */
 static velocity_status flush_at_close(velocity *db) {
     enum { WORTH_A_TABLE_BYTES = 1 << 20 };
-    bool worth = memtable_bytes(db->active->memtable) >= WORTH_A_TABLE_BYTES || db->options.memtable_bytes < WORTH_A_TABLE_BYTES;
+    bool worth =
+        memtable_bytes(db->active->memtable) >= WORTH_A_TABLE_BYTES || db->options.memtable_bytes < WORTH_A_TABLE_BYTES;
     return worth && memtable_entries(db->active->memtable) ? velocity_flush(db) : VELOCITY_OK;
 }
 

@@ -113,20 +113,20 @@ struct velocity {
     env_mutex install_mutex; /* guards manifest, version building: held over disk waits */
     manifest *manifest;
     uint64_t flushed_sequence; /* the manifest's last_sequence: everything up to it is in tables */
-    bool manifest_broken; /* an append failed: the next install writes a new manifest */
+    bool manifest_broken;      /* an append failed: the next install writes a new manifest */
 
-    env_mutex mutex;         /* guards everything below */
-    env_condition changed;   /* a job ended, or the state of the background changed */
-    uint64_t next_number;    /* of files */
-    struct log *old_logs;    /* filled segments whose entries no table has yet, oldest first */
-    struct log *spare_logs;  /* segments that can be recycled */
-    struct log *next_log;    /* prepared ahead */
-    uint64_t last_log;       /* number of the newest log in use: logs are used in the order of their numbers */
-    uint64_t segment_bytes;  /* size of the next new segment */
-    struct log_seal *seals;  /* logs that the opener replayed into the first write buffer */
+    env_mutex mutex;        /* guards everything below */
+    env_condition changed;  /* a job ended, or the state of the background changed */
+    uint64_t next_number;   /* of files */
+    struct log *old_logs;   /* filled segments whose entries no table has yet, oldest first */
+    struct log *spare_logs; /* segments that can be recycled */
+    struct log *next_log;   /* prepared ahead */
+    uint64_t last_log;      /* number of the newest log in use: logs are used in the order of their numbers */
+    uint64_t segment_bytes; /* size of the next new segment */
+    struct log_seal *seals; /* logs that the opener replayed into the first write buffer */
     size_t seal_count;
     bool flush_queued, compaction_queued, prepare_queued, closing;
-    bool idle_compaction;    /* merge although no threshold asks for it */
+    bool idle_compaction; /* merge although no threshold asks for it */
     struct manual_compaction *manual;
     velocity_status background_status; /* why the last job failed; OK once one succeeds again */
     char background_message[MESSAGE_BYTES];
@@ -134,7 +134,7 @@ struct velocity {
     struct pool_job flush_job, compaction_job, prepare_job;
     struct pool_ticker ticker;
 
-    env_mutex snapshot_mutex; /* guards the list */
+    env_mutex snapshot_mutex;           /* guards the list */
     struct velocity_snapshot snapshots; /* its head */
 
     struct counters counters[STATS_STRIPES];
@@ -157,8 +157,9 @@ struct superversion *superversion_new(struct write_buffer *active, struct write_
                                       struct version *version);
 struct superversion *superversion_acquire(velocity *db); /* the present one, kept until released */
 void superversion_release(struct superversion *sv);
-/* Under db->mutex: puts it in force and lets go of the one before. */
-void superversion_install(velocity *db, struct superversion *sv);
+/* Under db->mutex: puts it in force. The one before is the caller's to retire, with no lock held. */
+struct superversion *superversion_install(velocity *db, struct superversion *sv);
+void superversion_retire(struct superversion *sv); /* NULL is allowed */
 void database_free(velocity *db);
 
 /* recovery.c */

@@ -78,7 +78,9 @@ velocity_status file_header_read(env_file *file, enum file_kind kind, const char
     return file_header_parse(bytes, got, kind, path, out);
 }
 
-uint64_t file_seed(const struct file_header *header) { return XXH3_64bits(header->uid, sizeof header->uid); }
+uint64_t file_seed(const struct file_header *header) {
+    return XXH3_64bits(header->uid, sizeof header->uid);
+}
 
 uint32_t file_block_checksum(uint64_t seed, uint64_t offset, const void *data, size_t size) {
     uint64_t place[2] = {seed, offset};

@@ -1,16 +1,16 @@
 /*
  * file.h - what all files of a database have in common: their names, and the header that each begins with.
  *
- * The header binds a file to its database and gives it an identity (uid); checksums inside the file are seeded with that
- * identity and the offset, so that no block of another file, another place or an earlier life of a recycled file passes.
- * Bytes: FORMAT.md, "File header".
+ * The header binds a file to its database and gives it an identity (uid); checksums inside the file are seeded with
+ * that identity and the offset, so that no block of another file, another place or an earlier life of a recycled file
+ * passes. Bytes: FORMAT.md, "File header".
  */
 #ifndef VELOCITY_FILE_H
 #define VELOCITY_FILE_H
 
 #include "env.h"
 
-#define FILE_HEADER_BYTES 128u
+#define FILE_HEADER_BYTES   128u
 #define FILE_FORMAT_VERSION 1u
 
 enum file_kind { FILE_LOG = 1, FILE_TABLE = 2, FILE_MANIFEST = 3, FILE_VALUES = 4 /* reserved */, FILE_CURRENT = 5 };
@@ -21,11 +21,12 @@ struct file_header {
     uint64_t number;         /* as in the file's name */
     uint64_t uid[2];         /* random, drawn each time the file is written anew */
     uint64_t created_ms;
-    uint64_t argument;       /* log: the first sequence it may hold; CURRENT: the manifest's number; else 0 */
+    uint64_t argument; /* log: the first sequence it may hold; CURRENT: the manifest's number; else 0 */
 };
 
 /* Fills uid and created_ms and encodes. */
-VELOCITY_CHECK_RESULT velocity_status file_header_make(env *e, struct file_header *header, uint8_t out[FILE_HEADER_BYTES]);
+VELOCITY_CHECK_RESULT velocity_status file_header_make(env *e, struct file_header *header,
+                                                       uint8_t out[FILE_HEADER_BYTES]);
 /* Checks magic, checksum, kind, version and cipher. `path` is for the message. CORRUPT, or UNSUPPORTED where a newer
  * version or a cipher is asked for. */
 VELOCITY_CHECK_RESULT velocity_status file_header_parse(const uint8_t *bytes, size_t size, enum file_kind kind,

@@ -4,7 +4,9 @@
 #include <math.h>
 #include <xxhash.h>
 
-uint64_t filter_hash(velocity_slice key) { return XXH3_64bits(key.data, key.size); }
+uint64_t filter_hash(velocity_slice key) {
+    return XXH3_64bits(key.data, key.size);
+}
 
 static double power(double base, uint32_t exponent) {
     double result = 1;
@@ -13,8 +15,8 @@ static double power(double base, uint32_t exponent) {
 }
 
 /*
- * The rate of a filter whose n keys spread over lines of 512 bits: keys fall on a line by Poisson's law, and a line with
- * k keys answers wrongly with (1 - (1 - 1/512)^(k * probes)) ^ probes.
+ * The rate of a filter whose n keys spread over lines of 512 bits: keys fall on a line by Poisson's law, and a line
+ * with k keys answers wrongly with (1 - (1 - 1/512)^(k * probes)) ^ probes.
  */
 static double expected_rate(double bits_per_key, uint32_t probes) {
     double mean = 512.0 / bits_per_key, weight = exp(-mean), rate = 0, clear = 1;
@@ -61,7 +63,8 @@ static const uint8_t *line_of(const struct filter_shape *shape, const uint8_t *p
 void filter_add(const struct filter_shape *shape, uint8_t *partition, uint64_t hash) {
     uint8_t *line = (uint8_t *)line_of(shape, partition, hash);
     uint64_t bits = hash * SCRAMBLE;
-    for (uint32_t i = 0; i < shape->probes; i++, bits *= SCRAMBLE) line[bits >> 58] |= (uint8_t)(1u << ((bits >> 55) & 7));
+    for (uint32_t i = 0; i < shape->probes; i++, bits *= SCRAMBLE)
+        line[bits >> 58] |= (uint8_t)(1u << ((bits >> 55) & 7));
 }
 
 bool filter_may_contain(const struct filter_shape *shape, const uint8_t *partition, uint64_t hash) {

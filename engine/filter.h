@@ -10,7 +10,7 @@
 
 #include "velocity.h"
 
-#define FILTER_LINE_BYTES 64u
+#define FILTER_LINE_BYTES      64u
 #define FILTER_PARTITION_BYTES (32u * 1024) /* at most */
 
 struct filter_shape {

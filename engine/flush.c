@@ -5,8 +5,9 @@
 #include <stdio.h>
 
 enum {
-    IDLE_US = 1000 * 1000,       /* no write for so long: the database is idle */
-    IDLE_FLUSH_FRACTION = 16,    /* an idle buffer is flushed if it holds this part of memtable_bytes: lookups pass it by then */
+    IDLE_US = 1000 * 1000, /* no write for so long: the database is idle */
+    IDLE_FLUSH_FRACTION =
+        16, /* an idle buffer is flushed if it holds this part of memtable_bytes: lookups pass it by then */
 };
 
 void background_failed(velocity *db, velocity_status status) {
@@ -109,7 +110,8 @@ velocity_status velocity_flush(velocity *db) {
     return status;
 }
 
-/* ---- every TICK_MS -------------------------------------------------------------------------------------------------- */
+/* ---- every TICK_MS --------------------------------------------------------------------------------------------------
+ */
 
 static void sync_interval(velocity *db) {
     bool due = db->options.durability == VELOCITY_DURABILITY_INTERVAL && !atomic_load(&db->read_only);

@@ -74,14 +74,14 @@ static velocity_status switch_version(velocity *db, struct version *version, str
     env_mutex_lock(&db->mutex);
     struct superversion *sv = atomic_load(&db->superversion);
     int skip = flushed ? 1 : 0; /* buffers are flushed oldest first */
-    struct superversion *next =
-        superversion_new(sv->active, sv->immutable + skip, sv->immutable_count - skip, version);
+    struct superversion *next = superversion_new(sv->active, sv->immutable + skip, sv->immutable_count - skip, version);
     if (next) {
         atomic_store(&db->level0_tables, (uint32_t)version->levels[0].count);
-        superversion_install(db, next);
+        sv = superversion_install(db, next);
         env_condition_broadcast(&db->changed);
     }
     env_mutex_unlock(&db->mutex);
+    if (next) superversion_retire(sv);
     return next ? VELOCITY_OK : VELOCITY_NO_MEMORY;
 }
 

@@ -52,7 +52,9 @@ static bool copy_bytes(struct bytes *to, velocity_slice from) {
     return true;
 }
 
-static velocity_slice slice_of(const struct bytes *b) { return velocity_bytes(b->data, b->size); }
+static velocity_slice slice_of(const struct bytes *b) {
+    return velocity_bytes(b->data, b->size);
+}
 
 static void stop(velocity_iterator *it, velocity_status status) {
     it->valid = false;
@@ -115,20 +117,22 @@ static bool add_runs(velocity_iterator *it, const struct table_read *read) {
     it->runs = env_alloc(most * sizeof *it->runs);
     if (!it->runs) return false;
     if (memtable_entries(sv->active->memtable)) run_init_memtable(&it->runs[it->run_count++], sv->active->memtable);
-    for (int i = 0; i < sv->immutable_count; i++) run_init_memtable(&it->runs[it->run_count++], sv->immutable[i]->memtable);
+    for (int i = 0; i < sv->immutable_count; i++)
+        run_init_memtable(&it->runs[it->run_count++], sv->immutable[i]->memtable);
     for (size_t i = 0; i < version->levels[0].count; i++)
         if (!outside(it, version->levels[0].tables[i]))
             run_init_tables(&it->runs[it->run_count++], &version->levels[0].tables[i], 1, read, 0);
     for (int l = 1; l < VELOCITY_LEVELS; l++) {
         size_t from, to;
         level_part(it, &version->levels[l], &from, &to);
-        if (from < to) run_init_tables(&it->runs[it->run_count++], version->levels[l].tables + from, to - from, read, 0);
+        if (from < to)
+            run_init_tables(&it->runs[it->run_count++], version->levels[l].tables + from, to - from, read, 0);
     }
     return merge_init(&it->merge, it->runs, it->run_count) == VELOCITY_OK;
 }
 
-/* The sequence that the iterator shows. The superversion was taken first; if its active buffer has been frozen since, what
- * came after lies in a buffer that it does not have, so the view ends with the frozen one. */
+/* The sequence that the iterator shows. The superversion was taken first; if its active buffer has been frozen since,
+ * what came after lies in a buffer that it does not have, so the view ends with the frozen one. */
 static uint64_t choose_sequence(const velocity_iterator *it) {
     uint64_t visible = atomic_load_explicit(&it->db->visible_sequence, memory_order_acquire);
     uint64_t frozen = atomic_load_explicit(&it->sv->active->last_sequence, memory_order_acquire);
@@ -175,7 +179,8 @@ void velocity_iterator_free(velocity_iterator *it) {
     atomic_fetch_sub(&db->live_handles, 1);
 }
 
-/* ---- moving ---------------------------------------------------------------------------------------------------------- */
+/* ---- moving
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static bool beyond_high(const velocity_iterator *it, velocity_slice key) {
     return it->has_high && slice_compare(key, slice_of(&it->high)) >= 0;
@@ -331,16 +336,33 @@ void velocity_iterator_seek(velocity_iterator *it, velocity_slice key) {
     settle_backward(it);
 }
 
-/* ---- what is shown ------------------------------------------------------------------------------------------------------ */
+/* ---- what is shown
+ * ------------------------------------------------------------------------------------------------------ */
 
-bool velocity_iterator_valid(const velocity_iterator *it) { return it->valid; }
-velocity_slice velocity_iterator_key(const velocity_iterator *it) { return it->shown.key; }
+bool velocity_iterator_valid(const velocity_iterator *it) {
+    return it->valid;
+}
+velocity_slice velocity_iterator_key(const velocity_iterator *it) {
+    return it->shown.key;
+}
 velocity_slice velocity_iterator_value(const velocity_iterator *it) {
     return it->keys_only ? velocity_bytes(NULL, 0) : it->shown.value;
 }
-size_t velocity_iterator_value_size(const velocity_iterator *it) { return it->shown.value.size; }
-uint32_t velocity_iterator_flags(const velocity_iterator *it) { return it->shown.flags; }
-uint64_t velocity_iterator_sequence(const velocity_iterator *it) { return it->shown.sequence; }
-int64_t velocity_iterator_expires_at_ms(const velocity_iterator *it) { return it->shown.expires_at_ms; }
-velocity_status velocity_iterator_status(const velocity_iterator *it) { return it->status; }
-uint64_t velocity_iterator_snapshot_sequence(const velocity_iterator *it) { return it->sequence; }
+size_t velocity_iterator_value_size(const velocity_iterator *it) {
+    return it->shown.value.size;
+}
+uint32_t velocity_iterator_flags(const velocity_iterator *it) {
+    return it->shown.flags;
+}
+uint64_t velocity_iterator_sequence(const velocity_iterator *it) {
+    return it->shown.sequence;
+}
+int64_t velocity_iterator_expires_at_ms(const velocity_iterator *it) {
+    return it->shown.expires_at_ms;
+}
+velocity_status velocity_iterator_status(const velocity_iterator *it) {
+    return it->status;
+}
+uint64_t velocity_iterator_snapshot_sequence(const velocity_iterator *it) {
+    return it->sequence;
+}

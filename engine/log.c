@@ -14,7 +14,8 @@ enum {
     WINDOW_BYTES = 1024 * 1024,
 };
 
-/* ---- operations --------------------------------------------------------------------------------------------------- */
+/* ---- operations ---------------------------------------------------------------------------------------------------
+ */
 
 size_t log_operation_bytes(const struct entry *e) {
     return 1 + varint_bytes(e->key.size) + varint_bytes(e->value.size) + (e->flags ? 4 : 0) +
@@ -52,16 +53,17 @@ const uint8_t *log_operation_decode(const uint8_t *p, const uint8_t *end, struct
     return p + key_bytes + value_bytes;
 }
 
-/* ---- segments ----------------------------------------------------------------------------------------------------- */
+/* ---- segments -----------------------------------------------------------------------------------------------------
+ */
 
 uint64_t log_group_checksum(uint64_t seed, const uint8_t *group, uint64_t payload_bytes) {
-    return XXH3_64bits_withSeed(group + GROUP_PAYLOAD_BYTES, LOG_GROUP_HEADER_BYTES - GROUP_PAYLOAD_BYTES + payload_bytes,
-                                seed);
+    return XXH3_64bits_withSeed(group + GROUP_PAYLOAD_BYTES,
+                                LOG_GROUP_HEADER_BYTES - GROUP_PAYLOAD_BYTES + payload_bytes, seed);
 }
 
 /*
- * Writes every block of the file, page by page: one large write would leave the page cache with large folios, which make
- * each later sync write more than was changed (measured: 53 against 36 us a sync).
+ * Writes every block of the file, page by page: one large write would leave the page cache with large folios, which
+ * make each later sync write more than was changed (measured: 53 against 36 us a sync).
  */
 static velocity_status fill(env_file *file, uint64_t from, uint64_t to) {
     static const uint8_t zeros[ENV_PAGE_BYTES];

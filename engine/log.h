@@ -5,9 +5,9 @@
  *
  *   group, at a multiple of 8:
  *   +----------+---------+-------+-------------+------------+----------+-----------+---------+----------------+---------+
- *   | checksum | payload | count | database id | log number | position | first     | wall ms | synced_through | payload |
- *   |  XXH3-64 |  bytes  |  u32  |     u64     |    u64     |   u64    | sequence  |   u64   |      u64       |         |
- *   |   u64    |   u32   |       |             |            |          |    u64    |         |                |         |
+ *   | checksum | payload | count | database id | log number | position | first     | wall ms | synced_through | payload
+ * | |  XXH3-64 |  bytes  |  u32  |     u64     |    u64     |   u64    | sequence  |   u64   |      u64       | | | u64
+ * |   u32   |       |             |            |          |    u64    |         |                |         |
  *   +----------+---------+-------+-------------+------------+----------+-----------+---------+----------------+---------+
  *
  * The checksum is seeded with the file's uid and covers everything behind it in the group. `synced_through` is the
@@ -25,7 +25,7 @@
 #include "file.h"
 
 #define LOG_GROUP_HEADER_BYTES 64u
-#define LOG_ALIGNMENT 8u
+#define LOG_ALIGNMENT          8u
 
 /* ---- operations: how one stands in a group's payload and in a batch ---------------------------------------------- */
 
@@ -76,7 +76,8 @@ void log_close(struct log *log);
 /* log_close, and removes the file. */
 VELOCITY_CHECK_RESULT velocity_status log_remove(struct log *log);
 
-/* ---- replaying ----------------------------------------------------------------------------------------------------- */
+/* ---- replaying -----------------------------------------------------------------------------------------------------
+ */
 
 struct log_replay {
     env *env;
@@ -90,8 +91,8 @@ struct log_replay {
 
 struct log_segment {
     uint64_t number;
-    uint64_t sealed_end; /* everything before it must be valid and nothing behind it counts; 0: not sealed */
-    uint64_t end;        /* out: behind the last group that counts */
+    uint64_t sealed_end;    /* everything before it must be valid and nothing behind it counts; 0: not sealed */
+    uint64_t end;           /* out: behind the last group that counts */
     uint64_t file_bytes;    /* out */
     bool sequence_may_skip; /* the first group may begin later than next_sequence */
 };

@@ -26,8 +26,8 @@ static void segment_free(struct segment_bytes *s) {
 }
 
 /*
- * A segment is used only after its header was synced. So where the header is bad, something that has the shape of a group
- * behind it shows that the header was good once and is damaged now.
+ * A segment is used only after its header was synced. So where the header is bad, something that has the shape of a
+ * group behind it shows that the header was good once and is damaged now.
  */
 static bool holds_group_shape(const struct segment_bytes *s) {
     if (s->size < FILE_HEADER_BYTES + LOG_GROUP_HEADER_BYTES) return false;
@@ -55,8 +55,8 @@ static velocity_status segment_read(const struct log_replay *replay, uint64_t nu
             status = VELOCITY_OK;
         }
     }
-    if (!status && !s->never_used && (header.number != number ||
-                    memcmp(header.database_id, replay->database_id, sizeof header.database_id) != 0))
+    if (!status && !s->never_used &&
+        (header.number != number || memcmp(header.database_id, replay->database_id, sizeof header.database_id) != 0))
         status = status_set(VELOCITY_CORRUPT, "%s: offset 0: the header is of another file", s->path);
     if (!status && !s->never_used) s->seed = file_seed(&header);
     if (env_close(file) && !status) status = VELOCITY_IO;
@@ -90,7 +90,8 @@ static bool proven_later(const struct segment_bytes *s, uint64_t at, uint64_t se
 }
 
 static velocity_status damaged(const struct segment_bytes *s, uint64_t at, uint64_t sequence) {
-    return status_set(VELOCITY_CORRUPT, "%s: offset %llu: the commit group with sequence %llu was synced once and is damaged now",
+    return status_set(VELOCITY_CORRUPT,
+                      "%s: offset %llu: the commit group with sequence %llu was synced once and is damaged now",
                       s->path, (unsigned long long)at, (unsigned long long)sequence);
 }
 
@@ -160,7 +161,8 @@ velocity_status log_replay(struct log_replay *replay, struct log_segment *segmen
             segment_free(&s);
             break;
         }
-        if (!status && !segments[i].sealed_end && segments[i].end < s.size && proven_later(&s, segments[i].end, replay->next_sequence))
+        if (!status && !segments[i].sealed_end && segments[i].end < s.size &&
+            proven_later(&s, segments[i].end, replay->next_sequence))
             status = damaged(&s, segments[i].end, replay->next_sequence);
         segment_free(&before);
         before = s;

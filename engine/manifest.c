@@ -28,7 +28,8 @@ void manifest_state_clear(struct manifest_state *state) {
     memset(state, 0, sizeof *state);
 }
 
-/* ---- encoding ------------------------------------------------------------------------------------------------------ */
+/* ---- encoding ------------------------------------------------------------------------------------------------------
+ */
 
 static uint8_t *put_bytes(uint8_t *p, velocity_slice bytes) {
     p = put_varint(p, bytes.size);
@@ -71,7 +72,8 @@ static velocity_status write_record(manifest *m, uint8_t *record, const uint8_t 
     size_t size = (size_t)(end - record);
     put_u32(record, (uint32_t)(size - RECORD_HEADER_BYTES));
     uint32_t checksum = file_block_checksum(m->seed, m->offset, record, 4);
-    put_u32(record + 4, file_block_checksum(checksum, m->offset, record + RECORD_HEADER_BYTES, size - RECORD_HEADER_BYTES));
+    put_u32(record + 4,
+            file_block_checksum(checksum, m->offset, record + RECORD_HEADER_BYTES, size - RECORD_HEADER_BYTES));
     velocity_status status = env_write(m->file, record, size, m->offset);
     if (!status) m->offset += size;
     return status;
@@ -98,7 +100,8 @@ velocity_status manifest_append(manifest *m, const struct manifest_edit *edit) {
     return status;
 }
 
-/* ---- a new manifest, and CURRENT ------------------------------------------------------------------------------------ */
+/* ---- a new manifest, and CURRENT ------------------------------------------------------------------------------------
+ */
 
 static velocity_status write_snapshot(manifest *m, const struct version *version, const struct manifest_edit *edit) {
     size_t size = RECORD_HEADER_BYTES + NUMBERS_BYTES + edit->seal_count * (1 + 2 * VARINT64_MAX_BYTES);
@@ -172,8 +175,12 @@ velocity_status manifest_create(env *e, const char *folder, const uint64_t datab
     return status;
 }
 
-uint64_t manifest_number(const manifest *m) { return m->number; }
-uint64_t manifest_bytes(const manifest *m) { return m->offset; }
+uint64_t manifest_number(const manifest *m) {
+    return m->number;
+}
+uint64_t manifest_bytes(const manifest *m) {
+    return m->offset;
+}
 
 void manifest_close(manifest *m) {
     if (!m) return;
@@ -182,7 +189,8 @@ void manifest_close(manifest *m) {
     env_free(m);
 }
 
-/* ---- loading --------------------------------------------------------------------------------------------------------- */
+/* ---- loading
+ * --------------------------------------------------------------------------------------------------------- */
 
 static const uint8_t *get_bytes(const uint8_t *p, const uint8_t *end, velocity_slice *out) {
     uint32_t size;
@@ -298,7 +306,8 @@ static velocity_status load_records(const char *path, const uint8_t *data, uint6
         const uint8_t *payload = data + at + RECORD_HEADER_BYTES;
         velocity_status status = apply_record(out, payload, payload + bytes);
         if (status == VELOCITY_INVALID)
-            return status_set(VELOCITY_CORRUPT, "%s: offset %llu: a record makes no sense", path, (unsigned long long)at);
+            return status_set(VELOCITY_CORRUPT, "%s: offset %llu: a record makes no sense", path,
+                              (unsigned long long)at);
         if (status == VELOCITY_UNSUPPORTED)
             return status_set(status, "%s: offset %llu: a record of a newer format", path, (unsigned long long)at);
         if (status) return status;

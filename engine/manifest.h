@@ -28,7 +28,7 @@ struct manifest_state {
     struct manifest_table {
         int level;
         struct table_meta meta;
-    } *tables;
+    } * tables;
     size_t table_count, table_capacity;
 };
 

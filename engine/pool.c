@@ -92,7 +92,8 @@ static void *work(void *arg) {
 
 /* Under the mutex. Makes sure that somebody will take a job of this urgency; false: there is no thread at all. */
 static bool ensure_worker(pool *p, enum pool_urgency urgency) {
-    if (p->worker_count == 0 || (urgency == POOL_PATIENT && p->idle_patient == 0 && p->worker_count < p->worker_limit)) {
+    if (p->worker_count == 0 ||
+        (urgency == POOL_PATIENT && p->idle_patient == 0 && p->worker_count < p->worker_limit)) {
         /* The first thread is the urgent one; a patient job needs one more. */
         uint32_t wanted = urgency == POOL_PATIENT && p->worker_count == 0 ? 2 : p->worker_count + 1;
         while (p->worker_count < wanted) {

@@ -1,12 +1,12 @@
-/* read.c - point lookups: newest first through write buffers, level 0, the levels. No lock, and no allocation unless the
- * disk is read. See database_internal.h. */
+/* read.c - point lookups: newest first through write buffers, level 0, the levels. No lock, and no allocation unless
+ * the disk is read. See database_internal.h. */
 #include "database_internal.h"
 
 #include "filter.h"
 #include "slice.h"
 
 /* value->pin is a cache entry, or a write buffer with this bit set. */
-#define PIN_BUFFER UINTPTR_C(1)
+#define PIN_BUFFER ((uintptr_t)1)
 
 velocity_read_options velocity_read_options_default(void) {
     velocity_read_options options = {.struct_size = sizeof options, .fill_cache = true};
@@ -127,7 +127,8 @@ static struct reading take_options(velocity *db, const velocity_read_options *op
 
 /* The superversion is loaded before the sequence. The other way round, a flush in between could drop a version that the
  * older sequence still needs, because no snapshot asks for it. */
-static inline const struct superversion *load_state(velocity *db, const velocity_snapshot *snapshot, uint64_t *sequence) {
+static inline const struct superversion *load_state(velocity *db, const velocity_snapshot *snapshot,
+                                                    uint64_t *sequence) {
     const struct superversion *sv = atomic_load_explicit(&db->superversion, memory_order_acquire);
     *sequence = snapshot ? snapshot->sequence : atomic_load_explicit(&db->visible_sequence, memory_order_acquire);
     return sv;

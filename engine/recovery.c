@@ -1,15 +1,15 @@
 /*
- * recovery.c - what opening does with what it finds: manifest, then the logs it names, then a new manifest and a new log.
- * Nothing old is appended to. What the logs held goes into the first write buffer (its logs are sealed in the manifest:
- * how far they count is then a fact, no longer a judgement), or, if it is much, into tables.
+ * recovery.c - what opening does with what it finds: manifest, then the logs it names, then a new manifest and a new
+ * log. Nothing old is appended to. What the logs held goes into the first write buffer (its logs are sealed in the
+ * manifest: how far they count is then a fact, no longer a judgement), or, if it is much, into tables.
  */
 #include "database_internal.h"
 
 #include <stdlib.h>
 
 enum {
-    SEALED_LOGS_MAX = 4,               /* more live logs than this are flushed rather than kept */
-    SKIP_AFTER_LOSS = 1 << 20,         /* see choose_next_sequence */
+    SEALED_LOGS_MAX = 4,       /* more live logs than this are flushed rather than kept */
+    SKIP_AFTER_LOSS = 1 << 20, /* see choose_next_sequence */
     FILES_GROW = 64,
 };
 
@@ -57,9 +57,11 @@ static bool is_there(const struct recovery *r, enum file_kind kind, uint64_t num
     return r->file_count && bsearch(&wanted, r->files, r->file_count, sizeof wanted, by_kind_and_number);
 }
 
-/* ---- manifest and tables ------------------------------------------------------------------------------------------- */
+/* ---- manifest and tables -------------------------------------------------------------------------------------------
+ */
 
-/* Without CURRENT the folder must not hold data: it would be lost silently. A manifest alone is an open that was cut off. */
+/* Without CURRENT the folder must not hold data: it would be lost silently. A manifest alone is an open that was cut
+ * off. */
 static velocity_status check_fresh(struct recovery *r) {
     for (size_t i = 0; i < r->file_count; i++)
         if (r->files[i].kind == FILE_TABLE || r->files[i].kind == FILE_LOG)
@@ -110,7 +112,8 @@ static velocity_status build_version(struct recovery *r) {
     return status;
 }
 
-/* ---- logs -------------------------------------------------------------------------------------------------------------- */
+/* ---- logs
+ * -------------------------------------------------------------------------------------------------------------- */
 
 static velocity_status gather_segments(struct recovery *r) {
     r->segments = env_alloc_zeroed((r->file_count + 1) * sizeof *r->segments);
@@ -177,7 +180,8 @@ static velocity_status flush_buffer(struct recovery *r) {
     return VELOCITY_OK;
 }
 
-static velocity_status apply_group(void *arg, uint64_t log_number, const struct log_group *group, const uint8_t *payload) {
+static velocity_status apply_group(void *arg, uint64_t log_number, const struct log_group *group,
+                                   const uint8_t *payload) {
     (void)log_number;
     struct recovery *r = arg;
     const uint8_t *p = payload, *end = payload + group->payload_bytes;
@@ -255,14 +259,14 @@ static velocity_status replay_logs(struct recovery *r) {
     return r->flushed || live > SEALED_LOGS_MAX ? flush_buffer(r) : seal_segments(r);
 }
 
-/* ---- putting it in force --------------------------------------------------------------------------------------------- */
+/* ---- putting it in force
+ * --------------------------------------------------------------------------------------------- */
 
 static velocity_status begin_anew(struct recovery *r) {
     velocity *db = r->db;
     db->segment_bytes = SEGMENT_MIN_BYTES;
     uint64_t log_number = database_new_number(db);
-    velocity_status status =
-        log_create(db->env, db->path, db->database_id, log_number, SEGMENT_MIN_BYTES, &db->log);
+    velocity_status status = log_create(db->env, db->path, db->database_id, log_number, SEGMENT_MIN_BYTES, &db->log);
     if (status) return status;
     db->last_log = log_number;
     uint64_t number = database_new_number(db);
@@ -277,7 +281,7 @@ static velocity_status begin_anew(struct recovery *r) {
     struct superversion *sv = superversion_new(r->buffer, NULL, 0, r->version);
     if (!sv) return VELOCITY_NO_MEMORY;
     db->active = r->buffer;
-    superversion_install(db, sv);
+    superversion_retire(superversion_install(db, sv));
     return VELOCITY_OK;
 }
 
@@ -292,7 +296,8 @@ static uint64_t *table_numbers(const struct recovery *r, size_t *count) {
     for (int l = 0; l < VELOCITY_LEVELS; l++) *count += r->version->levels[l].count;
     uint64_t *numbers = env_alloc((*count + 1) * sizeof *numbers), *to = numbers;
     for (int l = 0; numbers && l < VELOCITY_LEVELS; l++)
-        for (size_t i = 0; i < r->version->levels[l].count; i++) *to++ = table_meta(r->version->levels[l].tables[i])->number;
+        for (size_t i = 0; i < r->version->levels[l].count; i++)
+            *to++ = table_meta(r->version->levels[l].tables[i])->number;
     if (numbers) qsort(numbers, *count, sizeof *numbers, by_number);
     return numbers;
 }

@@ -10,8 +10,8 @@
 struct retention {
     uint64_t *sequences; /* what somebody sees, ascending; the last is the present */
     size_t count;
-    bool bottom;         /* nothing older lies below: tombstones that everybody sees can go */
-    uint8_t *key;        /* of the entry before */
+    bool bottom;  /* nothing older lies below: tombstones that everybody sees can go */
+    uint8_t *key; /* of the entry before */
     size_t key_bytes, key_capacity;
     bool has_key;
     size_t stripe; /* of the entry before */

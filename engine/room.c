@@ -10,10 +10,10 @@
 
 enum {
     SPARE_LOGS_MAX = 2,
-    LEVEL0_STOP_FACTOR = 4,     /* writes stop at compaction_threshold times this many tables in level 0 ... */
-    LEVEL0_SLOW_FACTOR = 2,     /* ... and are held back from this many on */
-    FASTEST_SLOW_BYTES = 64,    /* bytes a microsecond (64 MB/s) when holding back begins, less as level 0 fills */
-    DELAY_WORTH_US = 1000,      /* shorter sleeps are saved up */
+    LEVEL0_STOP_FACTOR = 4,  /* writes stop at compaction_threshold times this many tables in level 0 ... */
+    LEVEL0_SLOW_FACTOR = 2,  /* ... and are held back from this many on */
+    FASTEST_SLOW_BYTES = 64, /* bytes a microsecond (64 MB/s) when holding back begins, less as level 0 fills */
+    DELAY_WORTH_US = 1000,   /* shorter sleeps are saved up */
 };
 
 void room_wait(velocity *db) {
@@ -33,9 +33,12 @@ uint64_t database_new_number(velocity *db) {
     return number;
 }
 
-/* ---- log segments ------------------------------------------------------------------------------------------------------ */
+/* ---- log segments
+ * ------------------------------------------------------------------------------------------------------ */
 
-static uint64_t round_up(uint64_t bytes) { return (bytes + ENV_PAGE_BYTES - 1) & ~(uint64_t)(ENV_PAGE_BYTES - 1); }
+static uint64_t round_up(uint64_t bytes) {
+    return (bytes + ENV_PAGE_BYTES - 1) & ~(uint64_t)(ENV_PAGE_BYTES - 1);
+}
 
 /* Under db->mutex. The size of the next new segment: small databases stay small. */
 static uint64_t next_segment_bytes(velocity *db) {
@@ -159,7 +162,8 @@ void room_retire_logs(velocity *db, uint64_t min_log) {
 
 velocity_status room_sync_logs(velocity *db) {
     velocity_status status = VELOCITY_OK;
-    if (db->synced_sequence + 1 < db->next_sequence || !db->log) { /* filled segments may hold what is not on disk yet */
+    if (db->synced_sequence + 1 < db->next_sequence ||
+        !db->log) { /* filled segments may hold what is not on disk yet */
         env_mutex_lock(&db->mutex);
         for (struct log *log = db->old_logs; log && !status; log = log->next) status = log_sync(log, log->position);
         env_mutex_unlock(&db->mutex);
@@ -167,7 +171,8 @@ velocity_status room_sync_logs(velocity *db) {
     return status ? status : log_sync(db->log, db->log->position);
 }
 
-/* ---- write buffers -------------------------------------------------------------------------------------------------------- */
+/* ---- write buffers
+ * -------------------------------------------------------------------------------------------------------- */
 
 /* Under db->mutex: waits until one more immutable buffer may stand in line. */
 static velocity_status wait_for_flush(velocity *db) {
@@ -211,18 +216,20 @@ velocity_status room_switch_buffer(velocity *db) {
     if (next) {
         atomic_store(&full->last_sequence, db->next_sequence - 1);
         db->active = buffer;
-        superversion_install(db, next);
+        sv = superversion_install(db, next);
         flush_schedule(db);
     }
     env_mutex_unlock(&db->mutex);
+    if (next) superversion_retire(sv);
     write_buffer_release(buffer); /* the superversion holds it */
     return next ? VELOCITY_OK : VELOCITY_NO_MEMORY;
 }
 
-/* ---- holding writers back ---------------------------------------------------------------------------------------------------- */
+/* ---- holding writers back
+ * ---------------------------------------------------------------------------------------------------- */
 
-/* Level 0 is too deep: first each group is slowed a little, in step with its size, so that none has to wait long; at the
- * end writes wait for a compaction. */
+/* Level 0 is too deep: first each group is slowed a little, in step with its size, so that none has to wait long; at
+ * the end writes wait for a compaction. */
 static velocity_status hold_back(velocity *db, uint64_t payload_bytes) {
     uint32_t threshold = db->options.compaction_threshold, tables = atomic_load(&db->level0_tables);
     uint32_t slow = threshold * LEVEL0_SLOW_FACTOR, stop = threshold * LEVEL0_STOP_FACTOR;
@@ -271,7 +278,8 @@ velocity_status room_make(velocity *db, size_t operations, uint64_t payload_byte
                   log_has_room(db->log, payload_bytes) &&
                   atomic_load_explicit(&db->level0_tables, memory_order_relaxed) <
                       db->options.compaction_threshold * LEVEL0_SLOW_FACTOR;
-    bool half_full = db->log->position > db->log->capacity / 2 && db->log->position - db->log->capacity / 2 < payload_bytes + 4096;
+    bool half_full =
+        db->log->position > db->log->capacity / 2 && db->log->position - db->log->capacity / 2 < payload_bytes + 4096;
     if (plenty && !half_full) return memtable_reserve(db->active->memtable, operations, payload_bytes);
     return room_make_slowly(db, operations, payload_bytes);
 }

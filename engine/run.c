@@ -4,7 +4,8 @@
 #include "slice.h"
 #include "version.h"
 
-/* ---- one run ------------------------------------------------------------------------------------------------------- */
+/* ---- one run -------------------------------------------------------------------------------------------------------
+ */
 
 void run_init_memtable(struct run *run, const memtable *table) {
     memset(run, 0, sizeof *run);
@@ -146,7 +147,8 @@ void run_prev(struct run *run) {
     }
 }
 
-/* ---- the merge: a binary heap of runs ------------------------------------------------------------------------------- */
+/* ---- the merge: a binary heap of runs -------------------------------------------------------------------------------
+ */
 
 velocity_status merge_init(struct merge *m, struct run *runs, size_t count) {
     memset(m, 0, sizeof *m);

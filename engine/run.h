@@ -51,10 +51,15 @@ void merge_first(struct merge *m);
 void merge_last(struct merge *m);
 void merge_seek(struct merge *m, velocity_slice key);
 void merge_seek_before(struct merge *m, velocity_slice key);
-/* In the direction of the last positioning: first and seek go forward with next, last and seek_before back with prev. */
+/* In the direction of the last positioning: first and seek go forward with next, last and seek_before back with prev.
+ */
 void merge_next(struct merge *m);
 void merge_prev(struct merge *m);
-static inline bool merge_valid(const struct merge *m) { return m->heap_count > 0 && m->status == VELOCITY_OK; }
-static inline const struct entry *merge_entry(const struct merge *m) { return &m->heap[0]->entry; }
+static inline bool merge_valid(const struct merge *m) {
+    return m->heap_count > 0 && m->status == VELOCITY_OK;
+}
+static inline const struct entry *merge_entry(const struct merge *m) {
+    return &m->heap[0]->entry;
+}
 
 #endif

@@ -15,7 +15,9 @@ velocity_snapshot *velocity_snapshot_new(velocity *db) {
     return s;
 }
 
-uint64_t velocity_snapshot_sequence(const velocity_snapshot *s) { return s->sequence; }
+uint64_t velocity_snapshot_sequence(const velocity_snapshot *s) {
+    return s->sequence;
+}
 
 void velocity_snapshot_free(velocity_snapshot *s) {
     if (!s) return;

@@ -3,11 +3,12 @@
  * table_cursor.c.
  *
  * Invariants:
- *  1. table->descriptor is NULL or an open file. It is set under table->mutex and taken away under files->mutex; what is
- *     taken away is retired, so that a reader inside an epoch section may go on using it.
+ *  1. table->descriptor is NULL or an open file. It is set under table->mutex and taken away under files->mutex; what
+ * is taken away is retired, so that a reader inside an epoch section may go on using it. Nothing is retired with a lock
+ * held, because retiring may run destroyers.
  *  2. table->loaded is set once, after top index and footer were read and checked, and never cleared.
  *  3. A table is in files->open exactly while its descriptor counts against the budget.
- * Lock order: table->mutex, then files->mutex.
+ * No thread holds both kinds of lock at once.
  */
 #include "table.h"
 
@@ -79,11 +80,17 @@ velocity_status table_new(env *e, table_files *files, const char *folder, const 
     return VELOCITY_OK;
 }
 
-const struct table_meta *table_meta(const struct table *t) { return &t->meta; }
+const struct table_meta *table_meta(const struct table *t) {
+    return &t->meta;
+}
 
-void table_acquire(struct table *t) { atomic_fetch_add_explicit(&t->references, 1, memory_order_relaxed); }
+void table_acquire(struct table *t) {
+    atomic_fetch_add_explicit(&t->references, 1, memory_order_relaxed);
+}
 
-void table_doom(struct table *t) { atomic_store(&t->doomed, true); }
+void table_doom(struct table *t) {
+    atomic_store(&t->doomed, true);
+}
 
 static void descriptor_destroy(struct epoch_item *item) {
     struct descriptor *d = (struct descriptor *)item;
@@ -113,7 +120,8 @@ void table_release(struct table *t) {
     struct descriptor *d = atomic_exchange(&t->descriptor, NULL);
     env_mutex_unlock(&t->files->mutex);
     if (d) epoch_retire(&d->item, descriptor_destroy);
-    if (atomic_load(&t->doomed) && env_unlink(t->env, t->path)) { /* removed at the next open, which knows it is not wanted */
+    if (atomic_load(&t->doomed) &&
+        env_unlink(t->env, t->path)) { /* removed at the next open, which knows it is not wanted */
     }
     env_free(t->top_bytes);
     table_meta_clear(&t->meta);
@@ -124,8 +132,13 @@ void table_release(struct table *t) {
 
 /* ---- the descriptor and its budget ------------------------------------------------------------------------------ */
 
-/* The clock: a table that was used since the hand last passed is spared once. */
+/*
+ * Takes t into the ring, and others out of it until the budget is kept. The clock: a table that was used since the hand
+ * last passed is spared once. What is taken out is retired after the lock is given up: retiring may run destroyers that
+ * take it.
+ */
 static void enter_budget(table_files *files, struct table *t) {
+    struct epoch_item *closing = NULL;
     env_mutex_lock(&files->mutex);
     if (!files->open) {
         t->open_next = t->open_previous = t;
@@ -142,9 +155,15 @@ static void enter_budget(table_files *files, struct table *t) {
         if (victim == t || atomic_exchange_explicit(&victim->recently_used, false, memory_order_relaxed)) continue;
         leave_budget(files, victim);
         struct descriptor *d = atomic_exchange(&victim->descriptor, NULL);
-        if (d) epoch_retire(&d->item, descriptor_destroy);
+        d->item.next = closing;
+        closing = &d->item;
     }
     env_mutex_unlock(&files->mutex);
+    while (closing) {
+        struct epoch_item *next = closing->next;
+        epoch_retire(closing, descriptor_destroy);
+        closing = next;
+    }
 }
 
 static velocity_status load(struct table *t, env_file *file);
@@ -164,8 +183,8 @@ static velocity_status open_descriptor(struct table *t, struct descriptor **out)
         else
             atomic_store(&t->descriptor, d);
     }
-    if (!status && opened) enter_budget(t->files, t);
     env_mutex_unlock(&t->mutex);
+    if (!status && opened) enter_budget(t->files, t);
     if (status == VELOCITY_NOT_FOUND)
         status = status_set(VELOCITY_CORRUPT, "%s: offset 0: the file is missing", t->path);
     *out = d;
@@ -281,9 +300,8 @@ static velocity_status load_footer(struct table *t, env_file *file, struct block
     t->filter.partition_bytes = get_u32(footer + FOOTER_FILTER_PARTITION_BYTES);
     t->filter.probes = get_u32(footer + FOOTER_FILTER_PROBES);
     t->filter_offset = get_u64(footer + FOOTER_SLOTS + SLOT_FILTER * 16);
-    if (t->filter.partitions &&
-        (t->filter.partition_bytes == 0 || t->filter.partition_bytes % FILTER_LINE_BYTES ||
-         t->filter.partition_bytes > FILTER_PARTITION_BYTES))
+    if (t->filter.partitions && (t->filter.partition_bytes == 0 || t->filter.partition_bytes % FILTER_LINE_BYTES ||
+                                 t->filter.partition_bytes > FILTER_PARTITION_BYTES))
         return damaged(t, at, "the filter's shape makes no sense");
     top->offset = get_u64(footer + FOOTER_SLOTS + SLOT_TOP_INDEX * 16);
     top->bytes = (uint32_t)get_u64(footer + FOOTER_SLOTS + SLOT_TOP_INDEX * 16 + 8);

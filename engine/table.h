@@ -13,14 +13,16 @@
 #include "table_builder.h"
 #include "table_format.h"
 
-/* ---- the budget of open files, and the cache: shared by databases ------------------------------------------------- */
+/* ---- the budget of open files, and the cache: shared by databases -------------------------------------------------
+ */
 
 typedef struct table_files table_files;
 table_files *table_files_new(cache *cache, uint32_t max_open); /* NULL: no memory; the cache is borrowed */
 void table_files_free(table_files *files);                     /* no tables may remain; NULL is allowed */
 uint64_t table_files_open_count(table_files *files);
 
-/* ---- tables ------------------------------------------------------------------------------------------------------- */
+/* ---- tables -------------------------------------------------------------------------------------------------------
+ */
 
 struct table;
 
@@ -60,7 +62,8 @@ VELOCITY_CHECK_RESULT velocity_status table_get(struct table *table, const struc
                                                 uint64_t hash, uint64_t sequence, struct entry *out,
                                                 struct held_block *held);
 
-/* ---- cursors over all versions: keys ascending, within a key the newest first --------------------------------------- */
+/* ---- cursors over all versions: keys ascending, within a key the newest first ---------------------------------------
+ */
 
 struct table_cursor {
     struct table *table;
@@ -90,7 +93,9 @@ void table_cursor_seek_before(struct table_cursor *c, velocity_slice key); /* la
 void table_cursor_next(struct table_cursor *c);
 void table_cursor_prev(struct table_cursor *c);
 /* Not valid and status not OK: reading failed, and this thread's error message says how. */
-static inline bool table_cursor_valid(const struct table_cursor *c) { return c->valid; }
+static inline bool table_cursor_valid(const struct table_cursor *c) {
+    return c->valid;
+}
 static inline void table_cursor_entry(const struct table_cursor *c, struct entry *out) {
     out->key = velocity_bytes(c->key, c->key_bytes);
     out->value = c->current.value;

@@ -20,8 +20,8 @@ struct table_builder {
     char *path;
     env_file *file;
     uint64_t seed;
-    uint64_t offset;     /* file bytes produced: written and in `buffer` */
-    uint64_t paced;      /* up to where writeback was started */
+    uint64_t offset; /* file bytes produced: written and in `buffer` */
+    uint64_t paced;  /* up to where writeback was started */
     uint8_t *buffer;
     size_t buffered;
     uint8_t *compressed;
@@ -76,7 +76,8 @@ void table_builder_abandon(table_builder *b) {
     if (!b) return;
     if (b->file && env_close(b->file)) { /* the file is removed: what its close says no longer matters */
     }
-    if (b->path && env_unlink(b->options.env, b->path)) { /* left for the next open, which removes what it does not know */
+    if (b->path &&
+        env_unlink(b->options.env, b->path)) { /* left for the next open, which removes what it does not know */
     }
     table_meta_clear(&b->meta);
     builder_free(b);
@@ -145,7 +146,9 @@ fail:
 }
 
 /* Below about 12% saving a block is kept raw: reading it then costs no decompression. */
-static bool worth_it(size_t packed, size_t raw) { return packed > 0 && packed < raw - raw / 8; }
+static bool worth_it(size_t packed, size_t raw) {
+    return packed > 0 && packed < raw - raw / 8;
+}
 
 static velocity_status append_block(table_builder *b, velocity_slice raw, bool compress, struct block_handle *handle) {
     velocity_slice stored = raw;
@@ -280,7 +283,9 @@ uint64_t table_builder_bytes(const table_builder *b) {
     return b->offset + b->data.used + b->index.used + b->hash_count * 2;
 }
 
-uint64_t table_builder_entries(const table_builder *b) { return b->meta.entries; }
+uint64_t table_builder_entries(const table_builder *b) {
+    return b->meta.entries;
+}
 
 static velocity_status append_filter(table_builder *b, struct filter_shape *shape, struct block_handle *where) {
     *shape = filter_shape_for(b->hash_count, b->options.false_positive_rate);

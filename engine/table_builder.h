@@ -32,7 +32,8 @@ struct table_builder_options {
 typedef struct table_builder table_builder;
 
 /* Creates the file. */
-VELOCITY_CHECK_RESULT velocity_status table_builder_new(const struct table_builder_options *options, table_builder **out);
+VELOCITY_CHECK_RESULT velocity_status table_builder_new(const struct table_builder_options *options,
+                                                        table_builder **out);
 /* Keys ascending; within a key the highest sequence first. After a failure only abandon makes sense. */
 VELOCITY_CHECK_RESULT velocity_status table_builder_add(table_builder *builder, const struct entry *entry);
 uint64_t table_builder_bytes(const table_builder *builder); /* written and waiting, about */

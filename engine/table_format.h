@@ -11,12 +11,12 @@
 #include "coding.h"
 
 #define BLOCK_TRAILER_BYTES 9u
-#define BLOCK_RAW 0u
-#define BLOCK_LZ4 1u
+#define BLOCK_RAW           0u
+#define BLOCK_LZ4           1u
 
-#define TABLE_FOOTER_BYTES 512u
-#define TABLE_FOOTER_MAGIC UINT64_C(0x454c4241544c4556) /* "VELTABLE" */
-#define TABLE_FLAG_ONE_VERSION 1u                       /* no key has two entries */
+#define TABLE_FOOTER_BYTES     512u
+#define TABLE_FOOTER_MAGIC     UINT64_C(0x454c4241544c4556) /* "VELTABLE" */
+#define TABLE_FLAG_ONE_VERSION 1u                           /* no key has two entries */
 
 /* Where the fields of the footer stand; everything else in it is zero. */
 enum table_footer_field {

@@ -17,7 +17,8 @@ static int newest_first(const void *a, const void *b) {
 }
 
 static int by_key(const void *a, const void *b) {
-    return slice_compare(table_meta(*(struct table *const *)a)->smallest, table_meta(*(struct table *const *)b)->smallest);
+    return slice_compare(table_meta(*(struct table *const *)a)->smallest,
+                         table_meta(*(struct table *const *)b)->smallest);
 }
 
 static velocity_status level_new(struct level *out, int number, const struct level *base,

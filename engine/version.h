@@ -1,9 +1,9 @@
 /*
  * version.h - which tables make up the database at one moment: an immutable set of levels.
  *
- * Level 0 holds flushed write buffers: tables overlap, newest first. On every other level tables are disjoint and in key
- * order, and no version of a key lies on two tables of one level. A version holds a reference on each of its tables and
- * is itself reference counted; readers take whole versions, background work builds the next one with an edit.
+ * Level 0 holds flushed write buffers: tables overlap, newest first. On every other level tables are disjoint and in
+ * key order, and no version of a key lies on two tables of one level. A version holds a reference on each of its tables
+ * and is itself reference counted; readers take whole versions, background work builds the next one with an edit.
  */
 #ifndef VELOCITY_VERSION_H
 #define VELOCITY_VERSION_H

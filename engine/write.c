@@ -3,8 +3,8 @@
  *
  *   writers push themselves on `pending` (one atomic exchange). Whoever then sets `leading` from 0 to 1 leads: it takes
  *   what is pending, oldest first, writes a group of it to the log, inserts it, syncs if any of them asks for it, makes
- *   it visible, and tells the writers. Then it hands leadership on: to the oldest synchronous writer that waits, else to
- *   the commit thread if asynchronous ones wait, else it sets `leading` back.
+ *   it visible, and tells the writers. Then it hands leadership on: to the oldest synchronous writer that waits, else
+ * to the commit thread if asynchronous ones wait, else it sets `leading` back.
  *
  * Invariants:
  *  1. `leading` is 1 exactly while one thread, or one wake-up on its way to a thread, holds leadership. Whoever sets it
@@ -28,14 +28,13 @@ enum writer_state { WAITING, ASLEEP, LEAD, DONE };
 
 struct writer {
     struct writer *next;
-    velocity_batch *batch;      /* or, for one operation, NULL and: */
+    velocity_batch *batch; /* or, for one operation, NULL and: */
     const struct entry *single;
     uint64_t payload_bytes;
     uint32_t operations;
-    bool sync;         /* wait for the disk */
-    bool sync_only;    /* commit_sync: writes nothing */
-    bool switch_only;  /* commit_switch */
-    bool done;         /* set with the state; for the leader that finds itself in its own group */
+    bool sync;        /* wait for the disk */
+    bool switch_only; /* commit_switch */
+    bool done;        /* set with the state; for the leader that finds itself in its own group */
     void (*callback)(void *arg, velocity_status status, uint64_t sequence); /* NULL: a thread waits */
     void *arg;
     velocity_status status;
@@ -44,7 +43,8 @@ struct writer {
     char message[MESSAGE_BYTES]; /* valid if status is not OK */
 };
 
-/* ---- telling writers ------------------------------------------------------------------------------------------------ */
+/* ---- telling writers ------------------------------------------------------------------------------------------------
+ */
 
 static void writer_fail(struct writer *w, velocity_status status) {
     w->status = status;
@@ -64,7 +64,6 @@ static void finish(velocity *db, struct writer *w) {
         env_mutex_unlock(&db->commit_mutex);
         return;
     }
-    w->done = true;
     _Atomic uint32_t *state = &w->state;
     if (atomic_exchange(state, DONE) == ASLEEP) env_wake_word(state, false);
 }
@@ -90,12 +89,13 @@ static void run_callbacks(velocity *db, struct writer *list) {
     }
 }
 
-/* ---- one group ------------------------------------------------------------------------------------------------------- */
+/* ---- one group
+ * ------------------------------------------------------------------------------------------------------- */
 
 velocity_status database_read_only_status(velocity *db) {
     env_mutex_lock(&db->mutex);
-    velocity_status status = status_set(VELOCITY_READ_ONLY, "%s: read-only until it is opened again: %s", db->path,
-                                        db->read_only_message);
+    velocity_status status =
+        status_set(VELOCITY_READ_ONLY, "%s: read-only until it is opened again: %s", db->path, db->read_only_message);
     env_mutex_unlock(&db->mutex);
     return status;
 }
@@ -115,8 +115,7 @@ static velocity_status current_version(velocity *db, velocity_slice key, uint64_
     struct held_block held = {NULL, false};
     struct write_buffer *buffer;
     epoch_enter();
-    velocity_status status =
-        read_entry(db, atomic_load(&db->superversion), &read, key, sequence, &e, &held, &buffer);
+    velocity_status status = read_entry(db, atomic_load(&db->superversion), &read, key, sequence, &e, &held, &buffer);
     if (held.owned) cache_entry_release(held.entry);
     epoch_leave();
     *out = status == VELOCITY_OK ? e.sequence : VELOCITY_ABSENT;
@@ -149,7 +148,8 @@ static void insert_batch(velocity *db, const uint8_t *p, uint64_t bytes, uint64_
     }
 }
 
-/* Stores the writer's operations in the log and the write buffer: at once, so that the next writer's conditions see them. */
+/* Stores the writer's operations in the log and the write buffer: at once, so that the next writer's conditions see
+ * them. */
 static uint8_t *store(velocity *db, struct writer *w, uint8_t *payload, uint64_t *sequence) {
     if (w->single) {
         struct entry e = *w->single;
@@ -269,7 +269,8 @@ static void write_group(velocity *db, const struct group *g) {
     atomic_store_explicit(&db->visible_sequence, last, memory_order_release);
 }
 
-/* ---- leading ------------------------------------------------------------------------------------------------------------ */
+/* ---- leading
+ * ------------------------------------------------------------------------------------------------------------ */
 
 /* Appends what is pending to db->waiting, oldest first. */
 static void take_pending(velocity *db) {
@@ -357,20 +358,25 @@ static uint32_t await(struct writer *w) {
 /* Queues a synchronous writer and returns when it is written. */
 static velocity_status commit(velocity *db, struct writer *w) {
     push(db, w);
-    if (atomic_exchange(&db->leading, 1) == 0 || await(w) == LEAD) {
-        /* Our own writer may be beyond the first group: lead until it is written, then hand over before telling the rest. */
-        for (bool written = false; !written;) {
-            struct group g = lead_group(db);
-            for (struct writer *each = g.first; each && each != g.end; each = each->next) written |= each == w;
-            if (written) hand_over(db);
-            finish_group(db, &g);
-        }
+    bool leads = atomic_exchange(&db->leading, 1) == 0 || await(w) == LEAD;
+    while (leads) {
+        /* The next hand-over may choose this writer again, if it is beyond the group; DONE must not be overwritten. */
+        uint32_t expected = LEAD;
+        (void)atomic_compare_exchange_strong(&w->state, &expected, WAITING);
+        bool written = false;
+        struct group g = lead_group(db);
+        for (struct writer *each = g.first; each && each != g.end; each = each->next) written |= each == w;
+        hand_over(db);
+        finish_group(db, &g);
+        /* Not written: another leader took this writer before this thread led, or it did not fit into the group. */
+        leads = !written && await(w) == LEAD;
     }
     if (env_inline_jobs(db->env)) run_callbacks(db, take_completed(db));
     return w->status ? status_set(w->status, "%s", w->message) : VELOCITY_OK;
 }
 
-/* ---- the commit thread --------------------------------------------------------------------------------------------------- */
+/* ---- the commit thread
+ * --------------------------------------------------------------------------------------------------- */
 
 static void *commit_thread_run(void *arg) {
     velocity *db = arg;
@@ -432,7 +438,8 @@ void commit_drain_inline(velocity *db) {
     }
 }
 
-/* ---- the public calls -------------------------------------------------------------------------------------------------- */
+/* ---- the public calls
+ * -------------------------------------------------------------------------------------------------- */
 
 static bool wants_sync(const velocity *db, const velocity_write_options *options) {
     velocity_durability durability = db->options.durability;
@@ -448,7 +455,7 @@ static velocity_status write_single(velocity *db, const struct entry *e) {
     w.payload_bytes = log_operation_bytes(e);
     w.operations = 1;
     w.sync = wants_sync(db, NULL);
-    w.sync_only = w.switch_only = w.done = false;
+    w.switch_only = false;
     w.callback = NULL;
     w.status = VELOCITY_OK;
     atomic_init(&w.state, WAITING);
@@ -520,10 +527,14 @@ velocity_status velocity_write_async(velocity *db, velocity_batch *batch, const 
 static velocity_status commit_special(velocity *db, bool sync, bool switch_buffer) {
     struct writer w;
     memset(&w, 0, offsetof(struct writer, message));
-    w.sync = w.sync_only = sync;
+    w.sync = sync;
     w.switch_only = switch_buffer;
     return commit(db, &w);
 }
 
-velocity_status commit_sync(velocity *db) { return commit_special(db, true, false); }
-velocity_status commit_switch(velocity *db) { return commit_special(db, false, true); }
+velocity_status commit_sync(velocity *db) {
+    return commit_special(db, true, false);
+}
+velocity_status commit_switch(velocity *db) {
+    return commit_special(db, false, true);
+}
