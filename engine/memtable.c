@@ -51,6 +51,12 @@ struct item {
     struct node *child; /* NULL in leaves */
 };
 
+struct prefix {
+    const uint8_t *bytes;
+    size_t size;
+    bool certain;
+};
+
 /* Stands for the first separator of the leftmost nodes; it is never looked at. */
 static const struct record lowest = {.key_size = 0};
 
@@ -61,7 +67,7 @@ static struct node *node_new(memtable *table, unsigned level) {
     memset(node, 0, offsetof(struct node, heads));
     node->level = (uint8_t)level;
     node->last_position = SLOTS;
-    node->prefix_certain = true;
+    STORE(node->version, VERSION_CERTAIN);
     *(level ? &table->inner_count : &table->leaf_count) += 1;
     return node;
 }
@@ -95,30 +101,27 @@ static void order_insert(const union slot_order *from, union slot_order *to, uns
 /* Puts an item into a node that has a free slot and whose prefix the key has. */
 static void node_add(struct node *node, unsigned position, struct item item) {
     uint64_t version = LOAD(node->version);
-    unsigned next = version >> 7 & 1 ? 0 : 1, slot = (unsigned)__builtin_ctzll(~node->used);
+    unsigned next = 1 - version_order(version), slot = (unsigned)__builtin_ctzll(~LOAD(node->used[1 - next]));
     slot_store(node, slot, item);
     order_insert(&node->order[1 - next], &node->order[next], position, slot);
-    node->used |= UINT64_C(1) << slot;
+    STORE(node->used[next], LOAD(node->used[1 - next]) | UINT64_C(1) << slot);
     node->last_position = (uint8_t)position;
-    STORE(node->version, version + (1 << 7) + 1);
+    STORE(node->version, version + VERSION_REVISION + 1);
 }
 
-/* Drops all positions from `count` on. The order stays the one in force: readers of the version before fail their
- * check. */
-static void node_cut(struct node *node, unsigned count) {
+/* Drops all positions from `count` on, and takes note that from now on a prefix as long as `certain` is. */
+static void node_cut(struct node *node, unsigned count, struct prefix certain) {
     struct view view = node_view(node);
-    for (unsigned i = count; i < view.count; i++) node->used &= ~(UINT64_C(1) << view_slot(&view, i));
+    unsigned next = 1 - version_order(view.version);
+    for (unsigned i = count; i < view.count; i++) view.used &= ~(UINT64_C(1) << view_slot(&view, i));
+    for (unsigned i = 0; i < SLOTS / 8; i++) STORE(node->order[next].words[i], LOAD(view.order->words[i]));
+    STORE(node->used[next], view.used);
     node->last_position = SLOTS;
-    STORE(node->version, ((view.version >> 7) + 2) << 7 | count);
+    uint64_t known = view.prefix_certain || certain.size >= node->prefix_size ? VERSION_CERTAIN : 0;
+    STORE(node->version, (view.version / VERSION_REVISION + 1) * VERSION_REVISION + known + count);
 }
 
 /* ---- prefixes -------------------------------------------------------------------------------------------------- */
-
-struct prefix {
-    const uint8_t *bytes;
-    size_t size;
-    bool certain;
-};
 
 static size_t shared_size(const struct record *a, const struct record *b) {
     return slice_shared_prefix(record_key(a), record_key(b));
@@ -155,13 +158,17 @@ static struct prefix better_prefix(struct prefix certain, const struct record *f
 }
 
 static bool node_takes(const struct node *node, velocity_slice key) {
-    return node->prefix_certain || slice_starts_with(key, velocity_bytes(node->prefix, node->prefix_size));
+    return node_view(node).prefix_certain || slice_starts_with(key, velocity_bytes(node->prefix, node->prefix_size));
 }
 
 static void node_set_prefix(struct node *node, struct prefix prefix) {
     node->prefix = prefix.bytes;
+    if (prefix.size && prefix.size <= INLINE_PREFIX_BYTES) {
+        memcpy(node->inline_prefix, prefix.bytes, prefix.size);
+        node->prefix = node->inline_prefix;
+    }
     node->prefix_size = (uint16_t)prefix.size;
-    node->prefix_certain = prefix.certain;
+    STORE(node->version, prefix.certain ? VERSION_CERTAIN : 0);
 }
 
 /* A new node with the positions [from, to) of `source`, not yet published. */
@@ -174,8 +181,8 @@ static struct node *node_copy(memtable *table, const struct node *source, unsign
         STORE(copy->order[0].slots[i - from], (uint8_t)(i - from));
     }
     unsigned count = to - from;
-    copy->used = count == SLOTS ? UINT64_MAX : (UINT64_C(1) << count) - 1;
-    STORE(copy->version, count);
+    STORE(copy->used[0], count == SLOTS ? UINT64_MAX : (UINT64_C(1) << count) - 1);
+    STORE(copy->version, LOAD(copy->version) + count);
     return copy;
 }
 
@@ -220,8 +227,8 @@ static void grow(memtable *table, struct path *path, struct item right, struct p
     slot_store(root, 0, (struct item){&lowest, path->nodes[level - 1]});
     slot_store(root, 1, right);
     STORE(root->order[0].slots[1], 1);
-    root->used = 3;
-    STORE(root->version, 2);
+    STORE(root->used[0], 3);
+    STORE(root->version, LOAD(root->version) + 2);
     path->nodes[level] = root;
     path->positions[level] = 0;
     table->height++;
@@ -251,7 +258,7 @@ static void split_and_insert(memtable *table, struct path *path, unsigned level,
     struct node *right =
         node_copy(table, node, split, SLOTS,
                   better_prefix(certain_prefix(separator, after), right_first, last, to_right ? item.record : NULL));
-    right->copies = split == SLOTS ? 0 : 1;
+    right->copies = split == SLOTS ? 0 : LONGEST_PREFIX_COPIES - 1;
     if (to_right) node_add(right, position - split, item);
     if (table->last_leaf == node) table->last_leaf = right;
 
@@ -261,20 +268,18 @@ static void split_and_insert(memtable *table, struct path *path, unsigned level,
     } else {
         insert_at(table, path, level + 1, path->positions[level + 1] + 1, link);
     }
-    if (split == SLOTS) {
-        node->last_position = SLOTS;
-        return;
+    struct prefix certain = certain_prefix(before, separator), prefix = certain;
+    if (split == SLOTS / 2) {
+        const struct record *left_last = node_item(node, split - 1).record;
+        prefix = better_prefix(certain, first, left_last, to_right ? NULL : item.record);
     }
-
-    struct prefix prefix = split == 1 ? (struct prefix){NULL, 0, true}
-                                      : better_prefix(certain_prefix(before, separator), first,
-                                                      node_item(node, split - 1).record, to_right ? NULL : item.record);
-    if (prefix.size >= (size_t)node->prefix_size + BETTER_PREFIX_BYTES) {
+    if (split < SLOTS && prefix.size >= (size_t)node->prefix_size + BETTER_PREFIX_BYTES) {
         replace_node(table, path, node_copy(table, node, 0, split, prefix));
-        path->nodes[level]->copies = 1;
+        path->nodes[level]->copies = LONGEST_PREFIX_COPIES - 1;
     } else {
-        node_cut(node, split);
+        node_cut(node, split, certain);
     }
+    if (split == SLOTS) return;
     if (!to_right) {
         node_add(path->nodes[level], position, item);
     } else if (level) { /* the child that was split is in the right half, too */
@@ -360,14 +365,14 @@ static size_t least(size_t a, size_t b) {
 
 /*
  * What `entries` inserts may take in nodes. One insert takes at most three nodes a level (a copy with a shorter prefix,
- * a right half, a left half) and a root. Many take less: a leaf that is there may be copied twice and split once, and
- * what comes of it takes 32 inserts for two splits more (head of this file), with as many left halves and shorter
- * copies.
+ * a right half, a left half) and a root. Many take less: a node that is there may be copied LONGEST_PREFIX_COPIES times
+ * and split once into two that may be copied once; after that 32 inserts make two splits at most (head of this file),
+ * one in the middle (two nodes, each copied once) and one at the end (one node, copied LONGEST_PREFIX_COPIES times).
  */
 static size_t node_bytes_for(const memtable *table, size_t entries) {
-    size_t splits = least(entries, table->leaf_count + entries / 16 + 1);
-    size_t leaves = least(3 * entries, 6 * table->leaf_count + entries / 4 + 3);
-    size_t inner = least(3 * splits * table->height, 6 * table->inner_count + splits / 2 + MAX_HEIGHT);
+    size_t there = LONGEST_PREFIX_COPIES + 4, splits = least(entries, table->leaf_count + entries / 16 + 1);
+    size_t leaves = least(3 * entries, there * table->leaf_count + entries / 3 + there);
+    size_t inner = least(3 * splits * table->height, there * table->inner_count + splits / 2 + MAX_HEIGHT);
     return leaves * LEAF_BYTES + inner * INNER_BYTES;
 }
 
@@ -419,8 +424,12 @@ static unsigned child_position(const struct node *node, const struct view *view,
     return node_child_position(node, view, key, direction == BELOW_KEY);
 }
 
-/* One attempt; false: the inserter changed a node on the way (invariant 3). */
-static bool try_descend(const memtable *table, velocity_slice key, enum direction direction, struct descent *out) {
+/*
+ * One attempt; false: the inserter changed a node on the way (invariant 3). `beyond` costs a line more at each level,
+ * which a cursor needs and a get does not.
+ */
+static inline bool try_descend(const memtable *table, velocity_slice key, enum direction direction, bool want_beyond,
+                               struct descent *out) {
     const struct node *node = LOAD(table->root);
     struct view view = node_view(node);
     const struct record *beyond = NULL;
@@ -429,7 +438,7 @@ static bool try_descend(const memtable *table, velocity_slice key, enum directio
         unsigned position = child_position(node, &view, key, direction);
         const struct node *child = LOAD(node->children[view_slot(&view, position)]);
         node_prefetch(child);
-        if (position + 1 < view.count) beyond = view_record(node, &view, position + 1);
+        if (want_beyond && position + 1 < view.count) beyond = view_record(node, &view, position + 1);
         struct view child_view = node_view(child);
         if (!view_holds(node, &view)) return false;
         node = child;
@@ -439,19 +448,20 @@ static bool try_descend(const memtable *table, velocity_slice key, enum directio
     return true;
 }
 
-static struct descent descend(const memtable *table, velocity_slice key, enum direction direction) {
+static inline struct descent descend(const memtable *table, velocity_slice key, enum direction direction,
+                                     bool want_beyond) {
     struct descent descent;
-    while (!try_descend(table, key, direction, &descent)) {
+    while (!try_descend(table, key, direction, want_beyond, &descent)) {
     }
     return descent;
 }
 
 struct descent memtable_descend(const memtable *table, velocity_slice key, bool below) {
-    return descend(table, key, below ? BELOW_KEY : TO_KEY);
+    return descend(table, key, below ? BELOW_KEY : TO_KEY, true);
 }
 
 struct descent memtable_descend_edge(const memtable *table, bool last) {
-    return descend(table, velocity_bytes(NULL, 0), last ? TO_LAST : TO_FIRST);
+    return descend(table, velocity_bytes(NULL, 0), last ? TO_LAST : TO_FIRST, true);
 }
 
 void record_entry(const struct record *record, struct entry *out) {
@@ -468,7 +478,7 @@ void record_entry(const struct record *record, struct entry *out) {
 /* The newest version of `key`, NULL: none. */
 static const struct record *newest(const memtable *table, velocity_slice key) {
     for (;;) {
-        struct descent at = descend(table, key, TO_KEY);
+        struct descent at = descend(table, key, TO_KEY, false);
         struct place place = node_search(at.leaf, &at.view, key);
         const struct record *record = place.found ? view_record(at.leaf, &at.view, place.position) : NULL;
         if (view_holds(at.leaf, &at.view)) return record;

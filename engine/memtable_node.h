@@ -5,7 +5,7 @@
  * came; their sorted order is a separate row of 64 slot numbers, of which there are two: readers use the one that the
  * version word names, the inserter prepares the other and publishes it with one store of that word.
  *
- *     version     revision << 7 | count; the revision's lowest bit says which order is in force
+ *     version     revision << 8 | prefix certain << 7 | count; the revision's lowest bit says which order is in force
  *     order[2]    slot numbers, smallest key first
  *     heads       by slot: 8 bytes of the key behind the node's prefix, as a number that orders like them
  *     records     by slot: leaf: the key's newest version; inner node: a version of the separator (only its key counts)
@@ -14,7 +14,7 @@
  * The first separator of an inner node is never looked at: what is below the second goes to the first child.
  *
  * Prefix: all keys in the node begin with it, and heads are taken behind it. It never changes. If it follows from the
- * separators around the node (`prefix_certain`), then every key that a search brings here has it. Else it was merely
+ * separators around the node (it is certain), then every key that a search brings here has it. Else it was merely
  * observed: searches compare it, and a key without it is inserted into a copy of the node with a shorter prefix.
  *
  * Reading beside the inserter. Every field that changes is stored with release and loaded with acquire, so a reader
@@ -55,17 +55,19 @@ union slot_order {
     _Atomic uint8_t slots[SLOTS];      /* as readers read it */
 };
 
+#define INLINE_PREFIX_BYTES 24
+
 struct node {
     _Alignas(64) _Atomic uint64_t version;
-    const uint8_t *prefix; /* in a record of the memtable */
+    _Atomic uint64_t used[2]; /* slots that the version has, one bit each; chosen like the order */
+    const uint8_t *prefix;    /* in inline_prefix, a longer one in a record */
     uint16_t prefix_size;
-    bool prefix_certain;
-    uint8_t level;         /* 0: leaf */
-    uint8_t last_position; /* inserter's: where the last key went; SLOTS: unknown */
-    uint8_t copies;        /* inserter's: how often the observed prefix was shortened */
-    uint64_t used;         /* inserter's: slots of the version in force */
+    uint8_t level;                              /* 0: leaf */
+    uint8_t last_position;                      /* inserter's: where the last key went; SLOTS: unknown */
+    uint8_t copies;                             /* inserter's: how often the observed prefix was shortened */
+    uint8_t inline_prefix[INLINE_PREFIX_BYTES]; /* in the node's first line, which a search loads anyway */
     _Alignas(64) union slot_order order[2];
-    _Atomic uint64_t heads[SLOTS];
+    _Alignas(64) _Atomic int64_t heads[SLOTS];
     _Atomic(const struct record *) records[SLOTS];
     _Atomic(struct node *) children[]; /* SLOTS of them in inner nodes, else none */
 };
@@ -77,7 +79,9 @@ struct node {
 struct view {
     uint64_t version;
     const union slot_order *order;
+    uint64_t used;
     unsigned count;
+    bool prefix_certain;
 };
 
 struct place {
@@ -103,9 +107,19 @@ static inline velocity_slice record_key(const struct record *r) {
     return velocity_bytes(r->bytes, r->key_size);
 }
 
+#define VERSION_COUNT    127u
+#define VERSION_CERTAIN  128u
+#define VERSION_REVISION 256u
+
+static inline unsigned version_order(uint64_t version) {
+    return version / VERSION_REVISION % 2;
+}
+
 static inline struct view node_view(const struct node *node) {
     uint64_t version = LOAD(node->version);
-    return (struct view){version, &node->order[version >> 7 & 1], (unsigned)(version & 127)};
+    unsigned which = version_order(version);
+    return (struct view){version, &node->order[which], LOAD(node->used[which]), (unsigned)(version & VERSION_COUNT),
+                         (version & VERSION_CERTAIN) != 0};
 }
 
 static inline bool view_holds(const struct node *node, const struct view *view) {
@@ -123,14 +137,14 @@ static inline const struct record *view_record(const struct node *node, const st
 /* All the lines that a search may touch, at once: they come in parallel. */
 static inline void node_prefetch(const struct node *node) {
     const char *line = (const char *)node;
-    for (size_t at = 0; at < offsetof(struct node, records); at += 64) __builtin_prefetch(line + at);
+    for (size_t at = 0; at < sizeof *node; at += 64) __builtin_prefetch(line + at);
 }
 
 struct place node_search(const struct node *node, const struct view *view, velocity_slice key);
 /* Inner nodes: position of the child that has `key` (below: the largest key < `key`). */
 unsigned node_child_position(const struct node *node, const struct view *view, velocity_slice key, bool below);
 void record_entry(const struct record *record, struct entry *out);
-/* 8 bytes of `key` from `from` on as slice_head8; from <= key.size. */
-uint64_t key_head(velocity_slice key, size_t from);
+/* 8 bytes of `key` from `from` on, missing ones as zero, as a number that orders like them. */
+int64_t key_head(velocity_slice key, size_t from);
 
 #endif
