@@ -128,7 +128,8 @@ static velocity_status gather_segments(struct recovery *r) {
         s->sequence_may_skip = after_sealed;
     }
     for (size_t k = 0; k < r->state.seal_count; k++) {
-        if (is_there(r, FILE_LOG, r->state.seals[k].number)) continue;
+        uint64_t number = r->state.seals[k].number; /* a flush since has made those below min_log obsolete */
+        if (number < r->state.min_log || is_there(r, FILE_LOG, number)) continue;
         return status_set(VELOCITY_CORRUPT, "%s/%08llu.log: offset 0: the log is missing", r->db->path,
                           (unsigned long long)r->state.seals[k].number);
     }
