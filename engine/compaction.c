@@ -13,6 +13,7 @@
 #include "slice.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 enum {
     LAST_LEVEL = VELOCITY_LEVELS - 1,
@@ -368,8 +369,16 @@ static velocity_status move(velocity *db, const struct task *task) {
     return status;
 }
 
+/* By level, then by key: picking gathers the tables of a level in any order, and a run needs them in key order. */
+static int by_level_and_key(const void *a, const void *b) {
+    const struct version_change *x = a, *y = b;
+    if (x->level != y->level) return x->level < y->level ? -1 : 1;
+    return slice_compare(table_meta(x->table)->smallest, table_meta(y->table)->smallest);
+}
+
 static velocity_status run_task(velocity *db, const struct task *task, const struct version *version) {
     if (task->input_count == 0 || is_pointless(task)) return VELOCITY_OK;
+    qsort(task->inputs, task->input_count, sizeof *task->inputs, by_level_and_key);
     if (moves_trivially(task)) return move(db, task);
     struct output out = {.db = db, .level = task->output_level};
     velocity_status status = merge_tables(db, task, version, &out);

@@ -216,13 +216,30 @@ static velocity_status get_shared(velocity *db) {
     return db->shared ? VELOCITY_OK : VELOCITY_NO_MEMORY;
 }
 
+/* A new folder is there after a power cut only if the folder that holds it was synced. */
+static velocity_status make_folder(velocity *db) {
+    velocity_status status = env_make_directory(db->env, db->path);
+    if (status) return status;
+    size_t size = strlen(db->path);
+    while (size > 1 && db->path[size - 1] == '/') size--;
+    while (size && db->path[size - 1] != '/') size--;
+    if (size == 0) return env_sync_directory(db->env, ".");
+    char *parent = env_alloc(size + 1);
+    if (!parent) return VELOCITY_NO_MEMORY;
+    memcpy(parent, db->path, size);
+    parent[size == 1 ? 1 : size - 1] = '\0';
+    status = env_sync_directory(db->env, parent);
+    env_free(parent);
+    return status;
+}
+
 static velocity_status get_lock(velocity *db) {
     bool exists;
     char *current = file_path(db->path, FILE_CURRENT, 0), *lock = file_path_named(db->path, "LOCK");
     velocity_status status = current && lock ? env_exists(db->env, current, &exists) : VELOCITY_NO_MEMORY;
     if (!status && !exists && !db->options.create_if_missing)
         status = status_set(VELOCITY_NOT_FOUND, "%s: there is no database", db->path);
-    if (!status && !exists) status = env_make_directory(db->env, db->path);
+    if (!status && !exists) status = make_folder(db);
     if (!status) status = env_lock_file(db->env, lock, &db->lock);
     env_free(current);
     env_free(lock);

@@ -124,11 +124,12 @@ static velocity_status gather_segments(struct recovery *r) {
         s->number = r->files[i].number;
         for (size_t k = 0; k < r->state.seal_count; k++)
             if (r->state.seals[k].number == s->number) s->sealed_end = r->state.seals[k].end;
-        bool after_sealed = r->segment_count > 1 && s[-1].sealed_end;
-        s->sequence_may_skip = after_sealed;
+        s->sequence_may_skip = s->sealed_end != 0;
+        if (!s->sealed_end && r->segment_count > 1 && s[-1].sealed_end) s->begins_with = r->state.resume_sequence;
     }
     for (size_t k = 0; k < r->state.seal_count; k++) {
-        if (is_there(r, FILE_LOG, r->state.seals[k].number)) continue;
+        uint64_t number = r->state.seals[k].number; /* a flush since has made those below min_log obsolete */
+        if (number < r->state.min_log || is_there(r, FILE_LOG, number)) continue;
         return status_set(VELOCITY_CORRUPT, "%s/%08llu.log: offset 0: the log is missing", r->db->path,
                           (unsigned long long)r->state.seals[k].number);
     }
@@ -206,7 +207,7 @@ static velocity_status apply_group(void *arg, uint64_t log_number, const struct 
  */
 static void choose_next_sequence(struct recovery *r, uint64_t after_logs) {
     velocity *db = r->db;
-    uint64_t next = after_logs;
+    uint64_t next = after_logs > r->state.resume_sequence ? after_logs : r->state.resume_sequence;
     const struct log_segment *last = r->segment_count ? &r->segments[r->segment_count - 1] : NULL;
     bool closed_in_order = !last || last->file_bytes - last->end < ENV_PAGE_BYTES;
     if (!r->fresh && !closed_in_order && db->options.durability != VELOCITY_DURABILITY_ALWAYS) next += SKIP_AFTER_LOSS;
@@ -270,7 +271,10 @@ static velocity_status begin_anew(struct recovery *r) {
     if (status) return status;
     db->last_log = log_number;
     uint64_t number = database_new_number(db);
-    struct manifest_edit edit = {.next_number = db->next_number, .seals = db->seals, .seal_count = db->seal_count};
+    struct manifest_edit edit = {.next_number = db->next_number,
+                                 .seals = db->seals,
+                                 .seal_count = db->seal_count,
+                                 .resume_sequence = db->next_sequence};
     edit.min_log = db->seal_count ? db->seals[0].number : log_number;
     /* With live logs the next replay begins with them; else with the new log, which begins behind the floor. */
     edit.last_sequence = db->seal_count ? r->state.last_sequence : db->sequence_floor;
