@@ -31,8 +31,8 @@ describe('wrong usage', () => {
     ['an option without its value', ['server', '--bind'], /--bind/],
     ['an option with a value that takes none', ['server', '--verbose=yes'], /--verbose/],
     ['a word too many', ['server', 'now'], /now/],
-    ['an address that is none', ['server', '--bind', 'nowhere'], /nowhere/],
-    ['a port that is none', ['server', '--bind', '127.0.0.1:70000'], /70000/],
+    ['an address that is none', ['server', '--bind', 'nowhere'], /--bind/],
+    ['a port that is none', ['server', '--bind', '127.0.0.1:70000'], /--bind/],
   ]) {
     it(`(${what}) exits 2 with one line`, async () => assertComplains(await run(args, { timeoutMs: 5_000 }), 2, pattern));
   }
@@ -96,7 +96,7 @@ describe('a bad configuration', () => {
 
   it('that binds elsewhere without users is refused with 78', async () => {
     const end = await run(['server'], { env: { VELOCITY_SERVER_BIND_ADDRESS: '0.0.0.0:0' }, timeoutMs: 5_000 });
-    assertComplains(end, 78, /0\.0\.0\.0/);
+    assertComplains(end, 78, /VELOCITY_SERVER_BIND_ADDRESS/, /users/, /loopback/);
   });
 });
 

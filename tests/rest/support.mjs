@@ -20,6 +20,8 @@ const EXIT_MS = 30_000;
 export const KiB = 1024;
 export const MiB = 1024 * 1024;
 
+process.setMaxListeners(0); // each server and directory is cleared away at the end
+
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** A directory that is gone when the process ends. */
@@ -90,6 +92,10 @@ export class Server {
       env: cleanEnvironment(options.env),
       stdio: ['ignore', 'ignore', 'pipe'],
     });
+    // A test that fails leaves its server behind: it must neither keep this process alive nor outlive it.
+    server.child.unref();
+    server.child.stderr.unref();
+    process.on('exit', () => server.child.kill('SIGKILL'));
     server.exited = new Promise((resolve, reject) => {
       server.child.on('error', reject);
       server.child.on('close', (code, signal) => resolve({ code, signal }));
@@ -219,7 +225,10 @@ export class Wire {
       wire.buffer = Buffer.alloc(0);
       wire.ended = false;
       wire.wake = () => {};
-      wire.socket = net.connect({ port, host, noDelay: true, allowHalfOpen: true }, () => resolve(wire));
+      wire.socket = net.connect({ port, host, noDelay: true, allowHalfOpen: true }, () => {
+        wire.socket.unref(); // a test that fails leaves it open
+        resolve(wire);
+      });
       wire.socket.on('data', (data) => {
         wire.buffer = Buffer.concat([wire.buffer, data]);
         wire.wake();
