@@ -72,6 +72,7 @@ static enum MHD_Result header_is_here(struct http_request *request, const char *
         admitted = false;
         request->reply.close = true;
     }
+    if (admitted && request->match.route->begin) admitted = request->match.route->begin(request);
     if (admitted) {
         request->stage = REQUEST_BODY;
         return MHD_YES;
