@@ -12,7 +12,7 @@
 #include "engine/velocity.h"
 
 #define LARGE_BYTES ((size_t)16384)
-#define END_BYTES   ((size_t)2048)
+#define END_BYTES   ((size_t)1024)
 
 void *velocity_pool_memset(void *block, int byte, size_t size);
 
