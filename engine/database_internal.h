@@ -94,6 +94,7 @@ struct velocity {
     _Atomic uint32_t leading;         /* 1: somebody leads */
     struct writer *waiting;           /* (leader) taken from pending, oldest first, not yet written */
     uint64_t next_sequence;           /* (leader) */
+    uint64_t start_log;               /* the log that the opening began with; constant */
     uint64_t sequence_floor;          /* every write since the open has a higher one; constant */
     uint64_t synced_sequence;         /* (leader) everything up to it is on disk */
     uint64_t last_sync_us;            /* (leader) */

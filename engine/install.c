@@ -23,6 +23,7 @@ static void fill_numbers(velocity *db, struct write_buffer *flushed, struct mani
     if (flushed) oldest = sv->immutable_count > 1 ? sv->immutable[1] : sv->active;
     edit->next_number = db->next_number;
     edit->min_log = oldest->first_log;
+    edit->start_log = db->start_log;
     /* Frozen buffers end where the next one's first log begins, so the replay of that log continues exactly here. */
     edit->last_sequence = flushed ? atomic_load(&flushed->last_sequence) : db->flushed_sequence;
     env_mutex_unlock(&db->mutex);
@@ -43,6 +44,7 @@ static velocity_status rewrite_manifest(velocity *db, const struct version *vers
     if (!seals) return VELOCITY_NO_MEMORY;
     edit->seals = seals;
     edit->seal_count = count;
+    edit->resume_sequence = db->sequence_floor + 1;
     manifest *fresh;
     velocity_status status = manifest_create(db->env, db->path, db->database_id, number, version, edit, &fresh);
     env_free(seals);

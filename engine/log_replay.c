@@ -16,7 +16,8 @@ struct segment_bytes {
     char *path;
     uint8_t *data;
     uint64_t size, seed, number, database_id;
-    bool never_used; /* its header was never completed, so no group can have been written behind it */
+    bool never_used; /* its header was never completed, so no group can have been written behind it, or a crash came
+                        while it was recycled: it had a higher number already, but not yet the name */
 };
 
 static void segment_free(struct segment_bytes *s) {
@@ -55,6 +56,9 @@ static velocity_status segment_read(const struct log_replay *replay, uint64_t nu
             status = VELOCITY_OK;
         }
     }
+    if (!status && !s->never_used && header.number > number &&
+        memcmp(header.database_id, replay->database_id, sizeof header.database_id) == 0)
+        s->never_used = true;
     if (!status && !s->never_used &&
         (header.number != number || memcmp(header.database_id, replay->database_id, sizeof header.database_id) != 0))
         status = status_set(VELOCITY_CORRUPT, "%s: offset 0: the header is of another file", s->path);
@@ -149,6 +153,7 @@ velocity_status log_replay(struct log_replay *replay, struct log_segment *segmen
     for (size_t i = 0; i < count && !status; i++) {
         struct segment_bytes s;
         bool gap;
+        if (segments[i].begins_with) replay->next_sequence = segments[i].begins_with;
         status = segment_read(replay, segments[i].number, &s);
         if (status) break;
         status = replay_segment(replay, &s, &segments[i], &gap);

@@ -4,7 +4,7 @@
 #include "coding.h"
 #include "status.h"
 
-enum { RECORD_HEADER_BYTES = 8, NUMBERS_BYTES = 3 * (1 + VARINT64_MAX_BYTES) };
+enum { RECORD_HEADER_BYTES = 8, NUMBERS_BYTES = 4 * (1 + VARINT64_MAX_BYTES) };
 
 /* The tags of a record's fields. Numbers are part of the format. A reader that meets one it does not know refuses. */
 enum manifest_tag {
@@ -14,6 +14,8 @@ enum manifest_tag {
     TAG_LOG_SEAL = 4,
     TAG_ADD_TABLE = 5,
     TAG_REMOVE_TABLE = 6,
+    TAG_RESUME_SEQUENCE = 7,
+    TAG_START_LOG = 8,
 };
 
 struct manifest {
@@ -63,6 +65,8 @@ static uint8_t *put_numbers(uint8_t *p, const struct manifest_edit *edit) {
     p = put_varint(p, edit->next_number);
     *p++ = TAG_MIN_LOG;
     p = put_varint(p, edit->min_log);
+    *p++ = TAG_START_LOG;
+    p = put_varint(p, edit->start_log);
     *p++ = TAG_LAST_SEQUENCE;
     return put_varint(p, edit->last_sequence);
 }
@@ -112,6 +116,8 @@ static velocity_status write_snapshot(manifest *m, const struct version *version
     uint8_t *record = env_alloc(size);
     if (!record) return VELOCITY_NO_MEMORY;
     uint8_t *p = put_numbers(record + RECORD_HEADER_BYTES, edit);
+    *p++ = TAG_RESUME_SEQUENCE;
+    p = put_varint(p, edit->resume_sequence);
     for (size_t i = 0; i < edit->seal_count; i++) {
         *p++ = TAG_LOG_SEAL;
         p = put_varint(p, edit->seals[i].number);
@@ -263,7 +269,9 @@ static velocity_status apply_record(struct manifest_state *state, const uint8_t 
         switch (*p++) {
         case TAG_NEXT_NUMBER: p = get_varint64(p, end, &state->next_number); break;
         case TAG_MIN_LOG: p = get_varint64(p, end, &state->min_log); break;
+        case TAG_START_LOG: p = get_varint64(p, end, &state->start_log); break;
         case TAG_LAST_SEQUENCE: p = get_varint64(p, end, &state->last_sequence); break;
+        case TAG_RESUME_SEQUENCE: p = get_varint64(p, end, &state->resume_sequence); break;
         case TAG_LOG_SEAL:
             if ((p = get_varint64(p, end, &seal.number)) && (p = get_varint64(p, end, &seal.end)))
                 status = state_add_seal(state, seal);

@@ -119,13 +119,17 @@ static velocity_status gather_segments(struct recovery *r) {
     r->segments = env_alloc_zeroed((r->file_count + 1) * sizeof *r->segments);
     if (!r->segments) return VELOCITY_NO_MEMORY;
     for (size_t i = 0; i < r->file_count; i++) {
-        if (r->files[i].kind != FILE_LOG || r->files[i].number < r->state.min_log) continue;
-        struct log_segment *s = &r->segments[r->segment_count++];
-        s->number = r->files[i].number;
+        uint64_t number = r->files[i].number, sealed_end = 0;
+        if (r->files[i].kind != FILE_LOG || number < r->state.min_log) continue;
         for (size_t k = 0; k < r->state.seal_count; k++)
-            if (r->state.seals[k].number == s->number) s->sealed_end = r->state.seals[k].end;
-        bool after_sealed = r->segment_count > 1 && s[-1].sealed_end;
-        s->sequence_may_skip = after_sealed;
+            if (r->state.seals[k].number == number) sealed_end = r->state.seals[k].end;
+        /* What the last opening found and did not count stays out, also where removing it did not reach the disk. */
+        if (!sealed_end && number < r->state.start_log) continue;
+        struct log_segment *s = &r->segments[r->segment_count++];
+        s->number = number;
+        s->sealed_end = sealed_end;
+        s->sequence_may_skip = sealed_end != 0; /* choose_next_sequence */
+        if (number == r->state.start_log) s->begins_with = r->state.resume_sequence;
     }
     for (size_t k = 0; k < r->state.seal_count; k++) {
         uint64_t number = r->state.seals[k].number; /* a flush since has made those below min_log obsolete */
@@ -207,7 +211,7 @@ static velocity_status apply_group(void *arg, uint64_t log_number, const struct 
  */
 static void choose_next_sequence(struct recovery *r, uint64_t after_logs) {
     velocity *db = r->db;
-    uint64_t next = after_logs;
+    uint64_t next = after_logs > r->state.resume_sequence ? after_logs : r->state.resume_sequence;
     const struct log_segment *last = r->segment_count ? &r->segments[r->segment_count - 1] : NULL;
     bool closed_in_order = !last || last->file_bytes - last->end < ENV_PAGE_BYTES;
     if (!r->fresh && !closed_in_order && db->options.durability != VELOCITY_DURABILITY_ALWAYS) next += SKIP_AFTER_LOSS;
@@ -266,18 +270,22 @@ static velocity_status replay_logs(struct recovery *r) {
 static velocity_status begin_anew(struct recovery *r) {
     velocity *db = r->db;
     db->segment_bytes = SEGMENT_MIN_BYTES;
-    uint64_t log_number = database_new_number(db);
-    velocity_status status = log_create(db->env, db->path, db->database_id, log_number, SEGMENT_MIN_BYTES, &db->log);
-    if (status) return status;
-    db->last_log = log_number;
-    uint64_t number = database_new_number(db);
-    struct manifest_edit edit = {.next_number = db->next_number, .seals = db->seals, .seal_count = db->seal_count};
+    uint64_t log_number = database_new_number(db), number = database_new_number(db);
+    db->last_log = db->start_log = log_number;
+    struct manifest_edit edit = {.next_number = db->next_number,
+                                 .seals = db->seals,
+                                 .seal_count = db->seal_count,
+                                 .resume_sequence = db->next_sequence};
     edit.min_log = db->seal_count ? db->seals[0].number : log_number;
+    edit.start_log = log_number;
     /* With live logs the next replay begins with them; else with the new log, which begins behind the floor. */
     edit.last_sequence = db->seal_count ? r->state.last_sequence : db->sequence_floor;
     db->flushed_sequence = edit.last_sequence;
     r->buffer->first_log = edit.min_log;
-    status = manifest_create(db->env, db->path, db->database_id, number, r->version, &edit, &db->manifest);
+    /* The manifest comes first: a log without one would be data that has lost its CURRENT. */
+    velocity_status status =
+        manifest_create(db->env, db->path, db->database_id, number, r->version, &edit, &db->manifest);
+    if (!status) status = log_create(db->env, db->path, db->database_id, log_number, SEGMENT_MIN_BYTES, &db->log);
     if (status) return status;
     struct superversion *sv = superversion_new(r->buffer, NULL, 0, r->version);
     if (!sv) return VELOCITY_NO_MEMORY;
