@@ -44,6 +44,7 @@ static velocity_status rewrite_manifest(velocity *db, const struct version *vers
     if (!seals) return VELOCITY_NO_MEMORY;
     edit->seals = seals;
     edit->seal_count = count;
+    edit->resume_sequence = db->sequence_floor + 1;
     manifest *fresh;
     velocity_status status = manifest_create(db->env, db->path, db->database_id, number, version, edit, &fresh);
     env_free(seals);

@@ -94,7 +94,8 @@ struct log_segment {
     uint64_t sealed_end;    /* everything before it must be valid and nothing behind it counts; 0: not sealed */
     uint64_t end;           /* out: behind the last group that counts */
     uint64_t file_bytes;    /* out */
-    bool sequence_may_skip; /* the first group may begin later than next_sequence */
+    bool sequence_may_skip; /* sealed ones: the first group may begin later than next_sequence */
+    uint64_t begins_with;   /* not 0: next_sequence is this from here on (an open went before) */
 };
 
 /*

@@ -153,6 +153,7 @@ velocity_status log_replay(struct log_replay *replay, struct log_segment *segmen
     for (size_t i = 0; i < count && !status; i++) {
         struct segment_bytes s;
         bool gap;
+        if (segments[i].begins_with) replay->next_sequence = segments[i].begins_with;
         status = segment_read(replay, segments[i].number, &s);
         if (status) break;
         status = replay_segment(replay, &s, &segments[i], &gap);

@@ -14,7 +14,8 @@ enum manifest_tag {
     TAG_LOG_SEAL = 4,
     TAG_ADD_TABLE = 5,
     TAG_REMOVE_TABLE = 6,
-    TAG_START_LOG = 7,
+    TAG_RESUME_SEQUENCE = 7,
+    TAG_START_LOG = 8,
 };
 
 struct manifest {
@@ -115,6 +116,8 @@ static velocity_status write_snapshot(manifest *m, const struct version *version
     uint8_t *record = env_alloc(size);
     if (!record) return VELOCITY_NO_MEMORY;
     uint8_t *p = put_numbers(record + RECORD_HEADER_BYTES, edit);
+    *p++ = TAG_RESUME_SEQUENCE;
+    p = put_varint(p, edit->resume_sequence);
     for (size_t i = 0; i < edit->seal_count; i++) {
         *p++ = TAG_LOG_SEAL;
         p = put_varint(p, edit->seals[i].number);
@@ -268,6 +271,7 @@ static velocity_status apply_record(struct manifest_state *state, const uint8_t 
         case TAG_MIN_LOG: p = get_varint64(p, end, &state->min_log); break;
         case TAG_START_LOG: p = get_varint64(p, end, &state->start_log); break;
         case TAG_LAST_SEQUENCE: p = get_varint64(p, end, &state->last_sequence); break;
+        case TAG_RESUME_SEQUENCE: p = get_varint64(p, end, &state->resume_sequence); break;
         case TAG_LOG_SEAL:
             if ((p = get_varint64(p, end, &seal.number)) && (p = get_varint64(p, end, &seal.end)))
                 status = state_add_seal(state, seal);

@@ -20,10 +20,11 @@ struct log_seal {
 /* The present state, as replayed. The metas are owned until taken (manifest_state_clear frees the rest). */
 struct manifest_state {
     uint64_t database_id[2];
-    uint64_t next_number;   /* no file has this number or a higher one */
-    uint64_t min_log;       /* logs below are not needed */
-    uint64_t start_log;     /* the first log of the last opening: of those below it only the sealed ones count */
-    uint64_t last_sequence; /* of what tables hold, and a floor for the next write */
+    uint64_t next_number;     /* no file has this number or a higher one */
+    uint64_t min_log;         /* logs below are not needed */
+    uint64_t start_log;       /* the first log of the last opening: of those below it only the sealed ones count */
+    uint64_t last_sequence;   /* of what tables hold, and a floor for the next write */
+    uint64_t resume_sequence; /* with which start_log begins */
     struct log_seal *seals;
     size_t seal_count;
     struct manifest_table {
@@ -43,8 +44,9 @@ typedef struct manifest manifest;
 struct manifest_edit {
     uint64_t next_number, min_log, start_log, last_sequence;
     const struct version_edit *tables; /* NULL: none */
-    const struct log_seal *seals;      /* only in a snapshot */
+    const struct log_seal *seals;      /* only in a snapshot, as the two below */
     size_t seal_count;
+    uint64_t resume_sequence;
 };
 
 /* Writes a new manifest that holds `version` (may be NULL) and the edit's numbers, syncs it, and puts it in force. */

@@ -128,7 +128,8 @@ static velocity_status gather_segments(struct recovery *r) {
         struct log_segment *s = &r->segments[r->segment_count++];
         s->number = number;
         s->sealed_end = sealed_end;
-        s->sequence_may_skip = number == r->state.start_log; /* choose_next_sequence */
+        s->sequence_may_skip = sealed_end != 0; /* choose_next_sequence */
+        if (number == r->state.start_log) s->begins_with = r->state.resume_sequence;
     }
     for (size_t k = 0; k < r->state.seal_count; k++) {
         uint64_t number = r->state.seals[k].number; /* a flush since has made those below min_log obsolete */
@@ -210,7 +211,7 @@ static velocity_status apply_group(void *arg, uint64_t log_number, const struct 
  */
 static void choose_next_sequence(struct recovery *r, uint64_t after_logs) {
     velocity *db = r->db;
-    uint64_t next = after_logs;
+    uint64_t next = after_logs > r->state.resume_sequence ? after_logs : r->state.resume_sequence;
     const struct log_segment *last = r->segment_count ? &r->segments[r->segment_count - 1] : NULL;
     bool closed_in_order = !last || last->file_bytes - last->end < ENV_PAGE_BYTES;
     if (!r->fresh && !closed_in_order && db->options.durability != VELOCITY_DURABILITY_ALWAYS) next += SKIP_AFTER_LOSS;
@@ -271,7 +272,10 @@ static velocity_status begin_anew(struct recovery *r) {
     db->segment_bytes = SEGMENT_MIN_BYTES;
     uint64_t log_number = database_new_number(db), number = database_new_number(db);
     db->last_log = db->start_log = log_number;
-    struct manifest_edit edit = {.next_number = db->next_number, .seals = db->seals, .seal_count = db->seal_count};
+    struct manifest_edit edit = {.next_number = db->next_number,
+                                 .seals = db->seals,
+                                 .seal_count = db->seal_count,
+                                 .resume_sequence = db->next_sequence};
     edit.min_log = db->seal_count ? db->seals[0].number : log_number;
     edit.start_log = log_number;
     /* With live logs the next replay begins with them; else with the new log, which begins behind the floor. */

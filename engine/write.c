@@ -249,7 +249,6 @@ static velocity_status write_group_bytes(velocity *db, const struct group *g, ui
 static void write_group(velocity *db, const struct group *g) {
     velocity_status status = VELOCITY_OK;
     if (atomic_load_explicit(&db->read_only, memory_order_relaxed)) status = database_read_only_status(db);
-    if (!status && g->switch_buffer) status = room_switch_buffer(db);
     if (!status && g->operations) status = room_make(db, g->operations, g->payload_bytes);
     uint64_t last = db->next_sequence - 1;
     if (!status) status = write_group_bytes(db, g, &last);
@@ -267,6 +266,10 @@ static void write_group(velocity *db, const struct group *g) {
     }
     if (g->operations) atomic_store_explicit(&db->last_write_us, now_us, memory_order_relaxed);
     atomic_store_explicit(&db->visible_sequence, last, memory_order_release);
+    /* After the group's own writes: what was queued before a flush is part of it. */
+    if (g->switch_buffer && (status = room_switch_buffer(db)))
+        for (struct writer *w = g->first; w != g->end; w = w->next)
+            if (w->switch_only) writer_fail(w, status);
 }
 
 /* ---- leading

@@ -29,7 +29,7 @@ static void expect_value(struct run *r, size_t key, uint64_t sequence, velocity_
 
 static void get(struct run *r, size_t key) {
     velocity_value value;
-    RUN_DOING(r, "get key %zu", key);
+    run_doing(r, "get key %zu", key);
     velocity_status status = velocity_get(r->db, r->m->keys[key].bytes, &value);
     expect_value(r, key, UINT64_MAX, status, &value);
     if (status == VELOCITY_OK) velocity_value_release(&value);
@@ -42,14 +42,14 @@ static void get_with(struct run *r, size_t key) {
     options.cache_only = model_random(r->m, 2) == 0;
     options.fill_cache = model_random(r->m, 2) == 0;
     uint64_t sequence = options.snapshot ? velocity_snapshot_sequence(options.snapshot) : UINT64_MAX;
-    RUN_DOING(r, "get key %zu at %llu%s", key, (unsigned long long)sequence, options.cache_only ? ", cache only" : "");
+    run_doing(r, "get key %zu at %llu%s", key, (unsigned long long)sequence, options.cache_only ? ", cache only" : "");
     velocity_status status = velocity_get_with(r->db, &options, r->m->keys[key].bytes, &value);
     if (status != VELOCITY_INCOMPLETE || !options.cache_only) expect_value(r, key, sequence, status, &value);
     if (status == VELOCITY_OK) velocity_value_release(&value);
 }
 
 static void contains(struct run *r, size_t key) {
-    RUN_DOING(r, "contains key %zu", key);
+    run_doing(r, "contains key %zu", key);
     expect_value(r, key, UINT64_MAX, velocity_contains(r->db, r->m->keys[key].bytes), NULL);
 }
 
@@ -66,7 +66,7 @@ static void get_many(struct run *r) {
         chosen[i] = model_random(r->m, r->m->key_count);
         keys[i] = r->m->keys[chosen[i]].bytes;
     }
-    RUN_DOING(r, "get %zu keys", count);
+    run_doing(r, "get %zu keys", count);
     velocity_status status = velocity_get_many(r->db, &options, count, keys, values, statuses);
     if (!run_crashed(r)) RUN_EXPECT(r, status == VELOCITY_OK);
     for (size_t i = 0; i < count; i++) {
@@ -82,7 +82,7 @@ static void get_absent(struct run *r) {
     velocity_value value;
     memcpy(bytes, near.data, near.size);
     memcpy(bytes + near.size, "\1absent", 7);
-    RUN_DOING(r, "get of an absent key");
+    run_doing(r, "get of an absent key");
     velocity_status status = velocity_get(r->db, velocity_bytes(bytes, near.size + 7), &value);
     if (!run_crashed(r)) RUN_EXPECT(r, status == VELOCITY_NOT_FOUND);
 }
@@ -92,7 +92,7 @@ static void get_absent(struct run *r) {
 
 static void turn_snapshot(struct run *r) {
     velocity_snapshot **place = &r->snapshots[model_random(r->m, RUN_SNAPSHOTS)];
-    RUN_DOING(r, "snapshot");
+    run_doing(r, "snapshot");
     if (*place) {
         velocity_snapshot_free(*place);
         *place = NULL;
@@ -164,7 +164,7 @@ static void open_cursor(struct run *r, struct run_cursor *c) {
     range.fill_cache = model_random(r->m, 2) == 0;
     range.snapshot = model_random(r->m, 2) ? NULL : r->snapshots[model_random(r->m, RUN_SNAPSHOTS)];
     c->sequence = range.snapshot ? velocity_snapshot_sequence(range.snapshot) : r->m->last;
-    RUN_DOING(r, "new %siterator", c->reverse ? "reverse " : "");
+    run_doing(r, "new %siterator", c->reverse ? "reverse " : "");
     c->it = velocity_iterator_new(r->db, &range);
     RUN_EXPECT(r, c->it != NULL);
     RUN_EXPECT(r, run_crashed(r) || velocity_iterator_snapshot_sequence(c->it) == c->sequence);
@@ -186,7 +186,7 @@ static void seek_cursor(struct run *r, struct run_cursor *c) {
         if (from < c->low) from = c->low;
         c->position = model_next(r->m, from, 1, c->low, c->high, c->sequence);
     }
-    RUN_DOING(r, "seek in a %siterator over [%ld, %ld) at %llu", c->reverse ? "reverse " : "", c->low, c->high,
+    run_doing(r, "seek in a %siterator over [%ld, %ld) at %llu", c->reverse ? "reverse " : "", c->low, c->high,
               (unsigned long long)c->sequence);
     velocity_iterator_seek(c->it, target);
     expect_cursor(r, c);
@@ -194,7 +194,7 @@ static void seek_cursor(struct run *r, struct run_cursor *c) {
 
 static void step_cursor(struct run *r, struct run_cursor *c, bool next) {
     int step = next != c->reverse ? 1 : -1;
-    RUN_DOING(r, "%s from %ld in a %siterator over [%ld, %ld) at %llu", next ? "next" : "prev", c->position,
+    run_doing(r, "%s from %ld in a %siterator over [%ld, %ld) at %llu", next ? "next" : "prev", c->position,
               c->reverse ? "reverse " : "", c->low, c->high, (unsigned long long)c->sequence);
     c->position = model_next(r->m, c->position + step, step, c->low, c->high, c->sequence);
     if (next)

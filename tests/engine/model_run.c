@@ -22,6 +22,14 @@ void run_fail(struct run *r, const char *format, ...) {
     abort();
 }
 
+void run_doing(struct run *r, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(r->doing, sizeof r->doing, format, arguments);
+    va_end(arguments);
+    if (r->trace) fprintf(stderr, "%u: %s\n", r->step, r->doing);
+}
+
 bool run_crashed(struct run *r) {
     return env_sim_crashed(r->sim);
 }
@@ -56,6 +64,7 @@ struct run *run_new(uint64_t seed, size_t keys) {
     r->sim = env_sim_new(seed);
     r->m = model_new(seed, keys);
     r->floor = UINT64_MAX;
+    r->trace = getenv("TRACE") != NULL;
     draw_options(r);
     env *e = env_sim_env(r->sim);
     RUN_EXPECT(r, env_make_directory(e, "disk") == VELOCITY_OK);
@@ -90,6 +99,8 @@ static void find_state(struct run *r) {
         m->last = last;
         m->acked = m->synced = candidate;
         r->floor = UINT64_MAX;
+        run_doing(r, "found the state of %llu, goes on from %llu", (unsigned long long)candidate,
+                  (unsigned long long)last);
         return;
     }
     (void)run_state_is(r, floor, true);
@@ -101,7 +112,7 @@ static void find_state(struct run *r) {
 
 void run_open(struct run *r) {
     if (r->random_options) draw_options(r);
-    RUN_DOING(r, "open (memtable %llu, table %llu, durability %d, threshold %u)",
+    run_doing(r, "open (memtable %llu, table %llu, durability %d, threshold %u)",
               (unsigned long long)r->options.memtable_bytes, (unsigned long long)r->options.table_bytes,
               (int)r->options.durability, r->options.compaction_threshold);
     velocity_status status = database_open(env_sim_env(r->sim), PATH, &r->options, &r->db);
@@ -172,7 +183,7 @@ velocity_status run_put(struct run *r) {
     struct model_operation op = model_random_operation(r->m);
     velocity_slice key = r->m->keys[op.key].bytes;
     op.flags = 0;
-    RUN_DOING(r, "%s key %zu, %zu bytes", op.is_delete ? "delete" : "put", op.key, op.value.size);
+    run_doing(r, "%s key %zu, %zu bytes", op.is_delete ? "delete" : "put", op.key, op.value.size);
     velocity_status status = op.is_delete ? velocity_delete(r->db, key) : velocity_put(r->db, key, op.value);
     settle_async(r);
     return wrote(r, &op, 1, status, is_durable(r, VELOCITY_DURABILITY_DEFAULT));
@@ -231,7 +242,9 @@ static void expect_conflict(struct run *r, velocity_batch *batch, velocity_statu
     uint64_t current = 0;
     if (status != VELOCITY_CONFLICT) run_fail(r, "%s instead of CONFLICT", velocity_status_name(status));
     RUN_EXPECT(r, velocity_batch_conflict(batch, &current) == index);
-    RUN_EXPECT(r, current == version_of(r, requirements[index].key));
+    if (current != version_of(r, requirements[index].key))
+        run_fail(r, "the conflict tells of version %llu, but the model's is %llu", (unsigned long long)current,
+                 (unsigned long long)version_of(r, requirements[index].key));
 }
 
 static velocity_write_options random_write_options(struct run *r) {
@@ -253,7 +266,7 @@ velocity_status run_batch(struct run *r) {
         requirements[i] = random_requirement(r);
         velocity_batch_require(batch, r->m->keys[requirements[i].key].bytes, requirements[i].sequence);
     }
-    RUN_DOING(r, "batch of %zu with %zu requirements, durability %d, %zu asynchronous before", count, required,
+    run_doing(r, "batch of %zu with %zu requirements, durability %d, %zu asynchronous before", count, required,
               (int)options.durability, r->async_count);
     velocity_status status = velocity_write(r->db, batch, &options, &sequence);
     settle_async(r);
@@ -281,7 +294,7 @@ static void write_async(struct run *r) {
     fill_batch(r, a->batch, a->operations, a->count);
     velocity_write_options options = random_write_options(r);
     a->durable = is_durable(r, options.durability);
-    RUN_DOING(r, "asynchronous batch of %zu", a->count);
+    run_doing(r, "asynchronous batch of %zu", a->count);
     velocity_status status = velocity_write_async(r->db, a->batch, &options, async_done, a);
     if (status == VELOCITY_OK) {
         r->async[r->async_count++] = a;
@@ -298,30 +311,32 @@ static void write_async(struct run *r) {
 /* ---- maintenance --------------------------------------------------------------------------------------------------
  */
 
-/* What a flush or compaction answered: from here on everything is in tables. */
-static void maintained(struct run *r, velocity_status status) {
+/* What a flush or compaction answered: what was acknowledged before it is in tables now. */
+static void maintained(struct run *r, uint64_t acked_before, velocity_status status) {
     settle_async(r);
     if (run_crashed(r) || (status == VELOCITY_NO_SPACE && r->space_may_end)) return;
     if (status != VELOCITY_OK) run_fail(r, "%s", velocity_status_name(status));
-    r->m->synced = r->m->acked;
+    if (acked_before > r->m->synced) r->m->synced = acked_before;
 }
 
 void run_flush(struct run *r) {
-    RUN_DOING(r, "flush");
-    maintained(r, velocity_flush(r->db));
+    uint64_t acked = r->m->acked;
+    run_doing(r, "flush");
+    maintained(r, acked, velocity_flush(r->db));
 }
 
 void run_compact(struct run *r) {
     velocity_range range = velocity_range_default();
+    uint64_t acked = r->m->acked;
     bool all = model_random(r->m, 2) == 0;
     range.start = r->m->keys[model_random(r->m, r->m->key_count)].bytes;
-    RUN_DOING(r, "compact %s", all ? "all" : "from some key on");
-    maintained(r, velocity_compact(r->db, all ? NULL : &range));
+    run_doing(r, "compact %s", all ? "all" : "from some key on");
+    maintained(r, acked, velocity_compact(r->db, all ? NULL : &range));
 }
 
 void run_close(struct run *r) {
     run_release_handles(r);
-    RUN_DOING(r, "close");
+    run_doing(r, "close");
     velocity_status status = velocity_close(r->db);
     r->db = NULL;
     settle_async(r);
@@ -357,6 +372,8 @@ void run_recover(struct run *r, bool power_cut) {
         bury(r);
         uint64_t survives = power_cut ? m->synced : m->acked;
         if (survives < r->floor) r->floor = survives;
+        run_doing(r, "%s, must keep everything up to %llu", power_cut ? "power cut" : "kill",
+                  (unsigned long long)r->floor);
         if (power_cut)
             env_sim_power_cut(r->sim);
         else

@@ -46,6 +46,7 @@ struct run {
     struct run_cursor cursors[RUN_CURSORS];
     struct run_async *async[RUN_ASYNC]; /* oldest first */
     size_t async_count;
+    bool trace;          /* print what is done */
     bool random_options; /* each open draws new ones */
     bool space_may_end;  /* NO_SPACE is an answer */
     uint64_t floor;      /* the next open must find everything up to here */
@@ -84,7 +85,7 @@ void run_compare_all(struct run *r);
 bool run_state_is(struct run *r, uint64_t sequence, bool tell);
 
 /* For model_run.c and model_read.c alone: */
-#define RUN_DOING(r, ...) (void)snprintf((r)->doing, sizeof(r)->doing, __VA_ARGS__)
+void run_doing(struct run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void run_read_step(struct run *r);
 void run_release_handles(struct run *r);
 
