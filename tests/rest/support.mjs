@@ -133,7 +133,7 @@ export class Server {
       end = await within(EXIT_MS, 'the end after SIGTERM', this.exited);
     } catch (error) {
       this.child.kill('SIGKILL');
-      await this.exited;
+      await within(EXIT_MS, 'the end after SIGKILL', this.exited);
       throw error;
     }
     assert.deepEqual(end, { code: 0, signal: null }, `after SIGTERM; its log:\n${this.log.slice(-4000)}`);
