@@ -56,10 +56,13 @@ static void done(struct http_request *request) {
     reply_json(request);
 }
 
+bool batch_begin(struct http_request *request) {
+    return request_parameters(request, NULL, 0, NULL);
+}
+
 void batch_post(struct http_request *request) {
     struct service_batch *batch = scratch_alloc(&request->scratch, sizeof *batch);
     struct batch_error error;
-    if (!request_parameters(request, NULL, 0, NULL)) return;
     if (!batch) {
         reply_problem(request, PROBLEM_OVERLOADED, "no memory");
         return;

@@ -61,8 +61,9 @@ static void sweep(struct connections *all) {
         uint32_t phase = atomic_load(&connection->phase);
         if (phase == CONNECTION_IDLE) sweep_idle(all, connection, now_us);
         if (phase != CONNECTION_READING && phase != CONNECTION_LINGERING) continue;
-        uint64_t since_us = atomic_load(&connection->since_us);
-        if (now_us > since_us && now_us - since_us > all->deadline_us)
+        uint64_t since_us = atomic_load(&connection->since_us), allowed_us = all->deadline_us;
+        if (phase == CONNECTION_LINGERING && allowed_us > CONNECTION_LINGER_US) allowed_us = CONNECTION_LINGER_US;
+        if (now_us > since_us && now_us - since_us > allowed_us)
             cut(all, connection, phase, phase == CONNECTION_READING);
     }
 }
@@ -152,14 +153,15 @@ uint32_t connections_count(struct connections *all) {
     return count;
 }
 
-void connections_cut(struct connections *all, bool busy_too) {
+void connections_cut(struct connections *all, unsigned phases) {
     pthread_mutex_lock(&all->mutex);
     for (struct connection *connection = all->list; connection; connection = connection->next) {
         uint32_t phase = atomic_load(&connection->phase);
-        if (phase != CONNECTION_BUSY)
-            cut(all, connection, phase, phase == CONNECTION_READING);
-        else if (busy_too)
+        if (!(phases & (1u << phase))) continue;
+        if (phase == CONNECTION_BUSY)
             (void)shutdown(connection->fd, SHUT_RDWR);
+        else
+            cut(all, connection, phase, phase == CONNECTION_READING);
     }
     pthread_mutex_unlock(&all->mutex);
 }

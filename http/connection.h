@@ -34,12 +34,14 @@ enum connection_phase {
 };
 
 #define CONNECTION_HOST_BYTES 64
+/* How long what a refused client still sends is passed over, so that it gets to read why (at most the deadline). */
+#define CONNECTION_LINGER_US UINT64_C(5000000)
 
 struct connection {
     struct connection *next, *previous; /* of the list */
     int fd;
     _Atomic uint32_t phase;
-    _Atomic uint64_t since_us; /* READING, LINGERING: when the request began (clock_us) */
+    _Atomic uint64_t since_us; /* READING: when the request began; LINGERING: when it was refused (clock_us) */
     _Atomic uint64_t requests; /* so far */
     /* the worker's: the last Host that was let in, to pass the next one with a memcmp */
     uint32_t host_size;
@@ -74,8 +76,9 @@ void connections_destroy(struct connections *all);
 struct connection *connection_add(struct connections *all, int fd);
 void connection_remove(struct connections *all, struct connection *connection);
 uint32_t connections_count(struct connections *all);
-/* Cuts every connection that is not BUSY, or every one. */
-void connections_cut(struct connections *all, bool busy_too);
+/* Cuts every connection in one of these phases, a set of 1 << phase. BUSY ones lose their socket but not their phase.
+ */
+void connections_cut(struct connections *all, unsigned phases);
 
 /* From IDLE to READING and so on. False: the connection was cut; say nothing more on it. */
 bool connection_enter(struct connection *connection, enum connection_phase from, enum connection_phase to);

@@ -58,6 +58,7 @@ static enum MHD_Result refuse_now(struct http_request *request) {
 
 static enum MHD_Result refuse_and_linger(struct http_request *request) {
     if (!connection_enter(request->connection, CONNECTION_READING, CONNECTION_LINGERING)) return MHD_NO;
+    atomic_store_explicit(&request->connection->since_us, clock_us(), memory_order_relaxed);
     reply_send_raw(request);
     request->stage = REQUEST_LINGERING;
     return MHD_YES;
@@ -72,6 +73,7 @@ static enum MHD_Result header_is_here(struct http_request *request, const char *
         admitted = false;
         request->reply.close = true;
     }
+    if (admitted && request->match.route->begin) admitted = request->match.route->begin(request);
     if (admitted) {
         request->stage = REQUEST_BODY;
         return MHD_YES;

@@ -2,15 +2,19 @@
 #ifndef VELOCITY_HTTP_HANDLERS_H
 #define VELOCITY_HTTP_HANDLERS_H
 
+#include <stdbool.h>
+
 struct http_request;
 
 /* keys.c */
 void keys_get(struct http_request *request);
+bool keys_put_begin(struct http_request *request);
 void keys_put(struct http_request *request);
 void keys_delete(struct http_request *request);
 /* listing.c: GET /api/keys, which is keys_get where a key64 parameter names the key */
 void keys_list(struct http_request *request);
 /* batch.c */
+bool batch_begin(struct http_request *request);
 void batch_post(struct http_request *request);
 /* stats.c */
 void stats_get(struct http_request *request);

@@ -109,16 +109,14 @@ void keys_get(struct http_request *request) {
 
 /* ---- PUT, DELETE ------------------------------------------------------------------------------------------------ */
 
+/* What is known of a write before its body comes. */
+struct write {
+    struct conditions conditions;
+    struct media_type type;
+};
+
 /* Into the service's terms: where one version is named the write carries it, else the key must be read first. */
-static bool set_precondition(struct http_request *request) {
-    struct service_request *service = &request->service;
-    struct conditions *conditions = scratch_alloc(&request->scratch, sizeof *conditions);
-    if (!conditions) {
-        reply_problem(request, PROBLEM_OVERLOADED, "no memory");
-        return false;
-    }
-    request->state = conditions;
-    if (!parse_conditions(request, conditions)) return false;
+static void set_precondition(struct service_request *service, struct conditions *conditions) {
     bool match = conditions->has_match, none_match = conditions->has_none_match;
     service->precondition = match || none_match ? SERVICE_IF_HOLDS : SERVICE_ALWAYS;
     service->holds = conditions_hold;
@@ -134,6 +132,17 @@ static bool set_precondition(struct http_request *request) {
         bool plain = service->if_version != VELOCITY_ABSENT && service->if_version != VELOCITY_EXISTS;
         service->precondition = plain ? SERVICE_AT_VERSION : SERVICE_IF_HOLDS;
     }
+}
+
+static bool begin_write(struct http_request *request) {
+    struct write *write = scratch_alloc(&request->scratch, sizeof *write);
+    request->state = write;
+    if (!write) {
+        reply_problem(request, PROBLEM_OVERLOADED, "no memory");
+        return false;
+    }
+    if (!request_key(request, &request->service.key) || !parse_conditions(request, &write->conditions)) return false;
+    set_precondition(&request->service, &write->conditions);
     return true;
 }
 
@@ -148,10 +157,12 @@ static void put(struct http_request *request) {
     reply_version(request, "ETag", service->version, true);
 }
 
-static bool take_content_type(struct http_request *request, struct media_type *type) {
+bool keys_put_begin(struct http_request *request) {
     velocity_slice given = request->headers.content_type;
+    if (!begin_write(request)) return false;
+    struct write *write = request->state;
     if (!given.data) given = velocity_str(value_type_name(VALUE_OCTET_STREAM));
-    if (media_type_parse(given, type)) return true;
+    if (media_type_parse(given, &write->type)) return true;
     reply_problem(request, PROBLEM_INVALID_HEADER, "Content-Type is not of the form type/subtype; name=value");
     return false;
 }
@@ -178,13 +189,11 @@ _Static_assert(ITEM_PREFIX_MAX <= BODY_HEADROOM_BYTES, "a type's name fits befor
 
 void keys_put(struct http_request *request) {
     struct service_request *service = &request->service;
-    struct media_type type;
-    if (!request_key(request, &service->key) || !set_precondition(request) || !take_content_type(request, &type) ||
-        !pack(request, &type, &service->value))
-        return;
+    const struct media_type *type = &((struct write *)request->state)->type;
+    if (!pack(request, type, &service->value)) return;
     service->operation = SERVICE_PUT;
-    service->flags = type.type;
-    service->check_json = type.json;
+    service->flags = type->type;
+    service->check_json = type->json;
     service->json_at = service->value.size - request->body.size;
     request_run(request, put);
 }
@@ -199,7 +208,7 @@ static void deleted(struct http_request *request) {
 }
 
 void keys_delete(struct http_request *request) {
-    if (!request_key(request, &request->service.key) || !set_precondition(request)) return;
+    if (!begin_write(request)) return;
     request->service.operation = SERVICE_DELETE;
     request_run(request, deleted);
 }

@@ -46,12 +46,14 @@ void reply_json(struct http_request *request) {
 void reply_problem_with(struct http_request *request, enum problem_code code, struct problem extra) {
     const struct problem_kind *kind = problem_kind(code);
     extra.code = code;
+    if (extra.detail.size == 0) extra.detail = velocity_str(kind->title);
     extra.request_id = request->id ? velocity_str(request->id) : velocity_bytes(NULL, 0);
     reply_begin(request, kind->status, PROBLEM_MEDIA_TYPE);
     json_writer_clear(&request->writer);
     request->writer.failed = false;
     problem_write(&request->writer, &extra);
     if (!request->writer.failed) request->reply.body = velocity_bytes(request->writer.data, request->writer.size);
+    reply_header(request, "X-Content-Type-Options", "nosniff");
     if (kind->status == MHD_HTTP_SERVICE_UNAVAILABLE) reply_header(request, "Retry-After", "1");
     if (code == PROBLEM_METHOD_NOT_ALLOWED) {
         char *allow = scratch_alloc(&request->scratch, ROUTE_ALLOW_BYTES);
@@ -70,6 +72,11 @@ void reply_problem(struct http_request *request, enum problem_code code, const c
         va_end(args);
     }
     reply_problem_with(request, code, (struct problem){.detail = velocity_str(detail)});
+}
+
+static const char *conflict_detail(const struct service_request *service) {
+    if (service->operation == SERVICE_BATCH) return "a condition of the batch does not hold";
+    return service->current_version == VELOCITY_ABSENT ? "the key is not there" : "the key stands at another version";
 }
 
 static enum problem_code failure_code(const struct service_request *service, bool write) {
@@ -98,6 +105,7 @@ static enum problem_code failure_code(const struct service_request *service, boo
 void reply_failure(struct http_request *request, bool write) {
     const struct service_request *service = &request->service;
     struct problem problem = {.detail = velocity_str(service_request_message(service))};
+    if (service->status == VELOCITY_NOT_FOUND) problem.detail = velocity_str("nothing is stored at this key");
     if (service->refusal == SERVICE_NOT_JSON) {
         problem.detail = velocity_str(service->json_error.reason);
         problem.has_offset = true;
@@ -108,7 +116,7 @@ void reply_failure(struct http_request *request, bool write) {
     if (service->refusal == SERVICE_FOUND_TOO_LARGE)
         problem.detail = velocity_str("the batch reads more than one reply may hold; nothing was done");
     if (service->status == VELOCITY_CONFLICT) {
-        problem.detail = velocity_bytes(NULL, 0);
+        problem.detail = velocity_str(conflict_detail(service));
         problem.has_current_version = true;
         problem.current_version = service->current_version;
         problem.has_index = service->operation == SERVICE_BATCH;

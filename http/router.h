@@ -33,6 +33,8 @@ struct route {
     enum latency_class latency;
     const char *operation; /* its name in figures and documents */
     const char *summary;
+    /* Before the body is read: what can be judged by then. False: refused, the reply is set. NULL: nothing. */
+    bool (*begin)(struct http_request *request);
     /* Sets the reply, or has it set later; see request.h. */
     void (*handle)(struct http_request *request);
 };

@@ -204,9 +204,11 @@ static bool requests_suspended(struct http_server *server) {
 bool http_server_stop(struct http_server *server, uint32_t deadline_ms) {
     http_server_drain(server);
     uint64_t until_us = clock_us() + (uint64_t)deadline_ms * 1000;
+    connections_cut(&server->connections, 1u << CONNECTION_LINGERING); /* these have their answer */
     while (requests_under_way(server) && clock_us() < until_us) usleep(STOP_POLL_US);
     bool clean = !requests_under_way(server);
-    connections_cut(&server->connections, !clean);
+    connections_cut(&server->connections, 1u << CONNECTION_IDLE | 1u << CONNECTION_READING |
+                                              1u << CONNECTION_LINGERING | (clean ? 0 : 1u << CONNECTION_BUSY));
     /* What a commit or the executor has in its hands will come back; libmicrohttpd may not end before. */
     while (requests_suspended(server)) usleep(STOP_POLL_US);
     MHD_stop_daemon(server->daemon);
