@@ -126,8 +126,13 @@ export class Server {
 
   /** SIGTERM: it drains and ends with 0. */
   async stop() {
-    this.client?.close();
     if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill('SIGTERM');
+    await this.ends();
+  }
+
+  /** It was told to end, and does, with 0. */
+  async ends() {
+    this.client?.close();
     let end;
     try {
       end = await within(EXIT_MS, 'the end after SIGTERM', this.exited);
