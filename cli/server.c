@@ -14,7 +14,7 @@
 #include "server/config.h"
 #include "server/data_directory.h"
 #include "server/lifecycle.h"
-#include "server/log.h"
+#include "server/logger.h"
 #include "server/service.h"
 
 #include <errno.h>
@@ -30,7 +30,7 @@
 
 struct server {
     struct config config;
-    struct log *log;
+    struct logger *log;
     struct data_directory *directory;
     velocity *db;
     struct service *service;
@@ -43,7 +43,7 @@ struct server {
 /* Why the start failed: one line on standard error, and in the log where that is a file. */
 static int refuse(struct server *s, const char *what, const char *why) {
     if (*s->config.logging.file)
-        log_event(s->log, LOG_LEVEL_ERROR, "refused", log_text("reason", what), log_text("detail", why));
+        logger_event(s->log, LOGGER_LEVEL_ERROR, "refused", logger_text("reason", what), logger_text("detail", why));
     return complain(EXIT_FAILED, "%s: %s", what, why);
 }
 
@@ -137,7 +137,7 @@ static int start_http(struct server *s) {
 static int start(struct server *s) {
     const struct config *c = &s->config;
     (void)umask(0077);
-    s->log = log_open(c->logging.file, (enum log_level)c->logging.level, (enum log_format)c->logging.format);
+    s->log = logger_open(c->logging.file, (enum logger_level)c->logging.level, (enum logger_format)c->logging.format);
     if (!s->log) return complain(EXIT_FAILED, "can't open the log %s: %s", c->logging.file, strerror(errno));
     lifecycle_begin();
     int code = check_descriptors(s);
@@ -154,31 +154,31 @@ static void announce(struct server *s) {
     char text[ADDRESS_TEXT_BYTES] = "";
     if (address_parse(c->server.bind_address, &address)) address_format(&address, http_server_port(s->http), text);
     if (s->max_connections < c->server.max_connections)
-        log_event(s->log, LOG_LEVEL_WARNING, "few_descriptors", log_number("allowed", s->descriptors),
-                  log_number("max_connections", s->max_connections),
-                  log_number("wanted_connections", c->server.max_connections),
-                  log_text("advice", "raise ulimit -n (LimitNOFILE=) or lower server.max_connections"));
-    log_event(s->log, LOG_LEVEL_WARNING, "no_users",
-              log_text("detail", "anyone on this machine can read and write everything"));
-    log_event(s->log, LOG_LEVEL_DEBUG, "configured", log_text("file", c->file ? c->file : "none"),
-              log_number("cache_bytes", c->database.cache_bytes),
-              log_number("memtable_bytes", c->database.memtable_bytes));
-    log_event(s->log, LOG_LEVEL_INFO, "ready", log_text("address", text), log_text("version", velocity_version()),
-              log_text("data_dir", c->server.data_dir), log_number("recovery_ms", s->recovery_ms),
-              log_number("pid", (uint64_t)getpid()));
+        logger_event(s->log, LOGGER_LEVEL_WARNING, "few_descriptors", logger_number("allowed", s->descriptors),
+                     logger_number("max_connections", s->max_connections),
+                     logger_number("wanted_connections", c->server.max_connections),
+                     logger_text("advice", "raise ulimit -n (LimitNOFILE=) or lower server.max_connections"));
+    logger_event(s->log, LOGGER_LEVEL_WARNING, "no_users",
+                 logger_text("detail", "anyone on this machine can read and write everything"));
+    logger_event(s->log, LOGGER_LEVEL_DEBUG, "configured", logger_text("file", c->file ? c->file : "none"),
+                 logger_number("cache_bytes", c->database.cache_bytes),
+                 logger_number("memtable_bytes", c->database.memtable_bytes));
+    logger_event(s->log, LOGGER_LEVEL_INFO, "ready", logger_text("address", text),
+                 logger_text("version", velocity_version()), logger_text("data_dir", c->server.data_dir),
+                 logger_number("recovery_ms", s->recovery_ms), logger_number("pid", (uint64_t)getpid()));
     lifecycle_notify("READY=1");
 }
 
 static void serve(struct server *s) {
     while (lifecycle_wait() == LIFECYCLE_REOPEN_LOG) {
-        if (log_reopen(s->log))
-            log_event(s->log, LOG_LEVEL_INFO, "log_reopened");
+        if (logger_reopen(s->log))
+            logger_event(s->log, LOGGER_LEVEL_INFO, "log_reopened");
         else
-            log_event(s->log, LOG_LEVEL_ERROR, "log_not_reopened", log_text("detail", strerror(errno)));
+            logger_event(s->log, LOGGER_LEVEL_ERROR, "log_not_reopened", logger_text("detail", strerror(errno)));
     }
     lifecycle_end_on_signal();
     lifecycle_notify("STOPPING=1");
-    log_event(s->log, LOG_LEVEL_INFO, "stopping");
+    logger_event(s->log, LOGGER_LEVEL_INFO, "stopping");
 }
 
 /* Answers the exit code. */
@@ -187,16 +187,16 @@ static int stop(struct server *s) {
     if (s->http) {
         http_server_drain(s->http);
         if (!http_server_stop(s->http, (uint32_t)s->config.server.request_deadline_seconds * 1000))
-            log_event(s->log, LOG_LEVEL_WARNING, "requests_cut_off");
+            logger_event(s->log, LOGGER_LEVEL_WARNING, "requests_cut_off");
     }
     service_free(s->service);
     if (s->db && velocity_close(s->db) != VELOCITY_OK) {
-        log_event(s->log, LOG_LEVEL_ERROR, "close_failed", log_text("detail", velocity_error_message()));
+        logger_event(s->log, LOGGER_LEVEL_ERROR, "close_failed", logger_text("detail", velocity_error_message()));
         code = EXIT_FAILED;
     }
     data_directory_close(s->directory);
-    if (s->http) log_event(s->log, LOG_LEVEL_INFO, "stopped");
-    log_close(s->log);
+    if (s->http) logger_event(s->log, LOGGER_LEVEL_INFO, "stopped");
+    logger_close(s->log);
     config_free(&s->config);
     return code;
 }

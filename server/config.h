@@ -86,8 +86,8 @@ struct config {
         uint64_t background_threads; /* 0: as many as cores */
     } performance;
     struct {
-        unsigned level;  /* enum log_level */
-        unsigned format; /* enum log_format */
+        unsigned level;  /* enum logger_level */
+        unsigned format; /* enum logger_format */
         char *file;      /* "": stderr */
     } logging;
 

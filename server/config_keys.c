@@ -1,7 +1,7 @@
 /* config_keys.c - the one table of settings. A row here is all that a new setting needs besides its use. */
 #include "engine/velocity.h"
 #include "server/config.h"
-#include "server/log.h"
+#include "server/logger.h"
 
 #include <assert.h>
 
@@ -30,16 +30,16 @@ static const struct config_choice durabilities[] = {
 };
 
 static const struct config_choice log_levels[] = {
-    {"error", LOG_LEVEL_ERROR, NULL},
-    {"warning", LOG_LEVEL_WARNING, NULL},
-    {"info", LOG_LEVEL_INFO, NULL},
-    {"debug", LOG_LEVEL_DEBUG, NULL},
+    {"error", LOGGER_LEVEL_ERROR, NULL},
+    {"warning", LOGGER_LEVEL_WARNING, NULL},
+    {"info", LOGGER_LEVEL_INFO, NULL},
+    {"debug", LOGGER_LEVEL_DEBUG, NULL},
     {NULL, 0, NULL},
 };
 
 static const struct config_choice log_formats[] = {
-    {"logfmt", LOG_FORMAT_LOGFMT, NULL},
-    {"json", LOG_FORMAT_JSON, NULL},
+    {"logfmt", LOGGER_FORMAT_LOGFMT, NULL},
+    {"json", LOGGER_FORMAT_JSON, NULL},
     {NULL, 0, NULL},
 };
 

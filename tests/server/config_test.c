@@ -1,7 +1,7 @@
 /* config_test.c - the promises of the configuration: precedence, places of errors, ranges, documentation. */
 #include "engine/velocity.h"
 #include "server/config.h"
-#include "server/log.h"
+#include "server/logger.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -67,7 +67,7 @@ static void an_empty_file_gives_the_defaults(void **state) {
     assert_int_equal(c.database.durability, VELOCITY_DURABILITY_ALWAYS);
     assert_true(c.database.enable_compression);
     assert_true(c.database.bloom_false_positive_rate == 0.001);
-    assert_int_equal(c.logging.level, LOG_LEVEL_INFO);
+    assert_int_equal(c.logging.level, LOGGER_LEVEL_INFO);
     assert_string_equal(c.logging.file, "");
     config_free(&c);
 }
@@ -90,7 +90,7 @@ static void every_kind_of_value_is_read_from_the_file(void **state) {
     assert_false(c.database.enable_compression);
     assert_int_equal(c.database.durability, VELOCITY_DURABILITY_OS);
     assert_int_equal(c.performance.background_threads, 3);
-    assert_int_equal(c.logging.format, LOG_FORMAT_JSON);
+    assert_int_equal(c.logging.format, LOGGER_FORMAT_JSON);
     config_free(&c);
 }
 
@@ -270,7 +270,7 @@ static void what_is_printed_as_in_force_loads_again(void **state) {
     assert_true(load(text, NULL, NULL, &again, &error));
     assert_string_equal(again.server.data_dir, "odd \"\\ name");
     assert_string_equal(again.server.allowed_hosts.items[0], "a");
-    assert_int_equal(again.logging.level, LOG_LEVEL_ERROR);
+    assert_int_equal(again.logging.level, LOGGER_LEVEL_ERROR);
     free(text);
     config_free(&c);
     config_free(&again);

@@ -1,5 +1,5 @@
-/* log_test.c - one event is one line, whatever it holds and whoever writes at the same time. */
-#include "server/log.h"
+/* logger_test.c - one event is one line, whatever it holds and whoever writes at the same time. */
+#include "server/logger.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -43,11 +43,11 @@ static char *read_log(void) {
 
 static void logfmt_quotes_what_would_be_ambiguous(void **state) {
     (void)state;
-    struct log *log = log_open(path, LOG_LEVEL_INFO, LOG_FORMAT_LOGFMT);
+    struct logger *log = logger_open(path, LOGGER_LEVEL_INFO, LOGGER_FORMAT_LOGFMT);
     assert_non_null(log);
-    log_event(log, LOG_LEVEL_WARNING, "odd", log_text("plain", "a:b/c"), log_text("spaced", "a b"),
-              log_text("empty", ""), log_text("line", "a\nb\"c=\x01"), log_number("n", UINT64_MAX));
-    log_close(log);
+    logger_event(log, LOGGER_LEVEL_WARNING, "odd", logger_text("plain", "a:b/c"), logger_text("spaced", "a b"),
+                 logger_text("empty", ""), logger_text("line", "a\nb\"c=\x01"), logger_number("n", UINT64_MAX));
+    logger_close(log);
     char *text = read_log();
     assert_non_null(strstr(text, "Z level=warning event=odd plain=a:b/c spaced=\"a b\" empty=\"\" "
                                  "line=\"a\\nb\\\"c=\\u0001\" n=18446744073709551615\n"));
@@ -57,10 +57,10 @@ static void logfmt_quotes_what_would_be_ambiguous(void **state) {
 
 static void json_lines_are_objects(void **state) {
     (void)state;
-    struct log *log = log_open(path, LOG_LEVEL_INFO, LOG_FORMAT_JSON);
+    struct logger *log = logger_open(path, LOGGER_LEVEL_INFO, LOGGER_FORMAT_JSON);
     assert_non_null(log);
-    log_event(log, LOG_LEVEL_INFO, "ready", log_text("address", "a\\b"), log_number("n", 7));
-    log_close(log);
+    logger_event(log, LOGGER_LEVEL_INFO, "ready", logger_text("address", "a\\b"), logger_number("n", 7));
+    logger_close(log);
     char *text = read_log();
     assert_int_equal(strncmp(text, "{\"time\":\"2", 10), 0);
     assert_non_null(strstr(text, "Z\",\"level\":\"info\",\"event\":\"ready\",\"address\":\"a\\\\b\",\"n\":7}\n"));
@@ -69,12 +69,12 @@ static void json_lines_are_objects(void **state) {
 
 static void a_level_keeps_less_important_events_out(void **state) {
     (void)state;
-    struct log *log = log_open(path, LOG_LEVEL_WARNING, LOG_FORMAT_LOGFMT);
+    struct logger *log = logger_open(path, LOGGER_LEVEL_WARNING, LOGGER_FORMAT_LOGFMT);
     assert_non_null(log);
-    log_event(log, LOG_LEVEL_INFO, "left_out");
-    log_event(log, LOG_LEVEL_ERROR, "kept");
-    assert_false(log_wants(log, LOG_LEVEL_DEBUG));
-    log_close(log);
+    logger_event(log, LOGGER_LEVEL_INFO, "left_out");
+    logger_event(log, LOGGER_LEVEL_ERROR, "kept");
+    assert_false(logger_wants(log, LOGGER_LEVEL_DEBUG));
+    logger_close(log);
     char *text = read_log();
     assert_null(strstr(text, "left_out"));
     assert_non_null(strstr(text, "level=error event=kept\n"));
@@ -83,14 +83,14 @@ static void a_level_keeps_less_important_events_out(void **state) {
 
 static void a_text_that_is_too_long_is_cut_and_the_line_stays_whole(void **state) {
     (void)state;
-    static char giant[3 * LOG_MAX_LINE_BYTES];
-    struct log *log = log_open(path, LOG_LEVEL_INFO, LOG_FORMAT_JSON);
+    static char giant[3 * LOGGER_MAX_LINE_BYTES];
+    struct logger *log = logger_open(path, LOGGER_LEVEL_INFO, LOGGER_FORMAT_JSON);
     assert_non_null(log);
     memset(giant, 1, sizeof giant - 1); /* six bytes each when escaped */
-    log_event(log, LOG_LEVEL_INFO, "long", log_text("a", giant), log_text("b", "left out, too"));
+    logger_event(log, LOGGER_LEVEL_INFO, "long", logger_text("a", giant), logger_text("b", "left out, too"));
     memset(giant, 'x', sizeof giant - 1);
-    log_event(log, LOG_LEVEL_INFO, "cut", log_text("a", giant), log_text("b", "kept"));
-    log_close(log);
+    logger_event(log, LOGGER_LEVEL_INFO, "cut", logger_text("a", giant), logger_text("b", "kept"));
+    logger_close(log);
     char *text = read_log();
     assert_non_null(strstr(text, "\"event\":\"long\"}\n"));
     assert_non_null(strstr(text, "xxx\",\"b\":\"kept\"}\n"));
@@ -99,13 +99,13 @@ static void a_text_that_is_too_long_is_cut_and_the_line_stays_whole(void **state
 
 static void a_cut_falls_between_characters(void **state) {
     (void)state;
-    static char text[LOG_MAX_TEXT_BYTES + 64];
-    struct log *log = log_open(path, LOG_LEVEL_INFO, LOG_FORMAT_JSON);
+    static char text[LOGGER_MAX_TEXT_BYTES + 64];
+    struct logger *log = logger_open(path, LOGGER_LEVEL_INFO, LOGGER_FORMAT_JSON);
     assert_non_null(log);
     memset(text, 'x', sizeof text - 1);
-    memcpy(text + LOG_MAX_TEXT_BYTES - 1, "\xe2\x82\xac", 3);
-    log_event(log, LOG_LEVEL_INFO, "cut", log_text("a", text));
-    log_close(log);
+    memcpy(text + LOGGER_MAX_TEXT_BYTES - 1, "\xe2\x82\xac", 3);
+    logger_event(log, LOGGER_LEVEL_INFO, "cut", logger_text("a", text));
+    logger_close(log);
     char *read = read_log();
     assert_null(strchr(read, '\xe2'));
     assert_non_null(strstr(read, "xx\"}\n"));
@@ -117,13 +117,13 @@ static void a_moved_log_is_begun_anew(void **state) {
     char moved[80];
     struct stat info;
     (void)snprintf(moved, sizeof moved, "%s.1", path);
-    struct log *log = log_open(path, LOG_LEVEL_INFO, LOG_FORMAT_LOGFMT);
+    struct logger *log = logger_open(path, LOGGER_LEVEL_INFO, LOGGER_FORMAT_LOGFMT);
     assert_non_null(log);
-    log_event(log, LOG_LEVEL_INFO, "before");
+    logger_event(log, LOGGER_LEVEL_INFO, "before");
     assert_int_equal(rename(path, moved), 0);
-    assert_true(log_reopen(log));
-    log_event(log, LOG_LEVEL_INFO, "after");
-    log_close(log);
+    assert_true(logger_reopen(log));
+    logger_event(log, LOGGER_LEVEL_INFO, "after");
+    logger_close(log);
     assert_int_equal(unlink(moved), 0);
     char *text = read_log();
     assert_null(strstr(text, "before"));
@@ -137,10 +137,10 @@ static void a_moved_log_is_begun_anew(void **state) {
 #define EVENTS  200
 
 static void *write_events(void *arg) {
-    struct log *log = arg;
+    struct logger *log = arg;
     for (unsigned i = 0; i < EVENTS; i++) {
-        log_event(log, LOG_LEVEL_INFO, "tick", log_number("i", i), log_text("end", "END"));
-        if (i % 50 == 0 && !log_reopen(log)) return log;
+        logger_event(log, LOGGER_LEVEL_INFO, "tick", logger_number("i", i), logger_text("end", "END"));
+        if (i % 50 == 0 && !logger_reopen(log)) return log;
     }
     return NULL;
 }
@@ -149,7 +149,7 @@ static void lines_of_several_threads_never_mix_not_even_while_the_file_is_reopen
     (void)state;
     pthread_t threads[WRITERS];
     size_t lines = 0;
-    struct log *log = log_open(path, LOG_LEVEL_INFO, LOG_FORMAT_LOGFMT);
+    struct logger *log = logger_open(path, LOGGER_LEVEL_INFO, LOGGER_FORMAT_LOGFMT);
     assert_non_null(log);
     for (size_t i = 0; i < WRITERS; i++) assert_int_equal(pthread_create(&threads[i], NULL, write_events, log), 0);
     for (size_t i = 0; i < WRITERS; i++) {
@@ -157,7 +157,7 @@ static void lines_of_several_threads_never_mix_not_even_while_the_file_is_reopen
         assert_int_equal(pthread_join(threads[i], &failed), 0);
         assert_null(failed);
     }
-    log_close(log);
+    logger_close(log);
     char *text = read_log();
     for (char *line = text; *line; lines++) {
         char *end = strchr(line, '\n');

@@ -1,5 +1,5 @@
-/* log.c - see log.h. A line is built in a buffer on the stack; what does not fit is left out, field by field. */
-#include "server/log.h"
+/* logger.c - see logger.h. A line is built in a buffer on the stack; what does not fit is left out, field by field. */
+#include "server/logger.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,16 +11,16 @@
 #include <time.h>
 #include <unistd.h>
 
-struct log {
-    enum log_level level;
-    enum log_format format;
+struct logger {
+    enum logger_level level;
+    enum logger_format format;
     char *path;            /* "": standard error */
     pthread_mutex_t mutex; /* guards descriptor */
     int descriptor;
 };
 
 struct line {
-    char bytes[LOG_MAX_LINE_BYTES];
+    char bytes[LOGGER_MAX_LINE_BYTES];
     size_t size;
     size_t fields;
     bool full; /* something did not fit; nothing is appended any more */
@@ -32,8 +32,8 @@ static int open_file(const char *path) {
     return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 }
 
-struct log *log_open(const char *path, enum log_level level, enum log_format format) {
-    struct log *log = calloc(1, sizeof *log);
+struct logger *logger_open(const char *path, enum logger_level level, enum logger_format format) {
+    struct logger *log = calloc(1, sizeof *log);
     if (!log) return NULL;
     log->level = level;
     log->format = format;
@@ -50,7 +50,7 @@ struct log *log_open(const char *path, enum log_level level, enum log_format for
     return log;
 }
 
-bool log_reopen(struct log *log) {
+bool logger_reopen(struct logger *log) {
     if (!*log->path) return true;
     int descriptor = open_file(log->path);
     if (descriptor < 0) return false;
@@ -62,7 +62,7 @@ bool log_reopen(struct log *log) {
     return true;
 }
 
-void log_close(struct log *log) {
+void logger_close(struct logger *log) {
     if (!log) return;
     if (*log->path) (void)close(log->descriptor);
     (void)pthread_mutex_destroy(&log->mutex);
@@ -70,7 +70,7 @@ void log_close(struct log *log) {
     free(log);
 }
 
-bool log_wants(const struct log *log, enum log_level level) {
+bool logger_wants(const struct logger *log, enum logger_level level) {
     return level <= log->level;
 }
 
@@ -119,15 +119,15 @@ static bool needs_quotes(const char *text) {
 /* How much of a text is logged: all of it, or the first bytes of a long one, cut between two characters of UTF-8. */
 static size_t shown_bytes(const char *text) {
     size_t size = strlen(text);
-    if (size <= LOG_MAX_TEXT_BYTES) return size;
-    for (size = LOG_MAX_TEXT_BYTES; size > 0 && ((unsigned char)text[size] & 0xc0) == 0x80;) size--;
+    if (size <= LOGGER_MAX_TEXT_BYTES) return size;
+    for (size = LOGGER_MAX_TEXT_BYTES; size > 0 && ((unsigned char)text[size] & 0xc0) == 0x80;) size--;
     return size;
 }
 
 /* All of the field, or nothing of it. */
-static void append_field(struct line *line, enum log_format format, const struct log_field *field) {
+static void append_field(struct line *line, enum logger_format format, const struct logger_field *field) {
     size_t before = line->size;
-    bool json = format == LOG_FORMAT_JSON;
+    bool json = format == LOGGER_FORMAT_JSON;
     if (line->fields++ > 0) append_text(line, json ? "," : " ");
     if (json)
         append_quoted(line, field->name, strlen(field->name));
@@ -154,19 +154,19 @@ static void format_time(char *out, size_t size) {
     (void)snprintf(out + used, size - used, ".%03dZ", (int)(now.tv_nsec / 1000000));
 }
 
-void log_write(struct log *log, enum log_level level, const char *event, const struct log_field *fields) {
-    if (!log_wants(log, level)) return;
+void logger_write(struct logger *log, enum logger_level level, const char *event, const struct logger_field *fields) {
+    if (!logger_wants(log, level)) return;
     struct line line;
     char time[40];
     line.size = line.fields = 0;
     line.full = false;
     format_time(time, sizeof time);
-    if (log->format == LOG_FORMAT_JSON) line.bytes[line.size++] = '{';
-    const struct log_field head[] = {log_text("time", time), log_text("level", level_names[level]),
-                                     log_text("event", event)};
+    if (log->format == LOGGER_FORMAT_JSON) line.bytes[line.size++] = '{';
+    const struct logger_field head[] = {logger_text("time", time), logger_text("level", level_names[level]),
+                                        logger_text("event", event)};
     for (size_t i = 0; i < sizeof head / sizeof *head; i++) append_field(&line, log->format, &head[i]);
     for (; fields->name; fields++) append_field(&line, log->format, fields);
-    if (log->format == LOG_FORMAT_JSON) line.bytes[line.size++] = '}';
+    if (log->format == LOGGER_FORMAT_JSON) line.bytes[line.size++] = '}';
     line.bytes[line.size++] = '\n';
     (void)pthread_mutex_lock(&log->mutex);
     /* A log that can't be written has nowhere to say so: the server goes on without the line. */
