@@ -471,7 +471,7 @@ velocity_status velocity_compact(velocity *db, const velocity_range *range) {
     if (r.prefix.data && r.prefix.size && (!manual.from.data || slice_compare(r.prefix, manual.from) > 0))
         manual.from = r.prefix;
     env_mutex_lock(&db->mutex);
-    while ((db->manual || db->compaction_queued) && !atomic_load(&db->read_only)) room_wait(db);
+    while (db->manual && !atomic_load(&db->read_only)) room_wait(db);
     if (!db->manual) db->manual = &manual;
     while (!manual.done && !atomic_load(&db->read_only)) {
         compaction_schedule(db);
