@@ -8,10 +8,11 @@
 #include <stdlib.h>
 
 enum {
-    SEALED_LOGS_MAX = 4,       /* more live logs than this are flushed rather than kept */
-    SKIP_AFTER_LOSS = 1 << 20, /* see choose_next_sequence */
+    SEALED_LOGS_MAX = 4, /* more live logs than this are flushed rather than kept */
     FILES_GROW = 64,
 };
+
+#define SKIP_AFTER_LOSS (UINT64_C(1) << 32) /* more operations than unflushed write buffers hold */
 
 struct found_file {
     enum file_kind kind;
@@ -208,8 +209,8 @@ static velocity_status apply_group(void *arg, uint64_t log_number, const struct 
 
 /*
  * Versions never repeat. Where writes are acknowledged before they are synced, a power cut may have taken some that
- * somebody has seen; their sequences are skipped, by more than fit into one sync interval, unless the last log was
- * closed in order (then it is trimmed).
+ * somebody has seen (with OS, all that no table had yet); their sequences are skipped, unless the last log was closed
+ * in order (then it is trimmed).
  */
 static void choose_next_sequence(struct recovery *r, uint64_t after_logs) {
     velocity *db = r->db;
