@@ -381,7 +381,8 @@ static velocity_status run_task(velocity *db, const struct task *task, const str
     qsort(task->inputs, task->input_count, sizeof *task->inputs, by_level_and_key);
     if (moves_trivially(task)) return move(db, task);
     struct output out = {.db = db, .level = task->output_level};
-    velocity_status status = merge_tables(db, task, version, &out);
+    velocity_status status = install_repair(db);
+    if (!status) status = merge_tables(db, task, version, &out);
     struct version_edit edit = {task->inputs, task->input_count, out.tables, out.count};
     bool tried = !status;
     if (!status) status = install_edit(db, &edit, NULL);
