@@ -4,7 +4,7 @@
 #include "coding.h"
 #include "status.h"
 
-enum { RECORD_HEADER_BYTES = 8, NUMBERS_BYTES = 4 * (1 + VARINT64_MAX_BYTES) };
+enum { RECORD_HEADER_BYTES = 8, NUMBERS_BYTES = 5 * (1 + VARINT64_MAX_BYTES) };
 
 /* The tags of a record's fields. Numbers are part of the format. A reader that meets one it does not know refuses. */
 enum manifest_tag {
