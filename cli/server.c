@@ -27,6 +27,7 @@
 /* Besides connections and table files: log, lock, manifest, the workers' own. */
 #define SPARE_DESCRIPTORS 128u
 #define LEAST_CONNECTIONS 16u
+#define CLOSE_WAIT_MS     5000u
 
 struct server {
     struct config config;
@@ -181,6 +182,16 @@ static void serve(struct server *s) {
     logger_event(s->log, LOGGER_LEVEL_INFO, "stopping");
 }
 
+/* A client may have its answer before the commit thread is back from giving it: such a write is still under way. */
+static velocity_status close_database(velocity *db) {
+    velocity_status status = velocity_close(db);
+    for (unsigned waited_ms = 0; status == VELOCITY_BUSY && waited_ms < CLOSE_WAIT_MS; waited_ms++) {
+        env_sleep_us(1000);
+        status = velocity_close(db);
+    }
+    return status;
+}
+
 /* Answers the exit code. */
 static int stop(struct server *s) {
     int code = EXIT_DONE;
@@ -190,7 +201,7 @@ static int stop(struct server *s) {
             logger_event(s->log, LOGGER_LEVEL_WARNING, "requests_cut_off");
     }
     service_free(s->service);
-    if (s->db && velocity_close(s->db) != VELOCITY_OK) {
+    if (s->db && close_database(s->db) != VELOCITY_OK) {
         logger_event(s->log, LOGGER_LEVEL_ERROR, "close_failed", logger_text("detail", velocity_error_message()));
         code = EXIT_FAILED;
     }

@@ -335,9 +335,12 @@ static void stop_background(velocity *db) {
 /* A write buffer worth a table is flushed, so that the next open has little to replay; a small one stays in the log. */
 static velocity_status flush_at_close(velocity *db) {
     enum { WORTH_A_TABLE_BYTES = 1 << 20 };
-    bool worth =
-        memtable_bytes(db->active->memtable) >= WORTH_A_TABLE_BYTES || db->options.memtable_bytes < WORTH_A_TABLE_BYTES;
-    return worth && memtable_entries(db->active->memtable) ? velocity_flush(db) : VELOCITY_OK;
+    struct superversion *sv = superversion_acquire(db); /* the ticker may still lead, and switch the buffer */
+    const memtable *table = sv->active->memtable;
+    bool worth = memtable_bytes(table) >= WORTH_A_TABLE_BYTES || db->options.memtable_bytes < WORTH_A_TABLE_BYTES;
+    worth = worth && memtable_entries(table);
+    superversion_release(sv);
+    return worth ? velocity_flush(db) : VELOCITY_OK;
 }
 
 velocity_status velocity_close(velocity *db) {

@@ -87,19 +87,27 @@ static velocity_status switch_version(velocity *db, struct version *version, str
     return next ? VELOCITY_OK : VELOCITY_NO_MEMORY;
 }
 
+/* What edits build on. Only installs replace it, and they hold install_mutex: it stays alive without a reference. The
+ * superversion does not: a full write buffer replaces that beside an install. */
+static const struct version *present_version(velocity *db) {
+    env_mutex_lock(&db->mutex);
+    const struct version *version = atomic_load(&db->superversion)->version;
+    env_mutex_unlock(&db->mutex);
+    return version;
+}
+
 velocity_status install_edit(velocity *db, const struct version_edit *edit, struct write_buffer *flushed) {
     env_mutex_lock(&db->install_mutex);
     uint64_t min_log = 0;
     struct version *version = NULL;
-    /* Only installs replace the version, and they hold install_mutex: it stays alive without a reference. */
-    velocity_status status = version_new(atomic_load(&db->superversion)->version, edit, &version);
+    velocity_status status = version_new(present_version(db), edit, &version);
     if (!status) status = env_sync_directory(db->env, db->path); /* the names of the new tables */
     if (!status) status = write_manifest(db, version, edit, flushed, &min_log);
     if (!status) {
-        if (flushed) db->flushed_sequence = atomic_load(&flushed->last_sequence);
         status = switch_version(db, version, flushed);
         /* The manifest is ahead of memory now: the next install must write down what memory says. */
         if (status) db->manifest_broken = true;
+        if (!status && flushed) db->flushed_sequence = atomic_load(&flushed->last_sequence);
     }
     version_release(version);
     env_mutex_unlock(&db->install_mutex);

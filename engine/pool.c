@@ -1,6 +1,8 @@
 /* pool.c - see pool.h. */
 #include "pool.h"
 
+enum { PATIENT_MAX = 256 /* threads; more would only wait for one another */ };
+
 struct queue {
     struct pool_job *first, *last;
 };
@@ -23,38 +25,6 @@ struct pool {
     env_thread timer;
     bool timer_runs, stopping;
 };
-
-pool *pool_new(env *e, uint32_t threads) {
-    pool *p = env_alloc_zeroed(sizeof *p);
-    if (!p) return NULL;
-    p->env = e;
-    p->worker_limit = (threads ? threads : env_core_count()) + 1;
-    p->workers = env_alloc_zeroed(p->worker_limit * sizeof *p->workers);
-    if (!p->workers) {
-        env_free(p);
-        return NULL;
-    }
-    env_mutex_init(&p->mutex);
-    env_condition_init(&p->work);
-    env_condition_init(&p->ticked);
-    return p;
-}
-
-void pool_free(pool *p) {
-    if (!p) return;
-    env_mutex_lock(&p->mutex);
-    p->stopping = true;
-    env_condition_broadcast(&p->work);
-    env_condition_broadcast(&p->ticked);
-    env_mutex_unlock(&p->mutex);
-    for (uint32_t i = 0; i < p->worker_count; i++) env_thread_join(p->workers[i].thread);
-    if (p->timer_runs) env_thread_join(p->timer);
-    env_condition_destroy(&p->work);
-    env_condition_destroy(&p->ticked);
-    env_mutex_destroy(&p->mutex);
-    env_free(p->workers);
-    env_free(p);
-}
 
 static struct pool_job *pop(struct queue *queue) {
     struct pool_job *job = queue->first;
@@ -90,39 +60,66 @@ static void *work(void *arg) {
     return NULL;
 }
 
-/* Under the mutex. Makes sure that somebody will take a job of this urgency; false: there is no thread at all. */
-static bool ensure_worker(pool *p, enum pool_urgency urgency) {
-    if (p->worker_count == 0 ||
-        (urgency == POOL_PATIENT && p->idle_patient == 0 && p->worker_count < p->worker_limit)) {
-        /* The first thread is the urgent one; a patient job needs one more. */
-        uint32_t wanted = urgency == POOL_PATIENT && p->worker_count == 0 ? 2 : p->worker_count + 1;
-        while (p->worker_count < wanted) {
-            struct worker *w = &p->workers[p->worker_count];
-            w->pool = p;
-            w->urgent_only = p->worker_count == 0;
-            if (env_thread_start(&w->thread, w->urgent_only ? "velocity-flush" : "velocity-work", work, w)) break;
-            p->worker_count++;
-        }
+/* Under the mutex, or before the pool is known. */
+static bool start_worker(pool *p) {
+    struct worker *w = &p->workers[p->worker_count];
+    w->pool = p;
+    w->urgent_only = p->worker_count == 0;
+    if (env_thread_start(&w->thread, w->urgent_only ? "velocity-flush" : "velocity-work", work, w)) return false;
+    p->worker_count++;
+    return true;
+}
+
+pool *pool_new(env *e, uint32_t threads) {
+    pool *p = env_alloc_zeroed(sizeof *p);
+    if (!p) return NULL;
+    p->env = e;
+    p->worker_limit = (threads ? threads < PATIENT_MAX ? threads : PATIENT_MAX : env_core_count()) + 1;
+    p->workers = env_alloc_zeroed(p->worker_limit * sizeof *p->workers);
+    if (!p->workers) {
+        env_free(p);
+        return NULL;
     }
-    return p->worker_count > (urgency == POOL_PATIENT ? 1 : 0);
+    env_mutex_init(&p->mutex);
+    env_condition_init(&p->work);
+    env_condition_init(&p->ticked);
+    /* One thread of each kind from the beginning: then every job is served, and pool_submit can't fail. */
+    if (env_inline_jobs(e) || (start_worker(p) && start_worker(p))) return p;
+    pool_free(p);
+    return NULL;
+}
+
+void pool_free(pool *p) {
+    if (!p) return;
+    env_mutex_lock(&p->mutex);
+    p->stopping = true;
+    env_condition_broadcast(&p->work);
+    env_condition_broadcast(&p->ticked);
+    env_mutex_unlock(&p->mutex);
+    for (uint32_t i = 0; i < p->worker_count; i++) env_thread_join(p->workers[i].thread);
+    if (p->timer_runs) env_thread_join(p->timer);
+    env_condition_destroy(&p->work);
+    env_condition_destroy(&p->ticked);
+    env_mutex_destroy(&p->mutex);
+    env_free(p->workers);
+    env_free(p);
 }
 
 void pool_submit(pool *p, enum pool_urgency urgency, struct pool_job *job) {
     env_mutex_lock(&p->mutex);
-    bool served = env_inline_jobs(p->env) || ensure_worker(p, urgency);
-    if (served) {
-        struct queue *queue = &p->queues[urgency];
-        job->next = NULL;
-        if (queue->last)
-            queue->last->next = job;
-        else
-            queue->first = job;
-        queue->last = job;
-        /* All are woken: which of them may take the job is theirs to find out. They are few. */
-        env_condition_broadcast(&p->work);
+    struct queue *queue = &p->queues[urgency];
+    job->next = NULL;
+    if (queue->last)
+        queue->last->next = job;
+    else
+        queue->first = job;
+    queue->last = job;
+    bool more = urgency == POOL_PATIENT && p->idle_patient == 0 && p->worker_count < p->worker_limit;
+    if (!env_inline_jobs(p->env) && more && !start_worker(p)) { /* it waits for those there are */
     }
+    /* All are woken: which of them may take the job is theirs to find out. They are few. */
+    env_condition_broadcast(&p->work);
     env_mutex_unlock(&p->mutex);
-    if (!served) job->run(job);
 }
 
 bool pool_run_one(pool *p) {
@@ -142,7 +139,7 @@ static void *time_passes(void *arg) {
         uint64_t now = env_monotonic_us(p->env) / 1000, next = now + 1000;
         struct pool_ticker *due = NULL;
         for (struct pool_ticker *t = p->tickers; t; t = t->next) {
-            if (t->due_ms <= now) due = t;
+            if (t->due_ms <= now && (!due || t->due_ms < due->due_ms)) due = t; /* the latest: none is starved */
             if (t->due_ms < next) next = t->due_ms;
         }
         if (due) {

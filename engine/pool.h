@@ -1,6 +1,6 @@
 /*
  * pool.h - background threads: flushes and log segments first, compaction with what is left, for all databases of a
- * velocity_shared; and a timer that ticks databases. Threads start when there is work for them.
+ * velocity_shared; and a timer that ticks databases. More than the first two threads start when there is work for them.
  *
  * One thread takes only urgent jobs, so that a flush never waits for a compaction. Where the environment runs jobs
  * inline, no threads exist: whoever waits for background work runs it (pool_run_one).
@@ -19,12 +19,11 @@ struct pool_job {
 
 enum pool_urgency { POOL_URGENT, POOL_PATIENT, POOL_URGENCIES };
 
-/* threads: for patient jobs, besides the urgent one; 0: as many as cores. NULL: no memory. */
+/* threads: for patient jobs, besides the urgent one; 0: as many as cores. NULL: no memory, or no threads. */
 pool *pool_new(env *e, uint32_t threads);
 /* No jobs may be queued or running. NULL is allowed. */
 void pool_free(pool *p);
-/* The job is borrowed until it ran. A job that can't get a thread of its own waits for those there are; if not even one
- * thread can be started it runs here, before the call returns, so no lock that it takes may be held. */
+/* The job is borrowed until it ran. Locks that it takes may be held: it never runs here. */
 void pool_submit(pool *p, enum pool_urgency urgency, struct pool_job *job);
 /* Inline environments: runs the next job, if there is one. */
 bool pool_run_one(pool *p);

@@ -103,6 +103,8 @@ static velocity_status build_version(struct recovery *r) {
         }
         changes[i].level = t->level;
         status = table_new(db->env, db->shared->files, db->path, db->database_id, &t->meta, &changes[i].table);
+        /* Header, footer and top index: a table that can't be used shows now, not at some later read. */
+        if (!status) status = table_ensure_loaded(changes[i].table, false);
     }
     struct version_edit edit = {.add = changes, .add_count = n};
     if (!status) status = version_new(NULL, &edit, &r->version);

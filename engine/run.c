@@ -76,6 +76,7 @@ void run_first(struct run *run) {
         return;
     }
     run->valid = false;
+    run->status = VELOCITY_OK;
     if (run->table_count == 0) return;
     open_table(run, 0);
     table_cursor_first(&run->table_cursor);
@@ -89,6 +90,7 @@ void run_last(struct run *run) {
         return;
     }
     run->valid = false;
+    run->status = VELOCITY_OK;
     if (run->table_count == 0) return;
     open_table(run, run->table_count - 1);
     table_cursor_last(&run->table_cursor);
@@ -102,6 +104,7 @@ void run_seek(struct run *run, velocity_slice key) {
         return;
     }
     run->valid = false;
+    run->status = VELOCITY_OK;
     size_t at = find_table(run, key);
     if (at == run->table_count) return;
     open_table(run, at);
@@ -116,6 +119,7 @@ void run_seek_before(struct run *run, velocity_slice key) {
         return;
     }
     run->valid = false;
+    run->status = VELOCITY_OK;
     if (run->table_count == 0) return;
     size_t at = find_table(run, key);
     if (at == run->table_count) {

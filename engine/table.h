@@ -35,6 +35,8 @@ struct table_counters {
 VELOCITY_CHECK_RESULT velocity_status table_new(env *e, table_files *files, const char *folder,
                                                 const uint64_t database_id[2], struct table_meta *meta,
                                                 struct table **out);
+/* Has header, footer and top index in memory; CORRUPT says what is wrong with them. INCOMPLETE: cache_only, not yet. */
+VELOCITY_CHECK_RESULT velocity_status table_ensure_loaded(struct table *table, bool cache_only);
 const struct table_meta *table_meta(const struct table *table);
 void table_acquire(struct table *table);
 /* The last release closes the file, and removes it if the table was doomed. */

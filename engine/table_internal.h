@@ -28,8 +28,6 @@ struct table {
     uint64_t filter_offset;
 };
 
-/* Header, footer and top index are in memory. */
-VELOCITY_CHECK_RESULT velocity_status table_ensure_loaded(struct table *t, bool cache_only);
 /* Finds or reads a block. Inside an epoch section. */
 VELOCITY_CHECK_RESULT velocity_status table_load_block(struct table *t, struct block_handle handle,
                                                        enum cache_kind kind, const struct table_read *read,

@@ -146,6 +146,10 @@ void dispatch_ended(void *arg, struct MHD_Connection *mhd, void **context, enum 
     (void)arg, (void)mhd, (void)why;
     if (!request) return;
     *context = NULL;
+    /* A client that left while its request waited: its handler will not run again, so what its resumption was to bring
+     * (the others that finished with it) is brought here, and its own answer counts as taken. */
+    worker_resume_finished(request->worker);
+    if (request->stage == REQUEST_WAITING) counter_add(&request->worker->counters.resumed, 1);
     struct connection *connection = request->connection;
     counter_add(&connection->requests, 1);
     /* From whichever phase; a connection that was cut stays so. */

@@ -47,7 +47,9 @@ struct env_sim {
     struct sim_file *files;
     struct sim_window *windows, *dead_windows; /* dead: of an ended process, until it unmaps them */
     uint64_t generation;
-    uint64_t calls, crash_at;         /* mutating calls so far; the first that finds the process gone */
+    uint64_t calls, crash_at; /* mutating calls so far; the first that finds the process gone */
+    uint8_t *history;         /* the kind of each mutating call */
+    size_t history_capacity;
     uint64_t fails_in[ENV_SIM_CALLS]; /* calls until one fails; 0: none */
     uint64_t clock_us;
     uint64_t test_random;
@@ -167,8 +169,13 @@ static velocity_status may_call(env_sim *sim, enum env_sim_call call, const char
 static velocity_status may_change(env_sim *sim, enum env_sim_call call, const char *path, const char *action) {
     if (!sim->dead && sim->calls >= sim->crash_at) end_process(sim);
     velocity_status status = may_call(sim, call, path, action);
-    if (status == VELOCITY_OK) sim->calls++;
-    return status;
+    if (status != VELOCITY_OK) return status;
+    if (sim->calls == sim->history_capacity) {
+        sim->history_capacity = sim->history_capacity ? sim->history_capacity * 2 : 1024;
+        sim->history = must(realloc(sim->history, sim->history_capacity));
+    }
+    sim->history[sim->calls++] = (uint8_t)call;
+    return VELOCITY_OK;
 }
 
 static velocity_status alive(const struct sim_file *f, const char *action) {
@@ -590,6 +597,7 @@ void env_sim_free(env_sim *sim) {
         free_window(w);
     }
     disk_destroy(&sim->disk);
+    free(sim->history);
     (void)pthread_mutex_destroy(&sim->guard);
     free(sim);
 }
@@ -625,6 +633,13 @@ uint64_t env_sim_calls(env_sim *sim) {
     uint64_t calls = sim->calls;
     unlock(sim);
     return calls;
+}
+
+enum env_sim_call env_sim_call_at(env_sim *sim, uint64_t call) {
+    lock(sim);
+    enum env_sim_call kind = call < sim->calls ? (enum env_sim_call)sim->history[call] : ENV_SIM_CALLS;
+    unlock(sim);
+    return kind;
 }
 
 void env_sim_fail(env_sim *sim, enum env_sim_call call, uint64_t nth) {

@@ -60,6 +60,8 @@ enum env_sim_call {
     ENV_SIM_LIST,
     ENV_SIM_CALLS
 };
+/* What the mutating call number `call` (from 0) was. */
+enum env_sim_call env_sim_call_at(env_sim *sim, uint64_t call);
 /* The nth such call from now (1: the next) fails once with IO. 0: none. */
 void env_sim_fail(env_sim *sim, enum env_sim_call call, uint64_t nth);
 

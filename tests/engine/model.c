@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { POOL_BYTES = 1 << 20 };
+enum { POOL_BYTES = 1 << 18 };
 
 static void *must(void *block) {
     if (block) return block;

@@ -87,14 +87,15 @@ static uint64_t last_sequence(struct run *r) {
     return stats.last_sequence;
 }
 
-/* The newest state in the model that the database is in, which must hold everything up to r->floor. */
+/* The state in the model that the database is in, which must hold everything up to r->floor. Of equal ones (a delete of
+ * what is absent changes nothing) the oldest: the others may be lost without a trace. */
 static void find_state(struct run *r) {
     struct model *m = r->m;
     uint64_t last = last_sequence(r), floor = r->floor == UINT64_MAX ? 0 : r->floor;
-    for (size_t i = m->boundary_count + 1; i-- > 0;) {
+    for (size_t i = 0; i <= m->boundary_count; i++) {
         uint64_t candidate = i ? m->boundaries[i - 1] : 0;
-        if (candidate < floor) break;
-        if (candidate > last || !run_state_is(r, candidate, false)) continue;
+        if (candidate > last) break;
+        if (candidate < floor || !run_state_is(r, candidate, false)) continue;
         model_cut(m, candidate);
         m->last = last;
         m->acked = m->synced = candidate;

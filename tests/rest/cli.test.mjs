@@ -194,7 +194,7 @@ describe('SIGTERM', () => {
         assert.ok(late === null || late.status === 503, 'nothing new is taken');
         fresh.close();
       }
-      await server.stop();
+      await server.ends();
       for (const wire of [idle, slow]) wire.close();
       const next = await server.again();
       assert.equal((await next.client.get('/api/keys/slow')).text, 'first-half');
@@ -257,7 +257,7 @@ describe('SIGTERM', () => {
     assert.ok(seen === null || seen.status === 503, `${seen?.status}`);
     slow.send('y');
     assert.equal((await slow.response()).status, 204);
-    await server.stop();
+    await server.ends();
     for (const wire of [watcher, slow]) wire.close();
   });
 });

@@ -1,7 +1,8 @@
 // Many clients at once.
 import assert from 'node:assert/strict';
+import net from 'node:net';
 import { after, before, describe, it } from 'node:test';
-import { Client, listAll, random, Server, versionOf } from './support.mjs';
+import { Client, listAll, random, Server, versionOf, within } from './support.mjs';
 
 let server;
 before(async () => {
@@ -131,5 +132,27 @@ describe('64 connections', () => {
         client.close();
       }),
     );
+  });
+});
+
+describe('clients that leave while their writes wait', () => {
+  it('hold up nobody else, and the server still ends', async () => {
+    const own = await Server.start();
+    const request = (n) => `PUT /api/keys/leaver:${n} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello`;
+    for (let round = 0; round < 40; round++) {
+      const leaving = Array.from({ length: 32 }, (_, i) =>
+        new Promise((resolve) => {
+          const socket = net.connect(own.port, '127.0.0.1', () => {
+            socket.write(request(round * 32 + i), () => socket.destroy());
+          });
+          socket.on('error', () => {});
+          socket.on('close', resolve);
+        }),
+      );
+      await Promise.all(leaving);
+      const put = await within(5000, 'a PUT beside clients that left', own.client.put(`/api/keys/stayer:${round}`, 'here'));
+      assert.equal(put.status, 204);
+    }
+    await own.stop();
   });
 });

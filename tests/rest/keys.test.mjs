@@ -235,7 +235,7 @@ describe('the Content-Type', () => {
     assert.equal((await client.get('/api/keys/untyped')).headers['content-type'], 'application/octet-stream');
   });
 
-  for (const type of ['text', 'text/', '/plain', 'text/plain;', 'te xt/plain', 'text/plain; charset', 'text/plain; a="b', 'text/plain, text/html', 'a/b; =c']) {
+  for (const type of ['text', 'text/', '/plain', 'te xt/plain', 'text/plain; charset', 'text/plain; a="b', 'text/plain, text/html', 'a/b; =c']) {
     it(`'${type}' is malformed: 400, and nothing is done`, async () => {
       assertProblem(await client.put('/api/keys/malformed-type', 'v', { 'Content-Type': type }), 400);
       assertProblem(await client.get('/api/keys/malformed-type'), 404);

@@ -126,14 +126,19 @@ export class Server {
 
   /** SIGTERM: it drains and ends with 0. */
   async stop() {
-    this.client?.close();
     if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill('SIGTERM');
+    await this.ends();
+  }
+
+  /** It was told to end, and does, with 0. */
+  async ends() {
+    this.client?.close();
     let end;
     try {
       end = await within(EXIT_MS, 'the end after SIGTERM', this.exited);
     } catch (error) {
       this.child.kill('SIGKILL');
-      await this.exited;
+      await within(EXIT_MS, 'the end after SIGKILL', this.exited);
       throw error;
     }
     assert.deepEqual(end, { code: 0, signal: null }, `after SIGTERM; its log:\n${this.log.slice(-4000)}`);
@@ -401,15 +406,15 @@ export async function listAll(client, parameters = {}) {
 /** Numbers that a seed repeats (mulberry32). */
 export function random(seed) {
   let state = seed >>> 0;
-  const next = () => {
+  const word = () => {
     state = (state + 0x6d2b79f5) >>> 0;
     let t = Math.imul(state ^ (state >>> 15), state | 1);
     t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+    return (t ^ (t >>> 14)) >>> 0;
   };
   return {
-    below: (n) => Math.floor(next() * n),
-    chance: (p) => next() < p,
-    bytes: (n) => Buffer.from(Array.from({ length: n }, () => Math.floor(next() * 256))),
+    below: (n) => word() % n,
+    chance: (p) => word() < p * 4294967296,
+    bytes: (n) => Buffer.from(Uint32Array.from({ length: Math.ceil(n / 4) }, word).buffer, 0, n),
   };
 }

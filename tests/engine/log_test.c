@@ -1,0 +1,362 @@
+/*
+ * log_test.c - the log: what is committed is replayed, a torn tail is dropped wherever it is torn, damage is told apart
+ * from a tail by what later groups prove, and an earlier life of a file never shows.
+ */
+#include "engine/coding.h"
+#include "engine/log.h"
+#include "testing.h"
+
+static const uint64_t database_id[2] = {31, 32};
+
+/* ---- writing --------------------------------------------------------------------------------------------------------
+ */
+
+static struct log *create(const char *folder, uint64_t number, uint64_t capacity) {
+    struct log *log;
+    OK(log_create(env_posix(), folder, database_id, number, capacity, &log));
+    return log;
+}
+
+/* Commits a group of puts with these sequences; answers where it began. */
+static uint64_t commit(struct log *log, uint64_t first, uint32_t count, size_t value_bytes, uint64_t synced_through) {
+    uint8_t *value = malloc(value_bytes + 1), *payload = NULL;
+    memset(value, (int)(first & 0xff), value_bytes);
+    uint64_t at = log->position;
+    struct log_group group = {.first_sequence = first, .wall_ms = 5, .synced_through = synced_through, .count = count};
+    for (int pass = 0; pass < 2; pass++) {
+        uint8_t *p = payload;
+        for (uint64_t s = first; s < first + count; s++) {
+            struct entry e = {.key = velocity_bytes(&s, sizeof s), .kind = s % 4 ? ENTRY_PUT : ENTRY_DELETE};
+            if (s % 4) e.value = velocity_bytes(value, value_bytes);
+            e.flags = s % 3 ? 0 : 0x12345678;
+            if (pass)
+                p = log_operation_encode(p, &e);
+            else
+                group.payload_bytes += (uint32_t)log_operation_bytes(&e);
+        }
+        if (pass == 0) {
+            assert_true(log_has_room(log, group.payload_bytes));
+            OK(log_reserve(log, group.payload_bytes, &payload));
+        } else {
+            assert_int_equal(p - payload, group.payload_bytes);
+        }
+    }
+    log_commit(log, &group);
+    free(value);
+    return at;
+}
+
+/* ---- replaying ------------------------------------------------------------------------------------------------------
+ */
+
+struct seen {
+    uint64_t groups, operations, next;
+};
+
+static velocity_status apply(void *arg, uint64_t log_number, const struct log_group *group, const uint8_t *payload) {
+    struct seen *seen = arg;
+    const uint8_t *p = payload, *end = payload + group->payload_bytes;
+    assert_true(log_number > 0);
+    assert_true(seen->next == 0 || group->first_sequence >= seen->next);
+    for (uint64_t s = group->first_sequence; s < group->first_sequence + group->count; s++, seen->operations++) {
+        struct entry e;
+        if (!(p = log_operation_decode(p, end, &e))) return VELOCITY_CORRUPT;
+        assert_int_equal(e.key.size, sizeof s);
+        assert_memory_equal(e.key.data, &s, sizeof s);
+        assert_int_equal(e.kind, s % 4 ? ENTRY_PUT : ENTRY_DELETE);
+        assert_int_equal(e.flags, s % 3 ? 0 : 0x12345678);
+        if (e.value.size) assert_int_equal(*(const uint8_t *)e.value.data, group->first_sequence & 0xff);
+    }
+    seen->next = group->first_sequence + group->count;
+    seen->groups++;
+    return p == end ? VELOCITY_OK : VELOCITY_CORRUPT;
+}
+
+static velocity_status replay(const char *folder, struct log_segment *segments, size_t count, struct seen *seen) {
+    *seen = (struct seen){0};
+    struct log_replay r = {.env = env_posix(), .folder = folder, .next_sequence = 1, .apply = apply, .arg = seen};
+    memcpy(r.database_id, database_id, sizeof database_id);
+    velocity_status status = log_replay(&r, segments, count);
+    if (!status && seen->next) assert_int_equal(r.next_sequence, seen->next);
+    return status;
+}
+
+static uint64_t groups_in(const char *folder, uint64_t first_log, size_t logs) {
+    struct log_segment segments[4] = {{0}};
+    struct seen seen;
+    for (size_t i = 0; i < logs; i++) segments[i].number = first_log + i;
+    OK(replay(folder, segments, logs, &seen));
+    return seen.groups;
+}
+
+static void what_is_committed_is_replayed_in_order_over_segments(void **state) {
+    struct log *one = create(*state, 1, 4 << 20), *two = create(*state, 2, 64 << 10);
+    uint64_t sequence = 1, groups = 0;
+    while (one->position < 2 << 20) { /* beyond one mapped window */
+        uint32_t count = 1 + (uint32_t)(sequence % 7);
+        (void)commit(one, sequence, count, sequence % 1000, 0);
+        sequence += count;
+        groups++;
+    }
+    (void)commit(one, sequence, 1, (1 << 20) + 500000, 0); /* a group larger than a window */
+    (void)commit(one, sequence + 1, 0, 0, 0);              /* and one without operations */
+    (void)commit(two, sequence + 1, 3, 100, 0);
+    struct log_segment segments[2] = {{.number = 1}, {.number = 2}};
+    struct seen seen;
+    OK(log_sync(one, one->position));
+    OK(replay(*state, segments, 2, &seen));
+    assert_int_equal(seen.groups, groups + 3);
+    assert_int_equal(seen.operations, sequence + 3);
+    assert_int_equal(segments[0].end, one->position);
+    assert_int_equal(segments[1].end, two->position);
+    assert_int_equal(segments[1].file_bytes, 64 << 10);
+    OK(log_trim(one)); /* cuts only what was never used */
+    log_close(one);
+    assert_int_equal(groups_in(*state, 1, 2), groups + 3);
+    OK(log_remove(two));
+    assert_int_equal(files_ending(*state, ".log", NULL), 1);
+}
+
+static void a_segment_is_filled_to_its_last_byte_and_no_further(void **state) {
+    struct log *log = create(*state, 1, 8192);
+    uint64_t room = 8192 - FILE_HEADER_BYTES - LOG_GROUP_HEADER_BYTES;
+    assert_true(log_has_room(log, room));
+    assert_false(log_has_room(log, room + 1));
+    size_t head = (size_t)log_operation_bytes(&(struct entry){
+                      .key = velocity_bytes("12345678", 8), .value = velocity_bytes(NULL, 5000), .kind = ENTRY_PUT}) -
+                  5000;
+    (void)commit(log, 1, 1, room - head, 0);
+    assert_int_equal(log->position, 8192);
+    assert_false(log_has_room(log, 0));
+    log_close(log);
+    assert_int_equal(groups_in(*state, 1, 1), 1);
+}
+
+/* ---- torn tails and damage
+ * -------------------------------------------------------------------------------------------- */
+
+/* Five groups in log 1; starts[5] is the end. The last one proves what synced_through says. */
+static uint8_t *five_groups(const char *folder, uint64_t synced_through, uint64_t starts[6], size_t *size) {
+    struct log *log = create(folder, 1, 4096);
+    for (uint64_t i = 0; i < 5; i++) starts[i] = commit(log, 1 + i * 2, 2, 13 + i, i == 4 ? synced_through : 0);
+    starts[5] = log->position;
+    log_close(log);
+    return file_bytes(path_in(folder, "00000001.log"), size);
+}
+
+/* Groups whose bytes are all as they were, from the first on. */
+static uint64_t whole_groups(const uint8_t *now, const uint8_t *then, const uint64_t starts[6]) {
+    uint64_t n = 0;
+    while (n < 5) {
+        uint64_t bytes = LOG_GROUP_HEADER_BYTES + get_u32(then + starts[n] + 8);
+        if (memcmp(now + starts[n], then + starts[n], bytes) != 0) break;
+        n++;
+    }
+    return n;
+}
+
+static void a_tail_torn_at_any_byte_is_dropped_and_all_before_it_survives(void **state) {
+    uint64_t starts[6], random = 3;
+    size_t size;
+    uint8_t *then = five_groups(*state, 0, starts, &size), *now = malloc(size);
+    for (uint64_t cut = FILE_HEADER_BYTES; cut <= starts[5]; cut++) {
+        for (int kind = 0; kind < 3; kind++) { /* never written; garbage; the file ends there */
+            memcpy(now, then, size);
+            if (kind == 0) memset(now + cut, 0, size - cut);
+            for (size_t i = cut; kind == 1 && i < size; i++) now[i] = (uint8_t)next_random(&random);
+            file_replace(path_in(*state, "00000001.log"), now, kind == 2 ? cut : size);
+            if (kind == 2) memset(now + cut, 0, size - cut);
+            uint64_t whole = whole_groups(now, then, starts);
+            if (kind == 2 && whole &&
+                starts[whole - 1] + LOG_GROUP_HEADER_BYTES + get_u32(then + starts[whole - 1] + 8) > cut)
+                whole--; /* its last bytes were zeros, and are not there now */
+            assert_int_equal(groups_in(*state, 1, 1), whole);
+        }
+    }
+    free(now);
+    free(then);
+}
+
+static void damage_before_what_was_synced_is_corrupt_and_after_it_is_the_tail(void **state) {
+    uint64_t starts[6];
+    size_t size;
+    uint8_t *then = five_groups(*state, 4, starts, &size); /* the fifth group says: sequences up to 4 were on disk */
+    for (uint64_t at = starts[0]; at < starts[4]; at++) {
+        const char *path = path_in(*state, "00000001.log");
+        then[at] ^= 0x20;
+        file_replace(path, then, size);
+        then[at] ^= 0x20;
+        uint64_t group = 0;
+        while (at >= starts[group + 1]) group++;
+        bool padding = at >= starts[group] + LOG_GROUP_HEADER_BYTES + get_u32(then + starts[group] + 8);
+        struct log_segment segment = {.number = 1};
+        struct seen seen;
+        char place[64];
+        (void)snprintf(place, sizeof place, "00000001.log: offset %llu:", (unsigned long long)starts[group]);
+        if (padding || group >= 2) {
+            OK(replay(*state, &segment, 1, &seen));
+            assert_int_equal(seen.groups, padding ? 5 : group);
+        } else {
+            FAILS(VELOCITY_CORRUPT, place, replay(*state, &segment, 1, &seen));
+        }
+    }
+    free(then);
+}
+
+static void a_later_segment_proves_too(void **state) {
+    struct log *one = create(*state, 1, 4096), *two = create(*state, 2, 4096);
+    uint64_t at[3];
+    for (uint64_t i = 0; i < 3; i++) at[i] = commit(one, i + 1, 1, 20, 0);
+    (void)commit(two, 4, 1, 20, 0);
+    uint64_t proof = commit(two, 5, 1, 20, 2);
+    log_close(one);
+    log_close(two);
+    struct log_segment segments[2] = {{.number = 1}, {.number = 2}};
+    struct seen seen;
+    file_flip(path_in(*state, "00000001.log"), at[1] + 70, 1);
+    char place[64];
+    (void)snprintf(place, sizeof place, "00000001.log: offset %llu", (unsigned long long)at[1]);
+    FAILS(VELOCITY_CORRUPT, place, replay(*state, segments, 2, &seen));
+    file_flip(path_in(*state, "00000002.log"), FILE_HEADER_BYTES + 70, 1); /* the group between them goes as well */
+    FAILS(VELOCITY_CORRUPT, ".log: offset ", replay(*state, segments, 2, &seen));
+    file_flip(path_in(*state, "00000002.log"), proof + 70, 1); /* and now nothing proves anything */
+    OK(replay(*state, segments, 2, &seen));
+    assert_int_equal(seen.groups, 1);
+    file_flip(path_in(*state, "00000001.log"), at[1] + 70, 1);
+    file_flip(path_in(*state, "00000001.log"), at[2] + 70, 1);
+    file_flip(path_in(*state, "00000002.log"), FILE_HEADER_BYTES + 70, 1);
+    file_flip(path_in(*state, "00000002.log"), proof + 70, 1);
+    OK(replay(*state, segments, 2, &seen)); /* the third group was never proven: it and all behind it are the tail */
+    assert_int_equal(seen.groups, 2);
+    assert_int_equal(segments[1].end, FILE_HEADER_BYTES);
+}
+
+static void a_sealed_segment_counts_to_its_seal_and_must_be_whole_there(void **state) {
+    uint64_t starts[6];
+    size_t size;
+    free(five_groups(*state, 0, starts, &size));
+    struct log *two = create(*state, 2, 4096);
+    (void)commit(two, 1000, 1, 10, 0);
+    log_close(two);
+    struct log_segment segments[2] = {{.number = 1, .sealed_end = starts[3]}, {.number = 2}};
+    struct seen seen;
+    OK(replay(*state, segments, 2, &seen)); /* the second begins too late */
+    assert_int_equal(seen.groups, 3);
+    segments[1].sequence_may_skip = true;
+    OK(replay(*state, segments, 2, &seen));
+    assert_int_equal(seen.groups, 4);
+    assert_int_equal(seen.next, 1001);
+    file_flip(path_in(*state, "00000001.log"), starts[2] + 3, 1); /* nothing but the seal proves it */
+    FAILS(VELOCITY_CORRUPT, "00000001.log: offset", replay(*state, segments, 2, &seen));
+}
+
+/* ---- other lives and other files
+ * -------------------------------------------------------------------------------------- */
+
+static void the_groups_of_an_earlier_life_never_show(void **state) {
+    struct log *log = create(*state, 1, 4096);
+    for (uint64_t s = 1; s <= 10; s++) (void)commit(log, s, 1, 40, 1000); /* they would prove anything */
+    OK(log_recycle(log, *state, database_id, 5));
+    assert_int_equal(files_ending(*state, ".log", NULL), 1);
+    assert_int_equal(groups_in(*state, 5, 1), 0);
+    (void)commit(log, 1, 1, 40, 0); /* the same shape: its end meets the start of an old group */
+    assert_int_equal(groups_in(*state, 5, 1), 1);
+    (void)commit(log, 2, 1, 3, 0); /* and one that does not */
+    assert_int_equal(groups_in(*state, 5, 1), 2);
+    log_close(log);
+}
+
+static void a_segment_caught_between_its_new_header_and_its_new_name_is_empty(void **state) {
+    struct log *log = create(*state, 1, 4096);
+    (void)commit(log, 1, 1, 40, 0);
+    OK(log_recycle(log, *state, database_id, 5));
+    log_close(log);
+    OK(rename(path_in(*state, "00000005.log"), path_in(*state, "00000001.log")));
+    assert_int_equal(groups_in(*state, 1, 1), 0);
+}
+
+static void a_segment_of_another_database_or_number_is_refused(void **state) {
+    struct log *log = create(*state, 3, 4096);
+    (void)commit(log, 1, 1, 40, 0);
+    log_close(log);
+    struct log_segment segment = {.number = 4};
+    struct seen seen;
+    file_copy(path_in(*state, "00000003.log"), path_in(*state, "00000004.log"));
+    FAILS(VELOCITY_CORRUPT, "00000004.log: offset 0", replay(*state, &segment, 1, &seen));
+    static const uint64_t other[2] = {31, 99};
+    OK(log_create(env_posix(), *state, other, 6, 4096, &log));
+    log_close(log);
+    segment.number = 6;
+    FAILS(VELOCITY_CORRUPT, "00000006.log: offset 0", replay(*state, &segment, 1, &seen));
+}
+
+static void a_damaged_header_is_corrupt_unless_the_segment_was_never_used(void **state) {
+    struct log *log = create(*state, 1, 4096);
+    log_close(log);
+    file_flip(path_in(*state, "00000001.log"), 40, 1); /* as a crash may leave it that came before the header's sync */
+    assert_int_equal(groups_in(*state, 1, 1), 0);
+    file_replace(path_in(*state, "00000001.log"), "", 0);
+    assert_int_equal(groups_in(*state, 1, 1), 0);
+    log = create(*state, 2, 4096);
+    (void)commit(log, 1, 1, 40, 0);
+    log_close(log);
+    file_flip(path_in(*state, "00000002.log"), 40, 1);
+    struct log_segment segment = {.number = 2};
+    struct seen seen;
+    FAILS(VELOCITY_CORRUPT, "00000002.log: offset 0", replay(*state, &segment, 1, &seen));
+}
+
+static void a_group_that_begins_too_late_ends_the_replay(void **state) {
+    struct log *one = create(*state, 1, 4096), *two = create(*state, 2, 4096);
+    (void)commit(one, 1, 3, 10, 0);
+    (void)commit(two, 5, 1, 10, 0);
+    log_close(one);
+    log_close(two);
+    assert_int_equal(groups_in(*state, 1, 2), 1);
+}
+
+/* ---- operations
+ * ------------------------------------------------------------------------------------------------------- */
+
+static void an_operation_comes_back_and_garbage_is_refused_without_reading_beyond(void **state) {
+    (void)state;
+    uint64_t random = 41;
+    uint8_t bytes[64];
+    struct entry e = {.key = velocity_str("key"), .value = velocity_str("value"), .kind = ENTRY_PUT}, back;
+    e.flags = 7;
+    e.expires_at_ms = -5;
+    const uint8_t *end = log_operation_encode(bytes, &e);
+    assert_int_equal(end - bytes, log_operation_bytes(&e));
+    assert_ptr_equal(log_operation_decode(bytes, end, &back), end);
+    assert_int_equal(back.flags, 7);
+    assert_int_equal(back.expires_at_ms, -5);
+    for (const uint8_t *cut = bytes; cut < end; cut++) assert_null(log_operation_decode(bytes, cut, &back));
+    for (int round = 0; round < 100000; round++) {
+        size_t size = below(&random, 40);
+        uint8_t *exact = malloc(size ? size : 1);
+        for (size_t i = 0; i < size; i++) exact[i] = (uint8_t)(i < 3 ? below(&random, 40) : next_random(&random));
+        if (log_operation_decode(exact, exact + size, &back)) {
+            assert_in_range(back.key.size, 1, size);
+            assert_true((const uint8_t *)back.value.data + back.value.size <= exact + size);
+        }
+        free(exact);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST_IN_FOLDER(what_is_committed_is_replayed_in_order_over_segments),
+        TEST_IN_FOLDER(a_segment_is_filled_to_its_last_byte_and_no_further),
+        TEST_IN_FOLDER(a_tail_torn_at_any_byte_is_dropped_and_all_before_it_survives),
+        TEST_IN_FOLDER(damage_before_what_was_synced_is_corrupt_and_after_it_is_the_tail),
+        TEST_IN_FOLDER(a_later_segment_proves_too),
+        TEST_IN_FOLDER(a_sealed_segment_counts_to_its_seal_and_must_be_whole_there),
+        TEST_IN_FOLDER(the_groups_of_an_earlier_life_never_show),
+        TEST_IN_FOLDER(a_segment_caught_between_its_new_header_and_its_new_name_is_empty),
+        TEST_IN_FOLDER(a_segment_of_another_database_or_number_is_refused),
+        TEST_IN_FOLDER(a_damaged_header_is_corrupt_unless_the_segment_was_never_used),
+        TEST_IN_FOLDER(a_group_that_begins_too_late_ends_the_replay),
+        cmocka_unit_test(an_operation_comes_back_and_garbage_is_refused_without_reading_beyond),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,373 @@
+/*
+ * stress_test.c - everything at once: threads write, read, scan, freeze, flush and compact one database, over several
+ * lives of it. Made for the sanitizers.
+ *
+ * What is promised at every instant, and checked by whoever reads:
+ *  1. A key has one owner, who alone writes it: what the owner reads is what it wrote last.
+ *  2. Each batch writes one number under all keys of its set: whoever reads a set at one instant sees one number.
+ *  3. A snapshot shows the same, however often and with whatever it is read.
+ *  4. Asynchronous writes of one thread complete in their order.
+ *
+ * STRESS_MS in the environment: how long each life lasts.
+ */
+#include "testing.h"
+
+#include <pthread.h>
+
+enum {
+    LIVES = 3,
+    LIFE_MS = 1000,
+    WRITERS = 3,
+    OWN_KEYS = 300,
+    SETS = 8,
+    SET_KEYS = 5,
+    ASYNC_DEPTH = 8,
+    VALUE_MAX = 700,
+};
+
+struct stress {
+    velocity *db;
+    atomic_bool stop;
+    uint32_t numbers[WRITERS][OWN_KEYS]; /* what the owner wrote last; 0: deleted */
+    uint32_t set_number;
+    _Atomic uint64_t reads, scans;
+};
+
+struct worker {
+    struct stress *s;
+    uint64_t random;
+    size_t index;
+    pthread_t thread;
+};
+
+/* The number, then bytes that follow from it. */
+static size_t make_value(uint8_t *value, uint32_t number) {
+    size_t size = 4 + (size_t)(number * 2654435761u) % (VALUE_MAX - 4);
+    memcpy(value, &number, 4);
+    memset(value + 4, (int)(number & 0xff), size - 4);
+    return size;
+}
+
+static uint32_t number_of(velocity_slice value) {
+    uint8_t expected[VALUE_MAX];
+    uint32_t number;
+    assert_true(value.size >= 4);
+    memcpy(&number, value.data, 4);
+    assert_int_equal(value.size, make_value(expected, number));
+    assert_memory_equal(value.data, expected, value.size);
+    return number;
+}
+
+static velocity_slice own_key(char key[32], size_t writer, size_t i) {
+    (void)snprintf(key, 32, "own/%04zu/%zu", i, writer);
+    return velocity_str(key);
+}
+
+static velocity_slice set_key(char key[32], size_t set, size_t i) {
+    (void)snprintf(key, 32, "set/%zu/%zu", i, set);
+    return velocity_str(key);
+}
+
+/* ---- who writes ----------------------------------------------------------------------------------------------------
+ */
+
+static void check_own(struct worker *w, size_t i) {
+    char key[32];
+    velocity_value value;
+    uint32_t expected = w->s->numbers[w->index][i];
+    velocity_status status = velocity_get(w->s->db, own_key(key, w->index, i), &value);
+    if (!expected) {
+        assert_int_equal(status, VELOCITY_NOT_FOUND);
+        return;
+    }
+    OK(status);
+    assert_int_equal(number_of(velocity_bytes(value.data, value.size)), expected);
+    velocity_value_release(&value);
+}
+
+static void *write_own_keys(void *arg) {
+    struct worker *w = arg;
+    uint8_t value[VALUE_MAX];
+    char key[32];
+    for (uint32_t number = 1; !atomic_load(&w->s->stop); number++) {
+        size_t i = below(&w->random, OWN_KEYS);
+        bool deletes = below(&w->random, 5) == 0;
+        if (deletes)
+            OK(velocity_delete(w->s->db, own_key(key, w->index, i)));
+        else
+            OK(velocity_put(w->s->db, own_key(key, w->index, i), velocity_bytes(value, make_value(value, number))));
+        w->s->numbers[w->index][i] = deletes ? 0 : number;
+        check_own(w, i);
+        check_own(w, below(&w->random, OWN_KEYS));
+    }
+    return NULL;
+}
+
+struct answer {
+    uint64_t *last;
+    _Atomic uint32_t *open;
+    velocity_batch *batch;
+};
+
+static void answered(void *arg, velocity_status status, uint64_t sequence) {
+    struct answer *a = arg;
+    assert_int_equal(status, VELOCITY_OK);
+    assert_true(sequence > *a->last);
+    *a->last = sequence;
+    velocity_batch_free(a->batch);
+    _Atomic uint32_t *open = a->open;
+    free(a);
+    atomic_fetch_sub(open, 1);
+}
+
+static velocity_batch *set_batch(size_t set, uint32_t number) {
+    uint8_t value[VALUE_MAX];
+    char key[32];
+    velocity_batch *batch = velocity_batch_new();
+    assert_non_null(batch);
+    size_t size = make_value(value, number);
+    for (size_t i = 0; i < SET_KEYS; i++)
+        velocity_batch_put(batch, set_key(key, set, i), velocity_bytes(value, size), NULL);
+    return batch;
+}
+
+static void *write_sets(void *arg) {
+    struct worker *w = arg;
+    uint64_t last = 0;
+    _Atomic uint32_t open = 0;
+    while (!atomic_load(&w->s->stop)) {
+        velocity_batch *batch = set_batch(below(&w->random, SETS), ++w->s->set_number);
+        if (below(&w->random, 4) == 0) {
+            OK(velocity_write(w->s->db, batch, NULL, NULL));
+            velocity_batch_free(batch);
+            continue;
+        }
+        while (atomic_load(&open) >= ASYNC_DEPTH) sched_yield();
+        struct answer *a = malloc(sizeof *a);
+        assert_non_null(a);
+        *a = (struct answer){&last, &open, batch};
+        atomic_fetch_add(&open, 1);
+        OK(velocity_write_async(w->s->db, batch, NULL, answered, a));
+    }
+    while (atomic_load(&open)) sched_yield();
+    return NULL;
+}
+
+/* ---- who reads -----------------------------------------------------------------------------------------------------
+ */
+
+static uint32_t read_set(velocity *db, const velocity_snapshot *snapshot, size_t set) {
+    char keys[SET_KEYS][32];
+    velocity_slice slices[SET_KEYS];
+    velocity_value values[SET_KEYS];
+    velocity_status statuses[SET_KEYS];
+    velocity_read_options options = velocity_read_options_default();
+    options.snapshot = snapshot;
+    for (size_t i = 0; i < SET_KEYS; i++) slices[i] = set_key(keys[i], set, i);
+    OK(velocity_get_many(db, &options, SET_KEYS, slices, values, statuses));
+    uint32_t number = 0;
+    for (size_t i = 0; i < SET_KEYS; i++) {
+        assert_int_equal(statuses[i], statuses[0]);
+        if (statuses[i]) continue;
+        uint32_t one = number_of(velocity_bytes(values[i].data, values[i].size));
+        if (i > 0) assert_int_equal(one, number);
+        number = one;
+        velocity_value_release(&values[i]);
+    }
+    return number;
+}
+
+static void *read_sets(void *arg) {
+    struct worker *w = arg;
+    uint32_t newest[SETS] = {0};
+    while (!atomic_load(&w->s->stop)) {
+        size_t set = below(&w->random, SETS);
+        uint32_t number = read_set(w->s->db, NULL, set);
+        assert_true(number >= newest[set]);
+        newest[set] = number;
+        atomic_fetch_add(&w->s->reads, 1);
+    }
+    return NULL;
+}
+
+/* A hash of everything that the iterator shows, which does not depend on the direction; checks the sets on the way. */
+static uint64_t scan(velocity_iterator *it, bool reverse) {
+    uint64_t hash = 0;
+    uint32_t first[SETS] = {0}, count[SETS] = {0};
+    char last[32] = "";
+    for (; velocity_iterator_valid(it); velocity_iterator_next(it)) {
+        velocity_slice key = velocity_iterator_key(it);
+        char text[32] = "";
+        assert_true(key.size < sizeof text);
+        memcpy(text, key.data, key.size);
+        if (*last) assert_true(reverse ? strcmp(text, last) < 0 : strcmp(text, last) > 0);
+        memcpy(last, text, sizeof last);
+        uint32_t number = number_of(velocity_iterator_value(it));
+        uint64_t mixed = number + velocity_iterator_sequence(it) * UINT64_C(0x9e3779b97f4a7c15);
+        for (const char *c = text; *c; c++) mixed = mixed * 31 + (uint8_t)*c;
+        hash += mixed * (mixed | 1);
+        if (strncmp(text, "set/", 4) != 0) continue;
+        size_t set = (size_t)strtoul(strrchr(text, '/') + 1, NULL, 10);
+        if (count[set]++) assert_int_equal(number, first[set]);
+        first[set] = number;
+    }
+    OK(velocity_iterator_status(it));
+    for (size_t i = 0; i < SETS; i++) assert_true(count[i] == 0 || count[i] == SET_KEYS);
+    return hash;
+}
+
+static uint64_t scan_database(velocity *db, const velocity_snapshot *snapshot, bool reverse) {
+    velocity_range range = velocity_range_default();
+    range.snapshot = snapshot;
+    range.reverse = reverse;
+    velocity_iterator *it = velocity_iterator_new(db, &range);
+    uint64_t hash = scan(it, reverse);
+    velocity_iterator_free(it);
+    return hash;
+}
+
+static void *scan_snapshots(void *arg) {
+    struct worker *w = arg;
+    velocity *db = w->s->db;
+    while (!atomic_load(&w->s->stop)) {
+        velocity_snapshot *snapshot = velocity_snapshot_new(db);
+        assert_non_null(snapshot);
+        uint64_t hash = scan_database(db, snapshot, below(&w->random, 2));
+        size_t set = below(&w->random, SETS);
+        uint32_t number = read_set(db, snapshot, set);
+        for (int i = 0; i < 3; i++) {
+            assert_true(scan_database(db, snapshot, i % 2) == hash);
+            assert_int_equal(read_set(db, snapshot, set), number);
+        }
+        velocity_snapshot_free(snapshot);
+        atomic_fetch_add(&w->s->scans, 1);
+    }
+    return NULL;
+}
+
+/* There and back again from random places, beside whatever is written. */
+static void *wander(void *arg) {
+    struct worker *w = arg;
+    char key[32];
+    while (!atomic_load(&w->s->stop)) {
+        velocity_range range = velocity_range_default();
+        range.reverse = below(&w->random, 2);
+        velocity_iterator *it = velocity_iterator_new(w->s->db, &range);
+        for (int i = 0; i < 20; i++) {
+            velocity_iterator_seek(it, own_key(key, below(&w->random, WRITERS), below(&w->random, OWN_KEYS)));
+            if (!velocity_iterator_valid(it)) continue;
+            char here[32] = "";
+            velocity_slice at = velocity_iterator_key(it);
+            memcpy(here, at.data, at.size);
+            uint32_t number = number_of(velocity_iterator_value(it));
+            velocity_iterator_next(it);
+            if (!velocity_iterator_valid(it)) continue;
+            velocity_iterator_prev(it);
+            assert_true(velocity_iterator_valid(it));
+            at = velocity_iterator_key(it);
+            assert_int_equal(at.size, strlen(here));
+            assert_memory_equal(at.data, here, at.size);
+            assert_int_equal(number_of(velocity_iterator_value(it)), number);
+        }
+        OK(velocity_iterator_status(it));
+        velocity_iterator_free(it);
+    }
+    return NULL;
+}
+
+static void *tidy(void *arg) {
+    struct worker *w = arg;
+    velocity *db = w->s->db;
+    while (!atomic_load(&w->s->stop)) {
+        velocity_stats stats = {.struct_size = sizeof stats};
+        velocity_range range = velocity_range_default();
+        char key[32];
+        switch (below(&w->random, 6)) {
+        case 0: OK(velocity_compact(db, NULL)); break;
+        case 1:
+            range.start = own_key(key, 0, below(&w->random, OWN_KEYS));
+            OK(velocity_compact(db, &range));
+            break;
+        case 2: OK(velocity_flush(db)); break;
+        case 3: assert_int_equal(velocity_close(db), VELOCITY_BUSY); break;
+        default: OK(velocity_stats_get(db, &stats)); break;
+        }
+        env_sleep_us(2000);
+    }
+    return NULL;
+}
+
+/* ---- lives ---------------------------------------------------------------------------------------------------------
+ */
+
+static void check_all(struct stress *s, struct worker *writers) {
+    for (size_t w = 0; w < WRITERS; w++)
+        for (size_t i = 0; i < OWN_KEYS; i++) check_own(&writers[w], i);
+    uint64_t hash = scan_database(s->db, NULL, false);
+    assert_true(scan_database(s->db, NULL, true) == hash);
+}
+
+static void live(struct stress *s, uint64_t seed, uint64_t milliseconds) {
+    void *(*const roles[])(void *) = {write_own_keys, write_own_keys, write_own_keys, write_sets,
+                                      read_sets,      scan_snapshots, wander,         tidy};
+    enum { THREADS = sizeof roles / sizeof *roles };
+    struct worker workers[THREADS];
+    velocity_snapshot *handle = velocity_snapshot_new(s->db); /* keeps tidy's close from closing */
+    assert_non_null(handle);
+    atomic_store(&s->stop, false);
+    for (size_t i = 0; i < THREADS; i++) {
+        workers[i] = (struct worker){.s = s, .index = i, .random = seed * 1000 + i + 1};
+        assert_int_equal(pthread_create(&workers[i].thread, NULL, roles[i], &workers[i]), 0);
+    }
+    env_sleep_us(milliseconds * 1000);
+    atomic_store(&s->stop, true);
+    for (size_t i = 0; i < THREADS; i++) pthread_join(workers[i].thread, NULL);
+    velocity_snapshot_free(handle);
+    check_all(s, workers);
+}
+
+static void stress(const char *folder, velocity_durability durability) {
+    const char *text = getenv("STRESS_MS");
+    struct stress s = {0};
+    velocity_options options = velocity_options_default();
+    options.memtable_bytes = 64 << 10;
+    options.table_bytes = 64 << 10;
+    options.cache_bytes = 256 << 10;
+    options.block_bytes = 1024;
+    options.compaction_threshold = 2;
+    options.max_open_files = 16;
+    options.durability = durability;
+    options.interval_ms = 5;
+    for (uint64_t life = 0; life < LIVES; life++) {
+        OK(velocity_open(folder, &options, &s.db));
+        if (life > 0) {
+            struct worker owners[WRITERS];
+            for (size_t i = 0; i < WRITERS; i++) owners[i] = (struct worker){.s = &s, .index = i};
+            check_all(&s, owners);
+        }
+        live(&s, life + 1, text ? strtoull(text, NULL, 10) : LIFE_MS);
+        OK(velocity_close(s.db));
+    }
+    assert_true(atomic_load(&s.reads) > 0 && atomic_load(&s.scans) > 0);
+}
+
+static void everything_at_once_keeps_every_promise(void **state) {
+    stress(*state, VELOCITY_DURABILITY_OS);
+}
+
+static void everything_at_once_beside_syncs_on_a_timer(void **state) {
+    stress(*state, VELOCITY_DURABILITY_INTERVAL);
+}
+
+static void everything_at_once_with_every_write_on_disk(void **state) {
+    stress(*state, VELOCITY_DURABILITY_ALWAYS);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST_IN_FOLDER(everything_at_once_keeps_every_promise),
+        TEST_IN_FOLDER(everything_at_once_beside_syncs_on_a_timer),
+        TEST_IN_FOLDER(everything_at_once_with_every_write_on_disk),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
