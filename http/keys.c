@@ -89,7 +89,7 @@ static void got(struct http_request *request) {
     bool unchanged = conditions->has_none_match && !etag_if_none_match(&conditions->none_match, found->sequence);
     request->reply.status = unchanged ? MHD_HTTP_NOT_MODIFIED : MHD_HTTP_OK;
     reply_version(request, "ETag", found->sequence, true);
-    if (unchanged) return;
+    if (unchanged || (request->method != HTTP_HEAD && !reply_count(request, value.size))) return;
     request->reply.content_type = type_name(request, found->flags, type);
     defuse(request, found->flags, type);
     request->reply.body = value;

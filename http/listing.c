@@ -149,7 +149,7 @@ static void listed(struct http_request *request) {
     json_name(w, "version");
     json_write_u64_string(w, listing->scan.version);
     json_end_object(w);
-    reply_json(request);
+    if (reply_count(request, w->size)) reply_json(request);
 }
 
 void keys_list(struct http_request *request) {

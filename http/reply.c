@@ -8,7 +8,8 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
-#define DETAIL_BYTES 256
+#define DETAIL_BYTES  256
+#define COUNTED_BYTES 65536u /* a smaller reply is not worth counting: the connection has as much */
 
 void reply_header(struct http_request *request, const char *name, const char *value) {
     struct reply *reply = &request->reply;
@@ -31,6 +32,19 @@ static void reply_begin(struct http_request *request, unsigned status, const cha
     request->reply.status = status;
     request->reply.content_type = content_type;
     request->reply.close = close;
+}
+
+bool reply_count(struct http_request *request, size_t size) {
+    struct http_server *server = request->server;
+    if (size < COUNTED_BYTES) return true;
+    uint64_t bytes = size < server->max_reply_bytes / 4 ? size : server->max_reply_bytes / 4;
+    if (atomic_fetch_add(&server->reply_bytes, bytes) + bytes <= server->max_reply_bytes) {
+        request->reply_counted = bytes;
+        return true;
+    }
+    atomic_fetch_sub(&server->reply_bytes, bytes);
+    reply_problem(request, PROBLEM_OVERLOADED, "too many bytes of replies wait for clients that do not read them");
+    return false;
 }
 
 void reply_json(struct http_request *request) {

@@ -13,6 +13,11 @@ void reply_problem(struct http_request *request, enum problem_code code, const c
 void reply_problem_with(struct http_request *request, enum problem_code code, struct problem extra);
 /* After a service request that ended in anything but OK. `write`: the outcome of a failure is unknown. */
 void reply_failure(struct http_request *request, bool write);
+/*
+ * A large reply stays in memory until its client has read it, however slowly; all of them share max_inflight_bytes.
+ * False: they have it all, and the reply says so. One that alone is larger than a quarter of it counts as that.
+ */
+bool reply_count(struct http_request *request, size_t size);
 /* 200 with what request->writer holds. */
 void reply_json(struct http_request *request);
 /* `value` lives as long as the request. Beyond REPLY_HEADERS it is dropped, which is a bug. */

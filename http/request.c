@@ -46,6 +46,8 @@ void request_release(struct http_request *request) {
         service_request_destroy(&request->service);
     else
         service_request_end(&request->service);
+    if (request->reply_counted) atomic_fetch_sub(&request->server->reply_bytes, request->reply_counted);
+    request->reply_counted = 0;
     body_free(&request->body, http_server_service(request->server));
     scratch_reset(&request->scratch);
     if (request->writer.capacity > KEEP_WRITER)

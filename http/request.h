@@ -75,6 +75,7 @@ struct http_request {
     void (*finish)(struct http_request *request); /* after request_run: looks at service and sets the reply */
     struct reply reply;
     struct json_writer writer; /* of the reply's body, if it is JSON */
+    uint64_t reply_counted;    /* taken from the server's reply_bytes */
     void *state;               /* the handler's, in scratch */
     struct service_request service;
     struct scratch scratch;

@@ -141,6 +141,7 @@ velocity_status http_server_start(const struct http_options *options, struct ser
     if (!server) return status_set(VELOCITY_NO_MEMORY, "no memory for the HTTP server");
     server->service = service;
     server->max_value_bytes = options->max_value_bytes;
+    server->max_reply_bytes = options->max_inflight_bytes;
     server->started_us = clock_us();
     int fd = -1;
     bool ipv6 = false;

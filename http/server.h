@@ -22,8 +22,8 @@ struct http_options {
     uint32_t connection_timeout_seconds;  /* of silence; 0: never */
     uint32_t request_deadline_seconds;    /* from a request's first byte to its last; 0: none */
     uint64_t max_value_bytes;             /* of a request's body; larger: 413 */
-    uint64_t max_inflight_bytes;          /* of all request bodies held at once; beyond it: 503 */
-    const char *const *allowed_hosts;     /* names that Host may have besides the loopback ones; without port */
+    uint64_t max_inflight_bytes;      /* of all request bodies held at once, and of all large replies; beyond it: 503 */
+    const char *const *allowed_hosts; /* names that Host may have besides the loopback ones; without port */
     size_t allowed_host_count;
 };
 

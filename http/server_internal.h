@@ -19,6 +19,8 @@ struct http_server {
     struct json_writer farewell; /* of a connection that is cut */
     uint16_t port;
     uint64_t max_value_bytes;
+    uint64_t max_reply_bytes;     /* of large replies that wait for their clients, together */
+    _Atomic uint64_t reply_bytes; /* of these now */
     char **allowed_hosts;
     size_t allowed_host_count;
     uint64_t started_us;

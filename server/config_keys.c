@@ -62,7 +62,8 @@ const struct config_key config_keys[] = {
     {"server", "max_value_bytes", CONFIG_BYTES, FIELD(server.max_value_bytes), 1, 1023 * MIB, "64 MiB", NULL,
      "The largest value, and the largest request body; beyond: 413."},
     {"server", "max_inflight_bytes", CONFIG_BYTES, FIELD(server.max_inflight_bytes), 1 * MIB, 1 * TIB, "256 MiB", NULL,
-     "Memory for the bodies of all requests under way; beyond: 503. At least `max_value_bytes`."},
+     "Memory for the bodies of all requests under way, and as much for large replies not yet read; beyond: "
+     "503. At least `max_value_bytes`."},
     {"server", "disk_reserve_bytes", CONFIG_BYTES, FIELD(server.disk_reserve_bytes), 0, 1024 * TIB, "256 MiB", NULL,
      "With less room than this on the disk, writes get 507; deletes and reads work."},
     {"server", "http_threads", CONFIG_INTEGER, FIELD(server.http_threads), 0, 256, "0", NULL,

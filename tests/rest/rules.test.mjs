@@ -473,6 +473,28 @@ describe('bodies in flight', () => {
   });
 });
 
+describe('large replies', () => {
+  it('that nobody reads are not kept beyond the budget: 503, and with room again they are given', async () => {
+    const tight = await Server.start({ config: { server: { max_value_bytes: 16 * MiB, max_inflight_bytes: 16 * MiB } } });
+    assert.equal((await tight.client.put('/api/keys/large', Buffer.alloc(15 * MiB))).status, 204);
+    const wires = [];
+    for (let i = 0; i < 4; i++) {
+      const wire = await Wire.open(tight.port);
+      wire.socket.pause();
+      wire.send('GET /api/keys/large HTTP/1.1\r\nHost: localhost\r\n\r\n');
+      wires.push(wire);
+    }
+    await sleep(500);
+    assertProblem(await tight.client.get('/api/keys/large'), 503);
+    assert.equal((await tight.client.put('/api/keys/small', 'x')).status, 204);
+    assert.equal((await tight.client.get('/api/keys/small')).status, 200);
+    for (const wire of wires) wire.close();
+    await sleep(500);
+    assert.equal((await tight.client.get('/api/keys/large')).status, 200);
+    await tight.stop();
+  });
+});
+
 describe('connections', () => {
   it('beyond the limit are refused, and those within it served', async () => {
     const few = await Server.start({ config: { server: { max_connections: 8 } } });
