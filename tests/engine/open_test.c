@@ -260,6 +260,27 @@ static void a_damaged_current_manifest_or_table_is_corrupt_and_named(void **stat
     OK(velocity_close(db));
 }
 
+/* It may be what a crash cut short, but then the logs that it took over are still there. */
+static void a_damaged_last_record_of_the_manifest_does_not_lose_what_was_flushed(void **state) {
+    char manifest[64] = "";
+    size_t size;
+    velocity *db = open_default(*state);
+    put(db, "key", "value");
+    OK(velocity_flush(db));
+    OK(velocity_close(db));
+    for (int digit = 0; digit < 10 && !*manifest; digit++) {
+        char suffix[2] = {(char)('0' + digit), 0};
+        (void)files_ending(*state, suffix, manifest);
+    }
+    free(file_bytes(path_in(*state, manifest), &size));
+    file_flip(path_in(*state, manifest), size - 1, 0x01);
+    FAILS(VELOCITY_CORRUPT, ".log", velocity_open(*state, NULL, &db));
+    file_flip(path_in(*state, manifest), size - 1, 0x01);
+    db = open_default(*state);
+    assert_true(has(db, "key"));
+    OK(velocity_close(db));
+}
+
 static void a_table_of_another_database_is_refused(void **state) {
     char mine[64], other[64];
     const char *elsewhere = path_in(*state, "elsewhere");
@@ -428,6 +449,7 @@ int main(void) {
         TEST_IN_FOLDER(opening_and_closing_again_and_again_leaves_no_files_behind),
         TEST_IN_FOLDER(a_missing_file_is_corrupt_and_named),
         TEST_IN_FOLDER(a_damaged_current_manifest_or_table_is_corrupt_and_named),
+        TEST_IN_FOLDER(a_damaged_last_record_of_the_manifest_does_not_lose_what_was_flushed),
         TEST_IN_FOLDER(a_table_of_another_database_is_refused),
         TEST_IN_FOLDER(a_log_that_an_opening_did_not_count_never_counts_later),
         cmocka_unit_test(a_kill_at_any_call_of_the_first_open_is_survived),
