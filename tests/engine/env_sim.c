@@ -51,6 +51,7 @@ struct env_sim {
     uint8_t *history;         /* the kind of each mutating call */
     size_t history_capacity;
     uint64_t fails_in[ENV_SIM_CALLS]; /* calls until one fails; 0: none */
+    bool has_failed[ENV_SIM_CALLS];
     uint64_t clock_us;
     uint64_t test_random;
     bool dead;
@@ -162,6 +163,7 @@ static velocity_status gone(const char *path, const char *action) {
 static velocity_status may_call(env_sim *sim, enum env_sim_call call, const char *path, const char *action) {
     if (sim->dead) return gone(path, action);
     if (sim->fails_in[call] == 0 || --sim->fails_in[call] > 0) return VELOCITY_OK;
+    sim->has_failed[call] = true;
     return status_set(VELOCITY_IO, "%s: cannot %s: Input/output error (simulated)", path, action);
 }
 
@@ -645,7 +647,15 @@ enum env_sim_call env_sim_call_at(env_sim *sim, uint64_t call) {
 void env_sim_fail(env_sim *sim, enum env_sim_call call, uint64_t nth) {
     lock(sim);
     sim->fails_in[call] = nth;
+    sim->has_failed[call] = false;
     unlock(sim);
+}
+
+bool env_sim_failed(env_sim *sim, enum env_sim_call call) {
+    lock(sim);
+    bool failed = sim->has_failed[call];
+    unlock(sim);
+    return failed;
 }
 
 void env_sim_set_capacity(env_sim *sim, uint64_t bytes) {
