@@ -497,7 +497,7 @@ static void figures_add_up(void **state) {
 
 /* A long random life, against an array. */
 static void a_random_life_equals_an_array(void **state) {
-    enum { KEYS = 700, STEPS = 30000 };
+    enum { KEYS = 700, STEPS = 12000 };
     static uint32_t values[KEYS]; /* 0: absent */
     velocity *db = open_with(*state, small);
     uint64_t random = 4711;
@@ -514,8 +514,8 @@ static void a_random_life_equals_an_array(void **state) {
             OK(velocity_delete(db, velocity_str(key)));
             values[k] = 0;
         }
-        if (step % 7000 == 0) OK(velocity_compact(db, NULL));
-        if (step % 9000 == 0) db = reopen(db, *state, small);
+        if (step % 3000 == 0) OK(velocity_compact(db, NULL));
+        if (step % 4500 == 0) db = reopen(db, *state, small);
         if (step % 1000) continue;
         size_t present = 0, shown = 0;
         for (size_t i = 0; i < KEYS; i++) {
