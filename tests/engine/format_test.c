@@ -132,6 +132,7 @@ static void the_files_of_a_killed_process_hold_what_it_acknowledged(void **state
     env_sim *sim = env_sim_new(1);
     velocity_options options = velocity_options_default();
     options.memtable_bytes = options.table_bytes = 256 << 10;
+    options.durability = VELOCITY_DURABILITY_OS;
     velocity *db;
     OK(database_open(env_sim_env(sim), "db", &options, &db));
     for (int round = 0; round < 4; round++) {

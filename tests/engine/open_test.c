@@ -3,6 +3,7 @@
  * that are alive, several databases on one velocity_shared, crashes at any call of an open.
  */
 #include "engine/database.h"
+#include "engine/epoch.h"
 #include "env_sim.h"
 #include "testing.h"
 
@@ -180,7 +181,7 @@ static void a_large_value_outlives_the_table_that_it_was_read_from(void **state)
     OK(velocity_get(db, velocity_str("k"), &value));
     OK(velocity_delete(db, velocity_str("k")));
     OK(velocity_compact(db, NULL));
-    assert_int_equal(files_ending(*state, ".sst", NULL), 0);
+    while (files_ending(*state, ".sst", NULL)) epoch_drain(); /* a file goes with the last reader that might see it */
     assert_memory_equal(value.data, large, sizeof large);
     velocity_value_release(&value);
     OK(velocity_close(db));
