@@ -239,10 +239,19 @@ uint32_t block_seek(const struct block *block, velocity_slice key) {
     return low;
 }
 
-bool block_key_equals(const struct block *block, uint32_t i, velocity_slice key) {
-    if (compare_prefix(block, key) != 0) return false;
+velocity_status block_find(const struct block *block, velocity_slice key, uint32_t *i, struct block_entry *out) {
+    if (compare_prefix(block, key) != 0) return VELOCITY_NOT_FOUND;
     velocity_slice suffix =
         velocity_bytes((const uint8_t *)key.data + block->prefix_bytes, key.size - block->prefix_bytes);
-    return get_u32(block->heads + (size_t)i * HEAD_BYTES) == slice_head4(suffix, 0) &&
-           compare_behind_head(block, i, suffix) == 0;
+    uint32_t head = slice_head4(suffix, 0), at = *i ? *i : heads_below(block->heads, block->count, head);
+    for (; at < block->count && get_u32(block->heads + (size_t)at * HEAD_BYTES) == head; at++) {
+        if (!block_entry_read(block, at, out)) return VELOCITY_CORRUPT;
+        if (out->suffix_bytes != suffix.size) continue;
+        if (suffix.size > HEAD_BYTES &&
+            memcmp(out->rest, (const uint8_t *)suffix.data + HEAD_BYTES, suffix.size - HEAD_BYTES) != 0)
+            continue;
+        *i = at;
+        return VELOCITY_OK;
+    }
+    return VELOCITY_NOT_FOUND;
 }
