@@ -271,9 +271,8 @@ static void a_table_of_another_database_is_refused(void **state) {
     char from[160];
     (void)snprintf(from, sizeof from, "%s/%s", elsewhere, other);
     file_copy(from, path_in(path_in(*state, "here"), mine));
-    velocity *db = open_default(path_in(*state, "here"));
-    FAILS(VELOCITY_CORRUPT, "another database", velocity_contains(db, velocity_str("table 2")));
-    OK(velocity_close(db));
+    velocity *db;
+    FAILS(VELOCITY_CORRUPT, "another database", velocity_open(path_in(*state, "here"), NULL, &db));
 }
 
 /* What was once taken for lost must not come back beside what was written since. */
