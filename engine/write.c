@@ -51,23 +51,6 @@ static void writer_fail(struct writer *w, velocity_status status) {
     (void)snprintf(w->message, sizeof w->message, "%s", velocity_error_message());
 }
 
-static void finish(velocity *db, struct writer *w) {
-    if (w->callback) {
-        env_mutex_lock(&db->commit_mutex);
-        w->next = NULL;
-        if (db->completed_last)
-            db->completed_last->next = w;
-        else
-            db->completed = w;
-        db->completed_last = w;
-        if (db->commit_thread_runs) env_condition_signal(&db->commit_condition);
-        env_mutex_unlock(&db->commit_mutex);
-        return;
-    }
-    _Atomic uint32_t *state = &w->state;
-    if (atomic_exchange(state, DONE) == ASLEEP) env_wake_word(state, false);
-}
-
 static struct writer *take_completed(velocity *db) {
     env_mutex_lock(&db->commit_mutex);
     struct writer *list = db->completed;
@@ -302,10 +285,40 @@ static struct group lead_group(velocity *db) {
     return g;
 }
 
-static void finish_group(velocity *db, const struct group *g) {
-    for (struct writer *w = g->first; w && w != g->end;) {
+/*
+ * Queues the asynchronous writers of a group for the commit thread and leaves the synchronous ones in it. Before
+ * leadership passes on: else a later group could be acknowledged first.
+ */
+static void complete_asynchronous(velocity *db, struct group *g) {
+    struct writer *asynchronous = NULL, **asynchronous_tail = &asynchronous, *last = NULL;
+    struct writer *synchronous = NULL, **synchronous_tail = &synchronous;
+    for (struct writer *w = g->first, *next; w && w != g->end; w = next) {
+        next = w->next;
+        struct writer ***tail = w->callback ? &asynchronous_tail : &synchronous_tail;
+        **tail = w;
+        *tail = &w->next;
+        if (w->callback) last = w;
+    }
+    *asynchronous_tail = *synchronous_tail = NULL;
+    g->first = synchronous;
+    g->end = NULL;
+    if (!asynchronous) return;
+    env_mutex_lock(&db->commit_mutex);
+    if (db->completed_last)
+        db->completed_last->next = asynchronous;
+    else
+        db->completed = asynchronous;
+    db->completed_last = last;
+    if (db->commit_thread_runs) env_condition_signal(&db->commit_condition);
+    env_mutex_unlock(&db->commit_mutex);
+}
+
+/* Tells the synchronous writers; each may be gone as soon as it is told. */
+static void wake_synchronous(const struct group *g) {
+    for (struct writer *w = g->first; w;) {
         struct writer *next = w->next;
-        finish(db, w);
+        _Atomic uint32_t *state = &w->state;
+        if (atomic_exchange(state, DONE) == ASLEEP) env_wake_word(state, false);
         w = next;
     }
 }
@@ -373,8 +386,9 @@ static velocity_status commit(velocity *db, struct writer *w) {
         bool written = false;
         struct group g = lead_group(db);
         for (struct writer *each = g.first; each && each != g.end; each = each->next) written |= each == w;
+        complete_asynchronous(db, &g);
         hand_over(db);
-        finish_group(db, &g);
+        wake_synchronous(&g);
         /* Not written: another leader took this writer before this thread led, or it did not fit into the group. */
         leads = !written && await(w) == LEAD;
     }
@@ -393,8 +407,9 @@ static void *commit_thread_run(void *arg) {
             db->commit_should_lead = false;
             env_mutex_unlock(&db->commit_mutex);
             struct group g = lead_group(db);
+            complete_asynchronous(db, &g);
             hand_over(db);
-            finish_group(db, &g);
+            wake_synchronous(&g);
             env_mutex_lock(&db->commit_mutex);
         }
         if (db->completed) {
@@ -438,8 +453,9 @@ void commit_drain_inline(velocity *db) {
     while (atomic_load(&db->asynchronous)) {
         if ((db->waiting || atomic_load(&db->pending)) && atomic_exchange(&db->leading, 1) == 0) {
             struct group g = lead_group(db);
+            complete_asynchronous(db, &g);
             hand_over(db);
-            finish_group(db, &g);
+            wake_synchronous(&g);
         }
         run_callbacks(db, take_completed(db));
     }
