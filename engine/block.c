@@ -14,7 +14,7 @@ enum {
     HEADER_BYTES = 16,
     FLAG_WIDE = 1,
     HEAD_BYTES = 4,
-    META_KIND = 0x0f,
+    META_KIND = 0xcf, /* bits 6 and 7 are reserved: set, they make a kind that is not known */
     META_FLAGS = 0x10,
     META_EXPIRES = 0x20,
     ENTRY_MAX_OVERHEAD = 2 * VARINT32_MAX_BYTES + 1 + VARINT64_MAX_BYTES + 4 + 8,
@@ -140,12 +140,12 @@ velocity_status block_builder_finish(struct block_builder *builder, velocity_sli
 
 bool block_open(struct block *block, const void *data, size_t size) {
     const uint8_t *p = data;
-    if (size < HEADER_BYTES) return false;
+    if (size < HEADER_BYTES || p[AT_FLAGS] > FLAG_WIDE) return false;
     block->data = p;
     block->size = size;
     block->count = get_u32(p + AT_COUNT);
     block->prefix_bytes = get_u16(p + AT_PREFIX_BYTES);
-    block->wide = p[AT_FLAGS] & FLAG_WIDE;
+    block->wide = p[AT_FLAGS] == FLAG_WIDE;
     block->base_sequence = get_u64(p + AT_BASE_SEQUENCE);
     uint64_t fixed = (uint64_t)block->count * (HEAD_BYTES + (block->wide ? 4 : 2)) + block->prefix_bytes;
     if (block->count == 0 || fixed > size - HEADER_BYTES) return false;

@@ -381,7 +381,8 @@ static velocity_status run_task(velocity *db, const struct task *task, const str
     qsort(task->inputs, task->input_count, sizeof *task->inputs, by_level_and_key);
     if (moves_trivially(task)) return move(db, task);
     struct output out = {.db = db, .level = task->output_level};
-    velocity_status status = merge_tables(db, task, version, &out);
+    velocity_status status = install_repair(db);
+    if (!status) status = merge_tables(db, task, version, &out);
     struct version_edit edit = {task->inputs, task->input_count, out.tables, out.count};
     bool tried = !status;
     if (!status) status = install_edit(db, &edit, NULL);
@@ -471,7 +472,7 @@ velocity_status velocity_compact(velocity *db, const velocity_range *range) {
     if (r.prefix.data && r.prefix.size && (!manual.from.data || slice_compare(r.prefix, manual.from) > 0))
         manual.from = r.prefix;
     env_mutex_lock(&db->mutex);
-    while ((db->manual || db->compaction_queued) && !atomic_load(&db->read_only)) room_wait(db);
+    while (db->manual && !atomic_load(&db->read_only)) room_wait(db);
     if (!db->manual) db->manual = &manual;
     while (!manual.done && !atomic_load(&db->read_only)) {
         compaction_schedule(db);

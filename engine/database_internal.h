@@ -205,6 +205,9 @@ void background_failed(velocity *db, velocity_status status);
  * On failure the tables of edit->add stay on disk, unused, until the next open. */
 VELOCITY_CHECK_RESULT velocity_status install_edit(velocity *db, const struct version_edit *edit,
                                                    struct write_buffer *flushed);
+/* Before tables are written: makes a manifest that failed whole again. Else each attempt would leave its tables behind.
+ */
+VELOCITY_CHECK_RESULT velocity_status install_repair(velocity *db);
 uint64_t database_new_number(velocity *db); /* takes db->mutex */
 void database_table_options(velocity *db, uint64_t number, struct table_builder_options *out);
 

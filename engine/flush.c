@@ -55,7 +55,8 @@ static velocity_status write_table(velocity *db, struct write_buffer *buffer, st
 
 static velocity_status flush_one(velocity *db, struct write_buffer *buffer) {
     struct version_change add = {0, NULL};
-    velocity_status status = write_table(db, buffer, &add.table);
+    velocity_status status = install_repair(db);
+    if (!status) status = write_table(db, buffer, &add.table);
     if (status) return status;
     struct version_edit edit = {.add = &add, .add_count = 1};
     uint64_t bytes = table_meta(add.table)->file_bytes;

@@ -96,6 +96,18 @@ static const struct version *present_version(velocity *db) {
     return version;
 }
 
+velocity_status install_repair(velocity *db) {
+    velocity_status status = VELOCITY_OK;
+    env_mutex_lock(&db->install_mutex);
+    if (db->manifest_broken) {
+        struct manifest_edit edit = {0};
+        fill_numbers(db, NULL, &edit);
+        status = rewrite_manifest(db, present_version(db), &edit);
+    }
+    env_mutex_unlock(&db->install_mutex);
+    return status;
+}
+
 velocity_status install_edit(velocity *db, const struct version_edit *edit, struct write_buffer *flushed) {
     env_mutex_lock(&db->install_mutex);
     uint64_t min_log = 0;

@@ -8,7 +8,7 @@
 #include <xxhash.h>
 
 enum {
-    META_KIND = 0x0f,
+    META_KIND = 0xcf, /* bits 6 and 7 are reserved: set, they make a kind that is not known */
     META_FLAGS = 0x10,
     META_EXPIRES = 0x20,
     WINDOW_BYTES = 1024 * 1024,

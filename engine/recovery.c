@@ -8,10 +8,11 @@
 #include <stdlib.h>
 
 enum {
-    SEALED_LOGS_MAX = 4,       /* more live logs than this are flushed rather than kept */
-    SKIP_AFTER_LOSS = 1 << 20, /* see choose_next_sequence */
+    SEALED_LOGS_MAX = 4, /* more live logs than this are flushed rather than kept */
     FILES_GROW = 64,
 };
+
+#define SKIP_AFTER_LOSS (UINT64_C(1) << 32) /* more operations than unflushed write buffers hold */
 
 struct found_file {
     enum file_kind kind;
@@ -117,6 +118,11 @@ static velocity_status build_version(struct recovery *r) {
 /* ---- logs
  * -------------------------------------------------------------------------------------------------------------- */
 
+static velocity_status log_is_missing(const struct recovery *r, uint64_t number) {
+    return status_set(VELOCITY_CORRUPT, "%s/%08llu.log: offset 0: the log is missing", r->db->path,
+                      (unsigned long long)number);
+}
+
 static velocity_status gather_segments(struct recovery *r) {
     r->segments = env_alloc_zeroed((r->file_count + 1) * sizeof *r->segments);
     if (!r->segments) return VELOCITY_NO_MEMORY;
@@ -135,11 +141,14 @@ static velocity_status gather_segments(struct recovery *r) {
     }
     for (size_t k = 0; k < r->state.seal_count; k++) {
         uint64_t number = r->state.seals[k].number; /* a flush since has made those below min_log obsolete */
-        if (number < r->state.min_log || is_there(r, FILE_LOG, number)) continue;
-        return status_set(VELOCITY_CORRUPT, "%s/%08llu.log: offset 0: the log is missing", r->db->path,
-                          (unsigned long long)r->state.seals[k].number);
+        if (number >= r->state.min_log && !is_there(r, FILE_LOG, number)) return log_is_missing(r, number);
     }
-    return VELOCITY_OK;
+    /* The first log is there before a manifest names it, but for the manifest of a new database. Where it is not,
+     * either it was taken away, or the manifest's last record is damaged: it said that this log is not needed any more.
+     */
+    bool newborn = r->state.min_log == r->state.start_log && r->segment_count == 0 && r->state.table_count == 0;
+    if (r->fresh || newborn || is_there(r, FILE_LOG, r->state.min_log)) return VELOCITY_OK;
+    return log_is_missing(r, r->state.min_log);
 }
 
 /* Moves what the buffer holds into a table of level 0. */
@@ -208,8 +217,8 @@ static velocity_status apply_group(void *arg, uint64_t log_number, const struct 
 
 /*
  * Versions never repeat. Where writes are acknowledged before they are synced, a power cut may have taken some that
- * somebody has seen; their sequences are skipped, by more than fit into one sync interval, unless the last log was
- * closed in order (then it is trimmed).
+ * somebody has seen (with OS, all that no table had yet); their sequences are skipped, unless the last log was closed
+ * in order (then it is trimmed).
  */
 static void choose_next_sequence(struct recovery *r, uint64_t after_logs) {
     velocity *db = r->db;
@@ -269,6 +278,10 @@ static velocity_status replay_logs(struct recovery *r) {
 /* ---- putting it in force
  * --------------------------------------------------------------------------------------------- */
 
+static velocity_status begin_log(velocity *db) {
+    return log_create(db->env, db->path, db->database_id, db->start_log, SEGMENT_MIN_BYTES, &db->log);
+}
+
 static velocity_status begin_anew(struct recovery *r) {
     velocity *db = r->db;
     db->segment_bytes = SEGMENT_MIN_BYTES;
@@ -284,10 +297,11 @@ static velocity_status begin_anew(struct recovery *r) {
     edit.last_sequence = db->seal_count ? r->state.last_sequence : db->sequence_floor;
     db->flushed_sequence = edit.last_sequence;
     r->buffer->first_log = edit.min_log;
-    /* The manifest comes first: a log without one would be data that has lost its CURRENT. */
-    velocity_status status =
-        manifest_create(db->env, db->path, db->database_id, number, r->version, &edit, &db->manifest);
-    if (!status) status = log_create(db->env, db->path, db->database_id, log_number, SEGMENT_MIN_BYTES, &db->log);
+    /* The log comes first, so that the manifest's logs are there; in a new database the manifest: a log without one
+     * would be data that has lost its CURRENT. */
+    velocity_status status = r->fresh ? VELOCITY_OK : begin_log(db);
+    if (!status) status = manifest_create(db->env, db->path, db->database_id, number, r->version, &edit, &db->manifest);
+    if (!status && r->fresh) status = begin_log(db);
     if (status) return status;
     struct superversion *sv = superversion_new(r->buffer, NULL, 0, r->version);
     if (!sv) return VELOCITY_NO_MEMORY;

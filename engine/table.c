@@ -356,7 +356,7 @@ static velocity_status load_footer(struct table *t, env_file *file, struct block
     if (get_u32(footer + FOOTER_VERSION) > FILE_FORMAT_VERSION)
         return status_set(VELOCITY_UNSUPPORTED, "%s: table format %u is newer than this build", t->path,
                           get_u32(footer + FOOTER_VERSION));
-    for (int slot = SLOT_RANGE_TOMBSTONES; slot <= SLOT_DICTIONARY; slot++)
+    for (int slot = SLOT_RANGE_TOMBSTONES; slot < SLOT_COUNT; slot++)
         if (get_u64(footer + FOOTER_SLOTS + slot * 16 + 8))
             return status_set(VELOCITY_UNSUPPORTED, "%s: uses a feature that this build does not know", t->path);
     t->filter.partitions = get_u32(footer + FOOTER_FILTER_PARTITIONS);

@@ -157,7 +157,7 @@ static void close_answers_busy_while_a_handle_lives_and_harms_nothing(void **sta
     OK(velocity_put(db, velocity_str("large"), velocity_bytes(large, sizeof large)));
     velocity_value value;
     OK(velocity_get(db, velocity_str("large"), &value));
-    FAILS(VELOCITY_BUSY, *state, velocity_close(db));
+    FAILS(VELOCITY_BUSY, (const char *)*state, velocity_close(db));
     velocity_snapshot *snapshot = velocity_snapshot_new(db);
     velocity_value_release(&value);
     FAILS(VELOCITY_BUSY, "snapshots", velocity_close(db));
@@ -257,6 +257,27 @@ static void a_damaged_current_manifest_or_table_is_corrupt_and_named(void **stat
     OK(velocity_delete(db, velocity_str("table 2"))); /* now a compaction has to read it */
     FAILS(VELOCITY_CORRUPT, table, velocity_compact(db, NULL));
     assert_true(has(db, "table 1")); /* what is whole stays readable */
+    OK(velocity_close(db));
+}
+
+/* It may be what a crash cut short, but then the logs that it took over are still there. */
+static void a_damaged_last_record_of_the_manifest_does_not_lose_what_was_flushed(void **state) {
+    char manifest[64] = "";
+    size_t size;
+    velocity *db = open_default(*state);
+    put(db, "key", "value");
+    OK(velocity_flush(db));
+    OK(velocity_close(db));
+    for (int digit = 0; digit < 10 && !*manifest; digit++) {
+        char suffix[2] = {(char)('0' + digit), 0};
+        (void)files_ending(*state, suffix, manifest);
+    }
+    free(file_bytes(path_in(*state, manifest), &size));
+    file_flip(path_in(*state, manifest), size - 1, 0x01);
+    FAILS(VELOCITY_CORRUPT, ".log", velocity_open(*state, NULL, &db));
+    file_flip(path_in(*state, manifest), size - 1, 0x01);
+    db = open_default(*state);
+    assert_true(has(db, "key"));
     OK(velocity_close(db));
 }
 
@@ -427,6 +448,7 @@ int main(void) {
         TEST_IN_FOLDER(opening_and_closing_again_and_again_leaves_no_files_behind),
         TEST_IN_FOLDER(a_missing_file_is_corrupt_and_named),
         TEST_IN_FOLDER(a_damaged_current_manifest_or_table_is_corrupt_and_named),
+        TEST_IN_FOLDER(a_damaged_last_record_of_the_manifest_does_not_lose_what_was_flushed),
         TEST_IN_FOLDER(a_table_of_another_database_is_refused),
         TEST_IN_FOLDER(a_log_that_an_opening_did_not_count_never_counts_later),
         cmocka_unit_test(a_kill_at_any_call_of_the_first_open_is_survived),
