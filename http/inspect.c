@@ -4,6 +4,7 @@
  * libmicrohttpd 0.9.75 takes the first of two Content-Length fields, lets Transfer-Encoding win over Content-Length,
  * reads until the connection ends under a Transfer-Encoding that it does not know, and takes a name with white space
  * before its colon for another name. A proxy in front may see it otherwise: request smuggling (RFC 9112, section 11.2).
+ * It lets a NUL hide the rest of a value, and keeps a bare CR in it (RFC 9110, section 5.5: dangerous).
  * So all of these are refused here, and the connection is closed.
  */
 #include "http/inspect.h"
@@ -74,20 +75,46 @@ static bool is_folded(const char *name, size_t name_size, const char *text) {
     return p != text;
 }
 
+/* tchar of RFC 9110, section 5.6.2. */
+static bool is_token(const char *name, size_t size) {
+    static const bool other[128] = {
+        ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1, ['\''] = 1, ['*'] = 1, ['+'] = 1,
+        ['-'] = 1, ['.'] = 1, ['^'] = 1, ['_'] = 1, ['`'] = 1, ['|'] = 1,  ['~'] = 1};
+    for (size_t i = 0; i < size; i++) {
+        unsigned char c = (unsigned char)name[i];
+        bool alphanumeric = (unsigned)((c | 32) - 'a') < 26 || (unsigned)(c - '0') < 10;
+        if (!alphanumeric && (c > 127 || !other[c])) return false;
+    }
+    return size > 0;
+}
+
+/*
+ * libmicrohttpd turns the CR LF behind a line into two NULs. A value that holds a NUL ends before its line, so the next
+ * name stands further away. A line ":..." ends the header section for libmicrohttpd (its name, cut at the colon, is
+ * empty), and what follows is the next request; then no empty line stands behind the last value. Lines that end with LF
+ * alone could not be told from these, and are refused with them.
+ */
+static bool line_ends(const char *end) {
+    return end[0] == 0 && end[1] == 0;
+}
+
 static enum MHD_Result field(void *arg, enum MHD_ValueKind kind, const char *name, size_t name_size, const char *text,
                              size_t text_size) {
     struct request_headers *h = arg;
     (void)kind;
     velocity_slice value = velocity_bytes(text, text_size);
-    if (name_size == 0 || name[name_size - 1] == ' ' || name[name_size - 1] == '\t' || name[0] == ' ' ||
-        name[0] == '\t') {
-        wrong(h, PROBLEM_INVALID_HEADER, true, "a header field's name has white space around it");
+    if (!is_token(name, name_size)) {
+        wrong(h, PROBLEM_INVALID_HEADER, true, "a header field's name holds white space or other bytes that none may");
         return MHD_YES;
     }
     if (!text || is_folded(name, name_size, text)) {
         wrong(h, PROBLEM_INVALID_HEADER, true, "a header field is folded over two lines");
         return MHD_YES;
     }
+    if ((h->last_end && (name != h->last_end + 2 || !line_ends(h->last_end))) || memchr(text, '\r', text_size))
+        wrong(h, PROBLEM_INVALID_HEADER, true,
+              "a header field's value holds a NUL or a CR, or its line does not end with CR LF");
+    h->last_end = text + text_size;
     switch (name_size) {
     case 3:
         if (IS("Via")) h->forwarded = true;
@@ -133,6 +160,9 @@ void headers_inspect(struct MHD_Connection *mhd, bool http_1_0, struct scratch *
     memset(out, 0, sizeof *out);
     out->scratch = scratch;
     MHD_get_connection_values_n(mhd, MHD_HEADER_KIND, field, out);
+    /* Behind the last value come its line's end and the empty line; the memory goes on there in any case. */
+    if (out->last_end && !out->wrong && !(line_ends(out->last_end) && line_ends(out->last_end + 2)))
+        wrong(out, PROBLEM_INVALID_HEADER, true, "a header field has no name, or a line does not end with CR LF");
     if (out->chunked && out->has_content_length)
         wrong(out, PROBLEM_INVALID_HEADER, true, "Content-Length and Transfer-Encoding exclude each other");
     if (out->chunked && http_1_0) wrong(out, PROBLEM_INVALID_HEADER, true, "HTTP/1.0 knows no Transfer-Encoding");

@@ -22,6 +22,7 @@ struct request_headers {
     enum problem_code code;
     const char *reason; /* static */
     struct scratch *scratch;
+    const char *last_end; /* of the value seen last */
 };
 
 void headers_inspect(struct MHD_Connection *mhd, bool http_1_0, struct scratch *scratch, struct request_headers *out);
