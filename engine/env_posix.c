@@ -51,6 +51,12 @@ static velocity_status failed(int error, const char *path, const char *action) {
     return status_set(status, "%s: cannot %s: %s", path, action, words);
 }
 
+/* For what makes files: that a folder is gone says nothing about a key or a database that could be "not found". */
+static velocity_status failed_making(int error, const char *path, const char *action) {
+    velocity_status status = failed(error, path, action);
+    return status == VELOCITY_NOT_FOUND ? VELOCITY_IO : status;
+}
+
 static int open_retrying(const char *path, int flags) {
     int descriptor;
     do descriptor = open(path, flags | O_CLOEXEC, 0600);
@@ -71,7 +77,7 @@ static velocity_status open_file(const char *path, int flags, const char *action
     memcpy(f->path, path, path_bytes);
     f->descriptor = open_retrying(path, flags);
     if (f->descriptor < 0) {
-        velocity_status status = failed(errno, path, action);
+        velocity_status status = flags & O_CREAT ? failed_making(errno, path, action) : failed(errno, path, action);
         env_free(f);
         return status;
     }
@@ -177,7 +183,7 @@ static void posix_unmap(env_file *file, uint8_t *window, size_t size) {
 
 static velocity_status posix_rename(env *e, const char *from, const char *to) {
     (void)e;
-    return rename(from, to) < 0 ? failed(errno, from, "rename") : VELOCITY_OK;
+    return rename(from, to) < 0 ? failed_making(errno, from, "rename") : VELOCITY_OK;
 }
 
 static velocity_status posix_unlink(env *e, const char *path) {
@@ -197,7 +203,7 @@ static velocity_status posix_make_directory(env *e, const char *path) {
 static velocity_status posix_sync_directory(env *e, const char *path) {
     (void)e;
     int descriptor = open_retrying(path, O_RDONLY | O_DIRECTORY);
-    if (descriptor < 0) return failed(errno, path, "open the folder");
+    if (descriptor < 0) return failed_making(errno, path, "open the folder");
     int result;
     do result = fsync(descriptor);
     while (result < 0 && errno == EINTR);

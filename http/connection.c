@@ -123,7 +123,6 @@ struct connection *connection_add(struct connections *all, int fd) {
     struct connection *connection = calloc(1, sizeof *connection);
     if (!connection) return NULL;
     connection->fd = fd;
-    connection->idle_requests = UINT64_MAX;
     atomic_fetch_add_explicit(&all->accepted, 1, memory_order_relaxed);
     pthread_mutex_lock(&all->mutex);
     connection->next = all->list;

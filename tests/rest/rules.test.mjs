@@ -421,6 +421,12 @@ describe('a slow client', () => {
     });
   }
 
+  it('that falls silent within its first line is cut off at the deadline', async () => {
+    const wire = await Wire.open(hasty.port);
+    wire.send('GET /liv');
+    assert.ok(await wire.closes(8_000));
+  });
+
   it('that only keeps its connection open is left alone past the deadline', async () => {
     const wire = await Wire.open(hasty.port);
     wire.send('GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n');
