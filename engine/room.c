@@ -40,11 +40,23 @@ static uint64_t round_up(uint64_t bytes) {
     return (bytes + ENV_PAGE_BYTES - 1) & ~(uint64_t)(ENV_PAGE_BYTES - 1);
 }
 
-/* Under db->mutex. The size of the next new segment: small databases stay small. */
+/* Under db->mutex. The size of the next new segment: small databases stay small, and as a full write buffer ends its
+ * segment, one that is larger than the buffer would only be written out for nothing. */
 static uint64_t next_segment_bytes(velocity *db) {
     uint64_t bytes = db->segment_bytes;
-    if (db->segment_bytes < SEGMENT_MAX_BYTES) db->segment_bytes *= 2;
+    if (bytes < SEGMENT_MAX_BYTES && bytes < db->options.memtable_bytes) db->segment_bytes *= 2;
     return bytes;
+}
+
+/* Under db->mutex. A spare segment of at least so many bytes; NULL: there is none. */
+static struct log *take_spare(velocity *db, uint64_t bytes) {
+    for (struct log **at = &db->spare_logs; *at; at = &(*at)->next) {
+        if ((*at)->capacity < bytes) continue;
+        struct log *log = *at;
+        *at = log->next;
+        return log;
+    }
+    return NULL;
 }
 
 void room_schedule_prepare(velocity *db) {
@@ -56,8 +68,7 @@ void room_schedule_prepare(velocity *db) {
 void room_prepare_job(struct pool_job *job) {
     velocity *db = (velocity *)((char *)job - offsetof(velocity, prepare_job));
     env_mutex_lock(&db->mutex);
-    struct log *log = db->spare_logs;
-    if (log) db->spare_logs = log->next;
+    struct log *log = take_spare(db, 0);
     uint64_t number = db->next_number++, bytes = log ? log->capacity : next_segment_bytes(db);
     env_mutex_unlock(&db->mutex);
     velocity_status status = log ? log_recycle(log, db->path, db->database_id, number)
@@ -86,19 +97,20 @@ static velocity_status get_segment(velocity *db, uint64_t payload_bytes, struct 
         log = NULL;
     }
     uint64_t number = 0, bytes = 0;
+    struct log *spare = NULL;
     if (!log) {
         number = db->next_number++;
         bytes = round_up(FILE_HEADER_BYTES + LOG_GROUP_HEADER_BYTES + payload_bytes + LOG_ALIGNMENT);
-        uint64_t usual = next_segment_bytes(db);
+        spare = take_spare(db, bytes);
+        uint64_t usual = spare ? bytes : next_segment_bytes(db);
         if (bytes < usual) bytes = usual;
     }
     env_mutex_unlock(&db->mutex);
-    if (!log) {
-        velocity_status status = log_create(db->env, db->path, db->database_id, number, bytes, &log);
-        if (status) return status;
-    }
-    *out = log;
-    return VELOCITY_OK;
+    velocity_status status = VELOCITY_OK;
+    if (spare && log_recycle(spare, db->path, db->database_id, number) == VELOCITY_OK) log = spare;
+    if (!log) status = log_create(db->env, db->path, db->database_id, number, bytes, &log);
+    if (!status) *out = log;
+    return status;
 }
 
 /* The present segment retires behind the old ones; `log` takes its place. */
@@ -144,7 +156,7 @@ void room_retire_logs(velocity *db, uint64_t min_log) {
     while (db->old_logs && db->old_logs->number < min_log) {
         struct log *log = db->old_logs;
         db->old_logs = log->next;
-        bool keep = spares < SPARE_LOGS_MAX && log->capacity == SEGMENT_MAX_BYTES && !db->closing;
+        bool keep = spares < SPARE_LOGS_MAX && log->capacity >= db->segment_bytes && !db->closing;
         struct log **list = keep ? &db->spare_logs : &garbage;
         log->next = *list;
         *list = log;

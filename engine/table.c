@@ -78,6 +78,19 @@ static uint64_t unpin(_Atomic(struct cache_entry *) *pin) {
 
 static void give_pins_back(struct table *t);
 
+/* A table that is gone leaves its room in the cache at once, as far as its pinned index tells where its blocks are; what
+ * is left ages out. */
+static void forget_blocks(struct table *t) {
+    for (uint32_t i = 0; t->index_pins && i < t->top.count; i++) {
+        struct cache_entry *entry = atomic_load(&t->index_pins[i]);
+        struct block index;
+        struct block_handle handle;
+        if (!entry || table_open_block(t, entry, &index)) continue;
+        for (uint32_t k = 0; k < index.count; k++)
+            if (!table_index_handle(t, &index, k, &handle)) cache_forget(t->cache, t->cache_id, handle.offset);
+    }
+}
+
 /* ---- life ------------------------------------------------------------------------------------------------------- */
 
 velocity_status table_new(env *e, table_files *files, const char *folder, const uint64_t database_id[2],
@@ -146,6 +159,7 @@ void table_release(struct table *t) {
     if (atomic_load(&t->doomed) &&
         env_unlink(t->env, t->path)) { /* removed at the next open, which knows it is not wanted */
     }
+    if (atomic_load(&t->doomed)) forget_blocks(t);
     give_pins_back(t);
     env_free(t->top_bytes);
     table_meta_clear(&t->meta);

@@ -51,21 +51,46 @@ static void writer_fail(struct writer *w, velocity_status status) {
     (void)snprintf(w->message, sizeof w->message, "%s", velocity_error_message());
 }
 
-static void finish(velocity *db, struct writer *w) {
-    if (w->callback) {
-        env_mutex_lock(&db->commit_mutex);
+/*
+ * Takes the group apart while its leader still leads: asynchronous writers join the completed ones, so that these stand
+ * in the order of the log whoever led; the synchronous ones are returned, linked by next, to be woken after leadership
+ * went on.
+ */
+static struct writer *sort_group(velocity *db, struct writer *first, const struct writer *end) {
+    struct writer *asleep = NULL, **sync_tail = &asleep, *done = NULL, *done_last = NULL;
+    for (struct writer *w = first, *next; w && w != end; w = next) {
+        next = w->next;
         w->next = NULL;
-        if (db->completed_last)
-            db->completed_last->next = w;
+        if (!w->callback) {
+            *sync_tail = w;
+            sync_tail = &w->next;
+            continue;
+        }
+        if (done_last)
+            done_last->next = w;
         else
-            db->completed = w;
-        db->completed_last = w;
+            done = w;
+        done_last = w;
+    }
+    if (done) {
+        env_mutex_lock(&db->commit_mutex);
+        if (db->completed_last)
+            db->completed_last->next = done;
+        else
+            db->completed = done;
+        db->completed_last = done_last;
         if (db->commit_thread_runs) env_condition_signal(&db->commit_condition);
         env_mutex_unlock(&db->commit_mutex);
-        return;
     }
-    _Atomic uint32_t *state = &w->state;
-    if (atomic_exchange(state, DONE) == ASLEEP) env_wake_word(state, false);
+    return asleep;
+}
+
+static void wake_writers(struct writer *w) {
+    for (struct writer *next; w; w = next) {
+        next = w->next; /* once it is told, the writer is its thread's again */
+        _Atomic uint32_t *state = &w->state;
+        if (atomic_exchange(state, DONE) == ASLEEP) env_wake_word(state, false);
+    }
 }
 
 static struct writer *take_completed(velocity *db) {
@@ -293,23 +318,6 @@ static void take_pending(velocity *db) {
     *tail = oldest;
 }
 
-/* Writes one group and gives back its writers, still to be told. */
-static struct group lead_group(velocity *db) {
-    take_pending(db);
-    struct group g = gather(db);
-    if (g.writers) write_group(db, &g);
-    db->waiting = g.end;
-    return g;
-}
-
-static void finish_group(velocity *db, const struct group *g) {
-    for (struct writer *w = g->first; w && w != g->end;) {
-        struct writer *next = w->next;
-        finish(db, w);
-        w = next;
-    }
-}
-
 static void wake_commit_thread(velocity *db) {
     env_mutex_lock(&db->commit_mutex);
     db->commit_should_lead = true;
@@ -338,6 +346,20 @@ static void hand_over(velocity *db) {
         atomic_store(&db->leading, 0);
         if (!atomic_load(&db->pending) || atomic_exchange(&db->leading, 1)) return;
     }
+}
+
+/* Writes one group, passes leadership on, tells the writers. Whether `self` was among them. */
+static bool lead(velocity *db, const struct writer *self) {
+    take_pending(db);
+    struct group g = gather(db);
+    if (g.writers) write_group(db, &g);
+    db->waiting = g.end;
+    bool written = false;
+    for (const struct writer *w = g.first; w && w != g.end; w = w->next) written |= w == self;
+    struct writer *asleep = sort_group(db, g.first, g.end);
+    hand_over(db);
+    wake_writers(asleep);
+    return written;
 }
 
 static void push(velocity *db, struct writer *w) {
@@ -370,13 +392,8 @@ static velocity_status commit(velocity *db, struct writer *w) {
         /* The next hand-over may choose this writer again, if it is beyond the group; DONE must not be overwritten. */
         uint32_t expected = LEAD;
         (void)atomic_compare_exchange_strong(&w->state, &expected, WAITING);
-        bool written = false;
-        struct group g = lead_group(db);
-        for (struct writer *each = g.first; each && each != g.end; each = each->next) written |= each == w;
-        hand_over(db);
-        finish_group(db, &g);
         /* Not written: another leader took this writer before this thread led, or it did not fit into the group. */
-        leads = !written && await(w) == LEAD;
+        leads = !lead(db, w) && await(w) == LEAD;
     }
     if (env_inline_jobs(db->env)) run_callbacks(db, take_completed(db));
     return w->status ? status_set(w->status, "%s", w->message) : VELOCITY_OK;
@@ -392,9 +409,7 @@ static void *commit_thread_run(void *arg) {
         if (db->commit_should_lead) {
             db->commit_should_lead = false;
             env_mutex_unlock(&db->commit_mutex);
-            struct group g = lead_group(db);
-            hand_over(db);
-            finish_group(db, &g);
+            (void)lead(db, NULL);
             env_mutex_lock(&db->commit_mutex);
         }
         if (db->completed) {
@@ -437,9 +452,7 @@ void commit_drain_inline(velocity *db) {
     if (!env_inline_jobs(db->env)) return;
     while (atomic_load(&db->asynchronous)) {
         if ((db->waiting || atomic_load(&db->pending)) && atomic_exchange(&db->leading, 1) == 0) {
-            struct group g = lead_group(db);
-            hand_over(db);
-            finish_group(db, &g);
+            (void)lead(db, NULL);
         }
         run_callbacks(db, take_completed(db));
     }

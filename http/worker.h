@@ -34,12 +34,13 @@ struct worker_counters {
 };
 
 struct worker {
+    /* The one field that other threads write; the statuses behind it are below 100, so nothing here shares its line. */
+    _Alignas(64) _Atomic(struct http_request *) finished; /* linked by next */
+    struct worker_counters counters;
     struct http_server *server;
     struct http_request *unused; /* requests for reuse, linked by next */
-    uint32_t unused_count;
     uint64_t id_prefix, next_id; /* of request ids */
-    struct worker_counters counters;
-    _Alignas(64) _Atomic(struct http_request *) finished; /* linked by next */
+    uint32_t unused_count;
 };
 
 /* Adds without a locked instruction: there is one writer. */

@@ -117,7 +117,7 @@ describe('damaged tables and manifests', () => {
   let rested;
   const copyOfRested = async () => {
     if (!rested) {
-      const server = await Server.start({ config: { database: { memtable_bytes: 256 * KiB } } });
+      const server = await Server.start({ config: { database: { memtable_bytes: 256 * KiB, compaction_threshold: 64 } } });
       for (let at = 0; at < total; at += 100) {
         const ops = Array.from({ length: 100 }, (_, i) => ({ op: 'put', key: `row:${at + i}`, base64: body(at + i).toString('base64') }));
         assert.equal((await server.client.post('/api/batch', { ops })).status, 200);

@@ -64,6 +64,8 @@ enum env_sim_call {
 enum env_sim_call env_sim_call_at(env_sim *sim, uint64_t call);
 /* The nth such call from now (1: the next) fails once with IO. 0: none. */
 void env_sim_fail(env_sim *sim, enum env_sim_call call, uint64_t nth);
+/* Whether the last fault ordered for this kind of call has struck. */
+bool env_sim_failed(env_sim *sim, enum env_sim_call call);
 
 /* 4 KiB pages beyond which writes answer NO_SPACE, those into existing pages excepted. 0: no end. */
 void env_sim_set_capacity(env_sim *sim, uint64_t bytes);

@@ -49,7 +49,7 @@ uint32_t format_checksum(uint64_t seed, uint64_t offset, const uint8_t *data, si
 }
 
 uint64_t format_load(struct format_database *db, const char *name, int kind, uint8_t **data, size_t *size) {
-    static const uint8_t zeros[40];
+    static const uint8_t zeros[48];
     *data = file_bytes(path_in(db->folder, name), size);
     const uint8_t *h = *data;
     assert_true(*size >= 128);

@@ -12,7 +12,7 @@
 static velocity *open_small(const char *folder, velocity_compression compression) {
     velocity_options options = velocity_options_default();
     options.memtable_bytes = 256 << 10;
-    options.table_bytes = 128 << 10;
+    options.table_bytes = 256 << 10;
     options.block_bytes = 1024;
     options.compaction_threshold = 4;
     options.compression = compression;
@@ -73,10 +73,10 @@ static void a_reader_made_from_the_page_finds_what_the_engine_shows(void **state
     uint64_t random = 1;
     for (int round = 0; round < 3; round++) { /* a fresh database, then the same one grown */
         velocity *db = open_small(*state, round == 1 ? VELOCITY_COMPRESSION_NONE : VELOCITY_COMPRESSION_LZ4);
-        live(db, &random, 8000);
+        live(db, &random, 3000);
         if (round == 1) OK(velocity_compact(db, NULL));
         velocity_snapshot *snapshot = velocity_snapshot_new(db); /* so that older versions stay */
-        live(db, &random, 2000);
+        live(db, &random, 800);
         OK(velocity_flush(db));
         velocity_snapshot_free(snapshot);
         live(db, &random, 50);
@@ -132,10 +132,11 @@ static void the_files_of_a_killed_process_hold_what_it_acknowledged(void **state
     env_sim *sim = env_sim_new(1);
     velocity_options options = velocity_options_default();
     options.memtable_bytes = options.table_bytes = 256 << 10;
+    options.durability = VELOCITY_DURABILITY_OS;
     velocity *db;
     OK(database_open(env_sim_env(sim), "db", &options, &db));
     for (int round = 0; round < 4; round++) {
-        live(db, &random, 3000); /* through several segments */
+        live(db, &random, 1500); /* through several segments */
         if (round == 2) OK(velocity_flush(db));
         live(db, &random, 100);
         char folder[64];

@@ -79,6 +79,13 @@ void run_free(struct run *r) {
     free(r);
 }
 
+/* An answer that a fault of the disk explains. */
+static bool may_have_failed(struct run *r, velocity_status status) {
+    if (!r->io_may_fail || (status != VELOCITY_IO && status != VELOCITY_READ_ONLY)) return false;
+    r->failed = true;
+    return true;
+}
+
 /* ---- opening and finding out what is there ----------------------------------------------------------------------- */
 
 static uint64_t last_sequence(struct run *r) {
@@ -118,7 +125,7 @@ void run_open(struct run *r) {
               (int)r->options.durability, r->options.compaction_threshold);
     velocity_status status = database_open(env_sim_env(r->sim), PATH, &r->options, &r->db);
     if (status != VELOCITY_OK) r->db = NULL;
-    if (run_crashed(r)) return;
+    if (run_crashed(r) || may_have_failed(r, status)) return;
     if (status != VELOCITY_OK) run_fail(r, "open: %s", velocity_status_name(status));
     find_state(r);
 }
@@ -168,7 +175,7 @@ static bool is_durable(const struct run *r, velocity_durability durability) {
     return durability == VELOCITY_DURABILITY_ALWAYS;
 }
 
-/* A synchronous write of `count` operations has answered. */
+/* A synchronous write of `count` operations has answered. After IO it may have happened or not. */
 static velocity_status wrote(struct run *r, const struct model_operation *operations, size_t count,
                              velocity_status status, bool durable) {
     if (run_crashed(r)) {
@@ -176,6 +183,10 @@ static velocity_status wrote(struct run *r, const struct model_operation *operat
         return VELOCITY_IO;
     }
     if (status == VELOCITY_NO_SPACE && r->space_may_end) return status;
+    if (may_have_failed(r, status)) {
+        if (count && status == VELOCITY_IO) model_apply(r->m, operations, count, r->m->last + count);
+        return status;
+    }
     if (status != VELOCITY_OK) run_fail(r, "write: %s", velocity_status_name(status));
     if (count) model_apply(r->m, operations, count, r->m->last + count);
     acknowledged(r, durable && count);
@@ -277,7 +288,7 @@ velocity_status run_batch(struct run *r) {
     if (conflict == SIZE_MAX) {
         status = wrote(r, operations, count, status, is_durable(r, options.durability));
         if (status == VELOCITY_OK) RUN_EXPECT(r, sequence == r->m->last);
-    } else if (!run_crashed(r) && !(status == VELOCITY_NO_SPACE && r->space_may_end)) {
+    } else if (!run_crashed(r) && !(status == VELOCITY_NO_SPACE && r->space_may_end) && !may_have_failed(r, status)) {
         expect_conflict(r, batch, status, conflict, requirements);
     }
     velocity_batch_free(batch);
@@ -317,7 +328,7 @@ static void write_async(struct run *r) {
 /* What a flush or compaction answered: what was acknowledged before it is in tables now. */
 static void maintained(struct run *r, uint64_t acked_before, velocity_status status) {
     settle_async(r);
-    if (run_crashed(r) || (status == VELOCITY_NO_SPACE && r->space_may_end)) return;
+    if (run_crashed(r) || (status == VELOCITY_NO_SPACE && r->space_may_end) || may_have_failed(r, status)) return;
     if (status != VELOCITY_OK) run_fail(r, "%s", velocity_status_name(status));
     if (acked_before > r->m->synced) r->m->synced = acked_before;
 }
@@ -345,10 +356,11 @@ void run_close(struct run *r) {
     settle_async(r);
     RUN_EXPECT(r, r->async_count == 0);
     if (run_crashed(r)) return;
-    if (status != VELOCITY_OK) run_fail(r, "close: %s", velocity_status_name(status));
     RUN_EXPECT(r, env_sim_open_files(r->sim) == 0);
-    r->m->synced = r->m->acked;
     r->floor = r->m->acked;
+    if (may_have_failed(r, status)) return;
+    if (status != VELOCITY_OK) run_fail(r, "close: %s", velocity_status_name(status));
+    r->m->synced = r->m->acked;
 }
 
 void run_reopen(struct run *r) {

@@ -49,7 +49,9 @@ struct run {
     bool trace;          /* print what is done */
     bool random_options; /* each open draws new ones */
     bool space_may_end;  /* NO_SPACE is an answer */
-    uint64_t floor;      /* the next open must find everything up to here */
+    bool io_may_fail;    /* IO, and then READ_ONLY, is an answer; `failed` tells that it was given */
+    bool failed;
+    uint64_t floor; /* the next open must find everything up to here */
 };
 
 struct run *run_new(uint64_t seed, size_t keys);

@@ -14,6 +14,26 @@
 
 #include <pthread.h>
 
+/* cmocka ends the program without a word when a check fails on a thread that it does not know. These say what failed.
+ */
+static void failed(const char *file, int line, const char *what, long long got, long long wanted) {
+    fprintf(stderr, "%s:%d: %s (%lld, wanted %lld); last error: %s\n", file, line, what, got, wanted,
+            velocity_error_message());
+    abort();
+}
+#undef assert_true
+#undef assert_int_equal
+#undef assert_non_null
+#undef assert_memory_equal
+#define assert_true(c) ((c) ? (void)0 : failed(__FILE__, __LINE__, #c, 0, 1))
+#define assert_int_equal(a, b)                                                                                         \
+    do {                                                                                                               \
+        long long got_ = (long long)(a), wanted_ = (long long)(b);                                                     \
+        if (got_ != wanted_) failed(__FILE__, __LINE__, #a " == " #b, got_, wanted_);                                  \
+    } while (0)
+#define assert_non_null(p)           assert_true((p) != NULL)
+#define assert_memory_equal(a, b, n) assert_true(memcmp((a), (b), (n)) == 0)
+
 enum {
     LIVES = 3,
     LIFE_MS = 1000,

@@ -55,6 +55,11 @@ static int tear_down(void **state) {
     bool clean = !f->server || http_server_stop(f->server, 10000);
     service_free(f->service);
     velocity_status status = velocity_close(f->db);
+    /* The commit thread may still be on its way out of the last answer. */
+    for (int i = 0; i < 1000 && status == VELOCITY_BUSY; i++) {
+        usleep(1000);
+        status = velocity_close(f->db);
+    }
     nftw(f->folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     return clean && status == VELOCITY_OK ? 0 : -1;
 }

@@ -95,7 +95,7 @@ export class Server {
     // A test that fails leaves its server behind: it must neither keep this process alive nor outlive it.
     server.child.unref();
     server.child.stderr.unref();
-    process.on('exit', () => server.child.kill('SIGKILL'));
+    process.prependListener('exit', () => server.child.kill('SIGKILL')); // before its directory goes
     server.exited = new Promise((resolve, reject) => {
       server.child.on('error', reject);
       server.child.on('close', (code, signal) => resolve({ code, signal }));
