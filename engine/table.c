@@ -78,8 +78,8 @@ static uint64_t unpin(_Atomic(struct cache_entry *) *pin) {
 
 static void give_pins_back(struct table *t);
 
-/* A table that is gone leaves its room in the cache at once, as far as its pinned index tells where its blocks are; what
- * is left ages out. */
+/* A table that is gone leaves its room in the cache at once, as far as its pinned index tells where its blocks are;
+ * what is left ages out. */
 static void forget_blocks(struct table *t) {
     for (uint32_t i = 0; t->index_pins && i < t->top.count; i++) {
         struct cache_entry *entry = atomic_load(&t->index_pins[i]);
