@@ -155,17 +155,17 @@ void velocity_shared_free(velocity_shared *shared);
 
 /*
  * Opens the database in the folder `path`, making it (and its last folder) if it is missing, and recovers what the log
- * holds. NULL options: defaults. Costs what log and manifest hold and three short reads for each table (header, footer, top
- * index: a damaged one shows here), not what the database holds.
- * LOCKED: open elsewhere. CORRUPT: a damaged file, named in the message. INVALID: an option outside its range.
+ * holds. NULL options: defaults. Costs what log and manifest hold and three short reads for each table (header, footer,
+ * top index: a damaged one shows here), not what the database holds. LOCKED: open elsewhere. CORRUPT: a damaged file,
+ * named in the message. INVALID: an option outside its range.
  */
 VELOCITY_CHECK_RESULT velocity_status velocity_open(const char *path, const velocity_options *options, velocity **out);
 
 /*
  * Ends background work, syncs the log (in every durability) and frees the handle. BUSY, with nothing done, while
- * values, iterators or snapshots are alive or writes are under way (an asynchronous one until its `done` has returned). Any other
- * status: the handle is freed all the same.
- * No other thread may use the database during or after a close that does not answer BUSY.
+ * values, iterators or snapshots are alive or writes are under way (an asynchronous one until its `done` has returned).
+ * Any other status: the handle is freed all the same. No other thread may use the database during or after a close that
+ * does not answer BUSY.
  */
 VELOCITY_CHECK_RESULT velocity_status velocity_close(velocity *db);
 
