@@ -302,6 +302,7 @@ static velocity_status sim_sync_directory(env *e, const char *path) {
     machine_lock(sim);
     velocity_status status = may_change(sim, ENV_SIM_SYNC_DIRECTORY, path, "sync the folder");
     if (status == VELOCITY_OK) status = find_directory(sim, path, "sync the folder", &node);
+    if (status == VELOCITY_NOT_FOUND) status = VELOCITY_IO;
     if (status == VELOCITY_OK) disk_sync_directory(&sim->disk, node);
     machine_unlock(sim);
     return status;

@@ -299,7 +299,7 @@ static void a_table_of_another_database_is_refused(void **state) {
 
 /* What was once taken for lost must not come back beside what was written since. */
 static void a_log_that_an_opening_did_not_count_never_counts_later(void **state) {
-    char value[40000], key[8];
+    char value[40000], key[16];
     velocity_options options = velocity_options_default();
     options.durability = VELOCITY_DURABILITY_OS;
     velocity *db;

@@ -100,7 +100,7 @@ static velocity_status parent_of(struct disk *d, const char *path, struct disk_n
     const char *slash = strrchr(path, '/');
     *name = slash ? slash + 1 : path;
     *out = slash ? walk(d, path, (size_t)(slash - path)) : d->root;
-    if (!*out) return status_set(VELOCITY_NOT_FOUND, "%s: its folder does not exist", path);
+    if (!*out) return status_set(VELOCITY_IO, "%s: its folder does not exist", path);
     if (!(*out)->is_directory) return status_set(VELOCITY_IO, "%s: its folder is a file", path);
     if (!**name) return status_set(VELOCITY_IO, "%s: no name", path);
     return VELOCITY_OK;
@@ -157,7 +157,7 @@ velocity_status disk_rename(struct disk *d, const char *from, const char *to) {
     if (status == VELOCITY_OK) status = parent_of(d, to, &to_parent, &to_name);
     if (status != VELOCITY_OK) return status;
     struct disk_name *found = names_find(&from_parent->now, from_name, strlen(from_name));
-    if (!found) return status_set(VELOCITY_NOT_FOUND, "%s: cannot rename: it does not exist", from);
+    if (!found) return status_set(VELOCITY_IO, "%s: cannot rename: it does not exist", from);
     change_names(d, from_parent, from_name, to_parent, to_name, found->node);
     return VELOCITY_OK;
 }
