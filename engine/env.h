@@ -7,8 +7,9 @@
  * background jobs run inline (env_inline_jobs), so that a workload is deterministic.
  *
  * Every function returns VELOCITY_OK or sets this thread's error message, which names the file. ENOSPC and EDQUOT
- * become VELOCITY_NO_SPACE, ENOENT becomes VELOCITY_NOT_FOUND (of create, rename and sync_directory VELOCITY_IO),
- * everything else VELOCITY_IO. EINTR and short transfers are retried inside.
+ * become VELOCITY_NO_SPACE; ENOENT becomes VELOCITY_NOT_FOUND, or VELOCITY_IO of create, rename and sync_directory
+ * (that a folder is gone must not look like a key that is not there); everything else VELOCITY_IO. EINTR and short
+ * transfers are retried inside.
  *
  * Threads: all functions may be called from any thread; a file may be read by many threads at once (pread); writes to
  * one file come from one thread at a time.

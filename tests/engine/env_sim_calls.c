@@ -90,6 +90,7 @@ static velocity_status sim_create(env *e, const char *path, env_file **out) {
     else if (status == VELOCITY_OK)
         status = disk_make(&sim->disk, path, false, &node);
     if (status == VELOCITY_OK) *out = handle_new(sim, node, path, true);
+    if (status == VELOCITY_NOT_FOUND) status = VELOCITY_IO; /* its folder */
     machine_unlock(sim);
     return status;
 }
@@ -263,6 +264,7 @@ static velocity_status sim_rename(env *e, const char *from, const char *to) {
     machine_lock(sim);
     velocity_status status = may_change(sim, ENV_SIM_RENAME, from, "rename");
     if (status == VELOCITY_OK) status = disk_rename(&sim->disk, from, to);
+    if (status == VELOCITY_NOT_FOUND) status = VELOCITY_IO;
     machine_unlock(sim);
     return status;
 }

@@ -100,7 +100,7 @@ static velocity_status parent_of(struct disk *d, const char *path, struct disk_n
     const char *slash = strrchr(path, '/');
     *name = slash ? slash + 1 : path;
     *out = slash ? walk(d, path, (size_t)(slash - path)) : d->root;
-    if (!*out) return status_set(VELOCITY_IO, "%s: its folder does not exist", path);
+    if (!*out) return status_set(VELOCITY_NOT_FOUND, "%s: its folder does not exist", path);
     if (!(*out)->is_directory) return status_set(VELOCITY_IO, "%s: its folder is a file", path);
     if (!**name) return status_set(VELOCITY_IO, "%s: no name", path);
     return VELOCITY_OK;
