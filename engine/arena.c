@@ -6,11 +6,15 @@
 #include <stdlib.h>
 
 #define FIRST_CHUNK_BYTES   4096u
-#define LARGEST_CHUNK_BYTES (1u << 20)
+#define LARGEST_CHUNK_BYTES ENV_HUGE_BYTES
 
-/* Stands at the front of a chunk; as long as the strictest alignment, so that pieces can begin right behind. */
+/* Stands at the front of a chunk; as long as the strictest alignment, so that pieces can begin right behind. Chunks of
+ * ENV_HUGE_BYTES and more are huge memory, smaller ones come from the heap. */
 union chunk_header {
-    void *older;
+    struct {
+        void *older;
+        size_t size;
+    };
     uint8_t bytes[ARENA_MAX_ALIGNMENT];
 };
 
@@ -21,7 +25,10 @@ void arena_init(struct arena *arena, size_t alignment) {
 void arena_free(struct arena *arena) {
     for (union chunk_header *chunk = arena->chunks, *older; chunk; chunk = older) {
         older = chunk->older;
-        env_free(chunk);
+        if (chunk->size >= ENV_HUGE_BYTES)
+            env_free_huge(chunk, chunk->size);
+        else
+            env_free(chunk);
     }
     arena_init(arena, arena->alignment);
 }
@@ -29,8 +36,11 @@ void arena_free(struct arena *arena) {
 static velocity_status open_spare(struct arena *arena, size_t bytes) {
     size_t size = sizeof(union chunk_header) + bytes;
     if (size < arena->chunk_bytes) size = arena->chunk_bytes;
-    union chunk_header *chunk = env_alloc_aligned(ARENA_MAX_ALIGNMENT, size);
+    bool huge = size >= ENV_HUGE_BYTES;
+    if (huge) size = (size + ENV_HUGE_BYTES - 1) & ~(size_t)(ENV_HUGE_BYTES - 1);
+    union chunk_header *chunk = huge ? env_alloc_huge(size) : env_alloc_aligned(ARENA_MAX_ALIGNMENT, size);
     if (!chunk) return VELOCITY_NO_MEMORY;
+    chunk->size = size;
     chunk->older = arena->chunks;
     arena->chunks = chunk;
     if (arena->spare.bytes > arena->open.bytes) arena->open = arena->spare;

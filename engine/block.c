@@ -14,7 +14,7 @@ enum {
     HEADER_BYTES = 16,
     FLAG_WIDE = 1,
     HEAD_BYTES = 4,
-    META_KIND = 0x0f,
+    META_KIND = 0xcf, /* bits 6 and 7 are reserved: set, they make a kind that is not known */
     META_FLAGS = 0x10,
     META_EXPIRES = 0x20,
     ENTRY_MAX_OVERHEAD = 2 * VARINT32_MAX_BYTES + 1 + VARINT64_MAX_BYTES + 4 + 8,
@@ -140,12 +140,12 @@ velocity_status block_builder_finish(struct block_builder *builder, velocity_sli
 
 bool block_open(struct block *block, const void *data, size_t size) {
     const uint8_t *p = data;
-    if (size < HEADER_BYTES) return false;
+    if (size < HEADER_BYTES || p[AT_FLAGS] > FLAG_WIDE) return false;
     block->data = p;
     block->size = size;
     block->count = get_u32(p + AT_COUNT);
     block->prefix_bytes = get_u16(p + AT_PREFIX_BYTES);
-    block->wide = p[AT_FLAGS] & FLAG_WIDE;
+    block->wide = p[AT_FLAGS] == FLAG_WIDE;
     block->base_sequence = get_u64(p + AT_BASE_SEQUENCE);
     uint64_t fixed = (uint64_t)block->count * (HEAD_BYTES + (block->wide ? 4 : 2)) + block->prefix_bytes;
     if (block->count == 0 || fixed > size - HEADER_BYTES) return false;
@@ -239,10 +239,19 @@ uint32_t block_seek(const struct block *block, velocity_slice key) {
     return low;
 }
 
-bool block_key_equals(const struct block *block, uint32_t i, velocity_slice key) {
-    if (compare_prefix(block, key) != 0) return false;
+velocity_status block_find(const struct block *block, velocity_slice key, uint32_t *i, struct block_entry *out) {
+    if (compare_prefix(block, key) != 0) return VELOCITY_NOT_FOUND;
     velocity_slice suffix =
         velocity_bytes((const uint8_t *)key.data + block->prefix_bytes, key.size - block->prefix_bytes);
-    return get_u32(block->heads + (size_t)i * HEAD_BYTES) == slice_head4(suffix, 0) &&
-           compare_behind_head(block, i, suffix) == 0;
+    uint32_t head = slice_head4(suffix, 0), at = *i ? *i : heads_below(block->heads, block->count, head);
+    for (; at < block->count && get_u32(block->heads + (size_t)at * HEAD_BYTES) == head; at++) {
+        if (!block_entry_read(block, at, out)) return VELOCITY_CORRUPT;
+        if (out->suffix_bytes != suffix.size) continue;
+        if (suffix.size > HEAD_BYTES &&
+            memcmp(out->rest, (const uint8_t *)suffix.data + HEAD_BYTES, suffix.size - HEAD_BYTES) != 0)
+            continue;
+        *i = at;
+        return VELOCITY_OK;
+    }
+    return VELOCITY_NOT_FOUND;
 }

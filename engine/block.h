@@ -68,8 +68,6 @@ struct block {
 bool block_open(struct block *block, const void *data, size_t size);
 /* The index of the first entry whose key is >= key; count if there is none. */
 uint32_t block_seek(const struct block *block, velocity_slice key);
-/* Whether entry i's key is exactly `key`. */
-bool block_key_equals(const struct block *block, uint32_t i, velocity_slice key);
 
 /* An entry taken apart in place; its key is block prefix + head + rest. */
 struct block_entry {
@@ -82,6 +80,12 @@ struct block_entry {
 };
 /* False: the entry runs out of the block or is of an unknown kind. */
 bool block_entry_read(const struct block *block, uint32_t i, struct block_entry *out);
+/*
+ * An exact lookup: the first entry of `key` from index *i on (0 to begin), and where it stands. Takes apart only
+ * entries whose head is the key's. NOT_FOUND, or CORRUPT (without a message) where an entry makes no sense.
+ */
+VELOCITY_CHECK_RESULT velocity_status block_find(const struct block *block, velocity_slice key, uint32_t *i,
+                                                 struct block_entry *out);
 static inline size_t block_key_bytes(const struct block *block, const struct block_entry *e) {
     return block->prefix_bytes + e->suffix_bytes;
 }

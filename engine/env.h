@@ -153,6 +153,14 @@ void *env_alloc(size_t size); /* NULL: no memory, and the error message is set *
 void *env_alloc_zeroed(size_t size);
 void *env_alloc_aligned(size_t alignment, size_t size); /* alignment: a power of two >= sizeof(void *) */
 void *env_realloc(void *block, size_t size);
+/*
+ * Large memory that goes back to the system when freed: a multiple of ENV_HUGE_BYTES, aligned to it, in huge pages
+ * where the system has them. (malloc would keep it, and small pages cost a memtable's random accesses a fifth of their
+ * time.)
+ */
+#define ENV_HUGE_BYTES (2u << 20)
+void *env_alloc_huge(size_t size); /* NULL: no memory, and the error message is set */
+void env_free_huge(void *block, size_t size);
 void env_free(void *block); /* of any of the above; NULL is allowed */
 /* For tests: the nth allocation from now fails, and every later one if `all_after`. 0: none. */
 void env_fail_allocation(uint64_t nth, bool all_after);

@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -60,6 +61,22 @@ void *env_alloc_aligned(size_t alignment, size_t size) {
     void *block = NULL;
     if (must_fail() || posix_memalign(&block, alignment, size ? size : 1)) block = NULL;
     return or_message(block, size);
+}
+
+void *env_alloc_huge(size_t size) {
+    if (must_fail()) return or_message(NULL, size);
+    /* As much more as it takes to find an aligned stretch; what stands over on both sides is given back. */
+    uint8_t *whole = mmap(NULL, size + ENV_HUGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (whole == MAP_FAILED) return or_message(NULL, size);
+    size_t before = -(uintptr_t)whole & (ENV_HUGE_BYTES - 1);
+    if (before) (void)munmap(whole, before);
+    if (before < ENV_HUGE_BYTES) (void)munmap(whole + before + size, ENV_HUGE_BYTES - before);
+    (void)madvise(whole + before, size, MADV_HUGEPAGE); /* where there are none, small pages do */
+    return whole + before;
+}
+
+void env_free_huge(void *block, size_t size) {
+    if (block) (void)munmap(block, size);
 }
 
 void *env_realloc(void *block, size_t size) {

@@ -8,10 +8,11 @@
 #include <xxhash.h>
 
 enum {
-    META_KIND = 0x0f,
+    META_KIND = 0xcf, /* bits 6 and 7 are reserved: set, they make a kind that is not known */
     META_FLAGS = 0x10,
     META_EXPIRES = 0x20,
     WINDOW_BYTES = 1024 * 1024,
+    BUFFER_KEEP_BYTES = 4 * 1024 * 1024,
 };
 
 /* ---- operations ---------------------------------------------------------------------------------------------------
@@ -149,28 +150,49 @@ bool log_has_room(const struct log *log, uint64_t payload_bytes) {
     return log->position + group_bytes(payload_bytes) <= log->capacity;
 }
 
-velocity_status log_reserve(struct log *log, uint64_t payload_bytes, uint8_t **payload) {
-    uint64_t end = log->position + group_bytes(payload_bytes);
-    if (log->position < log->window_offset || end > log->window_offset + log->window_bytes) {
-        uint64_t offset = log->position & ~(uint64_t)(ENV_PAGE_BYTES - 1);
-        uint64_t size = WINDOW_BYTES;
-        if (end - offset > size) size = (end - offset + ENV_PAGE_BYTES - 1) & ~(uint64_t)(ENV_PAGE_BYTES - 1);
-        if (offset + size > log->capacity) size = log->capacity - offset;
-        unmap(log);
-        velocity_status status = env_map(log->file, offset, size, &log->window);
-        if (status) {
-            log->window = NULL;
-            return status;
-        }
-        log->window_offset = offset;
-        log->window_bytes = size;
+static velocity_status map_window(struct log *log, uint64_t end) {
+    uint64_t offset = log->position & ~(uint64_t)(ENV_PAGE_BYTES - 1);
+    uint64_t size = WINDOW_BYTES;
+    if (end - offset > size) size = (end - offset + ENV_PAGE_BYTES - 1) & ~(uint64_t)(ENV_PAGE_BYTES - 1);
+    if (offset + size > log->capacity) size = log->capacity - offset;
+    unmap(log);
+    velocity_status status = env_map(log->file, offset, size, &log->window);
+    if (status) {
+        log->window = NULL;
+        return status;
     }
-    *payload = log->window + (log->position - log->window_offset) + LOG_GROUP_HEADER_BYTES;
+    log->window_offset = offset;
+    log->window_bytes = size;
     return VELOCITY_OK;
 }
 
-void log_commit(struct log *log, const struct log_group *group) {
-    uint8_t *header = log->window + (log->position - log->window_offset);
+static velocity_status grow_buffer(struct log *log, size_t bytes) {
+    if (bytes <= log->buffer_bytes) return VELOCITY_OK;
+    env_free(log->buffer);
+    log->buffer_bytes = 0;
+    if (!(log->buffer = env_alloc(bytes * 2))) return VELOCITY_NO_MEMORY;
+    log->buffer_bytes = bytes * 2;
+    return VELOCITY_OK;
+}
+
+velocity_status log_reserve(struct log *log, uint64_t payload_bytes, bool synced, uint8_t **payload) {
+    uint64_t bytes = group_bytes(payload_bytes), end = log->position + bytes;
+    velocity_status status = VELOCITY_OK;
+    log->buffered = synced;
+    if (synced) {
+        unmap(log); /* never both ways at once */
+        status = grow_buffer(log, bytes);
+        if (!status) *payload = log->buffer + LOG_GROUP_HEADER_BYTES;
+        return status;
+    }
+    if (!log->window || log->position < log->window_offset || end > log->window_offset + log->window_bytes)
+        status = map_window(log, end);
+    if (!status) *payload = log->window + (log->position - log->window_offset) + LOG_GROUP_HEADER_BYTES;
+    return status;
+}
+
+velocity_status log_commit(struct log *log, const struct log_group *group) {
+    uint8_t *header = log->buffered ? log->buffer : log->window + (log->position - log->window_offset);
     put_u32(header + GROUP_PAYLOAD_BYTES, group->payload_bytes);
     put_u32(header + GROUP_COUNT, group->count);
     put_u64(header + GROUP_DATABASE_ID, log->database_id);
@@ -180,7 +202,16 @@ void log_commit(struct log *log, const struct log_group *group) {
     put_u64(header + GROUP_WALL_MS, group->wall_ms);
     put_u64(header + GROUP_SYNCED_THROUGH, group->synced_through);
     put_u64(header + GROUP_CHECKSUM, log_group_checksum(log->seed, header, group->payload_bytes));
-    log->position += group_bytes(group->payload_bytes);
+    velocity_status status = VELOCITY_OK;
+    if (log->buffered)
+        status = env_write(log->file, header, LOG_GROUP_HEADER_BYTES + (size_t)group->payload_bytes, log->position);
+    if (log->buffer_bytes > BUFFER_KEEP_BYTES) { /* one large value must not hold memory for good */
+        env_free(log->buffer);
+        log->buffer = NULL;
+        log->buffer_bytes = 0;
+    }
+    if (!status) log->position += group_bytes(group->payload_bytes);
+    return status;
 }
 
 velocity_status log_sync(struct log *log, uint64_t position) {
@@ -204,6 +235,7 @@ void log_close(struct log *log) {
     if (env_close(log->file)) { /* what had to be durable was synced before */
     }
     env_free(log->path);
+    env_free(log->buffer);
     env_free(log);
 }
 

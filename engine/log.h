@@ -47,6 +47,9 @@ struct log {
     _Atomic uint64_t synced_position; /* up to here it is on disk */
     uint8_t *window;                  /* the mapped part [window_offset, window_offset + window_bytes) */
     uint64_t window_offset, window_bytes;
+    uint8_t *buffer; /* the group that is being built, where it is written rather than stored */
+    size_t buffer_bytes;
+    bool buffered;    /* the reserved group is in the buffer */
     struct log *next; /* for lists of the database */
 };
 
@@ -59,14 +62,20 @@ VELOCITY_CHECK_RESULT velocity_status log_recycle(struct log *log, const char *f
                                                   uint64_t number);
 /* Whether a group with this much payload still fits. */
 bool log_has_room(const struct log *log, uint64_t payload_bytes);
-/* Memory for the payload of the next group; needs room. Nothing counts until log_commit. */
-VELOCITY_CHECK_RESULT velocity_status log_reserve(struct log *log, uint64_t payload_bytes, uint8_t **payload);
+/*
+ * Memory for the payload of the next group; needs room. Nothing counts until log_commit. `synced`: the group will be
+ * synced at once. It is then built in a buffer and written with one call, because a page that is stored into through
+ * the window after a sync costs a fault each time; without a sync the window saves the call.
+ */
+VELOCITY_CHECK_RESULT velocity_status log_reserve(struct log *log, uint64_t payload_bytes, bool synced,
+                                                  uint8_t **payload);
 struct log_group {
     uint64_t first_sequence, wall_ms, synced_through;
     uint32_t payload_bytes, count; /* count: operations */
 };
-/* Completes the reserved group (payload_bytes may be less than reserved). Can't fail. */
-void log_commit(struct log *log, const struct log_group *group);
+/* Completes the reserved group (payload_bytes may be less than reserved). Fails only if it was reserved as `synced`;
+ * then nobody knows what is on disk, and the segment must not be used again. */
+VELOCITY_CHECK_RESULT velocity_status log_commit(struct log *log, const struct log_group *group);
 /* Makes durable what was committed before the call. Beside the appender: `position` as the caller last knew it. */
 VELOCITY_CHECK_RESULT velocity_status log_sync(struct log *log, uint64_t position);
 /* Cuts off what was never used, so that a database at rest takes little room; then syncs. */

@@ -8,6 +8,9 @@
  * held, because retiring may run destroyers.
  *  2. table->loaded is set once, after top index and footer were read and checked, and never cleared.
  *  3. A table is in files->open exactly while its descriptor counts against the budget.
+ *  4. A pin is NULL or an index or filter block with a reference of the table's own; it is set once, by whoever reads
+ *     the block first while the budget for pins lasts, and cleared when the table ends. Lookups so pass the cache's
+ *     hash table by; what is pinned is taken off the cache's capacity.
  * No thread holds both kinds of lock at once.
  */
 #include "table.h"
@@ -23,8 +26,15 @@ struct descriptor {
     env_file *file;
 };
 
+enum {
+    PINNED_PART = 4,          /* at most this part of the cache's bytes goes to pinned blocks */
+    PIN_STEP_BYTES = 1 << 20, /* the cache is resized in these steps */
+};
+
 struct table_files {
     cache *cache;
+    uint64_t cache_bytes; /* the cache's capacity with nothing pinned */
+    _Atomic uint64_t pinned_bytes;
     env_mutex mutex; /* guards open, open_count, hand and the tables' open_next/open_previous */
     struct table *open;
     struct table *hand; /* where the clock stands */
@@ -33,9 +43,12 @@ struct table_files {
 };
 
 table_files *table_files_new(cache *c, uint32_t max_open) {
+    struct cache_stats stats;
     table_files *files = env_alloc_zeroed(sizeof *files);
     if (!files) return NULL;
     files->cache = c;
+    cache_stats_get(c, &stats);
+    files->cache_bytes = stats.capacity_bytes;
     files->max_open = max_open;
     atomic_init(&files->next_cache_id, 1);
     env_mutex_init(&files->mutex);
@@ -54,6 +67,16 @@ uint64_t table_files_open_count(table_files *files) {
     env_mutex_unlock(&files->mutex);
     return count;
 }
+
+/* The bytes that the pin held. */
+static uint64_t unpin(_Atomic(struct cache_entry *) *pin) {
+    struct cache_entry *entry = atomic_exchange(pin, NULL);
+    uint64_t bytes = entry ? entry->size : 0;
+    cache_entry_release(entry);
+    return bytes;
+}
+
+static void give_pins_back(struct table *t);
 
 /* ---- life ------------------------------------------------------------------------------------------------------- */
 
@@ -123,6 +146,7 @@ void table_release(struct table *t) {
     if (atomic_load(&t->doomed) &&
         env_unlink(t->env, t->path)) { /* removed at the next open, which knows it is not wanted */
     }
+    give_pins_back(t);
     env_free(t->top_bytes);
     table_meta_clear(&t->meta);
     env_mutex_destroy(&t->mutex);
@@ -263,6 +287,45 @@ velocity_status table_load_block(struct table *t, struct block_handle handle, en
     return VELOCITY_OK;
 }
 
+/* Takes `bytes` of the budget for pinned blocks, and as much from the cache, a megabyte at a time. */
+static bool take_pin_budget(table_files *files, uint64_t bytes) {
+    uint64_t before = atomic_fetch_add(&files->pinned_bytes, bytes), after = before + bytes;
+    if (after > files->cache_bytes / PINNED_PART) {
+        atomic_fetch_sub(&files->pinned_bytes, bytes);
+        return false;
+    }
+    if (before / PIN_STEP_BYTES != after / PIN_STEP_BYTES)
+        cache_set_capacity(files->cache, files->cache_bytes - after / PIN_STEP_BYTES * PIN_STEP_BYTES);
+    return true;
+}
+
+static void give_pins_back(struct table *t) {
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; t->filter_pins && i < t->filter.partitions; i++) bytes += unpin(&t->filter_pins[i]);
+    for (uint32_t i = 0; t->index_pins && i < t->top.count; i++) bytes += unpin(&t->index_pins[i]);
+    env_free(t->filter_pins);
+    env_free(t->index_pins);
+    uint64_t before = atomic_fetch_sub(&t->files->pinned_bytes, bytes), after = before - bytes;
+    if (before / PIN_STEP_BYTES != after / PIN_STEP_BYTES)
+        cache_set_capacity(t->files->cache, t->files->cache_bytes - after / PIN_STEP_BYTES * PIN_STEP_BYTES);
+}
+
+velocity_status table_load_pinned(struct table *t, _Atomic(struct cache_entry *) *pin, struct block_handle handle,
+                                  enum cache_kind kind, const struct table_read *read, struct held_block *held) {
+    held->owned = false;
+    held->entry = atomic_load_explicit(pin, memory_order_acquire);
+    if (held->entry) return VELOCITY_OK;
+    velocity_status status = table_load_block(t, handle, kind, read, held);
+    if (status || !read->fill_cache || !take_pin_budget(t->files, held->entry->size)) return status;
+    struct cache_entry *nobody = NULL;
+    cache_entry_acquire(held->entry);
+    if (!atomic_compare_exchange_strong(pin, &nobody, held->entry)) { /* another thread was first */
+        atomic_fetch_sub(&t->files->pinned_bytes, held->entry->size);
+        cache_entry_release(held->entry);
+    }
+    return status;
+}
+
 velocity_status table_read_raw(struct table *t, uint64_t offset, size_t size, uint8_t *to, size_t *got) {
     env_file *file;
     epoch_enter();
@@ -293,7 +356,7 @@ static velocity_status load_footer(struct table *t, env_file *file, struct block
     if (get_u32(footer + FOOTER_VERSION) > FILE_FORMAT_VERSION)
         return status_set(VELOCITY_UNSUPPORTED, "%s: table format %u is newer than this build", t->path,
                           get_u32(footer + FOOTER_VERSION));
-    for (int slot = SLOT_RANGE_TOMBSTONES; slot <= SLOT_DICTIONARY; slot++)
+    for (int slot = SLOT_RANGE_TOMBSTONES; slot < SLOT_COUNT; slot++)
         if (get_u64(footer + FOOTER_SLOTS + slot * 16 + 8))
             return status_set(VELOCITY_UNSUPPORTED, "%s: uses a feature that this build does not know", t->path);
     t->filter.partitions = get_u32(footer + FOOTER_FILTER_PARTITIONS);
@@ -331,7 +394,15 @@ static velocity_status load(struct table *t, env_file *file) {
     if (!status && !block_open(&t->top, t->top_bytes, entry->size))
         status = damaged(t, top.offset, "the top index makes no sense");
     cache_entry_release(entry);
+    if (!status) {
+        t->index_pins = env_alloc_zeroed(t->top.count * sizeof *t->index_pins);
+        t->filter_pins = env_alloc_zeroed((t->filter.partitions + 1) * sizeof *t->filter_pins);
+        if (!t->index_pins || !t->filter_pins) status = VELOCITY_NO_MEMORY;
+    }
     if (status) {
+        env_free(t->index_pins);
+        env_free(t->filter_pins);
+        t->index_pins = t->filter_pins = NULL;
         env_free(t->top_bytes);
         t->top_bytes = NULL;
     } else {
@@ -366,10 +437,10 @@ static void let_go(struct held_block *held) {
 static velocity_status check_filter(struct table *t, const struct table_read *read, uint64_t hash) {
     if (t->filter.partitions == 0) return VELOCITY_OK;
     uint64_t size = t->filter.partition_bytes;
-    struct block_handle handle = {t->filter_offset + filter_partition(&t->filter, hash) * (size + BLOCK_TRAILER_BYTES),
-                                  (uint32_t)size};
+    uint32_t partition = filter_partition(&t->filter, hash);
+    struct block_handle handle = {t->filter_offset + partition * (size + BLOCK_TRAILER_BYTES), (uint32_t)size};
     struct held_block held;
-    velocity_status status = table_load_block(t, handle, CACHE_FILTER, read, &held);
+    velocity_status status = table_load_pinned(t, &t->filter_pins[partition], handle, CACHE_FILTER, read, &held);
     if (status) return status;
     if (held.entry->size != size)
         status = damaged(t, handle.offset, "a filter partition has the wrong size");
@@ -387,21 +458,24 @@ static velocity_status check_filter(struct table *t, const struct table_read *re
 /* Looks in one data block. *more: the key's versions go on in the next block. */
 static velocity_status search_block(const struct table *t, const struct block *block, velocity_slice key,
                                     uint64_t sequence, struct entry *out, bool *more) {
+    struct block_entry e;
+    velocity_status status;
+    uint32_t i = 0;
     *more = false;
-    for (uint32_t i = block_seek(block, key); i < block->count; i++) {
-        struct block_entry e;
-        if (!block_key_equals(block, i, key)) return VELOCITY_NOT_FOUND;
-        if (!block_entry_read(block, i, &e)) return damaged(t, 0, "an entry makes no sense");
-        if (e.sequence > sequence) continue;
-        out->value = e.value;
-        out->sequence = e.sequence;
-        out->expires_at_ms = e.expires_at_ms;
-        out->flags = e.flags;
-        out->kind = e.kind;
-        return VELOCITY_OK;
+    while (!(status = block_find(block, key, &i, &e))) {
+        if (e.sequence <= sequence) {
+            out->value = e.value;
+            out->sequence = e.sequence;
+            out->expires_at_ms = e.expires_at_ms;
+            out->flags = e.flags;
+            out->kind = e.kind;
+            return VELOCITY_OK;
+        }
+        if (++i < block->count) continue;
+        *more = true;
+        return VELOCITY_NOT_FOUND;
     }
-    *more = true;
-    return VELOCITY_NOT_FOUND;
+    return status == VELOCITY_CORRUPT ? damaged(t, 0, "an entry makes no sense") : status;
 }
 
 /* Looks in the data blocks that one index block names, from the first that may hold the key on. */
@@ -435,7 +509,7 @@ velocity_status table_get(struct table *t, const struct table_read *read, veloci
         struct held_block index_held;
         struct block index;
         status = table_index_handle(t, &t->top, i, &handle);
-        if (!status) status = table_load_block(t, handle, CACHE_INDEX, read, &index_held);
+        if (!status) status = table_load_pinned(t, &t->index_pins[i], handle, CACHE_INDEX, read, &index_held);
         if (status) return status;
         status = table_open_block(t, index_held.entry, &index);
         if (!status) status = search_under(t, read, &index, key, sequence, out, held, &more);

@@ -69,7 +69,9 @@ static velocity_status load_block(struct table_cursor *c, struct block_handle ha
     } else {
         struct held_block held;
         epoch_enter();
-        status = table_load_block(c->table, handle, kind, &c->read, &held);
+        status = kind == CACHE_INDEX
+                     ? table_load_pinned(c->table, &c->table->index_pins[c->top_at], handle, kind, &c->read, &held)
+                     : table_load_block(c->table, handle, kind, &c->read, &held);
         if (!status) {
             if (!held.owned) cache_entry_acquire(held.entry);
             *entry = held.entry;

@@ -44,6 +44,7 @@ enum table_slot {
     SLOT_VALUE_REFERENCES, /* reserved */
     SLOT_EXPIRY_HISTOGRAM, /* reserved */
     SLOT_DICTIONARY,       /* reserved */
+    SLOT_COUNT = 16,
 };
 
 /* Where a block is: bytes without the trailer. */

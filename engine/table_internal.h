@@ -26,12 +26,17 @@ struct table {
     struct block top;
     struct filter_shape filter;
     uint64_t filter_offset;
+    _Atomic(struct cache_entry *) *index_pins, *filter_pins; /* by index block, by partition */
 };
 
 /* Finds or reads a block. Inside an epoch section. */
 VELOCITY_CHECK_RESULT velocity_status table_load_block(struct table *t, struct block_handle handle,
                                                        enum cache_kind kind, const struct table_read *read,
                                                        struct held_block *held);
+/* The same for an index or filter block, which may be pinned. */
+VELOCITY_CHECK_RESULT velocity_status table_load_pinned(struct table *t, _Atomic(struct cache_entry *) *pin,
+                                                        struct block_handle handle, enum cache_kind kind,
+                                                        const struct table_read *read, struct held_block *held);
 /* Reads bytes of the file as they are. Not inside an epoch section of the caller's only by custom: it makes its own. */
 VELOCITY_CHECK_RESULT velocity_status table_read_raw(struct table *t, uint64_t offset, size_t size, uint8_t *to,
                                                      size_t *got);

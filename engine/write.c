@@ -223,7 +223,7 @@ static void fail_group(const struct group *g, velocity_status status) {
 
 static velocity_status write_group_bytes(velocity *db, const struct group *g, uint64_t *last) {
     uint8_t nothing, *payload = &nothing;
-    velocity_status status = g->operations ? log_reserve(db->log, g->payload_bytes, &payload) : VELOCITY_OK;
+    velocity_status status = g->operations ? log_reserve(db->log, g->payload_bytes, g->sync, &payload) : VELOCITY_OK;
     if (status) return status;
     uint8_t *p = payload;
     size_t stored = 0;
@@ -241,7 +241,11 @@ static velocity_status write_group_bytes(velocity *db, const struct group *g, ui
                                .synced_through = db->synced_sequence,
                                .payload_bytes = (uint32_t)(p - payload),
                                .count = (uint32_t)(*last + 1 - db->next_sequence)};
-    log_commit(db->log, &header);
+    status = log_commit(db->log, &header);
+    if (status) { /* the write buffer holds what the log may not: nothing may follow */
+        database_set_read_only(db, velocity_error_message());
+        return VELOCITY_IO;
+    }
     count_group(db, stored, header.count, header.payload_bytes);
     return VELOCITY_OK;
 }

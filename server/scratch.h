@@ -16,7 +16,7 @@ struct scratch_block;
 struct scratch {
     unsigned char *at, *end;             /* free bytes of the newest block */
     unsigned char *first_at, *first_end; /* the owner's block, aligned */
-    struct scratch_block *blocks;          /* malloc'd ones, newest first */
+    struct scratch_block *blocks;        /* malloc'd ones, newest first */
 };
 
 /* `first` must outlive the scratch; it needs no alignment and may be of any size. */

@@ -120,8 +120,10 @@ static void attempt_plan(struct attempt *a, const struct service_batch *batch) {
             a->keys[a->read_count++] = operation->key;
         }
     }
-    memcpy(a->conditions, batch->conditions, batch->condition_count * sizeof *a->conditions);
-    for (size_t i = 0; i < batch->condition_count; i++) a->keys[a->read_count + i] = batch->conditions[i].key;
+    for (size_t i = 0; i < batch->condition_count; i++) {
+        a->conditions[i] = batch->conditions[i];
+        a->keys[a->read_count + i] = batch->conditions[i].key;
+    }
 }
 
 static bool condition_holds(uint64_t required, uint64_t version) {

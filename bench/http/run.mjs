@@ -63,22 +63,28 @@ async function run(program, args, limitMs) {
     return text;
 }
 
-// Runs `use(port)` while the server lives, and ends the server whatever happens.
+// Runs `use(port)` while the server lives, and ends the server whatever happens. What it logs is shown if it fails.
 async function withServer(program, args, ready, port, use) {
-    const server = spawn(program, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+    const server = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
     const ended = once(server, 'exit');
+    let log = '';
+    server.stderr.on('data', (chunk) => { log += chunk; });
     try {
         const deadline = Date.now() + START_MS;
         while (!(await ready(port))) {
-            if (server.exitCode !== null || Date.now() > deadline) throw new Error(`${program} does not start`);
+            if (server.exitCode !== null || Date.now() > deadline) throw new Error(`${program} does not start: ${log}`);
             await sleep(20);
         }
         return await use(port);
     } finally {
         const timer = setTimeout(() => server.kill('SIGKILL'), STOP_MS);
         server.kill('SIGTERM');
-        await ended;
+        const [, signal] = await ended;
         clearTimeout(timer);
+        if (signal === 'SIGKILL') {
+            console.error(`${program} had not ended ${STOP_MS / 1000} s after SIGTERM and was killed: ${log}`);
+            process.exitCode = 1;
+        }
     }
 }
 

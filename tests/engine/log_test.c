@@ -36,12 +36,12 @@ static uint64_t commit(struct log *log, uint64_t first, uint32_t count, size_t v
         }
         if (pass == 0) {
             assert_true(log_has_room(log, group.payload_bytes));
-            OK(log_reserve(log, group.payload_bytes, &payload));
+            OK(log_reserve(log, group.payload_bytes, group.first_sequence % 2, &payload));
         } else {
             assert_int_equal(p - payload, group.payload_bytes);
         }
     }
-    log_commit(log, &group);
+    OK(log_commit(log, &group));
     free(value);
     return at;
 }

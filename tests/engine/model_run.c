@@ -126,9 +126,11 @@ void run_open(struct run *r) {
 /* ---- asynchronous writes ------------------------------------------------------------------------------------------
  */
 
+/* The last batch is acknowledged (m->last may be beyond it: openings skip sequences). */
 static void acknowledged(struct run *r, bool durable) {
-    r->m->acked = r->m->last;
-    if (durable) r->m->synced = r->m->last;
+    struct model *m = r->m;
+    m->acked = m->boundary_count ? m->boundaries[m->boundary_count - 1] : 0;
+    if (durable) m->synced = m->acked;
 }
 
 /* Takes into the model what has completed; once the process is gone, everything, for it may have happened. */

@@ -157,7 +157,7 @@ static void close_answers_busy_while_a_handle_lives_and_harms_nothing(void **sta
     OK(velocity_put(db, velocity_str("large"), velocity_bytes(large, sizeof large)));
     velocity_value value;
     OK(velocity_get(db, velocity_str("large"), &value));
-    FAILS(VELOCITY_BUSY, *state, velocity_close(db));
+    FAILS(VELOCITY_BUSY, (const char *)*state, velocity_close(db));
     velocity_snapshot *snapshot = velocity_snapshot_new(db);
     velocity_value_release(&value);
     FAILS(VELOCITY_BUSY, "snapshots", velocity_close(db));

@@ -26,9 +26,9 @@ int folder_teardown(void **state) {
 }
 
 const char *path_in(const char *folder, const char *name) {
-    static _Thread_local char paths[32][512];
-    static _Thread_local unsigned next;
-    char *path = paths[next++ % 32];
+    static char paths[256][512];
+    static unsigned next;
+    char *path = paths[next++ % 256];
     int size = snprintf(path, sizeof paths[0], "%s/%s", folder, name);
     assert_true(size > 0 && (size_t)size < sizeof paths[0]);
     return path;

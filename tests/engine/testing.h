@@ -26,7 +26,7 @@
 #define TEST_IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, folder_setup, folder_teardown)
 int folder_setup(void **state);
 int folder_teardown(void **state);
-/* "<folder>/<name>"; the last 32 stay valid. */
+/* "<folder>/<name>"; the last 256 stay valid; main thread only. */
 const char *path_in(const char *folder, const char *name);
 /* How many names in the folder end so; the last one in order is copied to `name` (of 64 bytes; may be NULL). */
 size_t files_ending(const char *folder, const char *suffix, char *name);

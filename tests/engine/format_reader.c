@@ -1,0 +1,286 @@
+/* format_reader.c - CURRENT, manifest and logs by FORMAT.md; tables are format_table.c's. See format_reader.h. */
+#include "format_reader.h"
+
+#include "testing.h"
+
+#include <xxhash.h>
+
+/* ---- words ---------------------------------------------------------------------------------------------------------
+ */
+
+uint64_t format_number(const uint8_t *from, int bytes) {
+    uint64_t number = 0;
+    for (int i = bytes; i-- > 0;) number = number << 8 | from[i];
+    return number;
+}
+
+const uint8_t *format_take(struct format_bytes *b, uint64_t bytes) {
+    assert_true((uint64_t)(b->end - b->at) >= bytes);
+    b->at += bytes;
+    return b->at - bytes;
+}
+
+uint64_t format_varint(struct format_bytes *b) {
+    uint64_t number = 0;
+    for (int shift = 0; shift < 70; shift += 7) {
+        uint8_t byte = *format_take(b, 1);
+        number |= (uint64_t)(byte & 0x7f) << shift;
+        if (byte < 0x80) return number;
+    }
+    fail_msg("a varint is too long");
+    return 0;
+}
+
+static uint32_t crc(uint32_t state, const uint8_t *data, size_t size) { /* bit by bit, without the final complement */
+    while (size--) {
+        state ^= *data++;
+        for (int bit = 0; bit < 8; bit++) state = state >> 1 ^ (state & 1 ? 0x82f63b78u : 0);
+    }
+    return state;
+}
+
+uint32_t format_checksum(uint64_t seed, uint64_t offset, const uint8_t *data, size_t size) {
+    uint8_t place[16];
+    for (int i = 0; i < 8; i++) {
+        place[i] = (uint8_t)(seed >> 8 * i);
+        place[8 + i] = (uint8_t)(offset >> 8 * i);
+    }
+    return ~crc(crc(0xffffffff, place, 16), data, size);
+}
+
+uint64_t format_load(struct format_database *db, const char *name, int kind, uint8_t **data, size_t *size) {
+    static const uint8_t zeros[40];
+    *data = file_bytes(path_in(db->folder, name), size);
+    const uint8_t *h = *data;
+    assert_true(*size >= 128);
+    assert_memory_equal(h, "VELOCITY", 8);
+    assert_int_equal(format_number(h + 124, 4), ~crc(0xffffffff, h, 124));
+    assert_int_equal(h[8], kind);
+    assert_int_equal(h[9], 1);
+    assert_int_equal(format_number(h + 10, 2), 128);
+    assert_memory_equal(h + 12, zeros, 4);
+    assert_memory_equal(h + 56, zeros, 8 + 8 + 32);
+    assert_memory_equal(h + 120, zeros, 4);
+    if (kind == 5)
+        memcpy(db->id, h + 16, 16);
+    else
+        assert_memory_equal(h + 16, db->id, 16);
+    uint64_t number = 0;
+    if (kind != 5) number = strtoull(name + strcspn(name, "0123456789"), NULL, 10);
+    assert_int_equal(format_number(h + 32, 8), number);
+    return XXH3_64bits(h + 40, 16);
+}
+
+void format_add(struct format_database *db, const uint8_t *key, size_t key_bytes, const uint8_t *value,
+                size_t value_bytes, uint64_t sequence, uint32_t flags, uint8_t kind) {
+    if (db->count == db->capacity) {
+        db->capacity = db->capacity * 2 + 64;
+        db->entries = realloc(db->entries, db->capacity * sizeof *db->entries);
+        assert_non_null(db->entries);
+    }
+    assert_in_range(key_bytes, 1, 65535);
+    assert_true(kind == 1 || (kind == 2 && value_bytes == 0));
+    struct format_entry *e = &db->entries[db->count++];
+    *e = (struct format_entry){.key_bytes = key_bytes, .value_bytes = value_bytes, .sequence = sequence};
+    e->flags = flags;
+    e->kind = kind;
+    e->order = db->count;
+    e->key = malloc(key_bytes + value_bytes);
+    e->value = e->key + key_bytes;
+    memcpy(e->key, key, key_bytes);
+    memcpy(e->value, value, value_bytes);
+}
+
+/* ---- manifest ------------------------------------------------------------------------------------------------------
+ */
+
+enum { TABLES_MAX = 1000, SEALS_MAX = 16 };
+
+struct state {
+    uint64_t next_number, min_log, last_sequence, resume_sequence, start_log;
+    struct format_table tables[TABLES_MAX];
+    struct {
+        uint64_t number, end;
+    } seals[SEALS_MAX];
+    size_t table_count, seal_count;
+};
+
+static void add_table(struct state *s, struct format_bytes *b) {
+    assert_true(s->table_count < TABLES_MAX);
+    struct format_table *t = &s->tables[s->table_count++];
+    t->level = *format_take(b, 1);
+    t->number = format_varint(b);
+    t->uid = format_take(b, 16);
+    t->file_bytes = format_varint(b);
+    t->raw_bytes = format_varint(b);
+    t->entries = format_varint(b);
+    t->tombstones = format_varint(b);
+    t->min_sequence = format_varint(b);
+    t->max_sequence = format_varint(b);
+    t->one_version = *format_take(b, 1);
+    t->smallest_bytes = format_varint(b);
+    t->smallest = format_take(b, t->smallest_bytes);
+    t->largest_bytes = format_varint(b);
+    t->largest = format_take(b, t->largest_bytes);
+    assert_true(t->level <= 6);
+}
+
+static void remove_table(struct state *s, uint64_t level, uint64_t number) {
+    size_t i = 0;
+    while (i < s->table_count && (s->tables[i].level != level || s->tables[i].number != number)) i++;
+    assert_true(i < s->table_count);
+    s->tables[i] = s->tables[--s->table_count];
+}
+
+static void apply_record(struct state *s, struct format_bytes b) {
+    while (b.at < b.end) {
+        uint8_t tag = *format_take(&b, 1);
+        if (tag == 5) {
+            add_table(s, &b);
+        } else if (tag == 6) {
+            uint64_t level = *format_take(&b, 1);
+            remove_table(s, level, format_varint(&b));
+        } else if (tag == 4) {
+            assert_true(s->seal_count < SEALS_MAX);
+            s->seals[s->seal_count].number = format_varint(&b);
+            s->seals[s->seal_count++].end = format_varint(&b);
+        } else {
+            uint64_t *const numbers[] = {[1] = &s->next_number,
+                                         [2] = &s->min_log,
+                                         [3] = &s->last_sequence,
+                                         [7] = &s->resume_sequence,
+                                         [8] = &s->start_log};
+            assert_true(tag < sizeof numbers / sizeof *numbers && numbers[tag]);
+            *numbers[tag] = format_varint(&b);
+        }
+    }
+}
+
+/* The payload's bytes where a valid record begins; 0: there is none. */
+static uint64_t record_at(const uint8_t *data, size_t size, size_t at, uint64_t seed) {
+    if (size - at < 8) return 0;
+    uint64_t n = format_number(data + at, 4);
+    if (n == 0 || n > size - at - 8) return 0;
+    uint32_t first = format_checksum(seed, at, data + at, 4);
+    return format_checksum(first, at, data + at + 8, n) == format_number(data + at + 4, 4) ? n : 0;
+}
+
+static void read_manifest(struct format_database *db, struct state *s, uint8_t **data) {
+    uint8_t *current;
+    size_t size;
+    char name[32];
+    (void)format_load(db, "CURRENT", 5, &current, &size);
+    assert_int_equal(size, 128);
+    (void)snprintf(name, sizeof name, "MANIFEST-%08llu", (unsigned long long)format_number(current + 112, 8));
+    free(current);
+    uint64_t seed = format_load(db, name, 3, data, &size);
+    size_t at = 128;
+    for (uint64_t n; (n = record_at(*data, size, at, seed)); at += 8 + n, db->records++)
+        apply_record(s, (struct format_bytes){*data + at + 8, *data + at + 8 + n});
+    assert_true(db->records > 0);
+    for (; at < size; at++) assert_int_equal(record_at(*data, size, at, seed), 0);
+}
+
+/* ---- logs ----------------------------------------------------------------------------------------------------------
+ */
+
+struct log_image {
+    uint8_t *data;
+    size_t size;
+    uint64_t seed, number;
+};
+
+/* The bytes of a valid group, with padding; 0: there is none. */
+static uint64_t group_at(const struct format_database *db, const struct log_image *log, uint64_t at) {
+    const uint8_t *g = log->data + at;
+    if (at + 64 > log->size) return 0;
+    uint64_t n = format_number(g + 8, 4);
+    if (memcmp(g + 16, db->id, 8) != 0 || format_number(g + 24, 8) != log->number || format_number(g + 32, 8) != at ||
+        n > log->size - at - 64 || XXH3_64bits_withSeed(g + 8, 56 + n, log->seed) != format_number(g, 8))
+        return 0;
+    return (64 + n + 7) / 8 * 8;
+}
+
+static void apply_group(struct format_database *db, const uint8_t *g) {
+    struct format_bytes b = {g + 64, g + 64 + format_number(g + 8, 4)};
+    uint64_t first = format_number(g + 40, 8), count = format_number(g + 12, 4);
+    for (uint64_t i = 0; i < count; i++) {
+        uint8_t meta = *format_take(&b, 1);
+        uint64_t key_bytes = format_varint(&b), value_bytes = format_varint(&b);
+        assert_int_equal(meta & 0xe0, 0); /* no expiry in version 1 */
+        uint32_t flags = meta & 0x10 ? (uint32_t)format_number(format_take(&b, 4), 4) : 0;
+        const uint8_t *key = format_take(&b, key_bytes);
+        format_add(db, key, key_bytes, format_take(&b, value_bytes), value_bytes, first + i, flags, meta & 0x0f);
+    }
+    assert_ptr_equal(b.at, b.end);
+    db->groups++;
+}
+
+/* False: the replay ends. */
+static bool replay_log(struct format_database *db, const struct log_image *log, uint64_t sealed_end, uint64_t *next) {
+    uint64_t at = 128;
+    for (uint64_t bytes; sealed_end ? at < sealed_end : at < log->size; at += bytes) {
+        bytes = group_at(db, log, at);
+        if (sealed_end) assert_true(bytes > 0);
+        if (bytes == 0) break;
+        uint64_t first = format_number(log->data + at + 40, 8);
+        if (sealed_end && at == 128 && first > *next) *next = first;
+        if (first != *next) return false;
+        assert_true(format_number(log->data + at + 56, 8) < first);
+        apply_group(db, log->data + at);
+        *next = first + format_number(log->data + at + 12, 4);
+    }
+    return true;
+}
+
+static void read_logs(struct format_database *db, const struct state *s) {
+    uint64_t next = s->last_sequence + 1;
+    size_t count = files_ending(db->folder, ".log", NULL);
+    bool more = true;
+    for (size_t i = 0; i < count && more; i++) { /* names of one length: in the order of their numbers */
+        char name[64];
+        files_sorted(db->folder, ".log", i, name);
+        struct log_image log = {.number = strtoull(name, NULL, 10)};
+        uint64_t sealed_end = 0;
+        for (size_t k = 0; k < s->seal_count; k++)
+            if (s->seals[k].number == log.number) sealed_end = s->seals[k].end;
+        if (log.number < s->min_log || (log.number < s->start_log && !sealed_end)) continue;
+        if (log.number == s->start_log) next = s->resume_sequence;
+        log.seed = format_load(db, name, 1, &log.data, &log.size);
+        more = replay_log(db, &log, sealed_end, &next);
+        db->sealed_logs += sealed_end > 0;
+        free(log.data);
+    }
+}
+
+/* ---- all of it ------------------------------------------------------------------------------------------------------
+ */
+
+static int by_key_newest_first(const void *a, const void *b) {
+    const struct format_entry *x = a, *y = b;
+    size_t shared = x->key_bytes < y->key_bytes ? x->key_bytes : y->key_bytes;
+    int order = memcmp(x->key, y->key, shared);
+    if (order == 0 && x->key_bytes != y->key_bytes) order = x->key_bytes < y->key_bytes ? -1 : 1;
+    if (order == 0) order = x->sequence > y->sequence ? -1 : x->sequence < y->sequence;
+    return order;
+}
+
+void format_read(struct format_database *db, const char *folder) {
+    uint8_t *manifest;
+    struct state *s = calloc(1, sizeof *s);
+    *db = (struct format_database){.folder = folder};
+    read_manifest(db, s, &manifest);
+    for (size_t i = 0; i < s->table_count; i++) {
+        assert_true(s->tables[i].number < s->next_number);
+        format_read_table(db, &s->tables[i]);
+    }
+    read_logs(db, s);
+    if (db->count) qsort(db->entries, db->count, sizeof *db->entries, by_key_newest_first);
+    free(manifest);
+    free(s);
+}
+
+void format_free(struct format_database *db) {
+    for (size_t i = 0; i < db->count; i++) free(db->entries[i].key);
+    free(db->entries);
+}

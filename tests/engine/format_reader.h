@@ -1,0 +1,59 @@
+/*
+ * format_reader.h - reads a database's files by engine/FORMAT.md alone: it shares no line with the engine, so that what
+ * the page says and what the engine writes are held against each other. Every check that the page names fails the test.
+ */
+#ifndef VELOCITY_FORMAT_READER_H
+#define VELOCITY_FORMAT_READER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct format_entry {
+    uint8_t *key, *value;
+    size_t key_bytes, value_bytes;
+    uint64_t sequence;
+    uint32_t flags;
+    uint8_t kind;
+    size_t order; /* in which it was read */
+};
+
+struct format_database {
+    const char *folder;
+    uint8_t id[16];
+    /* All entries of tables and logs; after format_read sorted by key, newest first. */
+    struct format_entry *entries;
+    size_t count, capacity;
+    /* What was met, so that a test knows that it tested something. */
+    size_t tables, data_blocks, wide_blocks, lz4_blocks, index_blocks, filter_partitions, groups, sealed_logs, records;
+    uint64_t table_entries;
+};
+
+/* Reads CURRENT, manifest, tables and logs; asserts whatever FORMAT.md promises. */
+void format_read(struct format_database *db, const char *folder);
+void format_free(struct format_database *db);
+
+/* ---- shared by its two files ----------------------------------------------------------------------------------- */
+
+struct format_bytes {
+    const uint8_t *at, *end;
+};
+uint64_t format_number(const uint8_t *from, int bytes);
+uint64_t format_varint(struct format_bytes *b);
+const uint8_t *format_take(struct format_bytes *b, uint64_t bytes);
+uint32_t format_checksum(uint64_t seed, uint64_t offset, const uint8_t *data, size_t size);
+/* Loads the file and checks its header; answers its seed. *data is for free(). */
+uint64_t format_load(struct format_database *db, const char *name, int kind, uint8_t **data, size_t *size);
+/* A new entry, copied. */
+void format_add(struct format_database *db, const uint8_t *key, size_t key_bytes, const uint8_t *value,
+                size_t value_bytes, uint64_t sequence, uint32_t flags, uint8_t kind);
+
+struct format_table {
+    uint64_t level, number, file_bytes, raw_bytes, entries, tombstones, min_sequence, max_sequence;
+    const uint8_t *uid, *smallest, *largest;
+    size_t smallest_bytes, largest_bytes;
+    bool one_version;
+};
+void format_read_table(struct format_database *db, const struct format_table *table);
+
+#endif

@@ -1,0 +1,245 @@
+/* format_table.c - tables by FORMAT.md: blocks, index, filter, footer. See format_reader.h. */
+#include "format_reader.h"
+
+#include "testing.h"
+
+#include <lz4.h>
+#include <xxhash.h>
+
+struct image {
+    struct format_database *db;
+    uint8_t *data;
+    size_t size;
+    uint64_t seed;
+};
+
+struct block {
+    uint8_t *data;
+    size_t size, count, prefix_bytes;
+};
+
+/* ---- blocks --------------------------------------------------------------------------------------------------------
+ */
+
+static struct block load_block(struct image *t, uint64_t offset, uint64_t bytes) {
+    assert_true(offset >= 128 && offset + bytes + 9 <= t->size);
+    const uint8_t *stored = t->data + offset, *trailer = stored + bytes;
+    uint32_t first = format_checksum(t->seed, offset, stored, bytes);
+    assert_int_equal(format_number(trailer + 5, 4), format_checksum(first, offset, trailer, 5));
+    struct block b = {.size = format_number(trailer + 1, 4)};
+    b.data = malloc(b.size);
+    if (trailer[0] == 0) {
+        assert_int_equal(b.size, bytes);
+        memcpy(b.data, stored, bytes);
+    } else {
+        assert_int_equal(trailer[0], 1);
+        assert_int_equal(LZ4_decompress_safe((const char *)stored, (char *)b.data, (int)bytes, (int)b.size), b.size);
+        t->db->lz4_blocks++;
+    }
+    return b;
+}
+
+struct block_entry {
+    uint8_t *key; /* for free() */
+    const uint8_t *value, *end;
+    size_t key_bytes, value_bytes;
+    uint64_t sequence;
+    uint32_t flags;
+    uint8_t kind;
+};
+
+static struct block_entry read_entry(const struct block *b, size_t i) {
+    size_t width = b->data[6] & 1 ? 4 : 2;
+    const uint8_t *heads = b->data + 16, *offsets = heads + 4 * b->count, *prefix = offsets + width * b->count;
+    struct format_bytes at = {b->data + format_number(offsets + width * i, (int)width), b->data + b->size};
+    struct block_entry e;
+    uint64_t suffix = format_varint(&at);
+    e.value_bytes = format_varint(&at);
+    uint8_t meta = *format_take(&at, 1);
+    assert_int_equal(meta & 0xe0, 0);
+    e.kind = meta & 0x0f;
+    e.sequence = format_number(b->data + 8, 8) + format_varint(&at);
+    e.flags = meta & 0x10 ? (uint32_t)format_number(format_take(&at, 4), 4) : 0;
+    e.key_bytes = b->prefix_bytes + suffix;
+    e.key = malloc(e.key_bytes + 4);
+    memcpy(e.key, prefix, b->prefix_bytes);
+    uint32_t head = (uint32_t)format_number(heads + 4 * i, 4);
+    for (size_t k = 0; k < 4; k++) {
+        uint8_t byte = (uint8_t)(head >> (24 - 8 * k));
+        if (k < suffix)
+            e.key[b->prefix_bytes + k] = byte;
+        else
+            assert_int_equal(byte, 0);
+    }
+    if (suffix > 4) memcpy(e.key + b->prefix_bytes + 4, format_take(&at, suffix - 4), suffix - 4);
+    e.value = format_take(&at, e.value_bytes);
+    e.end = at.at;
+    return e;
+}
+
+static void check_block_header(struct format_database *db, struct block *b) {
+    assert_true(b->size >= 16);
+    b->count = format_number(b->data, 4);
+    b->prefix_bytes = format_number(b->data + 4, 2);
+    assert_true(b->count > 0 && b->data[6] <= 1 && b->data[7] == 0);
+    db->wide_blocks += b->data[6];
+}
+
+static int compare(const uint8_t *a, size_t a_bytes, const uint8_t *b, size_t b_bytes) {
+    int order = memcmp(a, b, a_bytes < b_bytes ? a_bytes : b_bytes);
+    return order ? order : a_bytes < b_bytes ? -1 : a_bytes > b_bytes;
+}
+
+/* ---- the walk: top index, index blocks, data blocks, in order
+ * ---------------------------------------------------------- */
+
+struct walk {
+    struct image *image;
+    const struct format_table *meta;
+    uint64_t entries, tombstones, raw_bytes, min_sequence, max_sequence, data_blocks, index_blocks;
+    bool one_version;
+    uint8_t *last_key, *separator; /* of the entry before; of the data block before */
+    size_t last_key_bytes, separator_bytes;
+    uint64_t last_sequence, data_end; /* where the data block before ends */
+};
+
+static bool in_filter(struct image *t, const uint8_t *key, size_t key_bytes) {
+    const uint8_t *footer = t->data + t->size - 512;
+    uint64_t partitions = format_number(footer + 72, 4), bytes = format_number(footer + 76, 4);
+    if (partitions == 0) return true;
+    uint64_t h = XXH3_64bits(key, key_bytes), partition = ((h >> 32) * partitions) >> 32;
+    const uint8_t *at = t->data + format_number(footer + 128 + 16, 8) + partition * (bytes + 9);
+    const uint8_t *line = at + (((h & 0xffffffff) * (bytes / 64)) >> 32) * 64;
+    uint64_t b = h * UINT64_C(0x9e3779b97f4a7c15);
+    for (uint64_t probe = format_number(footer + 80, 4); probe; probe--, b *= UINT64_C(0x9e3779b97f4a7c15))
+        if (!(line[b >> 58] >> ((b >> 55) & 7) & 1)) return false;
+    return true;
+}
+
+static void take_entry(struct walk *w, const struct block_entry *e) {
+    if (w->entries) {
+        int order = compare(w->last_key, w->last_key_bytes, e->key, e->key_bytes);
+        assert_true(order < 0 || (order == 0 && w->last_sequence > e->sequence));
+        if (order == 0) w->one_version = false;
+    } else {
+        assert_int_equal(compare(e->key, e->key_bytes, w->meta->smallest, w->meta->smallest_bytes), 0);
+    }
+    if (w->separator) assert_true(compare(w->separator, w->separator_bytes, e->key, e->key_bytes) <= 0);
+    assert_true(in_filter(w->image, e->key, e->key_bytes));
+    w->last_key = realloc(w->last_key, e->key_bytes);
+    memcpy(w->last_key, e->key, e->key_bytes);
+    w->last_key_bytes = e->key_bytes;
+    w->last_sequence = e->sequence;
+    w->entries++;
+    w->tombstones += e->kind == 2;
+    w->raw_bytes += e->key_bytes + e->value_bytes;
+    if (e->sequence < w->min_sequence) w->min_sequence = e->sequence;
+    if (e->sequence > w->max_sequence) w->max_sequence = e->sequence;
+    format_add(w->image->db, e->key, e->key_bytes, e->value, e->value_bytes, e->sequence, e->flags, e->kind);
+}
+
+static void walk_data_block(struct walk *w, uint64_t offset, uint64_t bytes) {
+    struct block b = load_block(w->image, offset, bytes);
+    check_block_header(w->image->db, &b);
+    assert_true(offset >= w->data_end); /* in key order; index blocks may stand between */
+    w->data_end = offset + bytes + 9;
+    uint64_t lowest = UINT64_MAX;
+    const uint8_t *end = NULL;
+    for (size_t i = 0; i < b.count; i++) {
+        struct block_entry e = read_entry(&b, i);
+        take_entry(w, &e);
+        if (e.sequence < lowest) lowest = e.sequence;
+        end = e.end;
+        free(e.key);
+    }
+    assert_ptr_equal(end, b.data + b.size);
+    assert_int_equal(lowest, format_number(b.data + 8, 8));
+    w->data_blocks++;
+    free(b.data);
+}
+
+/* The separator is not below any key of the block that was just walked. */
+static void take_separator(struct walk *w, const struct block_entry *e) {
+    assert_true(compare(w->last_key, w->last_key_bytes, e->key, e->key_bytes) <= 0);
+    free(w->separator);
+    w->separator = malloc(e->key_bytes);
+    memcpy(w->separator, e->key, e->key_bytes);
+    w->separator_bytes = e->key_bytes;
+}
+
+static void walk_index(struct walk *w, uint64_t offset, uint64_t bytes, int depth) {
+    struct block b = load_block(w->image, offset, bytes);
+    check_block_header(w->image->db, &b);
+    for (size_t i = 0; i < b.count; i++) {
+        struct block_entry e = read_entry(&b, i);
+        struct format_bytes handle = {e.value, e.value + e.value_bytes};
+        uint64_t child = format_varint(&handle), child_bytes = format_varint(&handle);
+        assert_ptr_equal(handle.at, handle.end);
+        assert_true(e.kind == 1 && e.flags == 0);
+        if (depth == 0) {
+            walk_index(w, child, child_bytes, 1);
+            w->index_blocks++;
+            assert_int_equal(compare(w->separator, w->separator_bytes, e.key, e.key_bytes), 0);
+        } else {
+            walk_data_block(w, child, child_bytes);
+            take_separator(w, &e);
+        }
+        free(e.key);
+    }
+    free(b.data);
+}
+
+/* ---- footer and filter
+ * -------------------------------------------------------------------------------------------------- */
+
+static void check_footer(struct image *t, const struct walk *w) {
+    const uint8_t *footer = t->data + t->size - 512;
+    const uint64_t wanted[] = {w->meta->number, w->entries,      w->tombstones, w->raw_bytes,
+                               w->min_sequence, w->max_sequence, w->data_blocks};
+    for (int i = 0; i < 7; i++) assert_int_equal(format_number(footer + 16 + 8 * i, 8), wanted[i]);
+    assert_int_equal(format_number(footer + 12, 4), w->one_version);
+    for (size_t at = 84; at < 508; at++) /* unused ranges and slots */
+        if (at < 128 || at >= 160) assert_int_equal(footer[at], 0);
+}
+
+static void check_filter(struct image *t) {
+    const uint8_t *footer = t->data + t->size - 512;
+    uint64_t partitions = format_number(footer + 72, 4), bytes = format_number(footer + 76, 4);
+    uint64_t offset = format_number(footer + 144, 8);
+    assert_int_equal(format_number(footer + 152, 8), partitions * (partitions ? bytes + 9 : 0));
+    if (partitions) assert_true(bytes % 64 == 0 && bytes > 0 && bytes <= 32768);
+    for (uint64_t i = 0; i < partitions; i++, offset += bytes + 9) {
+        struct block b = load_block(t, offset, bytes);
+        assert_int_equal(b.size, bytes);
+        free(b.data);
+    }
+    t->db->filter_partitions += partitions;
+}
+
+void format_read_table(struct format_database *db, const struct format_table *meta) {
+    char name[32];
+    (void)snprintf(name, sizeof name, "%08llu.sst", (unsigned long long)meta->number);
+    struct image t = {.db = db};
+    t.seed = format_load(db, name, 2, &t.data, &t.size);
+    assert_int_equal(t.size, meta->file_bytes);
+    assert_memory_equal(t.data + 40, meta->uid, 16);
+    const uint8_t *footer = t.data + t.size - 512;
+    assert_memory_equal(footer, "VELTABLE", 8);
+    assert_int_equal(format_number(footer + 508, 4), format_checksum(t.seed, t.size - 512, footer, 508));
+    assert_int_equal(format_number(footer + 8, 4), 1);
+    check_filter(&t);
+    struct walk w = {.image = &t, .meta = meta, .min_sequence = UINT64_MAX, .one_version = true};
+    walk_index(&w, format_number(footer + 128, 8), format_number(footer + 136, 8), 0);
+    check_footer(&t, &w);
+    assert_int_equal(compare(w.last_key, w.last_key_bytes, meta->largest, meta->largest_bytes), 0);
+    assert_true(w.entries == meta->entries && w.tombstones == meta->tombstones && w.raw_bytes == meta->raw_bytes);
+    assert_true(w.min_sequence == meta->min_sequence && w.max_sequence == meta->max_sequence);
+    assert_int_equal(w.one_version, meta->one_version);
+    db->tables++;
+    db->data_blocks += w.data_blocks;
+    db->index_blocks += w.index_blocks;
+    db->table_entries += w.entries;
+    free(w.last_key);
+    free(w.separator);
+    free(t.data);
+}

@@ -1,0 +1,123 @@
+/* router_test.c - the table and what it says of methods and paths. */
+#include "tests/server/cmocka_all.h"
+
+#include "http/router.h"
+
+static struct route_match find(enum http_method method, const char *path) {
+    struct route_match match;
+    route_find(method, velocity_str(path), &match);
+    return match;
+}
+
+static void a_key_is_the_rest_of_the_path_whatever_it_holds(void **state) {
+    static const char *const rests[] = {"a", "a/b", "//", "../..", "%00", "/", "keys/", "{key}"};
+    (void)state;
+    for (size_t i = 0; i < sizeof rests / sizeof rests[0]; i++) {
+        char path[100] = "/api/keys/";
+        strcat(path, rests[i]);
+        struct route_match match = find(HTTP_GET, path);
+        assert_non_null(match.route);
+        assert_string_equal(match.route->operation, "get");
+        assert_slice(match.key, velocity_str(rests[i]));
+    }
+}
+
+static void an_empty_key_is_still_a_key_route(void **state) {
+    (void)state;
+    struct route_match match = find(HTTP_PUT, "/api/keys/");
+    assert_non_null(match.route);
+    assert_non_null(match.key.data);
+    assert_int_equal(match.key.size, 0);
+}
+
+static void the_default_database_and_a_named_one_have_the_same_routes(void **state) {
+    (void)state;
+    struct route_match match = find(HTTP_DELETE, "/api/databases/default/keys/x/y");
+    assert_non_null(match.route);
+    assert_ptr_equal(match.route, find(HTTP_DELETE, "/api/keys/x/y").route);
+    assert_slice(match.database, velocity_str("default"));
+    assert_slice(match.key, velocity_str("x/y"));
+    assert_null(find(HTTP_DELETE, "/api/keys/x/y").database.data);
+    assert_ptr_equal(find(HTTP_POST, "/api/databases/other/batch").route, find(HTTP_POST, "/api/batch").route);
+}
+
+static void what_is_not_in_a_database_has_no_second_path(void **state) {
+    (void)state;
+    assert_int_equal(find(HTTP_GET, "/api/databases/default/stats").allowed, 0);
+    assert_int_equal(find(HTTP_GET, "/api/databases/default").allowed, 0);
+    assert_int_equal(find(HTTP_GET, "/api/databases/").allowed, 0);
+    assert_int_equal(find(HTTP_GET, "/api/databases//livez").allowed, 0);
+}
+
+static void a_path_that_is_nearly_one_is_none(void **state) {
+    static const char *const paths[] = {"",
+                                        "/",
+                                        "/api",
+                                        "/api/key",
+                                        "/api/keysx",
+                                        "/API/keys/a",
+                                        "/api/batch/",
+                                        "//api/keys/a",
+                                        "/livez/",
+                                        "/api/stats/x",
+                                        "/api/%6Beys/a"};
+    (void)state;
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        assert_null(find(HTTP_GET, paths[i]).route);
+        assert_int_equal(find(HTTP_GET, paths[i]).allowed, 0);
+    }
+}
+
+static void another_method_gets_those_that_there_are(void **state) {
+    char allow[ROUTE_ALLOW_BYTES];
+    (void)state;
+    struct route_match match = find(HTTP_POST, "/api/keys/a");
+    assert_null(match.route);
+    route_allow(match.allowed, allow);
+    assert_string_equal(allow, "GET, HEAD, PUT, DELETE");
+    route_allow(find(HTTP_GET, "/api/batch").allowed, allow);
+    assert_string_equal(allow, "POST");
+    assert_int_equal(find(http_method_parse("get"), "/api/keys/a").allowed,
+                     HTTP_GET | HTTP_HEAD | HTTP_PUT | HTTP_DELETE);
+    assert_null(find(http_method_parse("PATCH"), "/api/keys/a").route);
+}
+
+static void every_row_can_be_reached_and_says_what_it_is(void **state) {
+    size_t count;
+    const struct route *table = route_table(&count);
+    (void)state;
+    assert_true(count > 0);
+    for (size_t i = 0; i < count; i++) {
+        char path[100];
+        strcpy(path, table[i].path);
+        assert_ptr_equal(find(table[i].method, path).route, &table[i]);
+        assert_non_null(table[i].handle);
+        assert_true(strlen(table[i].summary) > 0 && strlen(table[i].operation) > 0);
+        assert_int_equal(table[i].body == BODY_NONE, table[i].method != HTTP_PUT && table[i].method != HTTP_POST);
+    }
+}
+
+static void latencies_fall_into_buckets_that_hold_them(void **state) {
+    (void)state;
+    for (uint64_t us = 0; us < 3000000; us = us < 2000 ? us + 1 : us + us / 97) {
+        size_t bucket = latency_bucket(us);
+        assert_true(bucket < LATENCY_BUCKETS);
+        assert_true(us <= latency_bucket_limit(bucket));
+        assert_true(bucket == 0 || us > latency_bucket_limit(bucket - 1));
+    }
+    assert_int_equal(latency_bucket(UINT64_MAX), LATENCY_BUCKETS - 1);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_key_is_the_rest_of_the_path_whatever_it_holds),
+        cmocka_unit_test(an_empty_key_is_still_a_key_route),
+        cmocka_unit_test(the_default_database_and_a_named_one_have_the_same_routes),
+        cmocka_unit_test(what_is_not_in_a_database_has_no_second_path),
+        cmocka_unit_test(a_path_that_is_nearly_one_is_none),
+        cmocka_unit_test(another_method_gets_those_that_there_are),
+        cmocka_unit_test(every_row_can_be_reached_and_says_what_it_is),
+        cmocka_unit_test(latencies_fall_into_buckets_that_hold_them),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

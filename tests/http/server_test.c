@@ -1,0 +1,272 @@
+/*
+ * server_test.c - the HTTP front over a real database: many clients at once, clients that leave, the end under load.
+ * What single requests answer is asked by tests/rest; this is for the threads, under ThreadSanitizer too.
+ */
+#include "tests/server/cmocka_all.h"
+
+#include "http/server.h"
+#include "server/service.h"
+
+#include <arpa/inet.h>
+#include <ftw.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define CLIENTS 8
+#define ROUNDS  60
+
+struct fixture {
+    char folder[64];
+    velocity *db;
+    struct service *service;
+    struct http_server *server;
+};
+
+static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *walk) {
+    (void)status, (void)kind, (void)walk;
+    return remove(path);
+}
+
+static int set_up(void **state) {
+    static struct fixture f;
+    memset(&f, 0, sizeof f);
+    strcpy(f.folder, "/tmp/velocity-http-XXXXXX");
+    if (!mkdtemp(f.folder) || velocity_open(f.folder, NULL, &f.db) != VELOCITY_OK) return -1;
+    struct service_options service = {
+        .executor_threads = 2, .max_value_bytes = 1 << 20, .max_inflight_bytes = 16 << 20, .data_dir = f.folder};
+    f.service = service_new(&service, f.db);
+    struct http_options http = {.bind_address = "127.0.0.1:0",
+                                .threads = 2,
+                                .max_connections = 200,
+                                .connection_timeout_seconds = 30,
+                                .request_deadline_seconds = 1,
+                                .max_value_bytes = 1 << 20,
+                                .max_inflight_bytes = 16 << 20};
+    *state = &f;
+    return f.service && http_server_start(&http, f.service, &f.server) == VELOCITY_OK ? 0 : -1;
+}
+
+static int tear_down(void **state) {
+    struct fixture *f = *state;
+    bool clean = !f->server || http_server_stop(f->server, 10000);
+    service_free(f->service);
+    velocity_status status = velocity_close(f->db);
+    nftw(f->folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    return clean && status == VELOCITY_OK ? 0 : -1;
+}
+
+/* ---- a client --------------------------------------------------------------------------------------------------- */
+
+static int connect_to(uint16_t port) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct timeval patience = {.tv_sec = 20};
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) == 0) return fd;
+    if (fd >= 0) close(fd);
+    return -1;
+}
+
+static bool say(int fd, const char *text) {
+    size_t size = strlen(text);
+    return send(fd, text, size, MSG_NOSIGNAL) == (ssize_t)size;
+}
+
+/* The status of the next reply, whose header and body end up in `text`; 0: the connection ended or nothing came. */
+static int hear(int fd, char *text, size_t room) {
+    size_t size = 0;
+    for (;;) {
+        ssize_t got = recv(fd, text + size, room - 1 - size, 0);
+        if (got <= 0) return 0;
+        size += (size_t)got;
+        text[size] = 0;
+        char *end = strstr(text, "\r\n\r\n"), *length = strstr(text, "Content-Length: ");
+        if (!end) continue;
+        size_t body = length && length < end ? strtoul(length + 16, NULL, 10) : 0;
+        if (size >= (size_t)(end + 4 - text) + body) return atoi(text + 9);
+    }
+}
+
+static int exchange(int fd, const char *request, char *text, size_t room) {
+    return say(fd, request) ? hear(fd, text, room) : 0;
+}
+
+static void format_put(char *out, size_t room, const char *key, const char *value) {
+    (void)snprintf(out, room, "PUT /api/keys/%s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n%s", key,
+                   strlen(value), value);
+}
+
+/* ---- many at once ----------------------------------------------------------------------------------------------- */
+
+struct client {
+    pthread_t thread;
+    struct fixture *fixture;
+    int number;
+    const char *complaint;
+    _Atomic bool *stop;
+};
+
+static const char *put_and_get(int fd, const char *key, const char *value) {
+    char request[300], reply[2000];
+    format_put(request, sizeof request, key, value);
+    if (exchange(fd, request, reply, sizeof reply) != 204) return "a put was not 204";
+    (void)snprintf(request, sizeof request, "GET /api/keys/%s HTTP/1.1\r\nHost: localhost\r\n\r\n", key);
+    if (exchange(fd, request, reply, sizeof reply) != 200) return "a get was not 200";
+    return strcmp(strstr(reply, "\r\n\r\n") + 4, value) == 0 ? NULL : "a get found something else";
+}
+
+static const char *list_and_batch(int fd, const char *key) {
+    char request[400], body[150], reply[4000];
+    if (exchange(fd, "GET /api/keys?limit=3 HTTP/1.1\r\nHost: localhost\r\n\r\n", reply, sizeof reply) != 200)
+        return "a listing was not 200";
+    (void)snprintf(body, sizeof body,
+                   "{\"ops\":[{\"op\":\"get\",\"key\":\"%s\"},{\"op\":\"put\",\"key\":\"b\",\"text\":\"\"}]}", key);
+    (void)snprintf(request, sizeof request,
+                   "POST /api/batch HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n%s", strlen(body), body);
+    return exchange(fd, request, reply, sizeof reply) == 200 ? NULL : "a batch was not 200";
+}
+
+static void *work(void *arg) {
+    struct client *client = arg;
+    int fd = connect_to(http_server_port(client->fixture->server));
+    if (fd < 0) client->complaint = "cannot connect";
+    for (int i = 0; i < ROUNDS && !client->complaint; i++) {
+        char key[40], value[40];
+        (void)snprintf(key, sizeof key, "client-%d-%d", client->number, i % 7);
+        (void)snprintf(value, sizeof value, "round %d of %d", i, client->number);
+        client->complaint = put_and_get(fd, key, value);
+        if (!client->complaint && i % 10 == 0) client->complaint = list_and_batch(fd, key);
+    }
+    if (fd >= 0) close(fd);
+    return NULL;
+}
+
+static void clients_at_once_each_read_what_they_wrote(void **state) {
+    struct client clients[CLIENTS];
+    for (int i = 0; i < CLIENTS; i++) {
+        clients[i] = (struct client){.fixture = *state, .number = i};
+        assert_int_equal(pthread_create(&clients[i].thread, NULL, work, &clients[i]), 0);
+    }
+    for (int i = 0; i < CLIENTS; i++) pthread_join(clients[i].thread, NULL);
+    for (int i = 0; i < CLIENTS; i++) assert_ptr_equal(clients[i].complaint, NULL);
+}
+
+/* ---- clients that leave ----------------------------------------------------------------------------------------- */
+
+static void *leave(void *arg) {
+    struct client *client = arg;
+    char request[300];
+    for (int i = 0; !atomic_load(client->stop); i++) {
+        int fd = connect_to(http_server_port(client->fixture->server));
+        if (fd < 0) continue;
+        format_put(request, sizeof request, "left", "behind");
+        /* Cut anywhere, or sent whole and its answer not awaited: the write may happen, nobody may wait for ever. */
+        request[i % 5 ? strlen(request) : (size_t)i % 60 + 1] = 0;
+        (void)say(fd, request);
+        struct linger at_once = {.l_onoff = 1};
+        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+        close(fd);
+    }
+    return NULL;
+}
+
+static void clients_that_leave_take_no_other_answer_with_them(void **state) {
+    _Atomic bool stop = false;
+    struct client workers[2], leavers[2];
+    for (int i = 0; i < 2; i++) {
+        leavers[i] = (struct client){.fixture = *state, .stop = &stop};
+        workers[i] = (struct client){.fixture = *state, .number = i};
+        assert_int_equal(pthread_create(&leavers[i].thread, NULL, leave, &leavers[i]), 0);
+        assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
+    }
+    for (int i = 0; i < 2; i++) pthread_join(workers[i].thread, NULL);
+    atomic_store(&stop, true);
+    for (int i = 0; i < 2; i++) pthread_join(leavers[i].thread, NULL);
+    for (int i = 0; i < 2; i++) assert_ptr_equal(workers[i].complaint, NULL);
+}
+
+static void a_request_that_does_not_end_is_cut_at_the_deadline(void **state) {
+    struct fixture *f = *state;
+    static const char *const starts[] = {"GET /api", "GET /livez HTTP/1.1\r\nHost: ",
+                                         "PUT /api/keys/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nab"};
+    char reply[2000];
+    int fds[3];
+    for (int i = 0; i < 3; i++) {
+        fds[i] = connect_to(http_server_port(f->server));
+        assert_true(fds[i] >= 0);
+        assert_true(say(fds[i], starts[i]));
+    }
+    /* The first has no complete line yet: that it speaks is seen by its next bytes only. */
+    for (int i = 0; i < 25; i++) {
+        usleep(100000);
+        (void)say(fds[0], "x");
+    }
+    for (int i = 0; i < 3; i++) {
+        int status = hear(fds[i], reply, sizeof reply);
+        assert_true(status == 408 || (i == 0 && status == 0));
+        if (status) assert_int_equal(hear(fds[i], reply, sizeof reply), 0);
+        close(fds[i]);
+    }
+}
+
+/* ---- the end ---------------------------------------------------------------------------------------------------- */
+
+static void *put_until_the_end(void *arg) {
+    struct client *client = arg;
+    char request[300], reply[2000];
+    int fd = connect_to(http_server_port(client->fixture->server));
+    format_put(request, sizeof request, "x", "y");
+    while (fd >= 0) {
+        int status = exchange(fd, request, reply, sizeof reply);
+        if (status == 0) break;
+        if (status != 204) client->complaint = "a put was not 204";
+    }
+    if (fd >= 0) close(fd);
+    return NULL;
+}
+
+static void the_server_ends_under_load_with_every_request_answered(void **state) {
+    struct fixture *f = *state;
+    struct client clients[CLIENTS];
+    for (int i = 0; i < CLIENTS; i++) {
+        clients[i] = (struct client){.fixture = f, .number = i};
+        assert_int_equal(pthread_create(&clients[i].thread, NULL, put_until_the_end, &clients[i]), 0);
+    }
+    usleep(200000);
+    assert_true(http_server_stop(f->server, 10000));
+    f->server = NULL;
+    for (int i = 0; i < CLIENTS; i++) pthread_join(clients[i].thread, NULL);
+    for (int i = 0; i < CLIENTS; i++) assert_ptr_equal(clients[i].complaint, NULL);
+}
+
+static void an_address_in_use_or_unreadable_is_refused_with_words(void **state) {
+    struct fixture *f = *state;
+    struct http_server *second = NULL;
+    char address[40];
+    (void)snprintf(address, sizeof address, "127.0.0.1:%u", http_server_port(f->server));
+    struct http_options options = {.bind_address = address, .threads = 1, .max_connections = 10};
+    assert_int_equal(http_server_start(&options, f->service, &second), VELOCITY_IO);
+    assert_non_null(strstr(velocity_error_message(), address));
+    static const char *const unreadable[] = {"", "127.0.0.1", ":2005", "127.0.0.1:", "[::1:2005", "256.0.0.1:1x"};
+    for (size_t i = 0; i < COUNT(unreadable); i++) {
+        options.bind_address = unreadable[i];
+        assert_int_equal(http_server_start(&options, f->service, &second), VELOCITY_INVALID);
+    }
+}
+
+int main(void) {
+#define WITH_SERVER(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        WITH_SERVER(clients_at_once_each_read_what_they_wrote),
+        WITH_SERVER(clients_that_leave_take_no_other_answer_with_them),
+        WITH_SERVER(a_request_that_does_not_end_is_cut_at_the_deadline),
+        WITH_SERVER(the_server_ends_under_load_with_every_request_answered),
+        WITH_SERVER(an_address_in_use_or_unreadable_is_refused_with_words),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
