@@ -436,7 +436,7 @@ void compaction_job_run(struct pool_job *job) {
         manual->done = true;
         if (db->manual == manual) db->manual = NULL;
     } else {
-        background_failed(db, status);
+        job_ended(&db->compaction_failure, status);
     }
     db->compaction_queued = false;
     if (!status) compaction_schedule(db);

@@ -73,6 +73,12 @@ struct velocity_snapshot {
     struct velocity_snapshot *next, *previous; /* by sequence, ascending */
 };
 
+/* Why the last job of a kind failed; OK once one succeeds again. */
+struct job_failure {
+    velocity_status status;
+    char message[MESSAGE_BYTES];
+};
+
 struct writer; /* write.c */
 
 struct velocity {
@@ -129,8 +135,7 @@ struct velocity {
     bool flush_queued, compaction_queued, prepare_queued, closing;
     bool idle_compaction; /* merge although no threshold asks for it */
     struct manual_compaction *manual;
-    velocity_status background_status; /* why the last job failed; OK once one succeeds again */
-    char background_message[MESSAGE_BYTES];
+    struct job_failure flush_failure, compaction_failure;
     char read_only_message[MESSAGE_BYTES];
     struct pool_job flush_job, compaction_job, prepare_job;
     struct pool_ticker ticker;
@@ -199,7 +204,7 @@ uint64_t compaction_pending(velocity *db, const struct version *version);
 bool compaction_idle_worthwhile(velocity *db, const struct version *version);
 void background_tick(struct pool_ticker *ticker);
 /* Under db->mutex. */
-void background_failed(velocity *db, velocity_status status);
+void job_ended(struct job_failure *failure, velocity_status status);
 
 /* install.c: replaces the version, in the manifest first. Drops `flushed` (may be NULL) from the immutable buffers.
  * On failure the tables of edit->add stay on disk, unused, until the next open. */

@@ -10,9 +10,9 @@ enum {
         16, /* an idle buffer is flushed if it holds this part of memtable_bytes: lookups pass it by then */
 };
 
-void background_failed(velocity *db, velocity_status status) {
-    db->background_status = status;
-    if (status) (void)snprintf(db->background_message, MESSAGE_BYTES, "%s", velocity_error_message());
+void job_ended(struct job_failure *failure, velocity_status status) {
+    failure->status = status;
+    if (status) (void)snprintf(failure->message, MESSAGE_BYTES, "%s", velocity_error_message());
 }
 
 void flush_schedule(velocity *db) {
@@ -75,9 +75,10 @@ void flush_job_run(struct pool_job *job) {
     if (sv->immutable_count && !atomic_load(&db->read_only)) status = flush_one(db, sv->immutable[0]);
     superversion_release(sv);
     env_mutex_lock(&db->mutex);
-    background_failed(db, status);
+    job_ended(&db->flush_failure, status);
     db->flush_queued = false;
     if (!status) {
+        db->compaction_failure.status = VELOCITY_OK; /* tried again */
         flush_schedule(db);
         compaction_schedule(db);
     }
@@ -91,12 +92,12 @@ velocity_status velocity_flush(velocity *db) {
     env_mutex_lock(&db->mutex);
     struct superversion *sv = atomic_load(&db->superversion);
     uint64_t target = sv->immutable_count ? atomic_load(&sv->immutable[sv->immutable_count - 1]->last_sequence) : 0;
-    db->background_status = VELOCITY_OK; /* an earlier failure is tried again, not reported again */
+    db->flush_failure.status = VELOCITY_OK; /* an earlier failure is tried again, not reported again */
     for (;;) {
         sv = atomic_load(&db->superversion);
         if (sv->immutable_count == 0 || atomic_load(&sv->immutable[0]->last_sequence) > target) break;
-        if (db->background_status) {
-            status = status_set(db->background_status, "%s", db->background_message);
+        if (db->flush_failure.status) {
+            status = status_set(db->flush_failure.status, "%s", db->flush_failure.message);
             break;
         }
         if (atomic_load(&db->read_only)) {
@@ -133,7 +134,7 @@ void background_tick(struct pool_ticker *ticker) {
     }
     env_mutex_lock(&db->mutex);
     flush_schedule(db);
-    if (merge && !db->background_status) {
+    if (merge && !db->compaction_failure.status) {
         db->idle_compaction = true;
         compaction_schedule(db);
     }

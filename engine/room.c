@@ -193,12 +193,13 @@ static velocity_status wait_for_flush(velocity *db) {
     uint64_t begin = env_monotonic_us(db->env);
     velocity_status status = VELOCITY_OK;
     atomic_fetch_add(&db->figures.stalls, 1);
+    db->flush_failure.status = VELOCITY_OK; /* an earlier failure is tried again, not reported again */
     flush_schedule(db);
     while (!status && atomic_load(&db->superversion)->immutable_count == IMMUTABLE_MAX) {
         room_wait(db);
         if (atomic_load(&db->superversion)->immutable_count < IMMUTABLE_MAX) break;
-        if (db->background_status)
-            status = status_set(db->background_status, "%s", db->background_message);
+        if (db->flush_failure.status)
+            status = status_set(db->flush_failure.status, "%s", db->flush_failure.message);
         else
             flush_schedule(db);
     }
@@ -259,10 +260,12 @@ static velocity_status hold_back(velocity *db, uint64_t payload_bytes) {
     uint64_t begin = env_monotonic_us(db->env);
     atomic_fetch_add(&db->figures.stalls, 1);
     env_mutex_lock(&db->mutex);
+    db->compaction_failure.status = VELOCITY_OK; /* as above */
     while (!status && atomic_load(&db->level0_tables) >= stop) {
         compaction_schedule(db);
         room_wait(db);
-        if (db->background_status) status = status_set(db->background_status, "%s", db->background_message);
+        if (db->compaction_failure.status)
+            status = status_set(db->compaction_failure.status, "%s", db->compaction_failure.message);
     }
     env_mutex_unlock(&db->mutex);
     atomic_fetch_add(&db->figures.stall_us, env_monotonic_us(db->env) - begin);
