@@ -14,31 +14,45 @@
 
 #include "epoch.h"
 
+#include <stdatomic.h>
+
 typedef struct cache cache;
 
-/* An entry: this header, directly followed by its payload (64-byte aligned). */
+/* An entry: this header, directly followed by its payload (64-byte aligned). The first member is cache.c's alone. */
 struct cache_entry {
-    struct epoch_item item;
-    struct cache_entry *hash_next;  /* cache.c's */
-    struct cache_entry *queue_next; /* cache.c's */
+    union {
+        struct epoch_item item; /* once it is unlinked */
+        struct {                /* while it is linked */
+            struct cache_entry *newer, *older;
+        } queue_links;
+    };
+    _Atomic(struct cache_entry *) hash_next; /* cache.c's */
     uint64_t file_id;
     uint64_t offset;
-    uint32_t size;                /* payload bytes */
-    _Atomic uint32_t references;  /* cache.c's: acquirers, and one while it is linked */
-    _Atomic uint8_t frequency;    /* cache.c's: 0-3 */
-    uint8_t queue;                /* cache.c's */
-    uint8_t kind;                 /* the caller's; enum cache_kind counts usage by it */
+    uint32_t size;               /* payload bytes */
+    _Atomic uint32_t references; /* cache.c's: acquirers, and one from insertion until no section can see it any more */
+    _Atomic uint8_t frequency;   /* cache.c's: 0-3 */
+    uint8_t queue;               /* cache.c's */
+    uint8_t padding;             /* cache.c's: bytes of its allocation before it */
+    uint8_t kind;                /* the caller's; enum cache_kind counts usage by it */
 } __attribute__((aligned(64)));
 
-static inline void *cache_entry_data(struct cache_entry *entry) { return entry + 1; }
+static inline void *cache_entry_data(struct cache_entry *entry) {
+    return entry + 1;
+}
 
 enum cache_kind { CACHE_DATA, CACHE_INDEX, CACHE_FILTER, CACHE_KINDS };
 
 struct cache_stats {
-    uint64_t hits, misses, capacity_bytes, used_bytes, used_by_kind[CACHE_KINDS], entries, evictions;
+    uint64_t hits, misses, capacity_bytes;
+    uint64_t used_bytes; /* what is linked: payloads, headers, alignment, and a share of the cache's own tables */
+    uint64_t used_by_kind[CACHE_KINDS], entries, evictions;
 };
 
-/* capacity 0: nothing is kept. `shards` is a power of two; 0 chooses by capacity. NULL: no memory. */
+/*
+ * capacity 0: nothing is kept. `shards` is a power of two, at most 64, and stays what it is; 0 chooses by capacity. An
+ * entry larger than a shard's part of the capacity is not kept. NULL: no memory.
+ */
 cache *cache_new(uint64_t capacity_bytes, uint32_t shards);
 void cache_free(cache *c); /* no lookups or acquired entries may remain; NULL is allowed */
 
@@ -61,7 +75,7 @@ void cache_entry_release(struct cache_entry *entry);
 void cache_forget(cache *c, uint64_t file_id, uint64_t offset);
 /* Adjusts while in use; evicts down to the new capacity. */
 void cache_set_capacity(cache *c, uint64_t capacity_bytes);
-/* Drops everything that is not acquired. */
+/* Drops everything that is not acquired; counts no evictions. */
 void cache_clear(cache *c);
 void cache_stats_get(cache *c, struct cache_stats *out);
 

@@ -25,9 +25,19 @@ struct epoch_item {
     void (*destroy)(struct epoch_item *item);
 };
 
-/* destroy(item) runs later, on whichever thread finds that it may, outside all epoch sections and locks of epoch.c; it
- * may retire further items. May be called inside a section. */
+/*
+ * destroy(item) runs later, on whichever thread finds that it may, outside all epoch sections and locks of epoch.c; it
+ * may retire further items and use sections, not drain. May be called inside a section. Any destroyer may run in a call
+ * of epoch_retire and in the epoch_leave that ends a thread's outermost section: hold no lock there that one takes. On
+ * a quiet system the last few items stay until somebody retires more, collects or drains.
+ */
 void epoch_retire(struct epoch_item *item, void (*destroy)(struct epoch_item *item));
+
+/*
+ * Tries at once, or at the end of the section, what retirements try now and then: for items that hold much memory or a
+ * file. Never waits.
+ */
+void epoch_collect(void);
 
 /* Returns when everything retired before the call has been destroyed. Not inside a section. */
 void epoch_drain(void);

@@ -20,7 +20,8 @@ void memtable_free(memtable *table);
 
 /*
  * Memory for `bytes` more bytes of keys and values in `entries` entries is set aside, so that this many inserts that
- * follow can't fail. NO_MEMORY: nothing changed. Inserter only.
+ * follow can't fail. Not cumulative: it counts from this call, whatever was reserved before. NO_MEMORY: nothing
+ * changed. Inserter only.
  */
 VELOCITY_CHECK_RESULT velocity_status memtable_reserve(memtable *table, size_t entries, size_t bytes);
 
@@ -43,17 +44,22 @@ struct memtable_cursor {
     const memtable *table;
     const void *chain[MEMTABLE_NODE_SLOTS]; /* newest version of each key of the leaf that the cursor stands in */
     int count, index;                       /* of chain */
+    const void *beyond;                     /* version of the smallest key that the next leaf may have; NULL: no next */
     const void *version;                    /* current version within chain[index]; NULL: the cursor is not valid */
 };
 
 void memtable_cursor_init(struct memtable_cursor *cursor, const memtable *table); /* not valid */
 void memtable_cursor_first(struct memtable_cursor *cursor);
 void memtable_cursor_last(struct memtable_cursor *cursor); /* the last key's OLDEST version, the end of the order */
-void memtable_cursor_seek(struct memtable_cursor *cursor, velocity_slice key); /* first version of the first key >= key */
-void memtable_cursor_seek_before(struct memtable_cursor *cursor, velocity_slice key); /* last version in the order of the last key < key */
+void memtable_cursor_seek(struct memtable_cursor *cursor,
+                          velocity_slice key); /* first version of the first key >= key */
+void memtable_cursor_seek_before(struct memtable_cursor *cursor,
+                                 velocity_slice key);      /* last version in the order of the last key < key */
 void memtable_cursor_next(struct memtable_cursor *cursor); /* needs a valid cursor */
 void memtable_cursor_prev(struct memtable_cursor *cursor); /* needs a valid cursor; within a key from older to newer */
-static inline bool memtable_cursor_valid(const struct memtable_cursor *cursor) { return cursor->version != NULL; }
+static inline bool memtable_cursor_valid(const struct memtable_cursor *cursor) {
+    return cursor->version != NULL;
+}
 void memtable_cursor_entry(const struct memtable_cursor *cursor, struct entry *out); /* needs a valid cursor */
 
 #endif

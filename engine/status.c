@@ -14,14 +14,18 @@ velocity_status status_set(velocity_status status, const char *format, ...) {
     return status;
 }
 
-const char *velocity_error_message(void) { return last_message; }
+const char *velocity_error_message(void) {
+    return last_message;
+}
 
-const char *velocity_version(void) { return VELOCITY_VERSION_STRING; }
+const char *velocity_version(void) {
+    return VELOCITY_VERSION_STRING;
+}
 
 const char *velocity_status_name(velocity_status status) {
     static const char *const names[] = {
-        "OK",       "NOT_FOUND", "INVALID",   "CONFLICT",  "BUSY",        "LOCKED",     "CORRUPT",
-        "IO",       "NO_SPACE",  "NO_MEMORY", "READ_ONLY", "UNSUPPORTED", "INCOMPLETE", "HISTORY_GONE",
+        "OK", "NOT_FOUND", "INVALID",   "CONFLICT",  "BUSY",        "LOCKED",     "CORRUPT",
+        "IO", "NO_SPACE",  "NO_MEMORY", "READ_ONLY", "UNSUPPORTED", "INCOMPLETE", "HISTORY_GONE",
     };
     size_t i = (size_t)status;
     return i < sizeof names / sizeof *names ? names[i] : "UNKNOWN";

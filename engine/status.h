@@ -6,7 +6,8 @@
 
 #include "velocity.h"
 
-/* Sets this thread's error message (printf-like, cut at 511 bytes) and returns `status`, for `return status_set(...)`. */
+/* Sets this thread's error message (printf-like, cut at 511 bytes) and returns `status`, for `return status_set(...)`.
+ */
 velocity_status status_set(velocity_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -5,15 +5,15 @@
  *     if (velocity_open("data", NULL, &db) != VELOCITY_OK) { fprintf(stderr, "%s\n", velocity_error_message()); ... }
  *     velocity_put(db, velocity_str("user:1"), velocity_str("hello"));
  *     velocity_value v;
- *     if (velocity_get(db, velocity_str("user:1"), &v) == VELOCITY_OK) { fwrite(v.data, 1, v.size, stdout); velocity_value_release(&v); }
- *     velocity_close(db);
+ *     if (velocity_get(db, velocity_str("user:1"), &v) == VELOCITY_OK) { fwrite(v.data, 1, v.size, stdout);
+ * velocity_value_release(&v); } velocity_close(db);
  *
  * This header is the manual. Conventions:
  *
- * - Every function may be called from any thread at any time, on the same `velocity`, unless its comment says otherwise.
- *   Iterators, batches, values and change feeds belong to one thread at a time.
- * - Functions that can fail return velocity_status. On anything but OK (and NOT_FOUND, which is an answer) this thread's
- *   velocity_error_message() says what happened and to which file; it stays until this thread's next failure.
+ * - Every function may be called from any thread at any time, on the same `velocity`, unless its comment says
+ * otherwise. Iterators, batches, values and change feeds belong to one thread at a time.
+ * - Functions that can fail return velocity_status. On anything but OK (and NOT_FOUND, which is an answer) this
+ * thread's velocity_error_message() says what happened and to which file; it stays until this thread's next failure.
  * - A `velocity_slice` is borrowed: the callee reads it during the call only, unless the comment says longer.
  * - Structs that may grow begin with `struct_size`, set to sizeof the struct that the caller was compiled with; the
  *   ..._default() functions set it. Fields past the caller's size take their defaults.
@@ -37,15 +37,15 @@ extern "C" {
 #define VELOCITY_CHECK_RESULT
 #endif
 
-#define VELOCITY_VERSION_MAJOR 0
-#define VELOCITY_VERSION_MINOR 1
-#define VELOCITY_VERSION_PATCH 0
+#define VELOCITY_VERSION_MAJOR  0
+#define VELOCITY_VERSION_MINOR  1
+#define VELOCITY_VERSION_PATCH  0
 #define VELOCITY_VERSION_STRING "0.1.0"
 
 /* Limits. Beyond them: VELOCITY_INVALID, nothing done. A key has at least 1 byte; a value may be empty. */
-#define VELOCITY_MAX_KEY_BYTES 65535u
-#define VELOCITY_MAX_VALUE_BYTES (1u << 30)
-#define VELOCITY_MAX_BATCH_BYTES ((1u << 30) + (1u << 20)) /* keys, values and 32 bytes an operation */
+#define VELOCITY_MAX_KEY_BYTES        65535u
+#define VELOCITY_MAX_VALUE_BYTES      (1u << 30)
+#define VELOCITY_MAX_BATCH_BYTES      ((1u << 30) + (1u << 20)) /* keys, values and 32 bytes an operation */
 #define VELOCITY_MAX_BATCH_OPERATIONS (1u << 24)
 
 typedef struct velocity velocity; /* an open database */
@@ -64,7 +64,9 @@ static inline velocity_slice velocity_bytes(const void *data, size_t size) {
     velocity_slice s = {data, size};
     return s;
 }
-static inline velocity_slice velocity_str(const char *text) { return velocity_bytes(text, strlen(text)); }
+static inline velocity_slice velocity_str(const char *text) {
+    return velocity_bytes(text, strlen(text));
+}
 
 /* The values are stable: new ones are only appended. */
 typedef enum {
@@ -86,7 +88,8 @@ typedef enum {
 
 /* The name of a status ("NOT_FOUND"); static; "UNKNOWN" for a number that is none. */
 const char *velocity_status_name(velocity_status status);
-/* This thread's last failure in words, without a newline; "" if none. Valid until this thread's next call that fails. */
+/* This thread's last failure in words, without a newline; "" if none. Valid until this thread's next call that fails.
+ */
 const char *velocity_error_message(void);
 /* The library's version, VELOCITY_VERSION_STRING of its build. */
 const char *velocity_version(void);
@@ -101,8 +104,8 @@ typedef enum {
 } velocity_compression;
 
 /*
- * When a write is acknowledged. In every mode a write that was acknowledged survives the death of the process; the modes
- * differ in what survives a power cut.
+ * When a write is acknowledged. In every mode a write that was acknowledged survives the death of the process; the
+ * modes differ in what survives a power cut.
  */
 typedef enum {
     VELOCITY_DURABILITY_DEFAULT,  /* in write options: the database's; in database options: ALWAYS */
@@ -113,9 +116,10 @@ typedef enum {
 
 typedef struct {
     size_t struct_size;
-    bool create_if_missing;           /* true; false: NOT_FOUND where there is no database */
-    uint64_t memtable_bytes;          /* 64 MiB (64 KiB to 4 GiB): memory of the write buffer; up to two more may wait to be flushed */
-    uint64_t cache_bytes;             /* 64 MiB: block cache, holding data, index and filter blocks; unused with `shared` */
+    bool create_if_missing;  /* true; false: NOT_FOUND where there is no database */
+    uint64_t memtable_bytes; /* 64 MiB (64 KiB to 4 GiB): memory of the write buffer; up to two more may wait to be
+                                flushed */
+    uint64_t cache_bytes;    /* 64 MiB: block cache, holding data, index and filter blocks; unused with `shared` */
     double bloom_false_positive_rate; /* 0.01 (0.0001 to 0.5; 1: no filters) */
     uint32_t compaction_threshold;    /* 8 (2 to 64): level-0 tables that start a compaction */
     uint32_t block_bytes;             /* 4096 (1 KiB to 64 KiB): raw size of a data block before it is closed */
@@ -125,14 +129,15 @@ typedef struct {
     uint32_t interval_ms;             /* 100 (1 to 60000): for INTERVAL */
     uint32_t max_open_files;          /* 1000 (at least 16): table files kept open; unused with `shared` */
     uint32_t background_threads;      /* 0: as many as cores; flush and compaction; unused with `shared` */
-    uint64_t first_sequence;          /* 1: floor for the sequence of the next write, so that versions never repeat for a name */
-    uint64_t max_pending_bytes;       /* 64 MiB: batches of write_async not yet written, beyond which it answers BUSY */
-    velocity_shared *shared;          /* NULL: private. Must outlive the database */
+    uint64_t first_sequence; /* 1: floor for the sequence of the next write, so that versions never repeat for a name */
+    uint64_t max_pending_bytes; /* 64 MiB: batches of write_async not yet written, beyond which it answers BUSY */
+    velocity_shared *shared;    /* NULL: private. Must outlive the database */
 } velocity_options;
 
 velocity_options velocity_options_default(void);
 
-/* What several databases of a process use together: one cache, one pool of background threads, one budget of open files. */
+/* What several databases of a process use together: one cache, one pool of background threads, one budget of open
+ * files. */
 typedef struct {
     size_t struct_size;
     uint64_t cache_bytes;        /* 64 MiB */
@@ -156,8 +161,8 @@ void velocity_shared_free(velocity_shared *shared);
 VELOCITY_CHECK_RESULT velocity_status velocity_open(const char *path, const velocity_options *options, velocity **out);
 
 /*
- * Ends background work, syncs the log (in every durability) and frees the handle. BUSY, with nothing done, while values,
- * iterators or snapshots are alive or writes are under way. Any other status: the handle is freed all the same.
+ * Ends background work, syncs the log (in every durability) and frees the handle. BUSY, with nothing done, while
+ * values, iterators or snapshots are alive or writes are under way. Any other status: the handle is freed all the same.
  * No other thread may use the database during or after a close that does not answer BUSY.
  */
 VELOCITY_CHECK_RESULT velocity_status velocity_close(velocity *db);
@@ -200,8 +205,8 @@ void velocity_value_release(velocity_value *value);
 /* OK or NOT_FOUND; copies nothing. */
 VELOCITY_CHECK_RESULT velocity_status velocity_contains(velocity *db, velocity_slice key);
 /*
- * Reads n keys of one instant (a snapshot of its own unless options name one). values[i] is filled, and must be released,
- * where statuses[i] is OK. Answers OK if every status is OK or NOT_FOUND, else the first other one.
+ * Reads n keys of one instant (a snapshot of its own unless options name one). values[i] is filled, and must be
+ * released, where statuses[i] is OK. Answers OK if every status is OK or NOT_FOUND, else the first other one.
  */
 VELOCITY_CHECK_RESULT velocity_status velocity_get_many(velocity *db, const velocity_read_options *options, size_t n,
                                                         const velocity_slice *keys, velocity_value *values,
@@ -235,7 +240,8 @@ VELOCITY_CHECK_RESULT velocity_status velocity_delete(velocity *db, velocity_sli
  */
 velocity_batch *velocity_batch_new(void); /* NULL: no memory */
 /* NULL options: defaults. */
-void velocity_batch_put(velocity_batch *batch, velocity_slice key, velocity_slice value, const velocity_put_options *options);
+void velocity_batch_put(velocity_batch *batch, velocity_slice key, velocity_slice value,
+                        const velocity_put_options *options);
 void velocity_batch_delete(velocity_batch *batch, velocity_slice key);
 /*
  * The batch is written only if `key` stands at this version at the commit point: a sequence, or one of the two below.
@@ -265,10 +271,9 @@ VELOCITY_CHECK_RESULT velocity_status velocity_write(velocity *db, velocity_batc
  * held; the batch is borrowed until then. `done` may call velocity_write_async and nothing that waits, and may free the
  * batch. If it answers anything else, `done` never runs; BUSY: more than max_pending_bytes are pending.
  */
-VELOCITY_CHECK_RESULT velocity_status velocity_write_async(velocity *db, velocity_batch *batch,
-                                                           const velocity_write_options *options,
-                                                           void (*done)(void *arg, velocity_status status, uint64_t sequence),
-                                                           void *arg);
+VELOCITY_CHECK_RESULT velocity_status
+velocity_write_async(velocity *db, velocity_batch *batch, const velocity_write_options *options,
+                     void (*done)(void *arg, velocity_status status, uint64_t sequence), void *arg);
 
 /* ---- snapshots and iterators -------------------------------------------------------------------------------- */
 
@@ -280,8 +285,8 @@ void velocity_snapshot_free(velocity_snapshot *snapshot); /* NULL is allowed */
 /* Empty slices (data NULL) mean no bound. All bounds given hold together. */
 typedef struct {
     size_t struct_size;
-    velocity_slice start;              /* inclusive */
-    velocity_slice end;                /* exclusive */
+    velocity_slice start; /* inclusive */
+    velocity_slice end;   /* exclusive */
     velocity_slice prefix;
     bool reverse;                      /* stands on the last entry first; _next goes towards smaller keys */
     const velocity_snapshot *snapshot; /* NULL: the state at the call */
@@ -292,8 +297,8 @@ typedef struct {
 velocity_range velocity_range_default(void);
 
 /*
- * Stands on the first entry of the range (reverse: the last). Copies its bounds; sees one instant. Never NULL: on failure
- * it is not valid and _status says why. NULL range: everything. Keeps table files and memory alive until freed.
+ * Stands on the first entry of the range (reverse: the last). Copies its bounds; sees one instant. Never NULL: on
+ * failure it is not valid and _status says why. NULL range: everything. Keeps table files and memory alive until freed.
  */
 velocity_iterator *velocity_iterator_new(velocity *db, const velocity_range *range);
 bool velocity_iterator_valid(const velocity_iterator *it);
@@ -323,14 +328,14 @@ VELOCITY_CHECK_RESULT velocity_status velocity_flush(velocity *db);
  * NULL: everything. Only start, end and prefix are looked at. Returns when done; writes and reads go on meanwhile. */
 VELOCITY_CHECK_RESULT velocity_status velocity_compact(velocity *db, const velocity_range *range);
 
-#define VELOCITY_LEVELS 7
+#define VELOCITY_LEVELS        7
 #define VELOCITY_GROUP_BUCKETS 8 /* 1, 2, 3-4, 5-8, 9-16, 17-32, 33-64, 65 and more batches */
 
 /* Counters count since the database was opened. */
 typedef struct {
     size_t struct_size;
-    uint64_t last_sequence;           /* newest visible */
-    uint64_t writes, write_operations, write_bytes;    /* batches; operations; keys and values */
+    uint64_t last_sequence;                         /* newest visible */
+    uint64_t writes, write_operations, write_bytes; /* batches; operations; keys and values */
     uint64_t gets, get_hits, iterators;
     uint64_t groups, group_batches[VELOCITY_GROUP_BUCKETS]; /* commit groups; by batches in one */
     uint64_t syncs;
@@ -343,19 +348,20 @@ typedef struct {
     uint64_t background_jobs;          /* queued or running for this database */
     uint64_t stalls, stall_ms;         /* writes that had to wait for flush or compaction, and how long together */
     uint64_t level_tables[VELOCITY_LEVELS], level_bytes[VELOCITY_LEVELS];
-    uint64_t table_entries;            /* in all tables, versions and tombstones too */
-    uint64_t table_raw_bytes;          /* before compression */
-    uint64_t table_bytes;              /* on disk */
+    uint64_t table_entries;   /* in all tables, versions and tombstones too */
+    uint64_t table_raw_bytes; /* before compression */
+    uint64_t table_bytes;     /* on disk */
     uint64_t filter_checks, filter_negatives, filter_false_positives;
     uint64_t cache_hits, cache_misses; /* of the whole cache, also where it is shared */
     uint64_t cache_used_bytes, cache_capacity_bytes;
     uint64_t open_tables;
-    uint64_t snapshots, live_handles;  /* live: values, iterators, snapshots */
-    bool read_only;                    /* after a failed sync */
-    bool out_of_space;                 /* the last write that needed room found none */
+    uint64_t snapshots, live_handles; /* live: values, iterators, snapshots */
+    bool read_only;                   /* after a failed sync */
+    bool out_of_space;                /* the last write that needed room found none */
 } velocity_stats;
 
-/* Fills the part of *out that out->struct_size covers; set it before the call. Cheap; the figures are not of one instant. */
+/* Fills the part of *out that out->struct_size covers; set it before the call. Cheap; the figures are not of one
+ * instant. */
 VELOCITY_CHECK_RESULT velocity_status velocity_stats_get(velocity *db, velocity_stats *out);
 
 #ifdef __cplusplus

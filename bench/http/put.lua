@@ -1,0 +1,24 @@
+-- wrk: PUT of a 100-byte value under a key that was never used; prints the figures for run.mjs.
+local threads = 0
+
+function setup(thread)
+  thread:set("number", threads)
+  threads = threads + 1
+end
+
+function init(args)
+  count = 0
+  head = "PUT /api/keys/bench:" .. args[1] .. ":" .. number .. ":" -- args[1]: the number of the run
+  tail = " HTTP/1.1\r\nHost: " .. wrk.headers["Host"] .. "\r\nContent-Length: 100\r\n\r\n" .. string.rep("v", 100)
+end
+
+function request()
+  count = count + 1
+  return head .. count .. tail
+end
+
+function done(summary, latency, requests)
+  io.write(string.format('RESULT {"requests":%d,"us":%d,"bad":%d,"p50":%d,"p99":%d,"max":%d}\n', summary.requests,
+    summary.duration, summary.errors.status + summary.errors.read + summary.errors.write + summary.errors.timeout +
+    summary.errors.connect, latency:percentile(50), latency:percentile(99), latency.max))
+end

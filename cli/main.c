@@ -1,0 +1,120 @@
+/* main.c - the program: finds the command, reads its options, runs it. */
+#include "cli/command.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct command_option server_options[] = {
+    {"bind", "ADDR:PORT", "server.bind_address", NULL, "listen there; port 0: any free one (default 127.0.0.1:2005)"},
+    {"data-dir", "DIR", "server.data_dir", NULL, "keep all data there; made if missing (default ./velocitydb)"},
+    {"config", "FILE", NULL, NULL, "read this file (default ./velocity.toml, else /etc/velocity/velocity.toml)"},
+    {"verbose", NULL, "logging.level", "debug", "log more"},
+    {0},
+};
+
+static const struct command_option check_config_options[] = {
+    {"config", "FILE", NULL, NULL, "check this file instead of the one that the server would find"},
+    {0},
+};
+
+static const struct command_option version_options[] = {
+    {"json", NULL, NULL, NULL, "as JSON"},
+    {0},
+};
+
+const struct command commands[] = {
+    {"db server", "server", NULL, "run the server until SIGTERM or SIGINT", server_options, run_server},
+    {"check-config", NULL, NULL, "check the configuration and show what is in force, and from where",
+     check_config_options, run_check_config},
+    {"version", "--version", NULL, "print the version", version_options, run_version},
+    {"help", "--help", "COMMAND", "explain the program, a command, or every setting (help configuration)", NULL,
+     run_help},
+    {0},
+};
+
+int complain(int code, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    (void)fputs("velocity: ", stderr);
+    (void)vfprintf(stderr, format, arguments);
+    (void)fputc('\n', stderr);
+    va_end(arguments);
+    return code;
+}
+
+/* How many of the words are the command's name; 0: it is another command. */
+static int match(const char *name, int count, char **words) {
+    int matched = 0;
+    while (name && *name) {
+        size_t size = strcspn(name, " ");
+        if (matched >= count || strlen(words[matched]) != size || memcmp(words[matched], name, size) != 0) return 0;
+        matched++;
+        name += size + strspn(name + size, " ");
+    }
+    return matched;
+}
+
+const struct command *command_find(int count, char **words, int *used) {
+    for (const struct command *c = commands; c->name; c++) {
+        *used = match(c->name, count, words);
+        if (!*used) *used = match(c->alias, count, words);
+        if (*used) return c;
+    }
+    return NULL;
+}
+
+/* Reads "--name", "--name value" or "--name=value" at words[*at]. */
+static int read_option(const struct command *command, int count, char **words, int *at,
+                       struct command_arguments *arguments) {
+    const char *word = words[*at] + 2;
+    size_t size = strcspn(word, "=");
+    for (size_t i = 0; command->options && command->options[i].name; i++) {
+        const struct command_option *option = &command->options[i];
+        if (strlen(option->name) != size || memcmp(option->name, word, size) != 0) continue;
+        if (!option->value && word[size] == '=') return complain(EXIT_USAGE, "--%s takes no value", option->name);
+        if (option->value && word[size] != '=' && *at + 1 >= count)
+            return complain(EXIT_USAGE, "--%s needs a value: --%s %s", option->name, option->name, option->value);
+        arguments->values[i] = !option->value ? "" : word[size] == '=' ? word + size + 1 : words[++*at];
+        return EXIT_DONE;
+    }
+    return complain(EXIT_USAGE, "%s does not know --%.*s; see \"velocity help %s\"", command->name, (int)size, word,
+                    command->name);
+}
+
+static int read_arguments(const struct command *command, int count, char **words, struct command_arguments *arguments,
+                          bool *wants_help) {
+    arguments->operands = words;
+    for (int i = 0; i < count; i++) {
+        if (strcmp(words[i], "--help") == 0 || strcmp(words[i], "-h") == 0) {
+            *wants_help = true;
+        } else if (strncmp(words[i], "--", 2) == 0) {
+            int code = read_option(command, count, words, &i, arguments);
+            if (code) return code;
+        } else if (command->operand) {
+            words[arguments->operand_count++] = words[i]; /* moved to the front: options may stand anywhere */
+        } else {
+            return complain(EXIT_USAGE, "%s takes no \"%s\"; see \"velocity help %s\"", command->name, words[i],
+                            command->name);
+        }
+    }
+    return EXIT_DONE;
+}
+
+static int dispatch(int count, char **words) {
+    struct command_arguments arguments = {0};
+    bool wants_help = false;
+    int used = 0;
+    if (count == 0) return complain(EXIT_USAGE, "say what to do; \"velocity help\" lists the commands");
+    const struct command *command = command_find(count, words, &used);
+    if (!command) return complain(EXIT_USAGE, "there is no command \"%s\"; \"velocity help\" lists all", words[0]);
+    int code = read_arguments(command, count - used, words + used, &arguments, &wants_help);
+    if (code) return code;
+    return wants_help ? help_of(command) : command->run(command, &arguments);
+}
+
+int main(int argc, char **argv) {
+    int code = dispatch(argc - 1, argv + 1);
+    if (fflush(stdout) != 0 && code == EXIT_DONE) return complain(EXIT_FAILED, "can't write to standard output");
+    return code;
+}

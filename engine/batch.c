@@ -1,0 +1,139 @@
+/* batch.c - building batches. See batch.h and velocity.h. */
+#include "batch.h"
+
+#include "status.h"
+
+#define OPERATION_CHARGE 32
+
+static const char bad_key[] = "a key has 1 to 65535 bytes";
+static const char bad_value[] = "a value has at most 1073741824 bytes";
+
+velocity_status batch_check_key(velocity_slice key) {
+    if (key.size == 0 || key.size > VELOCITY_MAX_KEY_BYTES || !key.data)
+        return status_set(VELOCITY_INVALID, "%s; this one has %zu", bad_key, key.size);
+    return VELOCITY_OK;
+}
+
+velocity_status batch_check_value(velocity_slice value) {
+    if (value.size > VELOCITY_MAX_VALUE_BYTES || (value.size && !value.data))
+        return status_set(VELOCITY_INVALID, "%s; this one has %zu", bad_value, value.size);
+    return VELOCITY_OK;
+}
+
+velocity_put_options velocity_put_options_default(void) {
+    velocity_put_options options = {.struct_size = sizeof options};
+    return options;
+}
+
+velocity_write_options velocity_write_options_default(void) {
+    velocity_write_options options = {.struct_size = sizeof options};
+    return options;
+}
+
+velocity_batch *velocity_batch_new(void) {
+    velocity_batch *batch = env_alloc_zeroed(sizeof *batch);
+    if (batch) batch->conflict = SIZE_MAX;
+    return batch;
+}
+
+void velocity_batch_free(velocity_batch *batch) {
+    if (!batch) return;
+    env_free(batch->operations);
+    env_free(batch->requirements);
+    env_free(batch->keys);
+    env_free(batch);
+}
+
+void velocity_batch_clear(velocity_batch *batch) {
+    batch->bytes = batch->count = batch->requirement_count = batch->key_bytes = 0;
+    batch->charged = 0;
+    batch->error = VELOCITY_OK;
+    batch->reason = NULL;
+    batch->conflict = SIZE_MAX;
+}
+
+size_t velocity_batch_count(const velocity_batch *batch) {
+    return batch->count;
+}
+
+size_t velocity_batch_conflict(const velocity_batch *batch, uint64_t *current_sequence) {
+    if (current_sequence) *current_sequence = batch->conflict == SIZE_MAX ? VELOCITY_ABSENT : batch->conflict_sequence;
+    return batch->conflict;
+}
+
+static void stick(velocity_batch *batch, velocity_status status, const char *reason) {
+    if (batch->error) return;
+    batch->error = status;
+    batch->reason = reason;
+}
+
+static bool grow(velocity_batch *batch, void *block, size_t *capacity, size_t needed, size_t item) {
+    if (needed <= *capacity) return true;
+    size_t wanted = needed * 2 + 64;
+    void **pointer = block, *bigger = env_realloc(*pointer, wanted * item);
+    if (!bigger) {
+        stick(batch, VELOCITY_NO_MEMORY, "no memory for the batch");
+        return false;
+    }
+    *pointer = bigger;
+    *capacity = wanted;
+    return true;
+}
+
+static void add(velocity_batch *batch, const struct entry *e) {
+    if (batch->error) return;
+    if (batch_check_key(e->key)) {
+        stick(batch, VELOCITY_INVALID, bad_key);
+        return;
+    }
+    if (batch_check_value(e->value)) {
+        stick(batch, VELOCITY_INVALID, bad_value);
+        return;
+    }
+    uint64_t charged = batch->charged + e->key.size + e->value.size + OPERATION_CHARGE;
+    if (charged > VELOCITY_MAX_BATCH_BYTES || batch->count == VELOCITY_MAX_BATCH_OPERATIONS) {
+        stick(batch, VELOCITY_INVALID, "the batch is larger than VELOCITY_MAX_BATCH_BYTES or _OPERATIONS allow");
+        return;
+    }
+    size_t bytes = log_operation_bytes(e);
+    if (!grow(batch, &batch->operations, &batch->capacity, batch->bytes + bytes, 1)) return;
+    (void)log_operation_encode(batch->operations + batch->bytes, e);
+    batch->bytes += bytes;
+    batch->charged = charged;
+    batch->count++;
+}
+
+void velocity_batch_put(velocity_batch *batch, velocity_slice key, velocity_slice value,
+                        const velocity_put_options *options) {
+    struct entry e = {.key = key, .value = value, .kind = ENTRY_PUT};
+    if (options && options->struct_size >= sizeof *options) {
+        e.flags = options->flags;
+        if (options->expires_at_ms) stick(batch, VELOCITY_UNSUPPORTED, "this version has no expiry");
+    }
+    add(batch, &e);
+}
+
+void velocity_batch_delete(velocity_batch *batch, velocity_slice key) {
+    struct entry e = {.key = key, .kind = ENTRY_DELETE};
+    add(batch, &e);
+}
+
+void velocity_batch_require(velocity_batch *batch, velocity_slice key, uint64_t sequence) {
+    if (batch->error) return;
+    if (batch_check_key(key)) {
+        stick(batch, VELOCITY_INVALID, bad_key);
+        return;
+    }
+    if (!grow(batch, &batch->keys, &batch->key_capacity, batch->key_bytes + key.size, 1) ||
+        !grow(batch, &batch->requirements, &batch->requirement_capacity, batch->requirement_count + 1,
+              sizeof *batch->requirements))
+        return;
+    struct batch_requirement *r = &batch->requirements[batch->requirement_count++];
+    *r = (struct batch_requirement){batch->key_bytes, (uint32_t)key.size, sequence};
+    memcpy(batch->keys + batch->key_bytes, key.data, key.size);
+    batch->key_bytes += key.size;
+}
+
+velocity_slice batch_required_key(const velocity_batch *batch, size_t i) {
+    return velocity_bytes(batch->keys + batch->requirements[i].key_at, batch->requirements[i].key_bytes);
+}

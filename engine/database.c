@@ -1,0 +1,364 @@
+/* database.c - opening and closing, the parts that databases share, superversions. See database_internal.h. */
+#include "database_internal.h"
+
+#include <math.h>
+#include <stdio.h>
+
+/* ---- options --------------------------------------------------------------------------------------------------------
+ */
+
+velocity_options velocity_options_default(void) {
+    velocity_options o = {
+        .struct_size = sizeof o,
+        .create_if_missing = true,
+        .memtable_bytes = 64u << 20,
+        .cache_bytes = 64u << 20,
+        .bloom_false_positive_rate = 0.01,
+        .compaction_threshold = 8,
+        .block_bytes = 4096,
+        .table_bytes = 32u << 20,
+        .compression = VELOCITY_COMPRESSION_LZ4,
+        .durability = VELOCITY_DURABILITY_ALWAYS,
+        .interval_ms = 100,
+        .max_open_files = 1000,
+        .first_sequence = 1,
+        .max_pending_bytes = 64u << 20,
+    };
+    return o;
+}
+
+static velocity_status check_range(const char *name, uint64_t value, uint64_t least, uint64_t most) {
+    if (value >= least && value <= most) return VELOCITY_OK;
+    return status_set(VELOCITY_INVALID, "option %s is %llu; it takes %llu to %llu", name, (unsigned long long)value,
+                      (unsigned long long)least, (unsigned long long)most);
+}
+
+static velocity_status check_options(const velocity_options *o) {
+    velocity_status status = check_range("memtable_bytes", o->memtable_bytes, 64u << 10, UINT64_C(4) << 30);
+    if (!status) status = check_range("compaction_threshold", o->compaction_threshold, 2, 64);
+    if (!status) status = check_range("block_bytes", o->block_bytes, 1024, 65536);
+    if (!status) status = check_range("table_bytes", o->table_bytes, 64u << 10, UINT64_C(1) << 30);
+    if (!status) status = check_range("interval_ms", o->interval_ms, 1, 60000);
+    if (!status) status = check_range("max_open_files", o->max_open_files, 16, UINT32_MAX);
+    if (!status) status = check_range("durability", o->durability, VELOCITY_DURABILITY_DEFAULT, VELOCITY_DURABILITY_OS);
+    if (status) return status;
+    double rate = o->bloom_false_positive_rate;
+    if (!(rate == 1 || (rate >= 0.0001 && rate <= 0.5)))
+        return status_set(VELOCITY_INVALID, "option bloom_false_positive_rate is %g; it takes 0.0001 to 0.5, or 1",
+                          rate);
+    if (o->compression != VELOCITY_COMPRESSION_NONE && o->compression != VELOCITY_COMPRESSION_LZ4)
+        return status_set(VELOCITY_UNSUPPORTED, "option compression: this version offers NONE and LZ4");
+    return VELOCITY_OK;
+}
+
+/* The caller's options over the defaults, as far as its struct reaches. */
+static velocity_status take_options(const velocity_options *from, velocity_options *to) {
+    *to = velocity_options_default();
+    if (from) {
+        if (from->struct_size < sizeof(size_t)) return status_set(VELOCITY_INVALID, "options without struct_size");
+        memcpy(to, from, from->struct_size < sizeof *to ? from->struct_size : sizeof *to);
+        to->struct_size = sizeof *to;
+    }
+    if (to->durability == VELOCITY_DURABILITY_DEFAULT) to->durability = VELOCITY_DURABILITY_ALWAYS;
+    if (to->first_sequence == 0) to->first_sequence = 1;
+    return check_options(to);
+}
+
+/* ---- shared parts
+ * ------------------------------------------------------------------------------------------------------ */
+
+velocity_shared_options velocity_shared_options_default(void) {
+    velocity_shared_options o = {.struct_size = sizeof o, .cache_bytes = 64u << 20, .max_open_files = 1000};
+    return o;
+}
+
+velocity_shared *shared_new(env *e, const velocity_shared_options *options) {
+    velocity_shared_options o = velocity_shared_options_default();
+    if (options) memcpy(&o, options, options->struct_size < sizeof o ? options->struct_size : sizeof o);
+    velocity_shared *shared = env_alloc_zeroed(sizeof *shared);
+    if (!shared) return NULL;
+    shared->env = e;
+    shared->cache = cache_new(o.cache_bytes, 0);
+    if (shared->cache) shared->files = table_files_new(shared->cache, o.max_open_files);
+    shared->pool = pool_new(e, o.background_threads);
+    if (shared->files && shared->pool) return shared;
+    velocity_shared_free(shared);
+    return NULL;
+}
+
+velocity_shared *velocity_shared_new(const velocity_shared_options *options) {
+    return shared_new(env_posix(), options);
+}
+
+void velocity_shared_free(velocity_shared *shared) {
+    if (!shared) return;
+    pool_free(shared->pool);
+    epoch_drain();
+    table_files_free(shared->files);
+    cache_free(shared->cache);
+    epoch_drain();
+    env_free(shared);
+}
+
+/* ---- write buffers and superversions
+ * ------------------------------------------------------------------------------------ */
+
+struct write_buffer *write_buffer_new(uint64_t first_log) {
+    struct write_buffer *buffer = env_alloc_zeroed(sizeof *buffer);
+    if (!buffer) return NULL;
+    buffer->memtable = memtable_new();
+    if (!buffer->memtable) {
+        env_free(buffer);
+        return NULL;
+    }
+    buffer->first_log = first_log;
+    atomic_init(&buffer->references, 1);
+    return buffer;
+}
+
+void write_buffer_acquire(struct write_buffer *buffer) {
+    atomic_fetch_add_explicit(&buffer->references, 1, memory_order_relaxed);
+}
+
+void write_buffer_release(struct write_buffer *buffer) {
+    if (!buffer || atomic_fetch_sub_explicit(&buffer->references, 1, memory_order_acq_rel) != 1) return;
+    memtable_free(buffer->memtable);
+    env_free(buffer);
+}
+
+struct superversion *superversion_new(struct write_buffer *active, struct write_buffer *const *immutable, int count,
+                                      struct version *version) {
+    struct superversion *sv = env_alloc_zeroed(sizeof *sv);
+    if (!sv) return NULL;
+    atomic_init(&sv->references, 1);
+    sv->active = active;
+    write_buffer_acquire(active);
+    sv->immutable_count = count;
+    for (int i = 0; i < count; i++) {
+        sv->immutable[i] = immutable[i];
+        write_buffer_acquire(immutable[i]);
+    }
+    sv->version = version;
+    version_acquire(version);
+    return sv;
+}
+
+struct superversion *superversion_acquire(velocity *db) {
+    epoch_enter();
+    struct superversion *sv = atomic_load(&db->superversion);
+    /* While it is in force it has a reference that is dropped only after the epoch: this is never the first. */
+    atomic_fetch_add_explicit(&sv->references, 1, memory_order_relaxed);
+    epoch_leave();
+    return sv;
+}
+
+void superversion_release(struct superversion *sv) {
+    if (atomic_fetch_sub_explicit(&sv->references, 1, memory_order_acq_rel) != 1) return;
+    write_buffer_release(sv->active);
+    for (int i = 0; i < sv->immutable_count; i++) write_buffer_release(sv->immutable[i]);
+    version_release(sv->version);
+    env_free(sv);
+}
+
+static void superversion_retired(struct epoch_item *item) {
+    superversion_release((struct superversion *)item);
+}
+
+struct superversion *superversion_install(velocity *db, struct superversion *sv) {
+    return atomic_exchange(&db->superversion, sv);
+}
+
+void superversion_retire(struct superversion *sv) {
+    if (!sv) return;
+    epoch_retire(&sv->item, superversion_retired);
+    epoch_collect(); /* memory of a write buffer and files of tables hang on it: not later than need be */
+}
+
+/* ---- open
+ * ----------------------------------------------------------------------------------------------------------------- */
+
+static _Atomic uint32_t thread_count;
+static _Thread_local uint32_t thread_number; /* 0: not given yet */
+
+struct counters *database_counters(velocity *db) {
+    if (thread_number == 0) thread_number = 1 + atomic_fetch_add_explicit(&thread_count, 1, memory_order_relaxed);
+    return &db->counters[thread_number % STATS_STRIPES];
+}
+
+static void init_locks(velocity *db) {
+    env_mutex_init(&db->mutex);
+    env_mutex_init(&db->install_mutex);
+    env_mutex_init(&db->commit_mutex);
+    env_mutex_init(&db->snapshot_mutex);
+    env_condition_init(&db->changed);
+    env_condition_init(&db->commit_condition);
+    db->snapshots.next = db->snapshots.previous = &db->snapshots;
+    db->flush_job.run = flush_job_run;
+    db->compaction_job.run = compaction_job_run;
+    db->prepare_job.run = room_prepare_job;
+    db->ticker.tick = background_tick;
+    db->ticker.period_ms = TICK_MS;
+    if (db->options.durability == VELOCITY_DURABILITY_INTERVAL && db->options.interval_ms < TICK_MS)
+        db->ticker.period_ms = db->options.interval_ms;
+}
+
+static velocity_status get_shared(velocity *db) {
+    if (db->options.shared) {
+        db->shared = db->options.shared;
+        return VELOCITY_OK;
+    }
+    velocity_shared_options o = velocity_shared_options_default();
+    o.cache_bytes = db->options.cache_bytes;
+    o.max_open_files = db->options.max_open_files;
+    o.background_threads = db->options.background_threads;
+    db->owns_shared = true;
+    db->shared = shared_new(db->env, &o);
+    return db->shared ? VELOCITY_OK : VELOCITY_NO_MEMORY;
+}
+
+/* A new folder is there after a power cut only if the folder that holds it was synced. */
+static velocity_status make_folder(velocity *db) {
+    velocity_status status = env_make_directory(db->env, db->path);
+    if (status) return status;
+    size_t size = strlen(db->path);
+    while (size > 1 && db->path[size - 1] == '/') size--;
+    while (size && db->path[size - 1] != '/') size--;
+    if (size == 0) return env_sync_directory(db->env, ".");
+    char *parent = env_alloc(size + 1);
+    if (!parent) return VELOCITY_NO_MEMORY;
+    memcpy(parent, db->path, size);
+    parent[size == 1 ? 1 : size - 1] = '\0';
+    status = env_sync_directory(db->env, parent);
+    env_free(parent);
+    return status;
+}
+
+static velocity_status get_lock(velocity *db) {
+    bool exists;
+    char *current = file_path(db->path, FILE_CURRENT, 0), *lock = file_path_named(db->path, "LOCK");
+    velocity_status status = current && lock ? env_exists(db->env, current, &exists) : VELOCITY_NO_MEMORY;
+    if (!status && !exists && !db->options.create_if_missing)
+        status = status_set(VELOCITY_NOT_FOUND, "%s: there is no database", db->path);
+    if (!status && !exists) status = make_folder(db);
+    if (!status) status = env_lock_file(db->env, lock, &db->lock);
+    env_free(current);
+    env_free(lock);
+    return status;
+}
+
+velocity_status database_open(env *e, const char *path, const velocity_options *options, velocity **out) {
+    *out = NULL;
+    velocity *db = env_alloc_aligned(64, sizeof *db);
+    if (!db) return VELOCITY_NO_MEMORY;
+    memset(db, 0, sizeof *db);
+    db->env = e;
+    velocity_status status = take_options(options, &db->options);
+    init_locks(db);
+    size_t size = strlen(path) + 1;
+    if (!status && !(db->path = env_alloc(size))) status = VELOCITY_NO_MEMORY;
+    if (!status) memcpy(db->path, path, size);
+    if (!status) status = get_shared(db);
+    if (!status) status = get_lock(db);
+    if (!status) status = recovery_run(db);
+    if (!status) status = pool_ticker_add(db->shared->pool, &db->ticker);
+    if (status) {
+        database_free(db);
+        return status;
+    }
+    env_mutex_lock(&db->mutex);
+    flush_schedule(db);
+    compaction_schedule(db);
+    env_mutex_unlock(&db->mutex);
+    *out = db;
+    return VELOCITY_OK;
+}
+
+velocity_status velocity_open(const char *path, const velocity_options *options, velocity **out) {
+    if (!path || !*path || !out)
+        return status_set(VELOCITY_INVALID, "velocity_open needs a path and a place for the handle");
+    return database_open(env_posix(), path, options, out);
+}
+
+/* ---- close
+ * ----------------------------------------------------------------------------------------------------------------- */
+
+static void free_logs(struct log *log) {
+    while (log) {
+        struct log *next = log->next;
+        log_close(log);
+        log = next;
+    }
+}
+
+/* Segments that hold nothing. What can't be removed now is removed at the next open. */
+static void remove_logs(struct log *log) {
+    while (log) {
+        struct log *next = log->next;
+        if (log_remove(log)) { /* see above */
+        }
+        log = next;
+    }
+}
+
+/* Of a database that is open, half open, or was closed. */
+void database_free(velocity *db) {
+    struct superversion *sv = atomic_exchange(&db->superversion, NULL);
+    if (sv) superversion_release(sv);
+    epoch_drain();
+    log_close(db->log);
+    free_logs(db->old_logs);
+    remove_logs(db->spare_logs);
+    remove_logs(db->next_log);
+    manifest_close(db->manifest);
+    env_free(db->seals);
+    if (db->lock) env_unlock_file(db->env, db->lock);
+    if (db->owns_shared) velocity_shared_free(db->shared);
+    env_mutex_destroy(&db->mutex);
+    env_mutex_destroy(&db->install_mutex);
+    env_mutex_destroy(&db->commit_mutex);
+    env_mutex_destroy(&db->snapshot_mutex);
+    env_condition_destroy(&db->changed);
+    env_condition_destroy(&db->commit_condition);
+    env_free(db->path);
+    env_free(db);
+}
+
+/* Waits until no job runs, and keeps new ones from starting. */
+static void stop_background(velocity *db) {
+    pool_ticker_remove(db->shared->pool, &db->ticker);
+    env_mutex_lock(&db->mutex);
+    db->closing = true;
+    while (db->flush_queued || db->compaction_queued || db->prepare_queued) room_wait(db);
+    env_mutex_unlock(&db->mutex);
+}
+
+/* A write buffer worth a table is flushed, so that the next open has little to replay; a small one stays in the log. */
+static velocity_status flush_at_close(velocity *db) {
+    enum { WORTH_A_TABLE_BYTES = 1 << 20 };
+    bool worth =
+        memtable_bytes(db->active->memtable) >= WORTH_A_TABLE_BYTES || db->options.memtable_bytes < WORTH_A_TABLE_BYTES;
+    return worth && memtable_entries(db->active->memtable) ? velocity_flush(db) : VELOCITY_OK;
+}
+
+velocity_status velocity_close(velocity *db) {
+    if (!db) return VELOCITY_OK;
+    commit_drain_inline(db);
+    if (atomic_load(&db->live_handles) || atomic_load(&db->asynchronous))
+        return status_set(VELOCITY_BUSY, "%s: %llu values, iterators or snapshots are alive and %llu writes under way",
+                          db->path, (unsigned long long)atomic_load(&db->live_handles),
+                          (unsigned long long)atomic_load(&db->asynchronous));
+    velocity_status status = VELOCITY_OK;
+    if (!atomic_load(&db->read_only)) {
+        status = flush_at_close(db);
+        if (status == VELOCITY_NO_SPACE) status = VELOCITY_OK; /* the log keeps it */
+    }
+    commit_thread_stop(db);
+    stop_background(db);
+    if (!atomic_load(&db->read_only)) {
+        velocity_status synced = room_sync_logs(db);
+        if (!synced) synced = log_trim(db->log);
+        if (!status) status = synced;
+    }
+    database_free(db);
+    return status;
+}

@@ -1,0 +1,220 @@
+/*
+ * database_internal.h - the inside of `velocity`: what the files that make up a database share.
+ *
+ *   database.c    open, close, the shared parts            read.c       point lookups
+ *   recovery.c    what opening finds on disk               iterator.c   scans
+ *   write.c       the commit queue and groups              snapshot.c   frozen views
+ *   room.c        write buffers, log segments, stalls      stats.c      figures
+ *   flush.c       write buffer -> table                    compaction.c tables -> tables
+ *   install.c     putting a new version in force
+ *
+ * How a read finds its data: `superversion` names the write buffers and the version that make up the database now. It
+ * is replaced whole; readers load it inside an epoch section and take no lock.
+ *
+ * How a write goes: a writer queues itself (write.c); the leader of the moment - one thread at a time - takes a group,
+ * makes room (room.c), stores it in the log, inserts it into the active write buffer, syncs if asked, and moves
+ * visible_sequence. What only the leader touches is marked (leader).
+ *
+ * Locks, in rank order: install_mutex; mutex; snapshot_mutex; what pool, table_files and cache have inside.
+ */
+#ifndef VELOCITY_DATABASE_INTERNAL_H
+#define VELOCITY_DATABASE_INTERNAL_H
+
+#include "batch.h"
+#include "database.h"
+#include "log.h"
+#include "manifest.h"
+#include "memtable.h"
+#include "pool.h"
+#include "status.h"
+#include "version.h"
+
+enum {
+    IMMUTABLE_MAX = 2,           /* full write buffers that may wait to be flushed */
+    STATS_STRIPES = 16,          /* counters are spread over this many cache-line groups, by thread */
+    MESSAGE_BYTES = 192,         /* of an error that is carried from thread to thread */
+    SEGMENT_MIN_BYTES = 1 << 20, /* the first log segment; each next one is twice as large ... */
+    SEGMENT_MAX_BYTES = 1 << 24, /* ... up to this */
+    TICK_MS = 250,
+};
+
+struct velocity_shared {
+    env *env;
+    cache *cache;
+    table_files *files;
+    pool *pool;
+};
+
+/* A memtable and what it needs around it. Full ones are frozen and wait in the superversion until flushed. */
+struct write_buffer {
+    _Atomic uint32_t references;
+    memtable *memtable;
+    uint64_t first_log;             /* logs from here on hold its entries */
+    _Atomic uint64_t last_sequence; /* once frozen: its newest entry; 0 before */
+};
+
+struct superversion {
+    struct epoch_item item; /* first */
+    _Atomic uint32_t references;
+    struct write_buffer *active;
+    struct write_buffer *immutable[IMMUTABLE_MAX]; /* oldest first */
+    int immutable_count;
+    struct version *version;
+};
+
+struct counters {
+    _Atomic uint64_t gets, get_hits, iterators;
+    struct table_counters tables;
+} __attribute__((aligned(64)));
+
+struct velocity_snapshot {
+    velocity *db;
+    uint64_t sequence;
+    struct velocity_snapshot *next, *previous; /* by sequence, ascending */
+};
+
+struct writer; /* write.c */
+
+struct velocity {
+    env *env;
+    char *path;
+    velocity_options options;
+    velocity_shared *shared;
+    bool owns_shared;
+    env_lock *lock;
+    uint64_t database_id[2];
+
+    _Atomic(struct superversion *) superversion;
+    _Atomic uint64_t visible_sequence;
+    _Atomic bool read_only;
+    _Atomic uint64_t live_handles; /* values, iterators, snapshots */
+
+    /* The commit queue: write.c. */
+    _Atomic(struct writer *) pending; /* newest first */
+    _Atomic uint32_t leading;         /* 1: somebody leads */
+    struct writer *waiting;           /* (leader) taken from pending, oldest first, not yet written */
+    uint64_t next_sequence;           /* (leader) */
+    uint64_t start_log;               /* the log that the opening began with; constant */
+    uint64_t sequence_floor;          /* every write since the open has a higher one; constant */
+    uint64_t synced_sequence;         /* (leader) everything up to it is on disk */
+    uint64_t last_sync_us;            /* (leader) */
+    uint64_t delay_debt_us;           /* (leader) how long writers still have to be held back */
+    _Atomic uint32_t level0_tables;   /* as in the superversion */
+    struct log *log;                  /* (leader) the segment that is appended to */
+    struct write_buffer *active;      /* (leader) as in the superversion */
+    _Atomic uint64_t pending_bytes;   /* of asynchronous writes */
+    _Atomic uint64_t asynchronous;    /* writes whose `done` has not run */
+    _Atomic uint64_t last_write_us;
+    env_mutex commit_mutex; /* guards what follows; a leaf */
+    env_condition commit_condition;
+    env_thread commit_thread;
+    struct writer *completed, *completed_last; /* asynchronous writes whose `done` is due */
+    bool commit_thread_runs, commit_should_lead, commit_stop;
+
+    env_mutex install_mutex; /* guards manifest, version building: held over disk waits */
+    manifest *manifest;
+    uint64_t flushed_sequence; /* the manifest's last_sequence: everything up to it is in tables */
+    bool manifest_broken;      /* an append failed: the next install writes a new manifest */
+
+    env_mutex mutex;        /* guards everything below */
+    env_condition changed;  /* a job ended, or the state of the background changed */
+    uint64_t next_number;   /* of files */
+    struct log *old_logs;   /* filled segments whose entries no table has yet, oldest first */
+    struct log *spare_logs; /* segments that can be recycled */
+    struct log *next_log;   /* prepared ahead */
+    uint64_t last_log;      /* number of the newest log in use: logs are used in the order of their numbers */
+    uint64_t segment_bytes; /* size of the next new segment */
+    struct log_seal *seals; /* logs that the opener replayed into the first write buffer */
+    size_t seal_count;
+    bool flush_queued, compaction_queued, prepare_queued, closing;
+    bool idle_compaction; /* merge although no threshold asks for it */
+    struct manual_compaction *manual;
+    velocity_status background_status; /* why the last job failed; OK once one succeeds again */
+    char background_message[MESSAGE_BYTES];
+    char read_only_message[MESSAGE_BYTES];
+    struct pool_job flush_job, compaction_job, prepare_job;
+    struct pool_ticker ticker;
+
+    env_mutex snapshot_mutex;           /* guards the list */
+    struct velocity_snapshot snapshots; /* its head */
+
+    struct counters counters[STATS_STRIPES];
+    struct { /* written by the leader, or under mutex; read by anyone */
+        _Atomic uint64_t writes, operations, write_bytes, groups, group_batches[VELOCITY_GROUP_BUCKETS], syncs,
+            log_bytes, flushes, flush_bytes, compactions, compaction_read, compaction_written, trivial_moves, stalls,
+            stall_us;
+        _Atomic bool out_of_space;
+    } figures;
+};
+
+struct counters *database_counters(velocity *db); /* the calling thread's stripe */
+
+/* superversions: database.c */
+struct write_buffer *write_buffer_new(uint64_t first_log);
+void write_buffer_acquire(struct write_buffer *buffer);
+void write_buffer_release(struct write_buffer *buffer);
+/* Takes references on its parts. NULL: no memory. */
+struct superversion *superversion_new(struct write_buffer *active, struct write_buffer *const *immutable, int count,
+                                      struct version *version);
+struct superversion *superversion_acquire(velocity *db); /* the present one, kept until released */
+void superversion_release(struct superversion *sv);
+/* Under db->mutex: puts it in force. The one before is the caller's to retire, with no lock held. */
+struct superversion *superversion_install(velocity *db, struct superversion *sv);
+void superversion_retire(struct superversion *sv); /* NULL is allowed */
+void database_free(velocity *db);
+
+/* recovery.c */
+VELOCITY_CHECK_RESULT velocity_status recovery_run(velocity *db);
+
+/* write.c */
+void commit_drain_inline(velocity *db);
+void commit_thread_stop(velocity *db);
+/* An empty group that syncs what was written before. */
+VELOCITY_CHECK_RESULT velocity_status commit_sync(velocity *db);
+/* Makes the active write buffer immutable (unless it is empty) from outside of the commit path. */
+VELOCITY_CHECK_RESULT velocity_status commit_switch(velocity *db);
+void database_set_read_only(velocity *db, const char *why);
+velocity_status database_read_only_status(velocity *db);
+
+/* room.c; leader only */
+VELOCITY_CHECK_RESULT velocity_status room_make(velocity *db, size_t operations, uint64_t payload_bytes);
+VELOCITY_CHECK_RESULT velocity_status room_switch_buffer(velocity *db);
+/* Under db->mutex: queues the preparation of a segment ahead if none is there. */
+void room_schedule_prepare(velocity *db);
+void room_prepare_job(struct pool_job *job);
+/* Takes db->mutex. Logs that no write buffer needs any more go to the spares, or away. */
+void room_retire_logs(velocity *db, uint64_t min_log);
+/* Waits, with db->mutex held, for the background to change something. Inline: runs a job. */
+void room_wait(velocity *db);
+/* Syncs filled segments that are not yet on disk, then the present one. */
+VELOCITY_CHECK_RESULT velocity_status room_sync_logs(velocity *db);
+
+/* flush.c and compaction.c. _schedule: under db->mutex. */
+void flush_schedule(velocity *db);
+void flush_job_run(struct pool_job *job);
+void compaction_schedule(velocity *db);
+void compaction_job_run(struct pool_job *job);
+uint64_t compaction_pending(velocity *db, const struct version *version);
+/* Whether merging although no threshold asks for it would pay. */
+bool compaction_idle_worthwhile(velocity *db, const struct version *version);
+void background_tick(struct pool_ticker *ticker);
+/* Under db->mutex. */
+void background_failed(velocity *db, velocity_status status);
+
+/* install.c: replaces the version, in the manifest first. Drops `flushed` (may be NULL) from the immutable buffers.
+ * On failure the tables of edit->add stay on disk, unused, until the next open. */
+VELOCITY_CHECK_RESULT velocity_status install_edit(velocity *db, const struct version_edit *edit,
+                                                   struct write_buffer *flushed);
+uint64_t database_new_number(velocity *db); /* takes db->mutex */
+void database_table_options(velocity *db, uint64_t number, struct table_builder_options *out);
+
+/* read.c: the newest version of key up to `sequence` in sv; inside an epoch section. */
+VELOCITY_CHECK_RESULT velocity_status read_entry(velocity *db, const struct superversion *sv,
+                                                 const struct table_read *read, velocity_slice key, uint64_t sequence,
+                                                 struct entry *out, struct held_block *held,
+                                                 struct write_buffer **buffer);
+
+/* snapshot.c: the sequences that live snapshots see, and the visible one, ascending; *out is for env_free. */
+VELOCITY_CHECK_RESULT velocity_status snapshot_sequences(velocity *db, uint64_t **out, size_t *count);
+
+#endif

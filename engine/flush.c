@@ -1,0 +1,140 @@
+/* flush.c - write buffer to table, and the background's small duties: retries, idleness. See database_internal.h. */
+#include "database_internal.h"
+#include "retention.h"
+
+#include <stdio.h>
+
+enum {
+    IDLE_US = 1000 * 1000, /* no write for so long: the database is idle */
+    IDLE_FLUSH_FRACTION =
+        16, /* an idle buffer is flushed if it holds this part of memtable_bytes: lookups pass it by then */
+};
+
+void background_failed(velocity *db, velocity_status status) {
+    db->background_status = status;
+    if (status) (void)snprintf(db->background_message, MESSAGE_BYTES, "%s", velocity_error_message());
+}
+
+void flush_schedule(velocity *db) {
+    if (db->flush_queued || db->closing || atomic_load(&db->read_only)) return;
+    if (atomic_load(&db->superversion)->immutable_count == 0) return;
+    db->flush_queued = true;
+    pool_submit(db->shared->pool, POOL_URGENT, &db->flush_job);
+}
+
+/* *out: the new table, or NULL if nothing of the buffer is worth keeping. */
+static velocity_status write_table(velocity *db, struct write_buffer *buffer, struct table **out) {
+    struct table_builder_options options;
+    table_builder *builder = NULL;
+    struct retention retention;
+    struct memtable_cursor cursor;
+    struct table_meta meta;
+    struct entry e;
+    *out = NULL;
+    velocity_status status = retention_init(&retention, db, false);
+    database_table_options(db, database_new_number(db), &options);
+    if (!status) status = table_builder_new(&options, &builder);
+    memtable_cursor_init(&cursor, buffer->memtable);
+    if (!status) memtable_cursor_first(&cursor);
+    for (; !status && memtable_cursor_valid(&cursor); memtable_cursor_next(&cursor)) {
+        bool keep, new_key;
+        memtable_cursor_entry(&cursor, &e);
+        status = retention_judge(&retention, &e, &keep, &new_key);
+        if (!status && keep) status = table_builder_add(builder, &e);
+    }
+    retention_clear(&retention);
+    if (status) {
+        table_builder_abandon(builder);
+        return status;
+    }
+    if ((status = table_builder_finish(builder, &meta))) return status;
+    status = table_new(db->env, db->shared->files, db->path, db->database_id, &meta, out);
+    if (status) table_meta_clear(&meta);
+    return status;
+}
+
+static velocity_status flush_one(velocity *db, struct write_buffer *buffer) {
+    struct version_change add = {0, NULL};
+    velocity_status status = write_table(db, buffer, &add.table);
+    if (status) return status;
+    struct version_edit edit = {.add = &add, .add_count = 1};
+    uint64_t bytes = table_meta(add.table)->file_bytes;
+    status = install_edit(db, &edit, buffer);
+    table_release(add.table);
+    if (status) return status;
+    atomic_fetch_add(&db->figures.flushes, 1);
+    atomic_fetch_add(&db->figures.flush_bytes, bytes);
+    return VELOCITY_OK;
+}
+
+void flush_job_run(struct pool_job *job) {
+    velocity *db = (velocity *)((char *)job - offsetof(velocity, flush_job));
+    struct superversion *sv = superversion_acquire(db);
+    velocity_status status = VELOCITY_OK;
+    if (sv->immutable_count && !atomic_load(&db->read_only)) status = flush_one(db, sv->immutable[0]);
+    superversion_release(sv);
+    env_mutex_lock(&db->mutex);
+    background_failed(db, status);
+    db->flush_queued = false;
+    if (!status) {
+        flush_schedule(db);
+        compaction_schedule(db);
+    }
+    env_condition_broadcast(&db->changed);
+    env_mutex_unlock(&db->mutex);
+}
+
+velocity_status velocity_flush(velocity *db) {
+    velocity_status status = commit_switch(db);
+    if (status) return status;
+    env_mutex_lock(&db->mutex);
+    struct superversion *sv = atomic_load(&db->superversion);
+    uint64_t target = sv->immutable_count ? atomic_load(&sv->immutable[sv->immutable_count - 1]->last_sequence) : 0;
+    db->background_status = VELOCITY_OK; /* an earlier failure is tried again, not reported again */
+    for (;;) {
+        sv = atomic_load(&db->superversion);
+        if (sv->immutable_count == 0 || atomic_load(&sv->immutable[0]->last_sequence) > target) break;
+        if (db->background_status) {
+            status = status_set(db->background_status, "%s", db->background_message);
+            break;
+        }
+        if (atomic_load(&db->read_only)) {
+            status = status_set(VELOCITY_READ_ONLY, "%s: read-only until it is opened again: %s", db->path,
+                                db->read_only_message);
+            break;
+        }
+        flush_schedule(db);
+        room_wait(db);
+    }
+    env_mutex_unlock(&db->mutex);
+    return status;
+}
+
+/* ---- every TICK_MS --------------------------------------------------------------------------------------------------
+ */
+
+static void sync_interval(velocity *db) {
+    bool due = db->options.durability == VELOCITY_DURABILITY_INTERVAL && !atomic_load(&db->read_only);
+    if (due && commit_sync(db)) { /* the database is read-only now, and every write says so */
+    }
+}
+
+void background_tick(struct pool_ticker *ticker) {
+    velocity *db = (velocity *)((char *)ticker - offsetof(velocity, ticker));
+    sync_interval(db);
+    if (env_monotonic_us(db->env) - atomic_load(&db->last_write_us) < IDLE_US) return;
+    struct superversion *sv = superversion_acquire(db);
+    size_t held = memtable_bytes(sv->active->memtable);
+    bool merge = compaction_idle_worthwhile(db, sv->version);
+    superversion_release(sv);
+    if (held >= db->options.memtable_bytes / IDLE_FLUSH_FRACTION && !atomic_load(&db->read_only) && commit_switch(db)) {
+        /* tried again at the next tick */
+    }
+    env_mutex_lock(&db->mutex);
+    flush_schedule(db);
+    if (merge && !db->background_status) {
+        db->idle_compaction = true;
+        compaction_schedule(db);
+    }
+    env_mutex_unlock(&db->mutex);
+}

@@ -1,0 +1,108 @@
+/*
+ * install.c - putting a new version in force: first in the manifest, synced, then for readers. See database_internal.h.
+ */
+#include "database_internal.h"
+
+enum { MANIFEST_REWRITE_BYTES = 4 << 20 };
+
+void database_table_options(velocity *db, uint64_t number, struct table_builder_options *out) {
+    *out = (struct table_builder_options){.env = db->env,
+                                          .folder = db->path,
+                                          .database_id = {db->database_id[0], db->database_id[1]},
+                                          .number = number,
+                                          .block_bytes = db->options.block_bytes,
+                                          .compression = db->options.compression,
+                                          .false_positive_rate = db->options.bloom_false_positive_rate};
+}
+
+/* The numbers that go with the edit: what the logs are still needed for once `flushed` is in a table. */
+static void fill_numbers(velocity *db, struct write_buffer *flushed, struct manifest_edit *edit) {
+    env_mutex_lock(&db->mutex);
+    struct superversion *sv = atomic_load(&db->superversion);
+    struct write_buffer *oldest = sv->immutable_count ? sv->immutable[0] : sv->active;
+    if (flushed) oldest = sv->immutable_count > 1 ? sv->immutable[1] : sv->active;
+    edit->next_number = db->next_number;
+    edit->min_log = oldest->first_log;
+    edit->start_log = db->start_log;
+    /* Frozen buffers end where the next one's first log begins, so the replay of that log continues exactly here. */
+    edit->last_sequence = flushed ? atomic_load(&flushed->last_sequence) : db->flushed_sequence;
+    env_mutex_unlock(&db->mutex);
+}
+
+/* A new manifest instead of an edit: when the old one has grown, or an append to it failed. Seals that are still needed
+ * go along. */
+static velocity_status rewrite_manifest(velocity *db, const struct version *version, struct manifest_edit *edit) {
+    uint64_t number = database_new_number(db);
+    edit->next_number = number + 1;
+    edit->tables = NULL;
+    env_mutex_lock(&db->mutex);
+    size_t count = 0;
+    struct log_seal *seals = env_alloc((db->seal_count + 1) * sizeof *seals);
+    for (size_t i = 0; seals && i < db->seal_count; i++)
+        if (db->seals[i].number >= edit->min_log) seals[count++] = db->seals[i];
+    env_mutex_unlock(&db->mutex);
+    if (!seals) return VELOCITY_NO_MEMORY;
+    edit->seals = seals;
+    edit->seal_count = count;
+    edit->resume_sequence = db->sequence_floor + 1;
+    manifest *fresh;
+    velocity_status status = manifest_create(db->env, db->path, db->database_id, number, version, edit, &fresh);
+    env_free(seals);
+    if (status) return status;
+    char *old = file_path(db->path, FILE_MANIFEST, manifest_number(db->manifest));
+    manifest_close(db->manifest);
+    db->manifest = fresh;
+    db->manifest_broken = false;
+    if (old && env_unlink(db->env, old)) { /* removed at the next open */
+    }
+    env_free(old);
+    return VELOCITY_OK;
+}
+
+/* Under install_mutex. */
+static velocity_status write_manifest(velocity *db, const struct version *version, const struct version_edit *tables,
+                                      struct write_buffer *flushed, uint64_t *min_log) {
+    struct manifest_edit edit = {.tables = tables};
+    fill_numbers(db, flushed, &edit);
+    *min_log = edit.min_log;
+    if (!db->manifest_broken && manifest_bytes(db->manifest) < MANIFEST_REWRITE_BYTES) {
+        if (!manifest_append(db->manifest, &edit)) return VELOCITY_OK;
+        db->manifest_broken = true;
+    }
+    return rewrite_manifest(db, version, &edit);
+}
+
+static velocity_status switch_version(velocity *db, struct version *version, struct write_buffer *flushed) {
+    env_mutex_lock(&db->mutex);
+    struct superversion *sv = atomic_load(&db->superversion);
+    int skip = flushed ? 1 : 0; /* buffers are flushed oldest first */
+    struct superversion *next = superversion_new(sv->active, sv->immutable + skip, sv->immutable_count - skip, version);
+    if (next) {
+        atomic_store(&db->level0_tables, (uint32_t)version->levels[0].count);
+        sv = superversion_install(db, next);
+        env_condition_broadcast(&db->changed);
+    }
+    env_mutex_unlock(&db->mutex);
+    if (next) superversion_retire(sv);
+    return next ? VELOCITY_OK : VELOCITY_NO_MEMORY;
+}
+
+velocity_status install_edit(velocity *db, const struct version_edit *edit, struct write_buffer *flushed) {
+    env_mutex_lock(&db->install_mutex);
+    uint64_t min_log = 0;
+    struct version *version = NULL;
+    /* Only installs replace the version, and they hold install_mutex: it stays alive without a reference. */
+    velocity_status status = version_new(atomic_load(&db->superversion)->version, edit, &version);
+    if (!status) status = env_sync_directory(db->env, db->path); /* the names of the new tables */
+    if (!status) status = write_manifest(db, version, edit, flushed, &min_log);
+    if (!status) {
+        if (flushed) db->flushed_sequence = atomic_load(&flushed->last_sequence);
+        status = switch_version(db, version, flushed);
+        /* The manifest is ahead of memory now: the next install must write down what memory says. */
+        if (status) db->manifest_broken = true;
+    }
+    version_release(version);
+    env_mutex_unlock(&db->install_mutex);
+    if (!status && flushed) room_retire_logs(db, min_log);
+    return status;
+}

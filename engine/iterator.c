@@ -1,0 +1,368 @@
+/*
+ * iterator.c - scans: the merge of all runs, reduced to what one sequence sees. See velocity.h.
+ *
+ * Going forward, the merge stands on the entry that is shown, and its bytes are shown where they lie. Going backward,
+ * versions of a key come oldest first, so the newest visible one is known only when the next key begins: it is copied,
+ * and the merge stands one entry beyond.
+ *
+ * A range is kept as [low, high): prefix, start and end together.
+ */
+#include "database_internal.h"
+
+#include "run.h"
+#include "slice.h"
+
+enum standing { NOWHERE, FORWARD, BACKWARD };
+
+struct bytes {
+    uint8_t *data;
+    size_t size, capacity;
+};
+
+struct velocity_iterator {
+    velocity *db;
+    struct superversion *sv;
+    uint64_t sequence;
+    bool reverse, keys_only, has_low, has_high;
+    struct bytes low, high; /* of the range */
+    struct run *runs;
+    size_t run_count;
+    struct merge merge;
+    enum standing standing;
+    struct entry shown;      /* where valid */
+    struct bytes key, value; /* the shown entry's own copy, going backward; `key` also forward, once it moves on */
+    bool valid;
+    velocity_status status;
+};
+
+velocity_range velocity_range_default(void) {
+    velocity_range range = {.struct_size = sizeof range, .fill_cache = true};
+    return range;
+}
+
+static bool copy_bytes(struct bytes *to, velocity_slice from) {
+    if (from.size > to->capacity) {
+        uint8_t *bigger = env_realloc(to->data, from.size * 2);
+        if (!bigger) return false;
+        to->data = bigger;
+        to->capacity = from.size * 2;
+    }
+    if (from.size) memcpy(to->data, from.data, from.size);
+    to->size = from.size;
+    return true;
+}
+
+static velocity_slice slice_of(const struct bytes *b) {
+    return velocity_bytes(b->data, b->size);
+}
+
+static void stop(velocity_iterator *it, velocity_status status) {
+    it->valid = false;
+    it->standing = NOWHERE;
+    it->status = status;
+}
+
+/* ---- building ---------------------------------------------------------------------------------------------------- */
+
+static bool raise_low(velocity_iterator *it, velocity_slice bound) {
+    if (it->has_low && slice_compare(bound, slice_of(&it->low)) <= 0) return true;
+    it->has_low = true;
+    return copy_bytes(&it->low, bound);
+}
+
+static bool lower_high(velocity_iterator *it, velocity_slice bound) {
+    if (it->has_high && slice_compare(bound, slice_of(&it->high)) >= 0) return true;
+    it->has_high = true;
+    return copy_bytes(&it->high, bound);
+}
+
+/* The smallest key behind all that begin with prefix: its last byte that is not 0xff, one higher. None for all 0xff. */
+static bool bound_prefix(velocity_iterator *it, velocity_slice prefix) {
+    struct bytes after = {NULL, 0, 0};
+    bool ok = raise_low(it, prefix) && copy_bytes(&after, prefix);
+    while (ok && after.size && after.data[after.size - 1] == 0xff) after.size--;
+    if (ok && after.size) {
+        after.data[after.size - 1]++;
+        ok = lower_high(it, slice_of(&after));
+    }
+    env_free(after.data);
+    return ok;
+}
+
+static bool take_bounds(velocity_iterator *it, const velocity_range *range) {
+    if (range->start.data && range->start.size && !raise_low(it, range->start)) return false;
+    if (range->end.data && !lower_high(it, range->end)) return false;
+    return !range->prefix.data || range->prefix.size == 0 || bound_prefix(it, range->prefix);
+}
+
+/* The part of a level that the range may touch. */
+static void level_part(const velocity_iterator *it, const struct level *level, size_t *from, size_t *to) {
+    *from = it->has_low ? level_find(level, slice_of(&it->low)) : 0;
+    *to = level->count;
+    if (!it->has_high) return;
+    *to = level_find(level, slice_of(&it->high));
+    if (*to < level->count) ++*to;
+}
+
+static bool outside(const velocity_iterator *it, const struct table *table) {
+    const struct table_meta *meta = table_meta(table);
+    return (it->has_low && slice_compare(meta->largest, slice_of(&it->low)) < 0) ||
+           (it->has_high && slice_compare(meta->smallest, slice_of(&it->high)) >= 0);
+}
+
+static bool add_runs(velocity_iterator *it, const struct table_read *read) {
+    const struct superversion *sv = it->sv;
+    const struct version *version = sv->version;
+    size_t most = 1 + (size_t)sv->immutable_count + version->levels[0].count + VELOCITY_LEVELS;
+    it->runs = env_alloc(most * sizeof *it->runs);
+    if (!it->runs) return false;
+    if (memtable_entries(sv->active->memtable)) run_init_memtable(&it->runs[it->run_count++], sv->active->memtable);
+    for (int i = 0; i < sv->immutable_count; i++)
+        run_init_memtable(&it->runs[it->run_count++], sv->immutable[i]->memtable);
+    for (size_t i = 0; i < version->levels[0].count; i++)
+        if (!outside(it, version->levels[0].tables[i]))
+            run_init_tables(&it->runs[it->run_count++], &version->levels[0].tables[i], 1, read, 0);
+    for (int l = 1; l < VELOCITY_LEVELS; l++) {
+        size_t from, to;
+        level_part(it, &version->levels[l], &from, &to);
+        if (from < to)
+            run_init_tables(&it->runs[it->run_count++], version->levels[l].tables + from, to - from, read, 0);
+    }
+    return merge_init(&it->merge, it->runs, it->run_count) == VELOCITY_OK;
+}
+
+/* The sequence that the iterator shows. The superversion was taken first; if its active buffer has been frozen since,
+ * what came after lies in a buffer that it does not have, so the view ends with the frozen one. */
+static uint64_t choose_sequence(const velocity_iterator *it) {
+    uint64_t visible = atomic_load_explicit(&it->db->visible_sequence, memory_order_acquire);
+    uint64_t frozen = atomic_load_explicit(&it->sv->active->last_sequence, memory_order_acquire);
+    return frozen && frozen < visible ? frozen : visible;
+}
+
+/* Returned where not even an iterator could be allocated. */
+static velocity_iterator no_memory = {.status = VELOCITY_NO_MEMORY};
+
+velocity_iterator *velocity_iterator_new(velocity *db, const velocity_range *range) {
+    velocity_range r = velocity_range_default();
+    if (range) memcpy(&r, range, range->struct_size < sizeof r ? range->struct_size : sizeof r);
+    velocity_iterator *it = env_alloc_zeroed(sizeof *it);
+    if (!it) return &no_memory;
+    it->db = db;
+    it->reverse = r.reverse;
+    it->keys_only = r.keys_only;
+    it->sv = superversion_acquire(db);
+    it->sequence = r.snapshot ? r.snapshot->sequence : choose_sequence(it);
+    atomic_fetch_add(&db->live_handles, 1);
+    struct counters *counters = database_counters(db);
+    atomic_fetch_add_explicit(&counters->iterators, 1, memory_order_relaxed);
+    struct table_read read = {.fill_cache = r.fill_cache, .counters = &counters->tables};
+    if (!take_bounds(it, &r) || !add_runs(it, &read)) {
+        stop(it, VELOCITY_NO_MEMORY);
+        return it;
+    }
+    velocity_iterator_seek(it, velocity_bytes(NULL, 0));
+    return it;
+}
+
+void velocity_iterator_free(velocity_iterator *it) {
+    if (!it || it == &no_memory) return;
+    for (size_t i = 0; i < it->run_count; i++) run_clear(&it->runs[i]);
+    merge_clear(&it->merge);
+    env_free(it->runs);
+    superversion_release(it->sv);
+    env_free(it->low.data);
+    env_free(it->high.data);
+    env_free(it->key.data);
+    env_free(it->value.data);
+    velocity *db = it->db;
+    env_free(it);
+    atomic_fetch_sub(&db->live_handles, 1);
+}
+
+/* ---- moving
+ * ---------------------------------------------------------------------------------------------------------- */
+
+static bool beyond_high(const velocity_iterator *it, velocity_slice key) {
+    return it->has_high && slice_compare(key, slice_of(&it->high)) >= 0;
+}
+
+static bool beyond_low(const velocity_iterator *it, velocity_slice key) {
+    return it->has_low && slice_compare(key, slice_of(&it->low)) < 0;
+}
+
+/* From where the merge stands: shows the first visible entry of a key other than it->key (if skip). */
+static void settle_forward(velocity_iterator *it, bool skip) {
+    struct merge *m = &it->merge;
+    for (; merge_valid(m); merge_next(m)) {
+        const struct entry *e = merge_entry(m);
+        if (e->sequence > it->sequence) continue;
+        if (skip && slice_equal(e->key, slice_of(&it->key))) continue;
+        if (beyond_high(it, e->key)) break;
+        if (e->kind == ENTRY_DELETE) {
+            if (!copy_bytes(&it->key, e->key)) {
+                stop(it, VELOCITY_NO_MEMORY);
+                return;
+            }
+            skip = true;
+            continue;
+        }
+        it->shown = *e;
+        it->valid = true;
+        it->standing = FORWARD;
+        return;
+    }
+    stop(it, m->status);
+}
+
+/* From where the merge stands, one key at a time: shows the newest visible version of the first key that has one. */
+static void settle_backward(velocity_iterator *it) {
+    struct merge *m = &it->merge;
+    bool found = false;
+    while (merge_valid(m)) {
+        const struct entry *e = merge_entry(m);
+        bool same = found && slice_equal(e->key, slice_of(&it->key));
+        if (found && !same) {
+            if (it->shown.kind != ENTRY_DELETE) break;
+            found = false;
+        }
+        if (!same && beyond_low(it, e->key)) break;
+        if (e->sequence <= it->sequence) {
+            it->shown = *e;
+            bool keep_value = e->kind != ENTRY_DELETE;
+            if (!copy_bytes(&it->key, e->key) || (keep_value && !copy_bytes(&it->value, e->value))) {
+                stop(it, VELOCITY_NO_MEMORY);
+                return;
+            }
+            found = true;
+        }
+        merge_prev(m);
+    }
+    if (m->status || !found || it->shown.kind == ENTRY_DELETE) {
+        stop(it, m->status);
+        return;
+    }
+    it->shown.key = slice_of(&it->key);
+    it->shown.value = slice_of(&it->value);
+    it->valid = true;
+    it->standing = BACKWARD;
+}
+
+static void go_first(velocity_iterator *it) {
+    if (it->has_low)
+        merge_seek(&it->merge, slice_of(&it->low));
+    else
+        merge_first(&it->merge);
+    settle_forward(it, false);
+}
+
+static void go_last(velocity_iterator *it) {
+    if (it->has_high)
+        merge_seek_before(&it->merge, slice_of(&it->high));
+    else
+        merge_last(&it->merge);
+    settle_backward(it);
+}
+
+static void go_up(velocity_iterator *it) {
+    if (it->standing == FORWARD) {
+        if (!copy_bytes(&it->key, it->shown.key)) {
+            stop(it, VELOCITY_NO_MEMORY);
+            return;
+        }
+        merge_next(&it->merge);
+    } else { /* it->key holds the shown key already */
+        merge_seek(&it->merge, slice_of(&it->key));
+    }
+    settle_forward(it, true);
+}
+
+static void go_down(velocity_iterator *it) {
+    if (it->standing == FORWARD) {
+        if (!copy_bytes(&it->key, it->shown.key)) {
+            stop(it, VELOCITY_NO_MEMORY);
+            return;
+        }
+        merge_seek_before(&it->merge, slice_of(&it->key));
+    }
+    settle_backward(it);
+}
+
+void velocity_iterator_next(velocity_iterator *it) {
+    if (!it->valid) return;
+    if (it->reverse)
+        go_down(it);
+    else
+        go_up(it);
+}
+
+void velocity_iterator_prev(velocity_iterator *it) {
+    if (!it->valid) return;
+    if (it->reverse)
+        go_up(it);
+    else
+        go_down(it);
+}
+
+void velocity_iterator_seek(velocity_iterator *it, velocity_slice key) {
+    if (!it->merge.heap) return; /* it never was whole: its status says why */
+    it->valid = false;
+    if (!it->reverse) {
+        if (key.size == 0 || beyond_low(it, key)) {
+            go_first(it);
+            return;
+        }
+        merge_seek(&it->merge, key);
+        settle_forward(it, false);
+        return;
+    }
+    if (key.size == 0 || beyond_high(it, key)) {
+        go_last(it);
+        return;
+    }
+    /* The last entry with a key <= `key`: seek behind it by the key's successor, key + one zero byte. */
+    if (!copy_bytes(&it->key, key) || !copy_bytes(&it->value, velocity_bytes(NULL, 0))) {
+        stop(it, VELOCITY_NO_MEMORY);
+        return;
+    }
+    uint8_t *after = env_alloc(key.size + 1);
+    if (!after) {
+        stop(it, VELOCITY_NO_MEMORY);
+        return;
+    }
+    memcpy(after, key.data, key.size);
+    after[key.size] = 0;
+    merge_seek_before(&it->merge, velocity_bytes(after, key.size + 1));
+    env_free(after);
+    settle_backward(it);
+}
+
+/* ---- what is shown
+ * ------------------------------------------------------------------------------------------------------ */
+
+bool velocity_iterator_valid(const velocity_iterator *it) {
+    return it->valid;
+}
+velocity_slice velocity_iterator_key(const velocity_iterator *it) {
+    return it->shown.key;
+}
+velocity_slice velocity_iterator_value(const velocity_iterator *it) {
+    return it->keys_only ? velocity_bytes(NULL, 0) : it->shown.value;
+}
+size_t velocity_iterator_value_size(const velocity_iterator *it) {
+    return it->shown.value.size;
+}
+uint32_t velocity_iterator_flags(const velocity_iterator *it) {
+    return it->shown.flags;
+}
+uint64_t velocity_iterator_sequence(const velocity_iterator *it) {
+    return it->shown.sequence;
+}
+int64_t velocity_iterator_expires_at_ms(const velocity_iterator *it) {
+    return it->shown.expires_at_ms;
+}
+velocity_status velocity_iterator_status(const velocity_iterator *it) {
+    return it->status;
+}
+uint64_t velocity_iterator_snapshot_sequence(const velocity_iterator *it) {
+    return it->sequence;
+}

@@ -1,0 +1,107 @@
+/*
+ * log.h - the write-ahead log: numbered segment files of commit groups.
+ *
+ *   file header (128) | group | group | ... | zeros, or an earlier life of the file
+ *
+ *   group, at a multiple of 8:
+ *   +----------+---------+-------+-------------+------------+----------+-----------+---------+----------------+---------+
+ *   | checksum | payload | count | database id | log number | position | first     | wall ms | synced_through | payload
+ * | |  XXH3-64 |  bytes  |  u32  |     u64     |    u64     |   u64    | sequence  |   u64   |      u64       | | | u64
+ * |   u32   |       |             |            |          |    u64    |         |                |         |
+ *   +----------+---------+-------+-------------+------------+----------+-----------+---------+----------------+---------+
+ *
+ * The checksum is seeded with the file's uid and covers everything behind it in the group. `synced_through` is the
+ * highest sequence that was on disk when the group was written: a valid group proves that everything up to there must
+ * be readable. A segment's blocks are written before it is used, so that a sync has no metadata to journal and a full
+ * disk shows before a write begins; groups are stored through a mapped window, so that an unsynced write needs no
+ * system call and survives the process all the same.
+ *
+ * One appender at a time (the leader of a commit group). log_sync may run beside it. Bytes: FORMAT.md, "Log".
+ */
+#ifndef VELOCITY_LOG_H
+#define VELOCITY_LOG_H
+
+#include "entry.h"
+#include "file.h"
+
+#define LOG_GROUP_HEADER_BYTES 64u
+#define LOG_ALIGNMENT          8u
+
+/* ---- operations: how one stands in a group's payload and in a batch ---------------------------------------------- */
+
+/* Bytes that log_operation_encode writes for the entry. */
+size_t log_operation_bytes(const struct entry *entry);
+uint8_t *log_operation_encode(uint8_t *to, const struct entry *entry);
+/* Takes one operation apart: its slices point into the bytes, its sequence is not set. NULL: it makes no sense. */
+const uint8_t *log_operation_decode(const uint8_t *from, const uint8_t *end, struct entry *out);
+
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
+
+struct log {
+    env *env;
+    env_file *file;
+    char *path;
+    uint64_t number, database_id, seed;
+    uint64_t capacity;                /* bytes of the file */
+    uint64_t position;                /* where the next group begins; the appender's */
+    _Atomic uint64_t synced_position; /* up to here it is on disk */
+    uint8_t *window;                  /* the mapped part [window_offset, window_offset + window_bytes) */
+    uint64_t window_offset, window_bytes;
+    struct log *next; /* for lists of the database */
+};
+
+/* A new segment of `capacity` bytes (a multiple of ENV_PAGE_BYTES), filled, with a header, synced, its name in the
+ * folder synced. */
+VELOCITY_CHECK_RESULT velocity_status log_create(env *e, const char *folder, const uint64_t database_id[2],
+                                                 uint64_t number, uint64_t capacity, struct log **out);
+/* Gives a segment that is no longer needed a new life under a new number. On failure the segment is gone. */
+VELOCITY_CHECK_RESULT velocity_status log_recycle(struct log *log, const char *folder, const uint64_t database_id[2],
+                                                  uint64_t number);
+/* Whether a group with this much payload still fits. */
+bool log_has_room(const struct log *log, uint64_t payload_bytes);
+/* Memory for the payload of the next group; needs room. Nothing counts until log_commit. */
+VELOCITY_CHECK_RESULT velocity_status log_reserve(struct log *log, uint64_t payload_bytes, uint8_t **payload);
+struct log_group {
+    uint64_t first_sequence, wall_ms, synced_through;
+    uint32_t payload_bytes, count; /* count: operations */
+};
+/* Completes the reserved group (payload_bytes may be less than reserved). Can't fail. */
+void log_commit(struct log *log, const struct log_group *group);
+/* Makes durable what was committed before the call. Beside the appender: `position` as the caller last knew it. */
+VELOCITY_CHECK_RESULT velocity_status log_sync(struct log *log, uint64_t position);
+/* Cuts off what was never used, so that a database at rest takes little room; then syncs. */
+VELOCITY_CHECK_RESULT velocity_status log_trim(struct log *log);
+/* Unmaps, closes, frees. NULL is allowed. */
+void log_close(struct log *log);
+/* log_close, and removes the file. */
+VELOCITY_CHECK_RESULT velocity_status log_remove(struct log *log);
+
+/* ---- replaying -----------------------------------------------------------------------------------------------------
+ */
+
+struct log_replay {
+    env *env;
+    const char *folder;
+    uint64_t database_id[2];
+    uint64_t next_sequence; /* in: what the first group must begin with; out: behind the last one replayed */
+    /* Called for each group in order; what it answers ends the replay unless OK. */
+    velocity_status (*apply)(void *arg, uint64_t log_number, const struct log_group *group, const uint8_t *payload);
+    void *arg;
+};
+
+struct log_segment {
+    uint64_t number;
+    uint64_t sealed_end;    /* everything before it must be valid and nothing behind it counts; 0: not sealed */
+    uint64_t end;           /* out: behind the last group that counts */
+    uint64_t file_bytes;    /* out */
+    bool sequence_may_skip; /* sealed ones: the first group may begin later than next_sequence */
+    uint64_t begins_with;   /* not 0: next_sequence is this from here on (an open went before) */
+};
+
+/*
+ * Replays segments in ascending order up to the first group that is not there. What is not there is the tail and is
+ * left out with everything behind it, unless a later valid group proves that it was once synced: CORRUPT.
+ */
+VELOCITY_CHECK_RESULT velocity_status log_replay(struct log_replay *replay, struct log_segment *segments, size_t count);
+
+#endif

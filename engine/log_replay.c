@@ -1,0 +1,178 @@
+/*
+ * log_replay.c - reads the log back. See log.h.
+ *
+ * What is recovered is always a prefix of what was written. A place where no valid group stands is either the end, or
+ * damage: it is damage if a valid group further on says that the sequence expected here was already on disk
+ * (synced_through), or if the segment is sealed beyond it.
+ */
+#include "log.h"
+
+#include "coding.h"
+#include "log_internal.h"
+#include "status.h"
+
+/* A segment, whole in memory: they are bounded (SEGMENT_MAX_BYTES, or one large group). */
+struct segment_bytes {
+    char *path;
+    uint8_t *data;
+    uint64_t size, seed, number, database_id;
+    bool never_used; /* its header was never completed, so no group can have been written behind it, or a crash came
+                        while it was recycled: it had a higher number already, but not yet the name */
+};
+
+static void segment_free(struct segment_bytes *s) {
+    env_free(s->path);
+    env_free(s->data);
+    memset(s, 0, sizeof *s);
+}
+
+/*
+ * A segment is used only after its header was synced. So where the header is bad, something that has the shape of a
+ * group behind it shows that the header was good once and is damaged now.
+ */
+static bool holds_group_shape(const struct segment_bytes *s) {
+    if (s->size < FILE_HEADER_BYTES + LOG_GROUP_HEADER_BYTES) return false;
+    const uint8_t *g = s->data + FILE_HEADER_BYTES;
+    return get_u64(g + GROUP_POSITION) == FILE_HEADER_BYTES && get_u64(g + GROUP_DATABASE_ID) == s->database_id;
+}
+
+static velocity_status segment_read(const struct log_replay *replay, uint64_t number, struct segment_bytes *s) {
+    memset(s, 0, sizeof *s);
+    s->number = number;
+    s->database_id = replay->database_id[0];
+    env_file *file = NULL;
+    size_t got;
+    struct file_header header;
+    velocity_status status = VELOCITY_NO_MEMORY;
+    if ((s->path = file_path(replay->folder, FILE_LOG, number))) status = env_open_read(replay->env, s->path, &file);
+    if (!status) status = env_size(file, &s->size);
+    if (!status && !(s->data = env_alloc(s->size ? s->size : 1))) status = VELOCITY_NO_MEMORY;
+    if (!status) status = env_read(file, s->data, s->size, 0, &got);
+    if (!status) {
+        s->size = got;
+        status = file_header_parse(s->data, s->size, FILE_LOG, s->path, &header);
+        if (status == VELOCITY_CORRUPT && !holds_group_shape(s)) {
+            s->never_used = true;
+            status = VELOCITY_OK;
+        }
+    }
+    if (!status && !s->never_used && header.number > number &&
+        memcmp(header.database_id, replay->database_id, sizeof header.database_id) == 0)
+        s->never_used = true;
+    if (!status && !s->never_used &&
+        (header.number != number || memcmp(header.database_id, replay->database_id, sizeof header.database_id) != 0))
+        status = status_set(VELOCITY_CORRUPT, "%s: offset 0: the header is of another file", s->path);
+    if (!status && !s->never_used) s->seed = file_seed(&header);
+    if (env_close(file) && !status) status = VELOCITY_IO;
+    if (status) segment_free(s);
+    return status;
+}
+
+/* Whether a valid group begins at `at`. */
+static bool group_at(const struct segment_bytes *s, uint64_t at, struct log_group *out) {
+    if (s->never_used || at + LOG_GROUP_HEADER_BYTES > s->size) return false;
+    const uint8_t *g = s->data + at;
+    if (get_u64(g + GROUP_POSITION) != at || get_u64(g + GROUP_LOG_NUMBER) != s->number ||
+        get_u64(g + GROUP_DATABASE_ID) != s->database_id)
+        return false;
+    out->payload_bytes = get_u32(g + GROUP_PAYLOAD_BYTES);
+    if (out->payload_bytes > s->size - at - LOG_GROUP_HEADER_BYTES) return false;
+    out->count = get_u32(g + GROUP_COUNT);
+    out->first_sequence = get_u64(g + GROUP_FIRST_SEQUENCE);
+    out->wall_ms = get_u64(g + GROUP_WALL_MS);
+    out->synced_through = get_u64(g + GROUP_SYNCED_THROUGH);
+    return get_u64(g + GROUP_CHECKSUM) == log_group_checksum(s->seed, g, out->payload_bytes);
+}
+
+/* Looks behind `at` for a group that proves that `sequence` was once on disk. */
+static bool proven_later(const struct segment_bytes *s, uint64_t at, uint64_t sequence) {
+    struct log_group group;
+    for (at = (at + LOG_ALIGNMENT - 1) & ~(uint64_t)(LOG_ALIGNMENT - 1); at + LOG_GROUP_HEADER_BYTES <= s->size;
+         at += LOG_ALIGNMENT)
+        if (group_at(s, at, &group) && group.synced_through >= sequence) return true;
+    return false;
+}
+
+static velocity_status damaged(const struct segment_bytes *s, uint64_t at, uint64_t sequence) {
+    return status_set(VELOCITY_CORRUPT,
+                      "%s: offset %llu: the commit group with sequence %llu was synced once and is damaged now",
+                      s->path, (unsigned long long)at, (unsigned long long)sequence);
+}
+
+/* Nothing valid stands at `at` of segment i. OK: it is the tail. */
+static velocity_status judge_end(const struct log_replay *replay, const struct segment_bytes *s, uint64_t at,
+                                 const struct log_segment *segments, size_t i, size_t count) {
+    uint64_t sequence = replay->next_sequence;
+    if (proven_later(s, at, sequence)) return damaged(s, at, sequence);
+    for (size_t later = i + 1; later < count; later++) {
+        struct segment_bytes next;
+        velocity_status status = segment_read(replay, segments[later].number, &next);
+        if (status) return status;
+        bool proven = proven_later(&next, FILE_HEADER_BYTES, sequence);
+        segment_free(&next);
+        if (proven) return damaged(s, at, sequence);
+    }
+    return VELOCITY_OK;
+}
+
+/* Replays one segment. *gap: a group is there that begins too late, so something before it is missing. */
+static velocity_status replay_segment(struct log_replay *replay, const struct segment_bytes *s,
+                                      struct log_segment *segment, bool *gap) {
+    uint64_t at = FILE_HEADER_BYTES, end = segment->sealed_end ? segment->sealed_end : s->size;
+    bool first = true;
+    segment->file_bytes = s->size;
+    *gap = false;
+    while (at < end) {
+        struct log_group group;
+        if (!group_at(s, at, &group)) {
+            if (segment->sealed_end) return damaged(s, at, replay->next_sequence);
+            break;
+        }
+        bool may_skip = first && segment->sequence_may_skip && group.first_sequence > replay->next_sequence;
+        if (group.first_sequence != replay->next_sequence && !may_skip) {
+            *gap = true;
+            break;
+        }
+        velocity_status status = replay->apply(replay->arg, s->number, &group, s->data + at + LOG_GROUP_HEADER_BYTES);
+        if (status == VELOCITY_CORRUPT)
+            status = status_set(VELOCITY_CORRUPT, "%s: offset %llu: a commit group's operations make no sense", s->path,
+                                (unsigned long long)at);
+        if (status) return status;
+        replay->next_sequence = group.first_sequence + group.count;
+        at += (LOG_GROUP_HEADER_BYTES + group.payload_bytes + LOG_ALIGNMENT - 1) & ~(uint64_t)(LOG_ALIGNMENT - 1);
+        first = false;
+    }
+    segment->end = at;
+    return VELOCITY_OK;
+}
+
+velocity_status log_replay(struct log_replay *replay, struct log_segment *segments, size_t count) {
+    struct segment_bytes before = {0}; /* the last unsealed segment that was replayed: what a gap is missing from */
+    size_t before_index = 0;
+    velocity_status status = VELOCITY_OK;
+    for (size_t i = 0; i < count && !status; i++) {
+        struct segment_bytes s;
+        bool gap;
+        if (segments[i].begins_with) replay->next_sequence = segments[i].begins_with;
+        status = segment_read(replay, segments[i].number, &s);
+        if (status) break;
+        status = replay_segment(replay, &s, &segments[i], &gap);
+        if (!status && gap) {
+            /* The groups here continue something that is not there. Is it provably lost, or were both never synced? */
+            const struct segment_bytes *from = before.data ? &before : &s;
+            status = judge_end(replay, from, before.data ? segments[before_index].end : FILE_HEADER_BYTES, segments,
+                               before.data ? before_index : i, count);
+            for (size_t later = i; later < count; later++) segments[later].end = FILE_HEADER_BYTES;
+            segment_free(&s);
+            break;
+        }
+        if (!status && !segments[i].sealed_end && segments[i].end < s.size &&
+            proven_later(&s, segments[i].end, replay->next_sequence))
+            status = damaged(&s, segments[i].end, replay->next_sequence);
+        segment_free(&before);
+        before = s;
+        before_index = i;
+    }
+    segment_free(&before);
+    return status;
+}

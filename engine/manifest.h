@@ -1,0 +1,62 @@
+/*
+ * manifest.h - the record of which tables and logs make up the database: a file of edits, each synced before it counts,
+ * and CURRENT, which names the manifest that is in force. Replaying all edits gives the present state.
+ *
+ *   file header | record | record | ...        record: u32 payload bytes | u32 CRC-32C | payload: tagged fields
+ *
+ * One writer at a time (the database's mutex or its opener). Bytes: FORMAT.md, "Manifest".
+ */
+#ifndef VELOCITY_MANIFEST_H
+#define VELOCITY_MANIFEST_H
+
+#include "table_builder.h"
+#include "version.h"
+
+/* A log that the opener has replayed and that still holds what no table has. */
+struct log_seal {
+    uint64_t number, end;
+};
+
+/* The present state, as replayed. The metas are owned until taken (manifest_state_clear frees the rest). */
+struct manifest_state {
+    uint64_t database_id[2];
+    uint64_t next_number;     /* no file has this number or a higher one */
+    uint64_t min_log;         /* logs below are not needed */
+    uint64_t start_log;       /* the first log of the last opening: of those below it only the sealed ones count */
+    uint64_t last_sequence;   /* of what tables hold, and a floor for the next write */
+    uint64_t resume_sequence; /* with which start_log begins */
+    struct log_seal *seals;
+    size_t seal_count;
+    struct manifest_table {
+        int level;
+        struct table_meta meta;
+    } * tables;
+    size_t table_count, table_capacity;
+};
+
+void manifest_state_clear(struct manifest_state *state);
+
+/* NOT_FOUND: the folder has no CURRENT. A torn last record is left out; damage anywhere else is CORRUPT. */
+VELOCITY_CHECK_RESULT velocity_status manifest_load(env *e, const char *folder, struct manifest_state *out);
+
+typedef struct manifest manifest;
+
+struct manifest_edit {
+    uint64_t next_number, min_log, start_log, last_sequence;
+    const struct version_edit *tables; /* NULL: none */
+    const struct log_seal *seals;      /* only in a snapshot, as the two below */
+    size_t seal_count;
+    uint64_t resume_sequence;
+};
+
+/* Writes a new manifest that holds `version` (may be NULL) and the edit's numbers, syncs it, and puts it in force. */
+VELOCITY_CHECK_RESULT velocity_status manifest_create(env *e, const char *folder, const uint64_t database_id[2],
+                                                      uint64_t number, const struct version *version,
+                                                      const struct manifest_edit *edit, manifest **out);
+/* Appends and syncs. After a failure the manifest must not be used again: create a new one. */
+VELOCITY_CHECK_RESULT velocity_status manifest_append(manifest *m, const struct manifest_edit *edit);
+uint64_t manifest_number(const manifest *m);
+uint64_t manifest_bytes(const manifest *m);
+void manifest_close(manifest *m); /* NULL is allowed */
+
+#endif

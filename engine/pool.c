@@ -1,0 +1,193 @@
+/* pool.c - see pool.h. */
+#include "pool.h"
+
+struct queue {
+    struct pool_job *first, *last;
+};
+
+struct worker {
+    pool *pool;
+    bool urgent_only;
+    env_thread thread;
+};
+
+struct pool {
+    env *env;
+    env_mutex mutex; /* guards everything below */
+    env_condition work, ticked;
+    struct queue queues[POOL_URGENCIES];
+    struct worker *workers;
+    uint32_t worker_limit, worker_count; /* workers[0] is the urgent one */
+    uint32_t idle_urgent, idle_patient;
+    struct pool_ticker *tickers;
+    env_thread timer;
+    bool timer_runs, stopping;
+};
+
+pool *pool_new(env *e, uint32_t threads) {
+    pool *p = env_alloc_zeroed(sizeof *p);
+    if (!p) return NULL;
+    p->env = e;
+    p->worker_limit = (threads ? threads : env_core_count()) + 1;
+    p->workers = env_alloc_zeroed(p->worker_limit * sizeof *p->workers);
+    if (!p->workers) {
+        env_free(p);
+        return NULL;
+    }
+    env_mutex_init(&p->mutex);
+    env_condition_init(&p->work);
+    env_condition_init(&p->ticked);
+    return p;
+}
+
+void pool_free(pool *p) {
+    if (!p) return;
+    env_mutex_lock(&p->mutex);
+    p->stopping = true;
+    env_condition_broadcast(&p->work);
+    env_condition_broadcast(&p->ticked);
+    env_mutex_unlock(&p->mutex);
+    for (uint32_t i = 0; i < p->worker_count; i++) env_thread_join(p->workers[i].thread);
+    if (p->timer_runs) env_thread_join(p->timer);
+    env_condition_destroy(&p->work);
+    env_condition_destroy(&p->ticked);
+    env_mutex_destroy(&p->mutex);
+    env_free(p->workers);
+    env_free(p);
+}
+
+static struct pool_job *pop(struct queue *queue) {
+    struct pool_job *job = queue->first;
+    if (job && !(queue->first = job->next)) queue->last = NULL;
+    return job;
+}
+
+static struct pool_job *take(pool *p, bool urgent_only) {
+    struct pool_job *job = pop(&p->queues[POOL_URGENT]);
+    return job || urgent_only ? job : pop(&p->queues[POOL_PATIENT]);
+}
+
+static void *work(void *arg) {
+    struct worker *w = arg;
+    pool *p = w->pool;
+    uint32_t *idle = w->urgent_only ? &p->idle_urgent : &p->idle_patient;
+    env_mutex_lock(&p->mutex);
+    for (;;) {
+        struct pool_job *job = take(p, w->urgent_only);
+        if (job) {
+            env_mutex_unlock(&p->mutex);
+            job->run(job);
+            env_mutex_lock(&p->mutex);
+        } else if (p->stopping) {
+            break;
+        } else {
+            ++*idle;
+            env_condition_wait(&p->work, &p->mutex);
+            --*idle;
+        }
+    }
+    env_mutex_unlock(&p->mutex);
+    return NULL;
+}
+
+/* Under the mutex. Makes sure that somebody will take a job of this urgency; false: there is no thread at all. */
+static bool ensure_worker(pool *p, enum pool_urgency urgency) {
+    if (p->worker_count == 0 ||
+        (urgency == POOL_PATIENT && p->idle_patient == 0 && p->worker_count < p->worker_limit)) {
+        /* The first thread is the urgent one; a patient job needs one more. */
+        uint32_t wanted = urgency == POOL_PATIENT && p->worker_count == 0 ? 2 : p->worker_count + 1;
+        while (p->worker_count < wanted) {
+            struct worker *w = &p->workers[p->worker_count];
+            w->pool = p;
+            w->urgent_only = p->worker_count == 0;
+            if (env_thread_start(&w->thread, w->urgent_only ? "velocity-flush" : "velocity-work", work, w)) break;
+            p->worker_count++;
+        }
+    }
+    return p->worker_count > (urgency == POOL_PATIENT ? 1 : 0);
+}
+
+void pool_submit(pool *p, enum pool_urgency urgency, struct pool_job *job) {
+    env_mutex_lock(&p->mutex);
+    bool served = env_inline_jobs(p->env) || ensure_worker(p, urgency);
+    if (served) {
+        struct queue *queue = &p->queues[urgency];
+        job->next = NULL;
+        if (queue->last)
+            queue->last->next = job;
+        else
+            queue->first = job;
+        queue->last = job;
+        /* All are woken: which of them may take the job is theirs to find out. They are few. */
+        env_condition_broadcast(&p->work);
+    }
+    env_mutex_unlock(&p->mutex);
+    if (!served) job->run(job);
+}
+
+bool pool_run_one(pool *p) {
+    env_mutex_lock(&p->mutex);
+    struct pool_job *job = take(p, false);
+    env_mutex_unlock(&p->mutex);
+    if (job) job->run(job);
+    return job != NULL;
+}
+
+/* ---- the timer --------------------------------------------------------------------------------------------------- */
+
+static void *time_passes(void *arg) {
+    pool *p = arg;
+    env_mutex_lock(&p->mutex);
+    while (!p->stopping) {
+        uint64_t now = env_monotonic_us(p->env) / 1000, next = now + 1000;
+        struct pool_ticker *due = NULL;
+        for (struct pool_ticker *t = p->tickers; t; t = t->next) {
+            if (t->due_ms <= now) due = t;
+            if (t->due_ms < next) next = t->due_ms;
+        }
+        if (due) {
+            due->due_ms = now + due->period_ms;
+            due->running = true;
+            env_mutex_unlock(&p->mutex);
+            due->tick(due);
+            env_mutex_lock(&p->mutex);
+            due->running = false;
+            env_condition_broadcast(&p->ticked);
+        } else if (p->tickers) {
+            (void)env_condition_wait_ms(&p->ticked, &p->mutex, next - now);
+        } else {
+            env_condition_wait(&p->ticked, &p->mutex);
+        }
+    }
+    env_mutex_unlock(&p->mutex);
+    return NULL;
+}
+
+velocity_status pool_ticker_add(pool *p, struct pool_ticker *ticker) {
+    if (env_inline_jobs(p->env)) return VELOCITY_OK;
+    velocity_status status = VELOCITY_OK;
+    env_mutex_lock(&p->mutex);
+    if (!p->timer_runs) {
+        status = env_thread_start(&p->timer, "velocity-timer", time_passes, p);
+        p->timer_runs = !status;
+    }
+    if (!status) {
+        ticker->due_ms = env_monotonic_us(p->env) / 1000 + ticker->period_ms;
+        ticker->next = p->tickers;
+        p->tickers = ticker;
+        env_condition_broadcast(&p->ticked);
+    }
+    env_mutex_unlock(&p->mutex);
+    return status;
+}
+
+void pool_ticker_remove(pool *p, struct pool_ticker *ticker) {
+    env_mutex_lock(&p->mutex);
+    for (struct pool_ticker **at = &p->tickers; *at; at = &(*at)->next) {
+        if (*at != ticker) continue;
+        *at = ticker->next;
+        break;
+    }
+    while (ticker->running) env_condition_wait(&p->ticked, &p->mutex);
+    env_mutex_unlock(&p->mutex);
+}

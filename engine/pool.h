@@ -1,0 +1,44 @@
+/*
+ * pool.h - background threads: flushes and log segments first, compaction with what is left, for all databases of a
+ * velocity_shared; and a timer that ticks databases. Threads start when there is work for them.
+ *
+ * One thread takes only urgent jobs, so that a flush never waits for a compaction. Where the environment runs jobs
+ * inline, no threads exist: whoever waits for background work runs it (pool_run_one).
+ */
+#ifndef VELOCITY_POOL_H
+#define VELOCITY_POOL_H
+
+#include "env.h"
+
+typedef struct pool pool;
+
+struct pool_job {
+    struct pool_job *next;
+    void (*run)(struct pool_job *job); /* may submit jobs, itself too */
+};
+
+enum pool_urgency { POOL_URGENT, POOL_PATIENT, POOL_URGENCIES };
+
+/* threads: for patient jobs, besides the urgent one; 0: as many as cores. NULL: no memory. */
+pool *pool_new(env *e, uint32_t threads);
+/* No jobs may be queued or running. NULL is allowed. */
+void pool_free(pool *p);
+/* The job is borrowed until it ran. A job that can't get a thread of its own waits for those there are; if not even one
+ * thread can be started it runs here, before the call returns, so no lock that it takes may be held. */
+void pool_submit(pool *p, enum pool_urgency urgency, struct pool_job *job);
+/* Inline environments: runs the next job, if there is one. */
+bool pool_run_one(pool *p);
+
+/* Calls tick about every period_ms until removed; not in inline environments. Embedded in its owner. */
+struct pool_ticker {
+    struct pool_ticker *next;
+    uint32_t period_ms;
+    uint64_t due_ms;
+    bool running;
+    void (*tick)(struct pool_ticker *ticker); /* short; waits for nothing long */
+};
+VELOCITY_CHECK_RESULT velocity_status pool_ticker_add(pool *p, struct pool_ticker *ticker);
+/* After it returns, tick does not run any more. */
+void pool_ticker_remove(pool *p, struct pool_ticker *ticker);
+
+#endif

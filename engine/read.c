@@ -1,0 +1,204 @@
+/* read.c - point lookups: newest first through write buffers, level 0, the levels. No lock, and no allocation unless
+ * the disk is read. See database_internal.h. */
+#include "database_internal.h"
+
+#include "filter.h"
+#include "slice.h"
+
+/* value->pin is a cache entry, or a write buffer with this bit set. */
+#define PIN_BUFFER ((uintptr_t)1)
+
+velocity_read_options velocity_read_options_default(void) {
+    velocity_read_options options = {.struct_size = sizeof options, .fill_cache = true};
+    return options;
+}
+
+static velocity_status read_tables(const struct version *version, const struct table_read *read, velocity_slice key,
+                                   uint64_t sequence, struct entry *out, struct held_block *held) {
+    uint64_t hash = filter_hash(key);
+    const struct level *top = &version->levels[0];
+    for (size_t i = 0; i < top->count; i++) {
+        if (!table_overlaps(top->tables[i], key, key)) continue;
+        velocity_status status = table_get(top->tables[i], read, key, hash, sequence, out, held);
+        if (status != VELOCITY_NOT_FOUND) return status;
+    }
+    for (int l = 1; l < VELOCITY_LEVELS; l++) {
+        const struct level *level = &version->levels[l];
+        if (level->count == 0) continue;
+        size_t at = level_find(level, key);
+        if (at == level->count || slice_compare(table_meta(level->tables[at])->smallest, key) > 0) continue;
+        velocity_status status = table_get(level->tables[at], read, key, hash, sequence, out, held);
+        if (status != VELOCITY_NOT_FOUND) return status;
+    }
+    return VELOCITY_NOT_FOUND;
+}
+
+/* OK also for a tombstone. */
+static velocity_status read_version(const struct superversion *sv, const struct table_read *read, velocity_slice key,
+                                    uint64_t sequence, struct entry *out, struct held_block *held,
+                                    struct write_buffer **buffer) {
+    held->owned = false;
+    held->entry = NULL;
+    *buffer = NULL;
+    if (memtable_entries(sv->active->memtable) && memtable_get(sv->active->memtable, key, sequence, out)) {
+        *buffer = sv->active;
+        return VELOCITY_OK;
+    }
+    for (int i = sv->immutable_count; i-- > 0;) {
+        if (!memtable_get(sv->immutable[i]->memtable, key, sequence, out)) continue;
+        *buffer = sv->immutable[i];
+        return VELOCITY_OK;
+    }
+    return read_tables(sv->version, read, key, sequence, out, held);
+}
+
+velocity_status read_entry(velocity *db, const struct superversion *sv, const struct table_read *read,
+                           velocity_slice key, uint64_t sequence, struct entry *out, struct held_block *held,
+                           struct write_buffer **buffer) {
+    (void)db;
+    velocity_status status = read_version(sv, read, key, sequence, out, held, buffer);
+    if (status || out->kind != ENTRY_DELETE) return status;
+    if (held->owned) cache_entry_release(held->entry);
+    held->owned = false;
+    return VELOCITY_NOT_FOUND;
+}
+
+/* Copies a small value, pins a large one. Inside the epoch section of the lookup. */
+static void fill_value(velocity *db, velocity_value *value, const struct entry *e, const struct held_block *held,
+                       struct write_buffer *buffer) {
+    value->size = e->value.size;
+    value->flags = e->flags;
+    value->sequence = e->sequence;
+    value->expires_at_ms = e->expires_at_ms;
+    value->db = db;
+    if (e->value.size <= VELOCITY_VALUE_INLINE_BYTES) {
+        if (e->value.size) memcpy(value->inline_bytes, e->value.data, e->value.size);
+        value->data = value->inline_bytes;
+        value->pin = NULL;
+        if (held->owned) cache_entry_release(held->entry);
+        return;
+    }
+    value->data = e->value.data;
+    atomic_fetch_add_explicit(&db->live_handles, 1, memory_order_relaxed);
+    if (buffer) {
+        write_buffer_acquire(buffer);
+        value->pin = (void *)((uintptr_t)buffer | PIN_BUFFER);
+    } else {
+        if (!held->owned) cache_entry_acquire(held->entry);
+        value->pin = held->entry;
+    }
+}
+
+void velocity_value_release(velocity_value *value) {
+    if (value->pin) {
+        uintptr_t pin = (uintptr_t)value->pin;
+        if (pin & PIN_BUFFER)
+            write_buffer_release((struct write_buffer *)(pin & ~PIN_BUFFER));
+        else
+            cache_entry_release(value->pin);
+        atomic_fetch_sub(&value->db->live_handles, 1);
+    }
+    value->pin = NULL;
+    value->data = NULL;
+    value->size = 0;
+}
+
+static void empty_value(velocity_value *value) {
+    value->data = NULL;
+    value->pin = NULL;
+    value->size = 0;
+}
+
+struct reading {
+    struct table_read read;
+    const velocity_snapshot *snapshot;
+};
+
+static struct reading take_options(velocity *db, const velocity_read_options *options, struct counters *counters) {
+    (void)db;
+    struct reading r = {.read = {.fill_cache = true, .counters = &counters->tables}};
+    if (options && options->struct_size >= sizeof *options) {
+        r.read.fill_cache = options->fill_cache;
+        r.read.cache_only = options->cache_only;
+        r.snapshot = options->snapshot;
+    }
+    return r;
+}
+
+/* The superversion is loaded before the sequence. The other way round, a flush in between could drop a version that the
+ * older sequence still needs, because no snapshot asks for it. */
+static inline const struct superversion *load_state(velocity *db, const velocity_snapshot *snapshot,
+                                                    uint64_t *sequence) {
+    const struct superversion *sv = atomic_load_explicit(&db->superversion, memory_order_acquire);
+    *sequence = snapshot ? snapshot->sequence : atomic_load_explicit(&db->visible_sequence, memory_order_acquire);
+    return sv;
+}
+
+velocity_status velocity_get_with(velocity *db, const velocity_read_options *options, velocity_slice key,
+                                  velocity_value *out) {
+    empty_value(out);
+    velocity_status status = batch_check_key(key);
+    if (status) return status;
+    struct counters *counters = database_counters(db);
+    struct reading r = take_options(db, options, counters);
+    struct entry e;
+    struct held_block held;
+    struct write_buffer *buffer;
+    uint64_t sequence;
+    epoch_enter();
+    const struct superversion *sv = load_state(db, r.snapshot, &sequence);
+    status = read_entry(db, sv, &r.read, key, sequence, &e, &held, &buffer);
+    if (!status) fill_value(db, out, &e, &held, buffer);
+    epoch_leave();
+    atomic_fetch_add_explicit(&counters->gets, 1, memory_order_relaxed);
+    if (!status) atomic_fetch_add_explicit(&counters->get_hits, 1, memory_order_relaxed);
+    return status;
+}
+
+velocity_status velocity_get(velocity *db, velocity_slice key, velocity_value *out) {
+    return velocity_get_with(db, NULL, key, out);
+}
+
+velocity_status velocity_contains(velocity *db, velocity_slice key) {
+    velocity_status status = batch_check_key(key);
+    if (status) return status;
+    struct counters *counters = database_counters(db);
+    struct reading r = take_options(db, NULL, counters);
+    struct entry e;
+    struct held_block held;
+    struct write_buffer *buffer;
+    uint64_t sequence;
+    epoch_enter();
+    const struct superversion *sv = load_state(db, NULL, &sequence);
+    status = read_entry(db, sv, &r.read, key, sequence, &e, &held, &buffer);
+    if (held.owned) cache_entry_release(held.entry);
+    epoch_leave();
+    atomic_fetch_add_explicit(&counters->gets, 1, memory_order_relaxed);
+    if (!status) atomic_fetch_add_explicit(&counters->get_hits, 1, memory_order_relaxed);
+    return status;
+}
+
+velocity_status velocity_get_many(velocity *db, const velocity_read_options *options, size_t n,
+                                  const velocity_slice *keys, velocity_value *values, velocity_status *statuses) {
+    velocity_status result = VELOCITY_OK;
+    struct counters *counters = database_counters(db);
+    struct reading r = take_options(db, options, counters);
+    uint64_t sequence, hits = 0;
+    epoch_enter(); /* one section over all: they see one superversion and one sequence */
+    const struct superversion *sv = load_state(db, r.snapshot, &sequence);
+    for (size_t i = 0; i < n; i++) {
+        struct entry e;
+        struct held_block held;
+        struct write_buffer *buffer;
+        empty_value(&values[i]);
+        statuses[i] = batch_check_key(keys[i]);
+        if (!statuses[i]) statuses[i] = read_entry(db, sv, &r.read, keys[i], sequence, &e, &held, &buffer);
+        if (!statuses[i]) fill_value(db, &values[i], &e, &held, buffer);
+        hits += statuses[i] == VELOCITY_OK;
+        if (statuses[i] && statuses[i] != VELOCITY_NOT_FOUND && !result) result = statuses[i];
+    }
+    epoch_leave();
+    atomic_fetch_add_explicit(&counters->gets, n, memory_order_relaxed);
+    atomic_fetch_add_explicit(&counters->get_hits, hits, memory_order_relaxed);
+    return result;
+}

@@ -1,0 +1,353 @@
+/*
+ * recovery.c - what opening does with what it finds: manifest, then the logs it names, then a new manifest and a new
+ * log. Nothing old is appended to. What the logs held goes into the first write buffer (its logs are sealed in the
+ * manifest: how far they count is then a fact, no longer a judgement), or, if it is much, into tables.
+ */
+#include "database_internal.h"
+
+#include <stdlib.h>
+
+enum {
+    SEALED_LOGS_MAX = 4,       /* more live logs than this are flushed rather than kept */
+    SKIP_AFTER_LOSS = 1 << 20, /* see choose_next_sequence */
+    FILES_GROW = 64,
+};
+
+struct found_file {
+    enum file_kind kind;
+    uint64_t number;
+};
+
+struct recovery {
+    velocity *db;
+    struct manifest_state state;
+    bool fresh; /* there is no database yet */
+    struct found_file *files;
+    size_t file_count, file_capacity;
+    struct log_segment *segments; /* ascending */
+    size_t segment_count;
+    struct version *version;
+    struct write_buffer *buffer;
+    uint64_t last_in_buffer;
+    bool flushed;
+};
+
+static velocity_status remember_file(void *arg, const char *name) {
+    struct recovery *r = arg;
+    struct found_file found;
+    if (!file_name_parse(name, &found.kind, &found.number)) return VELOCITY_OK;
+    if (r->file_count == r->file_capacity) {
+        void *bigger = env_realloc(r->files, (r->file_capacity + FILES_GROW) * 2 * sizeof *r->files);
+        if (!bigger) return VELOCITY_NO_MEMORY;
+        r->files = bigger;
+        r->file_capacity = (r->file_capacity + FILES_GROW) * 2;
+    }
+    r->files[r->file_count++] = found;
+    return VELOCITY_OK;
+}
+
+static int by_kind_and_number(const void *a, const void *b) {
+    const struct found_file *x = a, *y = b;
+    if (x->kind != y->kind) return x->kind < y->kind ? -1 : 1;
+    return x->number < y->number ? -1 : x->number > y->number;
+}
+
+static bool is_there(const struct recovery *r, enum file_kind kind, uint64_t number) {
+    struct found_file wanted = {kind, number};
+    return r->file_count && bsearch(&wanted, r->files, r->file_count, sizeof wanted, by_kind_and_number);
+}
+
+/* ---- manifest and tables -------------------------------------------------------------------------------------------
+ */
+
+/* Without CURRENT the folder must not hold data: it would be lost silently. A manifest alone is an open that was cut
+ * off. */
+static velocity_status check_fresh(struct recovery *r) {
+    for (size_t i = 0; i < r->file_count; i++)
+        if (r->files[i].kind == FILE_TABLE || r->files[i].kind == FILE_LOG)
+            return status_set(VELOCITY_CORRUPT, "%s/CURRENT: offset 0: the file is missing, but the folder holds data",
+                              r->db->path);
+    r->fresh = true;
+    r->state.next_number = 1;
+    return env_random(r->db->env, r->state.database_id, sizeof r->state.database_id);
+}
+
+static velocity_status load_manifest(struct recovery *r) {
+    velocity *db = r->db;
+    velocity_status status = env_list(db->env, db->path, remember_file, r);
+    if (status) return status;
+    if (r->file_count) qsort(r->files, r->file_count, sizeof *r->files, by_kind_and_number);
+    status = manifest_load(db->env, db->path, &r->state);
+    if (status == VELOCITY_NOT_FOUND) status = check_fresh(r);
+    if (status) return status;
+    memcpy(db->database_id, r->state.database_id, sizeof db->database_id);
+    db->next_number = r->state.next_number;
+    for (size_t i = 0; i < r->file_count; i++)
+        if (r->files[i].number >= db->next_number) db->next_number = r->files[i].number + 1;
+    return VELOCITY_OK;
+}
+
+static velocity_status build_version(struct recovery *r) {
+    velocity *db = r->db;
+    size_t n = r->state.table_count;
+    struct version_change *changes = env_alloc_zeroed((n ? n : 1) * sizeof *changes);
+    if (!changes) return VELOCITY_NO_MEMORY;
+    velocity_status status = VELOCITY_OK;
+    for (size_t i = 0; i < n && !status; i++) {
+        struct manifest_table *t = &r->state.tables[i];
+        if (!is_there(r, FILE_TABLE, t->meta.number)) {
+            char *path = file_path(db->path, FILE_TABLE, t->meta.number);
+            status = status_set(VELOCITY_CORRUPT, "%s: offset 0: the table is missing", path ? path : db->path);
+            env_free(path);
+            break;
+        }
+        changes[i].level = t->level;
+        status = table_new(db->env, db->shared->files, db->path, db->database_id, &t->meta, &changes[i].table);
+    }
+    struct version_edit edit = {.add = changes, .add_count = n};
+    if (!status) status = version_new(NULL, &edit, &r->version);
+    for (size_t i = 0; i < n; i++)
+        if (changes[i].table) table_release(changes[i].table);
+    env_free(changes);
+    return status;
+}
+
+/* ---- logs
+ * -------------------------------------------------------------------------------------------------------------- */
+
+static velocity_status gather_segments(struct recovery *r) {
+    r->segments = env_alloc_zeroed((r->file_count + 1) * sizeof *r->segments);
+    if (!r->segments) return VELOCITY_NO_MEMORY;
+    for (size_t i = 0; i < r->file_count; i++) {
+        uint64_t number = r->files[i].number, sealed_end = 0;
+        if (r->files[i].kind != FILE_LOG || number < r->state.min_log) continue;
+        for (size_t k = 0; k < r->state.seal_count; k++)
+            if (r->state.seals[k].number == number) sealed_end = r->state.seals[k].end;
+        /* What the last opening found and did not count stays out, also where removing it did not reach the disk. */
+        if (!sealed_end && number < r->state.start_log) continue;
+        struct log_segment *s = &r->segments[r->segment_count++];
+        s->number = number;
+        s->sealed_end = sealed_end;
+        s->sequence_may_skip = sealed_end != 0; /* choose_next_sequence */
+        if (number == r->state.start_log) s->begins_with = r->state.resume_sequence;
+    }
+    for (size_t k = 0; k < r->state.seal_count; k++) {
+        uint64_t number = r->state.seals[k].number; /* a flush since has made those below min_log obsolete */
+        if (number < r->state.min_log || is_there(r, FILE_LOG, number)) continue;
+        return status_set(VELOCITY_CORRUPT, "%s/%08llu.log: offset 0: the log is missing", r->db->path,
+                          (unsigned long long)r->state.seals[k].number);
+    }
+    return VELOCITY_OK;
+}
+
+/* Moves what the buffer holds into a table of level 0. */
+static velocity_status flush_buffer(struct recovery *r) {
+    velocity *db = r->db;
+    struct table_builder_options options;
+    database_table_options(db, database_new_number(db), &options);
+    table_builder *builder;
+    velocity_status status = table_builder_new(&options, &builder);
+    if (status) return status;
+    struct memtable_cursor cursor;
+    struct entry e;
+    memtable_cursor_init(&cursor, r->buffer->memtable);
+    for (memtable_cursor_first(&cursor); !status && memtable_cursor_valid(&cursor); memtable_cursor_next(&cursor)) {
+        memtable_cursor_entry(&cursor, &e);
+        status = table_builder_add(builder, &e);
+    }
+    struct table_meta meta;
+    if (status) {
+        table_builder_abandon(builder);
+        return status;
+    }
+    status = table_builder_finish(builder, &meta);
+    if (status) return status;
+    struct version_change add = {0, NULL};
+    status = table_new(db->env, db->shared->files, db->path, db->database_id, &meta, &add.table);
+    if (status) {
+        table_meta_clear(&meta);
+        return status;
+    }
+    struct version_edit edit = {.add = &add, .add_count = 1};
+    struct version *next;
+    struct write_buffer *empty = write_buffer_new(0);
+    status = empty ? version_new(r->version, &edit, &next) : VELOCITY_NO_MEMORY;
+    table_release(add.table);
+    if (status) {
+        write_buffer_release(empty);
+        return status;
+    }
+    version_release(r->version);
+    r->version = next;
+    write_buffer_release(r->buffer);
+    r->buffer = empty;
+    r->flushed = true;
+    return VELOCITY_OK;
+}
+
+static velocity_status apply_group(void *arg, uint64_t log_number, const struct log_group *group,
+                                   const uint8_t *payload) {
+    (void)log_number;
+    struct recovery *r = arg;
+    const uint8_t *p = payload, *end = payload + group->payload_bytes;
+    memtable *table = r->buffer->memtable;
+    velocity_status status = memtable_reserve(table, group->count, group->payload_bytes);
+    if (status) return status;
+    struct entry e;
+    for (uint32_t i = 0; i < group->count; i++) {
+        if (!(p = log_operation_decode(p, end, &e))) return VELOCITY_CORRUPT;
+        e.sequence = group->first_sequence + i;
+        memtable_insert(table, &e);
+    }
+    if (p != end) return VELOCITY_CORRUPT;
+    if (group->count) r->last_in_buffer = group->first_sequence + group->count - 1;
+    return memtable_bytes(table) >= r->db->options.memtable_bytes ? flush_buffer(r) : VELOCITY_OK;
+}
+
+/*
+ * Versions never repeat. Where writes are acknowledged before they are synced, a power cut may have taken some that
+ * somebody has seen; their sequences are skipped, by more than fit into one sync interval, unless the last log was
+ * closed in order (then it is trimmed).
+ */
+static void choose_next_sequence(struct recovery *r, uint64_t after_logs) {
+    velocity *db = r->db;
+    uint64_t next = after_logs > r->state.resume_sequence ? after_logs : r->state.resume_sequence;
+    const struct log_segment *last = r->segment_count ? &r->segments[r->segment_count - 1] : NULL;
+    bool closed_in_order = !last || last->file_bytes - last->end < ENV_PAGE_BYTES;
+    if (!r->fresh && !closed_in_order && db->options.durability != VELOCITY_DURABILITY_ALWAYS) next += SKIP_AFTER_LOSS;
+    if (next < db->options.first_sequence) next = db->options.first_sequence;
+    db->next_sequence = next;
+    db->sequence_floor = next - 1;
+    db->synced_sequence = next - 1;
+    atomic_store(&db->visible_sequence, next - 1);
+}
+
+/* What was recovered must be on disk before the manifest says that it is there. */
+static velocity_status seal_segments(struct recovery *r) {
+    velocity *db = r->db;
+    db->seals = env_alloc_zeroed((r->segment_count + 1) * sizeof *db->seals);
+    if (!db->seals) return VELOCITY_NO_MEMORY;
+    for (size_t i = 0; i < r->segment_count; i++) {
+        const struct log_segment *s = &r->segments[i];
+        if (s->end <= FILE_HEADER_BYTES) continue;
+        db->seals[db->seal_count++] = (struct log_seal){s->number, s->end};
+        if (s->sealed_end) continue;
+        char *path = file_path(db->path, FILE_LOG, s->number);
+        env_file *file = NULL;
+        velocity_status status = path ? env_open_write(db->env, path, &file) : VELOCITY_NO_MEMORY;
+        if (!status) status = env_sync(file);
+        velocity_status closed = env_close(file);
+        env_free(path);
+        if (status || closed) return status ? status : closed;
+    }
+    return VELOCITY_OK;
+}
+
+static velocity_status replay_logs(struct recovery *r) {
+    velocity *db = r->db;
+    velocity_status status = gather_segments(r);
+    if (status) return status;
+    r->buffer = write_buffer_new(0);
+    if (!r->buffer) return VELOCITY_NO_MEMORY;
+    struct log_replay replay = {.env = db->env,
+                                .folder = db->path,
+                                .next_sequence = r->state.last_sequence + 1,
+                                .apply = apply_group,
+                                .arg = r};
+    memcpy(replay.database_id, db->database_id, sizeof replay.database_id);
+    status = log_replay(&replay, r->segments, r->segment_count);
+    if (status) return status;
+    choose_next_sequence(r, replay.next_sequence);
+    size_t live = 0;
+    for (size_t i = 0; i < r->segment_count; i++) live += r->segments[i].end > FILE_HEADER_BYTES;
+    if (memtable_entries(r->buffer->memtable) == 0) return VELOCITY_OK;
+    return r->flushed || live > SEALED_LOGS_MAX ? flush_buffer(r) : seal_segments(r);
+}
+
+/* ---- putting it in force
+ * --------------------------------------------------------------------------------------------- */
+
+static velocity_status begin_anew(struct recovery *r) {
+    velocity *db = r->db;
+    db->segment_bytes = SEGMENT_MIN_BYTES;
+    uint64_t log_number = database_new_number(db), number = database_new_number(db);
+    db->last_log = db->start_log = log_number;
+    struct manifest_edit edit = {.next_number = db->next_number,
+                                 .seals = db->seals,
+                                 .seal_count = db->seal_count,
+                                 .resume_sequence = db->next_sequence};
+    edit.min_log = db->seal_count ? db->seals[0].number : log_number;
+    edit.start_log = log_number;
+    /* With live logs the next replay begins with them; else with the new log, which begins behind the floor. */
+    edit.last_sequence = db->seal_count ? r->state.last_sequence : db->sequence_floor;
+    db->flushed_sequence = edit.last_sequence;
+    r->buffer->first_log = edit.min_log;
+    /* The manifest comes first: a log without one would be data that has lost its CURRENT. */
+    velocity_status status =
+        manifest_create(db->env, db->path, db->database_id, number, r->version, &edit, &db->manifest);
+    if (!status) status = log_create(db->env, db->path, db->database_id, log_number, SEGMENT_MIN_BYTES, &db->log);
+    if (status) return status;
+    struct superversion *sv = superversion_new(r->buffer, NULL, 0, r->version);
+    if (!sv) return VELOCITY_NO_MEMORY;
+    db->active = r->buffer;
+    superversion_retire(superversion_install(db, sv));
+    return VELOCITY_OK;
+}
+
+static int by_number(const void *a, const void *b) {
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* The numbers of the version's tables, sorted, for env_free. */
+static uint64_t *table_numbers(const struct recovery *r, size_t *count) {
+    *count = 0;
+    for (int l = 0; l < VELOCITY_LEVELS; l++) *count += r->version->levels[l].count;
+    uint64_t *numbers = env_alloc((*count + 1) * sizeof *numbers), *to = numbers;
+    for (int l = 0; numbers && l < VELOCITY_LEVELS; l++)
+        for (size_t i = 0; i < r->version->levels[l].count; i++)
+            *to++ = table_meta(r->version->levels[l].tables[i])->number;
+    if (numbers) qsort(numbers, *count, sizeof *numbers, by_number);
+    return numbers;
+}
+
+static bool is_needed(const struct recovery *r, const struct found_file *file, const uint64_t *tables, size_t count) {
+    const velocity *db = r->db;
+    switch (file->kind) {
+    case FILE_TABLE: return count && bsearch(&file->number, tables, count, sizeof *tables, by_number);
+    case FILE_LOG:
+        for (size_t i = 0; i < db->seal_count; i++)
+            if (db->seals[i].number == file->number) return true;
+        return false;
+    default: return false;
+    }
+}
+
+/* Files that an earlier life left behind. What can't be removed now is tried again at the next open. */
+static void remove_leftovers(const struct recovery *r) {
+    size_t count;
+    uint64_t *tables = table_numbers(r, &count);
+    for (size_t i = 0; tables && i < r->file_count; i++) {
+        if (is_needed(r, &r->files[i], tables, count)) continue;
+        char *path = file_path(r->db->path, r->files[i].kind, r->files[i].number);
+        if (path && env_unlink(r->db->env, path)) { /* see above */
+        }
+        env_free(path);
+    }
+    env_free(tables);
+}
+
+velocity_status recovery_run(velocity *db) {
+    struct recovery r = {.db = db};
+    velocity_status status = load_manifest(&r);
+    if (!status) status = build_version(&r);
+    if (!status) status = replay_logs(&r);
+    if (!status) status = begin_anew(&r);
+    if (!status) remove_leftovers(&r);
+    write_buffer_release(r.buffer);
+    version_release(r.version);
+    manifest_state_clear(&r.state);
+    env_free(r.files);
+    env_free(r.segments);
+    return status;
+}

@@ -1,0 +1,54 @@
+/*
+ * retention.c - see retention.h. The sequences that somebody sees cut the order of writes into stripes; all versions of
+ * a key in one stripe are seen by the same readers, who all see the newest of them.
+ */
+#include "retention.h"
+
+#include "slice.h"
+
+velocity_status retention_init(struct retention *r, velocity *db, bool bottom) {
+    memset(r, 0, sizeof *r);
+    r->bottom = bottom;
+    return snapshot_sequences(db, &r->sequences, &r->count);
+}
+
+void retention_clear(struct retention *r) {
+    env_free(r->sequences);
+    env_free(r->key);
+}
+
+/* The first sequence that sees the entry; count if nobody does yet. */
+static size_t stripe_of(const struct retention *r, uint64_t sequence) {
+    if (r->count == 1) return sequence > r->sequences[0];
+    size_t low = 0, high = r->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (r->sequences[middle] < sequence)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static velocity_status remember_key(struct retention *r, velocity_slice key) {
+    if (key.size > r->key_capacity) {
+        env_free(r->key);
+        r->key_capacity = 0;
+        if (!(r->key = env_alloc(key.size * 2))) return VELOCITY_NO_MEMORY;
+        r->key_capacity = key.size * 2;
+    }
+    memcpy(r->key, key.data, key.size);
+    r->key_bytes = key.size;
+    r->has_key = true;
+    return VELOCITY_OK;
+}
+
+velocity_status retention_judge(struct retention *r, const struct entry *e, bool *keep, bool *new_key) {
+    size_t stripe = stripe_of(r, e->sequence);
+    *new_key = !r->has_key || !slice_equal(e->key, velocity_bytes(r->key, r->key_bytes));
+    *keep = *new_key || stripe != r->stripe;
+    r->stripe = stripe;
+    if (*keep && e->kind == ENTRY_DELETE && r->bottom && stripe == 0) *keep = false;
+    return *new_key ? remember_key(r, e->key) : VELOCITY_OK;
+}

@@ -1,0 +1,285 @@
+/*
+ * room.c - where a group finds its room: the active write buffer, the log segment, and the waits while the background
+ * catches up. All but the jobs run on the leader. See database_internal.h.
+ *
+ * Segments are used in the order of their numbers; a segment that was prepared ahead and overtaken goes to the spares.
+ */
+#include "database_internal.h"
+
+#include <stdio.h>
+
+enum {
+    SPARE_LOGS_MAX = 2,
+    LEVEL0_STOP_FACTOR = 4,  /* writes stop at compaction_threshold times this many tables in level 0 ... */
+    LEVEL0_SLOW_FACTOR = 2,  /* ... and are held back from this many on */
+    FASTEST_SLOW_BYTES = 64, /* bytes a microsecond (64 MB/s) when holding back begins, less as level 0 fills */
+    DELAY_WORTH_US = 1000,   /* shorter sleeps are saved up */
+};
+
+void room_wait(velocity *db) {
+    if (!env_inline_jobs(db->env)) {
+        env_condition_wait(&db->changed, &db->mutex);
+        return;
+    }
+    env_mutex_unlock(&db->mutex);
+    (void)pool_run_one(db->shared->pool);
+    env_mutex_lock(&db->mutex);
+}
+
+uint64_t database_new_number(velocity *db) {
+    env_mutex_lock(&db->mutex);
+    uint64_t number = db->next_number++;
+    env_mutex_unlock(&db->mutex);
+    return number;
+}
+
+/* ---- log segments
+ * ------------------------------------------------------------------------------------------------------ */
+
+static uint64_t round_up(uint64_t bytes) {
+    return (bytes + ENV_PAGE_BYTES - 1) & ~(uint64_t)(ENV_PAGE_BYTES - 1);
+}
+
+/* Under db->mutex. The size of the next new segment: small databases stay small. */
+static uint64_t next_segment_bytes(velocity *db) {
+    uint64_t bytes = db->segment_bytes;
+    if (db->segment_bytes < SEGMENT_MAX_BYTES) db->segment_bytes *= 2;
+    return bytes;
+}
+
+void room_schedule_prepare(velocity *db) {
+    if (db->prepare_queued || db->next_log || db->closing || atomic_load(&db->read_only)) return;
+    db->prepare_queued = true;
+    pool_submit(db->shared->pool, POOL_URGENT, &db->prepare_job);
+}
+
+void room_prepare_job(struct pool_job *job) {
+    velocity *db = (velocity *)((char *)job - offsetof(velocity, prepare_job));
+    env_mutex_lock(&db->mutex);
+    struct log *log = db->spare_logs;
+    if (log) db->spare_logs = log->next;
+    uint64_t number = db->next_number++, bytes = log ? log->capacity : next_segment_bytes(db);
+    env_mutex_unlock(&db->mutex);
+    velocity_status status = log ? log_recycle(log, db->path, db->database_id, number)
+                                 : log_create(db->env, db->path, db->database_id, number, bytes, &log);
+    env_mutex_lock(&db->mutex);
+    if (!status && log->number > db->last_log && !db->next_log) {
+        db->next_log = log;
+    } else if (!status) {
+        log->next = db->spare_logs;
+        db->spare_logs = log;
+    } /* a failure shows when the leader needs the segment and prepares it itself */
+    db->prepare_queued = false;
+    env_condition_broadcast(&db->changed);
+    env_mutex_unlock(&db->mutex);
+}
+
+/* A segment in which a group of this payload fits: the one prepared ahead, or one made now. */
+static velocity_status get_segment(velocity *db, uint64_t payload_bytes, struct log **out) {
+    env_mutex_lock(&db->mutex);
+    while (db->prepare_queued && !db->next_log) room_wait(db); /* it is being made: sooner there than a second one */
+    struct log *log = db->next_log;
+    db->next_log = NULL;
+    if (log && !log_has_room(log, payload_bytes)) {
+        log->next = db->spare_logs;
+        db->spare_logs = log;
+        log = NULL;
+    }
+    uint64_t number = 0, bytes = 0;
+    if (!log) {
+        number = db->next_number++;
+        bytes = round_up(FILE_HEADER_BYTES + LOG_GROUP_HEADER_BYTES + payload_bytes + LOG_ALIGNMENT);
+        uint64_t usual = next_segment_bytes(db);
+        if (bytes < usual) bytes = usual;
+    }
+    env_mutex_unlock(&db->mutex);
+    if (!log) {
+        velocity_status status = log_create(db->env, db->path, db->database_id, number, bytes, &log);
+        if (status) return status;
+    }
+    *out = log;
+    return VELOCITY_OK;
+}
+
+/* The present segment retires behind the old ones; `log` takes its place. */
+static void use_segment(velocity *db, struct log *log) {
+    env_mutex_lock(&db->mutex);
+    struct log **tail = &db->old_logs;
+    while (*tail) tail = &(*tail)->next;
+    *tail = db->log;
+    db->log->next = NULL;
+    db->log = log;
+    db->last_log = log->number;
+    env_mutex_unlock(&db->mutex);
+}
+
+static velocity_status rotate_log(velocity *db, uint64_t payload_bytes) {
+    struct log *log;
+    velocity_status status = get_segment(db, payload_bytes, &log);
+    if (!status) use_segment(db, log);
+    return status;
+}
+
+/* Removes what the opener replayed and no write buffer needs any more; db->mutex is held and given up meanwhile. */
+static void remove_sealed(velocity *db, uint64_t min_log) {
+    size_t kept = 0;
+    for (size_t i = 0; i < db->seal_count; i++) {
+        if (db->seals[i].number >= min_log) {
+            db->seals[kept++] = db->seals[i];
+            continue;
+        }
+        char *path = file_path(db->path, FILE_LOG, db->seals[i].number);
+        if (path && env_unlink(db->env, path)) { /* removed at the next open, which knows that it is not needed */
+        }
+        env_free(path);
+    }
+    db->seal_count = kept;
+}
+
+void room_retire_logs(velocity *db, uint64_t min_log) {
+    struct log *garbage = NULL;
+    env_mutex_lock(&db->mutex);
+    size_t spares = 0;
+    for (struct log *log = db->spare_logs; log; log = log->next) spares++;
+    while (db->old_logs && db->old_logs->number < min_log) {
+        struct log *log = db->old_logs;
+        db->old_logs = log->next;
+        bool keep = spares < SPARE_LOGS_MAX && log->capacity == SEGMENT_MAX_BYTES && !db->closing;
+        struct log **list = keep ? &db->spare_logs : &garbage;
+        log->next = *list;
+        *list = log;
+        spares += keep;
+    }
+    if (db->seal_count) remove_sealed(db, min_log);
+    env_mutex_unlock(&db->mutex);
+    while (garbage) {
+        struct log *next = garbage->next;
+        if (log_remove(garbage)) { /* removed at the next open */
+        }
+        garbage = next;
+    }
+}
+
+velocity_status room_sync_logs(velocity *db) {
+    velocity_status status = VELOCITY_OK;
+    if (db->synced_sequence + 1 < db->next_sequence ||
+        !db->log) { /* filled segments may hold what is not on disk yet */
+        env_mutex_lock(&db->mutex);
+        for (struct log *log = db->old_logs; log && !status; log = log->next) status = log_sync(log, log->position);
+        env_mutex_unlock(&db->mutex);
+    }
+    return status ? status : log_sync(db->log, db->log->position);
+}
+
+/* ---- write buffers
+ * -------------------------------------------------------------------------------------------------------- */
+
+/* Under db->mutex: waits until one more immutable buffer may stand in line. */
+static velocity_status wait_for_flush(velocity *db) {
+    struct superversion *sv = atomic_load(&db->superversion);
+    if (sv->immutable_count < IMMUTABLE_MAX) return VELOCITY_OK;
+    uint64_t begin = env_monotonic_us(db->env);
+    velocity_status status = VELOCITY_OK;
+    atomic_fetch_add(&db->figures.stalls, 1);
+    flush_schedule(db);
+    while (!status && atomic_load(&db->superversion)->immutable_count == IMMUTABLE_MAX) {
+        room_wait(db);
+        if (atomic_load(&db->superversion)->immutable_count < IMMUTABLE_MAX) break;
+        if (db->background_status)
+            status = status_set(db->background_status, "%s", db->background_message);
+        else
+            flush_schedule(db);
+    }
+    atomic_fetch_add(&db->figures.stall_us, env_monotonic_us(db->env) - begin);
+    return status;
+}
+
+velocity_status room_switch_buffer(velocity *db) {
+    if (memtable_entries(db->active->memtable) == 0) return VELOCITY_OK;
+    env_mutex_lock(&db->mutex);
+    velocity_status status = wait_for_flush(db);
+    env_mutex_unlock(&db->mutex);
+    struct log *log;
+    if (!status) status = get_segment(db, 0, &log);
+    if (status) return status;
+    struct write_buffer *buffer = write_buffer_new(log->number), *full = db->active;
+    struct superversion *next = NULL;
+    use_segment(db, log); /* whatever happens next, the old segment is never appended to again */
+    env_mutex_lock(&db->mutex);
+    struct superversion *sv = atomic_load(&db->superversion);
+    if (buffer) {
+        struct write_buffer *immutable[IMMUTABLE_MAX];
+        memcpy(immutable, sv->immutable, sizeof immutable);
+        immutable[sv->immutable_count] = full;
+        next = superversion_new(buffer, immutable, sv->immutable_count + 1, sv->version);
+    }
+    if (next) {
+        atomic_store(&full->last_sequence, db->next_sequence - 1);
+        db->active = buffer;
+        sv = superversion_install(db, next);
+        flush_schedule(db);
+    }
+    env_mutex_unlock(&db->mutex);
+    if (next) superversion_retire(sv);
+    write_buffer_release(buffer); /* the superversion holds it */
+    return next ? VELOCITY_OK : VELOCITY_NO_MEMORY;
+}
+
+/* ---- holding writers back
+ * ---------------------------------------------------------------------------------------------------- */
+
+/* Level 0 is too deep: first each group is slowed a little, in step with its size, so that none has to wait long; at
+ * the end writes wait for a compaction. */
+static velocity_status hold_back(velocity *db, uint64_t payload_bytes) {
+    uint32_t threshold = db->options.compaction_threshold, tables = atomic_load(&db->level0_tables);
+    uint32_t slow = threshold * LEVEL0_SLOW_FACTOR, stop = threshold * LEVEL0_STOP_FACTOR;
+    velocity_status status = VELOCITY_OK;
+    if (tables < stop) {
+        uint64_t rate = FASTEST_SLOW_BYTES * (stop - tables) / (stop - slow);
+        db->delay_debt_us += payload_bytes / (rate ? rate : 1);
+        if (db->delay_debt_us < DELAY_WORTH_US) return VELOCITY_OK;
+        atomic_fetch_add(&db->figures.stalls, 1);
+        atomic_fetch_add(&db->figures.stall_us, db->delay_debt_us);
+        if (!env_inline_jobs(db->env)) env_sleep_us(db->delay_debt_us);
+        db->delay_debt_us = 0;
+        return VELOCITY_OK;
+    }
+    uint64_t begin = env_monotonic_us(db->env);
+    atomic_fetch_add(&db->figures.stalls, 1);
+    env_mutex_lock(&db->mutex);
+    while (!status && atomic_load(&db->level0_tables) >= stop) {
+        compaction_schedule(db);
+        room_wait(db);
+        if (db->background_status) status = status_set(db->background_status, "%s", db->background_message);
+    }
+    env_mutex_unlock(&db->mutex);
+    atomic_fetch_add(&db->figures.stall_us, env_monotonic_us(db->env) - begin);
+    return status;
+}
+
+static velocity_status room_make_slowly(velocity *db, size_t operations, uint64_t payload_bytes) {
+    velocity_status status = VELOCITY_OK;
+    if (memtable_bytes(db->active->memtable) >= db->options.memtable_bytes) status = room_switch_buffer(db);
+    if (!status && atomic_load(&db->level0_tables) >= db->options.compaction_threshold * LEVEL0_SLOW_FACTOR)
+        status = hold_back(db, payload_bytes);
+    if (!status && !log_has_room(db->log, payload_bytes)) status = rotate_log(db, payload_bytes);
+    if (!status) status = memtable_reserve(db->active->memtable, operations, payload_bytes);
+    atomic_store(&db->figures.out_of_space, status == VELOCITY_NO_SPACE);
+    if (status) return status;
+    env_mutex_lock(&db->mutex);
+    if (db->log->position > db->log->capacity / 2) room_schedule_prepare(db);
+    env_mutex_unlock(&db->mutex);
+    return VELOCITY_OK;
+}
+
+velocity_status room_make(velocity *db, size_t operations, uint64_t payload_bytes) {
+    /* The common case: everything is there, and no lock is needed. */
+    bool plenty = memtable_bytes(db->active->memtable) < db->options.memtable_bytes &&
+                  log_has_room(db->log, payload_bytes) &&
+                  atomic_load_explicit(&db->level0_tables, memory_order_relaxed) <
+                      db->options.compaction_threshold * LEVEL0_SLOW_FACTOR;
+    bool half_full =
+        db->log->position > db->log->capacity / 2 && db->log->position - db->log->capacity / 2 < payload_bytes + 4096;
+    if (plenty && !half_full) return memtable_reserve(db->active->memtable, operations, payload_bytes);
+    return room_make_slowly(db, operations, payload_bytes);
+}

@@ -1,0 +1,51 @@
+/* snapshot.c - frozen views: a list of the sequences that flush and compaction must keep seen. */
+#include "database_internal.h"
+
+velocity_snapshot *velocity_snapshot_new(velocity *db) {
+    velocity_snapshot *s = env_alloc(sizeof *s);
+    if (!s) return NULL;
+    s->db = db;
+    atomic_fetch_add(&db->live_handles, 1);
+    env_mutex_lock(&db->snapshot_mutex);
+    s->sequence = atomic_load(&db->visible_sequence); /* never below an older snapshot's: the list stays sorted */
+    s->next = &db->snapshots;
+    s->previous = db->snapshots.previous;
+    s->previous->next = s->next->previous = s;
+    env_mutex_unlock(&db->snapshot_mutex);
+    return s;
+}
+
+uint64_t velocity_snapshot_sequence(const velocity_snapshot *s) {
+    return s->sequence;
+}
+
+void velocity_snapshot_free(velocity_snapshot *s) {
+    if (!s) return;
+    velocity *db = s->db;
+    env_mutex_lock(&db->snapshot_mutex);
+    s->previous->next = s->next;
+    s->next->previous = s->previous;
+    env_mutex_unlock(&db->snapshot_mutex);
+    env_free(s);
+    atomic_fetch_sub(&db->live_handles, 1);
+}
+
+velocity_status snapshot_sequences(velocity *db, uint64_t **out, size_t *count) {
+    velocity_status status = VELOCITY_OK;
+    env_mutex_lock(&db->snapshot_mutex);
+    size_t n = 1;
+    for (velocity_snapshot *s = db->snapshots.next; s != &db->snapshots; s = s->next) n++;
+    uint64_t *sequences = env_alloc(n * sizeof *sequences);
+    *out = sequences;
+    *count = 0;
+    if (!sequences) {
+        status = VELOCITY_NO_MEMORY;
+    } else {
+        for (velocity_snapshot *s = db->snapshots.next; s != &db->snapshots; s = s->next)
+            if (*count == 0 || sequences[*count - 1] != s->sequence) sequences[(*count)++] = s->sequence;
+        uint64_t present = atomic_load(&db->visible_sequence);
+        if (*count == 0 || sequences[*count - 1] != present) sequences[(*count)++] = present;
+    }
+    env_mutex_unlock(&db->snapshot_mutex);
+    return status;
+}

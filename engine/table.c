@@ -1,0 +1,448 @@
+/*
+ * table.c - tables as objects: their life, their descriptor, their blocks, point lookups. See table.h. Cursors are in
+ * table_cursor.c.
+ *
+ * Invariants:
+ *  1. table->descriptor is NULL or an open file. It is set under table->mutex and taken away under files->mutex; what
+ * is taken away is retired, so that a reader inside an epoch section may go on using it. Nothing is retired with a lock
+ * held, because retiring may run destroyers.
+ *  2. table->loaded is set once, after top index and footer were read and checked, and never cleared.
+ *  3. A table is in files->open exactly while its descriptor counts against the budget.
+ * No thread holds both kinds of lock at once.
+ */
+#include "table.h"
+
+#include "filter.h"
+#include "status.h"
+#include "table_internal.h"
+
+#include <lz4.h>
+
+struct descriptor {
+    struct epoch_item item; /* first */
+    env_file *file;
+};
+
+struct table_files {
+    cache *cache;
+    env_mutex mutex; /* guards open, open_count, hand and the tables' open_next/open_previous */
+    struct table *open;
+    struct table *hand; /* where the clock stands */
+    uint64_t open_count, max_open;
+    _Atomic uint64_t next_cache_id;
+};
+
+table_files *table_files_new(cache *c, uint32_t max_open) {
+    table_files *files = env_alloc_zeroed(sizeof *files);
+    if (!files) return NULL;
+    files->cache = c;
+    files->max_open = max_open;
+    atomic_init(&files->next_cache_id, 1);
+    env_mutex_init(&files->mutex);
+    return files;
+}
+
+void table_files_free(table_files *files) {
+    if (!files) return;
+    env_mutex_destroy(&files->mutex);
+    env_free(files);
+}
+
+uint64_t table_files_open_count(table_files *files) {
+    env_mutex_lock(&files->mutex);
+    uint64_t count = files->open_count;
+    env_mutex_unlock(&files->mutex);
+    return count;
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------------- */
+
+velocity_status table_new(env *e, table_files *files, const char *folder, const uint64_t database_id[2],
+                          struct table_meta *meta, struct table **out) {
+    struct table *t = env_alloc_zeroed(sizeof *t);
+    char *path = file_path(folder, FILE_TABLE, meta->number);
+    if (!t || !path) {
+        env_free(t);
+        env_free(path);
+        return VELOCITY_NO_MEMORY;
+    }
+    t->env = e;
+    t->files = files;
+    t->cache = files->cache;
+    t->path = path;
+    memcpy(t->database_id, database_id, sizeof t->database_id);
+    t->meta = *meta;
+    memset(meta, 0, sizeof *meta);
+    t->cache_id = atomic_fetch_add(&files->next_cache_id, 1);
+    atomic_init(&t->references, 1);
+    env_mutex_init(&t->mutex);
+    *out = t;
+    return VELOCITY_OK;
+}
+
+const struct table_meta *table_meta(const struct table *t) {
+    return &t->meta;
+}
+
+void table_acquire(struct table *t) {
+    atomic_fetch_add_explicit(&t->references, 1, memory_order_relaxed);
+}
+
+void table_doom(struct table *t) {
+    atomic_store(&t->doomed, true);
+}
+
+static void descriptor_destroy(struct epoch_item *item) {
+    struct descriptor *d = (struct descriptor *)item;
+    if (env_close(d->file)) { /* it was only read from: a failing close loses nothing */
+    }
+    env_free(d);
+}
+
+/* Under files->mutex. */
+static void leave_budget(table_files *files, struct table *t) {
+    if (files->hand == t) files->hand = t->open_next == t ? NULL : t->open_next;
+    if (t->open_next == t) {
+        files->open = NULL;
+    } else {
+        t->open_next->open_previous = t->open_previous;
+        t->open_previous->open_next = t->open_next;
+        if (files->open == t) files->open = t->open_next;
+    }
+    t->open_next = t->open_previous = NULL;
+    files->open_count--;
+}
+
+void table_release(struct table *t) {
+    if (atomic_fetch_sub_explicit(&t->references, 1, memory_order_acq_rel) != 1) return;
+    env_mutex_lock(&t->files->mutex);
+    if (t->open_next) leave_budget(t->files, t);
+    struct descriptor *d = atomic_exchange(&t->descriptor, NULL);
+    env_mutex_unlock(&t->files->mutex);
+    if (d) epoch_retire(&d->item, descriptor_destroy);
+    if (atomic_load(&t->doomed) &&
+        env_unlink(t->env, t->path)) { /* removed at the next open, which knows it is not wanted */
+    }
+    env_free(t->top_bytes);
+    table_meta_clear(&t->meta);
+    env_mutex_destroy(&t->mutex);
+    env_free(t->path);
+    env_free(t);
+}
+
+/* ---- the descriptor and its budget ------------------------------------------------------------------------------ */
+
+/*
+ * Takes t into the ring, and others out of it until the budget is kept. The clock: a table that was used since the hand
+ * last passed is spared once. What is taken out is retired after the lock is given up: retiring may run destroyers that
+ * take it.
+ */
+static void enter_budget(table_files *files, struct table *t) {
+    struct epoch_item *closing = NULL;
+    env_mutex_lock(&files->mutex);
+    if (!files->open) {
+        t->open_next = t->open_previous = t;
+        files->open = t;
+    } else {
+        t->open_next = files->open;
+        t->open_previous = files->open->open_previous;
+        t->open_previous->open_next = files->open->open_previous = t;
+    }
+    files->open_count++;
+    for (uint64_t steps = 2 * files->open_count; files->open_count > files->max_open && steps; steps--) {
+        struct table *victim = files->hand ? files->hand : files->open;
+        files->hand = victim->open_next;
+        if (victim == t || atomic_exchange_explicit(&victim->recently_used, false, memory_order_relaxed)) continue;
+        leave_budget(files, victim);
+        struct descriptor *d = atomic_exchange(&victim->descriptor, NULL);
+        d->item.next = closing;
+        closing = &d->item;
+    }
+    env_mutex_unlock(&files->mutex);
+    while (closing) {
+        struct epoch_item *next = closing->next;
+        epoch_retire(closing, descriptor_destroy);
+        closing = next;
+    }
+}
+
+static velocity_status load(struct table *t, env_file *file);
+
+static velocity_status open_descriptor(struct table *t, struct descriptor **out) {
+    velocity_status status = VELOCITY_OK;
+    env_mutex_lock(&t->mutex);
+    struct descriptor *d = atomic_load(&t->descriptor);
+    bool opened = !d;
+    if (!d) {
+        if (!(d = env_alloc(sizeof *d)))
+            status = VELOCITY_NO_MEMORY;
+        else if ((status = env_open_read(t->env, t->path, &d->file)))
+            env_free(d);
+        else if (!atomic_load(&t->loaded) && (status = load(t, d->file)))
+            descriptor_destroy(&d->item);
+        else
+            atomic_store(&t->descriptor, d);
+    }
+    env_mutex_unlock(&t->mutex);
+    if (!status && opened) enter_budget(t->files, t);
+    if (status == VELOCITY_NOT_FOUND)
+        status = status_set(VELOCITY_CORRUPT, "%s: offset 0: the file is missing", t->path);
+    *out = d;
+    return status;
+}
+
+/* Inside an epoch section: the file stays open until it ends. */
+static velocity_status open_file(struct table *t, env_file **out) {
+    struct descriptor *d = atomic_load_explicit(&t->descriptor, memory_order_acquire);
+    if (!d) {
+        velocity_status status = open_descriptor(t, &d);
+        if (status) return status;
+    }
+    if (!atomic_load_explicit(&t->recently_used, memory_order_relaxed))
+        atomic_store_explicit(&t->recently_used, true, memory_order_relaxed);
+    *out = d->file;
+    return VELOCITY_OK;
+}
+
+/* ---- blocks ------------------------------------------------------------------------------------------------------ */
+
+static velocity_status damaged(const struct table *t, uint64_t offset, const char *what) {
+    return status_set(VELOCITY_CORRUPT, "%s: offset %llu: %s", t->path, (unsigned long long)offset, what);
+}
+
+velocity_status table_decode_block(const struct table *t, struct block_handle handle, const uint8_t *stored,
+                                   struct cache_entry **out) {
+    const uint8_t *trailer = stored + handle.bytes;
+    uint32_t checksum = file_block_checksum(t->seed, handle.offset, stored, handle.bytes);
+    checksum = file_block_checksum(checksum, handle.offset, trailer, 5);
+    if (checksum != get_u32(trailer + 5)) return damaged(t, handle.offset, "a block's checksum is wrong");
+    uint32_t raw_bytes = get_u32(trailer + 1);
+    if (trailer[0] > BLOCK_LZ4 || (trailer[0] == BLOCK_RAW && raw_bytes != handle.bytes) || raw_bytes > INT32_MAX)
+        return damaged(t, handle.offset, "a block's trailer makes no sense");
+    struct cache_entry *entry = cache_entry_new(raw_bytes);
+    if (!entry) return VELOCITY_NO_MEMORY;
+    if (trailer[0] == BLOCK_RAW) {
+        memcpy(cache_entry_data(entry), stored, raw_bytes);
+    } else if (LZ4_decompress_safe((const char *)stored, cache_entry_data(entry), (int)handle.bytes, (int)raw_bytes) !=
+               (int)raw_bytes) {
+        cache_entry_release(entry);
+        return damaged(t, handle.offset, "a block does not decompress");
+    }
+    *out = entry;
+    return VELOCITY_OK;
+}
+
+static velocity_status read_stored(const struct table *t, env_file *file, struct block_handle handle,
+                                   struct cache_entry **out) {
+    uint64_t end = handle.offset + handle.bytes + BLOCK_TRAILER_BYTES;
+    if (handle.offset < FILE_HEADER_BYTES || end > t->meta.file_bytes || end < handle.offset)
+        return damaged(t, handle.offset, "a block lies outside of the file");
+    uint8_t small[12 * 1024];
+    size_t size = handle.bytes + BLOCK_TRAILER_BYTES, got;
+    uint8_t *stored = size <= sizeof small ? small : env_alloc(size);
+    if (!stored) return VELOCITY_NO_MEMORY;
+    velocity_status status = env_read(file, stored, size, handle.offset, &got);
+    if (!status && got < size) status = damaged(t, handle.offset, "the file ends inside a block");
+    if (!status) status = table_decode_block(t, handle, stored, out);
+    if (stored != small) env_free(stored);
+    return status;
+}
+
+velocity_status table_load_block(struct table *t, struct block_handle handle, enum cache_kind kind,
+                                 const struct table_read *read, struct held_block *held) {
+    held->owned = false;
+    held->entry = cache_lookup(t->cache, t->cache_id, handle.offset);
+    if (held->entry) return VELOCITY_OK;
+    if (read->cache_only) return status_set(VELOCITY_INCOMPLETE, "%s: the block is not in the cache", t->path);
+    env_file *file;
+    velocity_status status = open_file(t, &file);
+    if (!status) status = read_stored(t, file, handle, &held->entry);
+    if (status) return status;
+    held->owned = true;
+    if (read->fill_cache || kind != CACHE_DATA) cache_insert(t->cache, held->entry, t->cache_id, handle.offset, kind);
+    return VELOCITY_OK;
+}
+
+velocity_status table_read_raw(struct table *t, uint64_t offset, size_t size, uint8_t *to, size_t *got) {
+    env_file *file;
+    epoch_enter();
+    velocity_status status = open_file(t, &file);
+    if (!status) status = env_read(file, to, size, offset, got);
+    epoch_leave();
+    return status;
+}
+
+velocity_status table_open_block(const struct table *t, const struct cache_entry *entry, struct block *out) {
+    if (block_open(out, cache_entry_data((struct cache_entry *)entry), entry->size)) return VELOCITY_OK;
+    return damaged(t, entry->offset, "a block's layout makes no sense");
+}
+
+/* ---- loading: header, footer, top index ------------------------------------------------------------------------- */
+
+static velocity_status load_footer(struct table *t, env_file *file, struct block_handle *top) {
+    uint8_t footer[TABLE_FOOTER_BYTES];
+    if (t->meta.file_bytes < FILE_HEADER_BYTES + TABLE_FOOTER_BYTES) return damaged(t, 0, "the file is too short");
+    uint64_t at = t->meta.file_bytes - TABLE_FOOTER_BYTES;
+    size_t got;
+    velocity_status status = env_read(file, footer, sizeof footer, at, &got);
+    if (status) return status;
+    if (got < sizeof footer) return damaged(t, at, "the file ends before its footer");
+    if (get_u64(footer + FOOTER_MAGIC) != TABLE_FOOTER_MAGIC ||
+        get_u32(footer + FOOTER_CHECKSUM) != file_block_checksum(t->seed, at, footer, FOOTER_CHECKSUM))
+        return damaged(t, at, "the footer's checksum is wrong");
+    if (get_u32(footer + FOOTER_VERSION) > FILE_FORMAT_VERSION)
+        return status_set(VELOCITY_UNSUPPORTED, "%s: table format %u is newer than this build", t->path,
+                          get_u32(footer + FOOTER_VERSION));
+    for (int slot = SLOT_RANGE_TOMBSTONES; slot <= SLOT_DICTIONARY; slot++)
+        if (get_u64(footer + FOOTER_SLOTS + slot * 16 + 8))
+            return status_set(VELOCITY_UNSUPPORTED, "%s: uses a feature that this build does not know", t->path);
+    t->filter.partitions = get_u32(footer + FOOTER_FILTER_PARTITIONS);
+    t->filter.partition_bytes = get_u32(footer + FOOTER_FILTER_PARTITION_BYTES);
+    t->filter.probes = get_u32(footer + FOOTER_FILTER_PROBES);
+    t->filter_offset = get_u64(footer + FOOTER_SLOTS + SLOT_FILTER * 16);
+    if (t->filter.partitions && (t->filter.partition_bytes == 0 || t->filter.partition_bytes % FILTER_LINE_BYTES ||
+                                 t->filter.partition_bytes > FILTER_PARTITION_BYTES))
+        return damaged(t, at, "the filter's shape makes no sense");
+    top->offset = get_u64(footer + FOOTER_SLOTS + SLOT_TOP_INDEX * 16);
+    top->bytes = (uint32_t)get_u64(footer + FOOTER_SLOTS + SLOT_TOP_INDEX * 16 + 8);
+    return VELOCITY_OK;
+}
+
+/* Under table->mutex, once. */
+static velocity_status load(struct table *t, env_file *file) {
+    struct file_header header;
+    velocity_status status = file_header_read(file, FILE_TABLE, t->path, &header);
+    if (status) return status;
+    if (memcmp(header.database_id, t->database_id, sizeof t->database_id) != 0)
+        return damaged(t, 0, "the file belongs to another database");
+    if (header.number != t->meta.number || memcmp(header.uid, t->meta.uid, sizeof header.uid) != 0)
+        return damaged(t, 0, "this is not the file that the manifest names");
+    t->seed = file_seed(&header);
+    struct block_handle top;
+    struct cache_entry *entry;
+    status = load_footer(t, file, &top);
+    if (!status) status = read_stored(t, file, top, &entry);
+    if (status) return status;
+    t->top_bytes = env_alloc(entry->size);
+    if (!t->top_bytes)
+        status = VELOCITY_NO_MEMORY;
+    else
+        memcpy(t->top_bytes, cache_entry_data(entry), entry->size);
+    if (!status && !block_open(&t->top, t->top_bytes, entry->size))
+        status = damaged(t, top.offset, "the top index makes no sense");
+    cache_entry_release(entry);
+    if (status) {
+        env_free(t->top_bytes);
+        t->top_bytes = NULL;
+    } else {
+        atomic_store_explicit(&t->loaded, true, memory_order_release);
+    }
+    return status;
+}
+
+velocity_status table_ensure_loaded(struct table *t, bool cache_only) {
+    if (atomic_load_explicit(&t->loaded, memory_order_acquire)) return VELOCITY_OK;
+    if (cache_only) return status_set(VELOCITY_INCOMPLETE, "%s: not open yet", t->path);
+    struct descriptor *d;
+    return open_descriptor(t, &d);
+}
+
+/* ---- point lookups ----------------------------------------------------------------------------------------------- */
+
+velocity_status table_index_handle(const struct table *t, const struct block *index, uint32_t i,
+                                   struct block_handle *out) {
+    struct block_entry e;
+    if (!block_entry_read(index, i, &e) || !block_handle_decode(e.value.data, e.value.size, out))
+        return damaged(t, 0, "an index entry makes no sense");
+    return VELOCITY_OK;
+}
+
+static void let_go(struct held_block *held) {
+    if (held->owned) cache_entry_release(held->entry);
+    held->owned = false;
+}
+
+/* NOT_FOUND where the filter says that the key is not in the table. */
+static velocity_status check_filter(struct table *t, const struct table_read *read, uint64_t hash) {
+    if (t->filter.partitions == 0) return VELOCITY_OK;
+    uint64_t size = t->filter.partition_bytes;
+    struct block_handle handle = {t->filter_offset + filter_partition(&t->filter, hash) * (size + BLOCK_TRAILER_BYTES),
+                                  (uint32_t)size};
+    struct held_block held;
+    velocity_status status = table_load_block(t, handle, CACHE_FILTER, read, &held);
+    if (status) return status;
+    if (held.entry->size != size)
+        status = damaged(t, handle.offset, "a filter partition has the wrong size");
+    else if (!filter_may_contain(&t->filter, cache_entry_data(held.entry), hash))
+        status = VELOCITY_NOT_FOUND;
+    let_go(&held);
+    if (read->counters) {
+        atomic_fetch_add_explicit(&read->counters->filter_checks, 1, memory_order_relaxed);
+        if (status == VELOCITY_NOT_FOUND)
+            atomic_fetch_add_explicit(&read->counters->filter_negatives, 1, memory_order_relaxed);
+    }
+    return status;
+}
+
+/* Looks in one data block. *more: the key's versions go on in the next block. */
+static velocity_status search_block(const struct table *t, const struct block *block, velocity_slice key,
+                                    uint64_t sequence, struct entry *out, bool *more) {
+    *more = false;
+    for (uint32_t i = block_seek(block, key); i < block->count; i++) {
+        struct block_entry e;
+        if (!block_key_equals(block, i, key)) return VELOCITY_NOT_FOUND;
+        if (!block_entry_read(block, i, &e)) return damaged(t, 0, "an entry makes no sense");
+        if (e.sequence > sequence) continue;
+        out->value = e.value;
+        out->sequence = e.sequence;
+        out->expires_at_ms = e.expires_at_ms;
+        out->flags = e.flags;
+        out->kind = e.kind;
+        return VELOCITY_OK;
+    }
+    *more = true;
+    return VELOCITY_NOT_FOUND;
+}
+
+/* Looks in the data blocks that one index block names, from the first that may hold the key on. */
+static velocity_status search_under(struct table *t, const struct table_read *read, const struct block *index,
+                                    velocity_slice key, uint64_t sequence, struct entry *out, struct held_block *held,
+                                    bool *more) {
+    *more = true;
+    for (uint32_t i = block_seek(index, key); i < index->count && *more; i++) {
+        struct block_handle handle;
+        struct block data;
+        velocity_status status = table_index_handle(t, index, i, &handle);
+        if (!status) status = table_load_block(t, handle, CACHE_DATA, read, held);
+        if (status) return status;
+        status = table_open_block(t, held->entry, &data);
+        if (!status) status = search_block(t, &data, key, sequence, out, more);
+        if (status == VELOCITY_OK) return status;
+        let_go(held);
+        if (status != VELOCITY_NOT_FOUND) return status;
+    }
+    return VELOCITY_NOT_FOUND;
+}
+
+velocity_status table_get(struct table *t, const struct table_read *read, velocity_slice key, uint64_t hash,
+                          uint64_t sequence, struct entry *out, struct held_block *held) {
+    velocity_status status = table_ensure_loaded(t, read->cache_only);
+    if (!status) status = check_filter(t, read, hash);
+    if (status) return status;
+    bool more = true;
+    for (uint32_t i = block_seek(&t->top, key); i < t->top.count && more; i++) {
+        struct block_handle handle;
+        struct held_block index_held;
+        struct block index;
+        status = table_index_handle(t, &t->top, i, &handle);
+        if (!status) status = table_load_block(t, handle, CACHE_INDEX, read, &index_held);
+        if (status) return status;
+        status = table_open_block(t, index_held.entry, &index);
+        if (!status) status = search_under(t, read, &index, key, sequence, out, held, &more);
+        let_go(&index_held);
+        if (status != VELOCITY_NOT_FOUND) return status;
+    }
+    if (read->counters && t->filter.partitions)
+        atomic_fetch_add_explicit(&read->counters->filter_false_positives, 1, memory_order_relaxed);
+    return VELOCITY_NOT_FOUND;
+}

@@ -1,0 +1,363 @@
+/* table_builder.c - see table_builder.h, table_format.h. */
+#include "table_builder.h"
+
+#include "block.h"
+#include "filter.h"
+#include "slice.h"
+#include "status.h"
+#include "table_format.h"
+
+#include <lz4.h>
+
+enum {
+    WRITE_BUFFER_BYTES = 256 * 1024,
+    INDEX_BLOCK_BYTES = 8 * 1024,
+    PACE_BYTES = 1024 * 1024, /* dirty bytes after which writeback is started, so that the final sync finds little */
+};
+
+struct table_builder {
+    struct table_builder_options options;
+    char *path;
+    env_file *file;
+    uint64_t seed;
+    uint64_t offset; /* file bytes produced: written and in `buffer` */
+    uint64_t paced;  /* up to where writeback was started */
+    uint8_t *buffer;
+    size_t buffered;
+    uint8_t *compressed;
+    size_t compressed_capacity;
+    struct block_builder data, index, top;
+    struct block_handle pending; /* the data block whose separator waits for the next key */
+    bool has_pending;
+    uint8_t *last_key; /* the last key of the pending block */
+    size_t last_key_bytes, last_key_capacity;
+    uint64_t *hashes;
+    size_t hash_count, hash_capacity;
+    uint64_t data_blocks;
+    struct table_meta meta;
+};
+
+void table_meta_clear(struct table_meta *meta) {
+    env_free((void *)meta->smallest.data);
+    env_free((void *)meta->largest.data);
+    memset(meta, 0, sizeof *meta);
+}
+
+static velocity_status copy_slice(velocity_slice *to, velocity_slice from) {
+    void *bytes = env_alloc(from.size ? from.size : 1);
+    if (!bytes) return VELOCITY_NO_MEMORY;
+    memcpy(bytes, from.data, from.size);
+    *to = velocity_bytes(bytes, from.size);
+    return VELOCITY_OK;
+}
+
+velocity_status table_meta_copy(struct table_meta *to, const struct table_meta *from) {
+    *to = *from;
+    to->smallest = to->largest = velocity_bytes(NULL, 0);
+    velocity_status status = copy_slice(&to->smallest, from->smallest);
+    if (!status) status = copy_slice(&to->largest, from->largest);
+    if (status) table_meta_clear(to);
+    return status;
+}
+
+static void builder_free(table_builder *b) {
+    block_builder_free(&b->data);
+    block_builder_free(&b->index);
+    block_builder_free(&b->top);
+    env_free(b->buffer);
+    env_free(b->compressed);
+    env_free(b->last_key);
+    env_free(b->hashes);
+    env_free(b->path);
+    env_free(b);
+}
+
+void table_builder_abandon(table_builder *b) {
+    if (!b) return;
+    if (b->file && env_close(b->file)) { /* the file is removed: what its close says no longer matters */
+    }
+    if (b->path &&
+        env_unlink(b->options.env, b->path)) { /* left for the next open, which removes what it does not know */
+    }
+    table_meta_clear(&b->meta);
+    builder_free(b);
+}
+
+static velocity_status write_out(table_builder *b) {
+    if (b->buffered == 0) return VELOCITY_OK;
+    velocity_status status = env_write(b->file, b->buffer, b->buffered, b->offset - b->buffered);
+    if (status) return status;
+    b->buffered = 0;
+    if (b->offset - b->paced >= PACE_BYTES) {
+        status = env_flush_range(b->file, b->paced, b->offset - b->paced);
+        b->paced = b->offset;
+    }
+    return status;
+}
+
+static velocity_status append(table_builder *b, const void *data, size_t size) {
+    const uint8_t *p = data;
+    while (size) {
+        if (b->buffered == WRITE_BUFFER_BYTES) {
+            velocity_status status = write_out(b);
+            if (status) return status;
+        }
+        size_t room = WRITE_BUFFER_BYTES - b->buffered, part = size < room ? size : room;
+        memcpy(b->buffer + b->buffered, p, part);
+        b->buffered += part;
+        b->offset += part;
+        p += part;
+        size -= part;
+    }
+    return VELOCITY_OK;
+}
+
+velocity_status table_builder_new(const struct table_builder_options *options, table_builder **out) {
+    *out = NULL;
+    table_builder *b = env_alloc_zeroed(sizeof *b);
+    if (!b) return VELOCITY_NO_MEMORY;
+    b->options = *options;
+    b->options.folder = NULL;
+    velocity_status status = VELOCITY_NO_MEMORY;
+    char *path = file_path(options->folder, FILE_TABLE, options->number);
+    b->buffer = env_alloc(WRITE_BUFFER_BYTES);
+    if (!path || !b->buffer) goto fail;
+    status = env_create(options->env, path, &b->file);
+    if (status) goto fail;
+    b->path = path; /* from here on the file is ours to remove */
+    path = NULL;
+    struct file_header header = {.kind = FILE_TABLE, .number = options->number};
+    memcpy(header.database_id, options->database_id, sizeof header.database_id);
+    uint8_t bytes[FILE_HEADER_BYTES];
+    status = file_header_make(options->env, &header, bytes);
+    if (!status) status = append(b, bytes, sizeof bytes);
+    if (status) goto fail;
+    b->seed = file_seed(&header);
+    b->meta.number = options->number;
+    memcpy(b->meta.uid, header.uid, sizeof b->meta.uid);
+    b->meta.min_sequence = UINT64_MAX;
+    b->meta.one_version = true;
+    *out = b;
+    return VELOCITY_OK;
+fail:
+    env_free(path);
+    table_builder_abandon(b);
+    return status;
+}
+
+/* Below about 12% saving a block is kept raw: reading it then costs no decompression. */
+static bool worth_it(size_t packed, size_t raw) {
+    return packed > 0 && packed < raw - raw / 8;
+}
+
+static velocity_status append_block(table_builder *b, velocity_slice raw, bool compress, struct block_handle *handle) {
+    velocity_slice stored = raw;
+    uint8_t trailer[BLOCK_TRAILER_BYTES];
+    trailer[0] = BLOCK_RAW;
+    if (compress && b->options.compression == VELOCITY_COMPRESSION_LZ4 && raw.size < LZ4_MAX_INPUT_SIZE) {
+        size_t bound = (size_t)LZ4_compressBound((int)raw.size);
+        if (bound > b->compressed_capacity) {
+            env_free(b->compressed);
+            b->compressed_capacity = 0;
+            if (!(b->compressed = env_alloc(bound))) return VELOCITY_NO_MEMORY;
+            b->compressed_capacity = bound;
+        }
+        int packed = LZ4_compress_default(raw.data, (char *)b->compressed, (int)raw.size, (int)bound);
+        if (worth_it((size_t)packed, raw.size)) {
+            stored = velocity_bytes(b->compressed, (size_t)packed);
+            trailer[0] = BLOCK_LZ4;
+        }
+    }
+    *handle = (struct block_handle){b->offset, (uint32_t)stored.size};
+    put_u32(trailer + 1, (uint32_t)raw.size);
+    uint32_t checksum = file_block_checksum(b->seed, b->offset, stored.data, stored.size);
+    put_u32(trailer + 5, file_block_checksum(checksum, b->offset, trailer, 5));
+    velocity_status status = append(b, stored.data, stored.size);
+    return status ? status : append(b, trailer, sizeof trailer);
+}
+
+static velocity_status remember_hash(table_builder *b, velocity_slice key) {
+    if (b->hash_count == b->hash_capacity) {
+        size_t capacity = b->hash_capacity ? b->hash_capacity * 2 : 1024;
+        uint64_t *bigger = env_realloc(b->hashes, capacity * sizeof *bigger);
+        if (!bigger) return VELOCITY_NO_MEMORY;
+        b->hashes = bigger;
+        b->hash_capacity = capacity;
+    }
+    b->hashes[b->hash_count++] = filter_hash(key);
+    return VELOCITY_OK;
+}
+
+static velocity_status add_index_entry(struct block_builder *index, velocity_slice key, struct block_handle handle) {
+    uint8_t value[BLOCK_HANDLE_MAX_BYTES];
+    struct entry e = {.key = key, .kind = ENTRY_PUT};
+    e.value = velocity_bytes(value, block_handle_encode(value, handle));
+    return block_builder_add(index, &e);
+}
+
+static velocity_status finish_index_block(table_builder *b) {
+    uint8_t last[VELOCITY_MAX_KEY_BYTES];
+    velocity_slice key = block_builder_last_key(&b->index), raw;
+    memcpy(last, key.data, key.size);
+    key.data = last;
+    struct block_handle handle;
+    velocity_status status = block_builder_finish(&b->index, &raw);
+    if (!status) status = append_block(b, raw, true, &handle);
+    return status ? status : add_index_entry(&b->top, key, handle);
+}
+
+/*
+ * Adds the pending data block to the index under a separator s: its last key <= s, and s < next, the next block's first
+ * key (equal where versions of one key span both). Shorter separators make smaller indexes.
+ */
+static velocity_status index_pending(table_builder *b, const velocity_slice *next) {
+    velocity_slice last = velocity_bytes(b->last_key, b->last_key_bytes);
+    if (next) {
+        size_t shared = slice_shared_prefix(last, *next);
+        if (shared + 1 < last.size && shared < next->size) {
+            uint8_t low = b->last_key[shared], high = ((const uint8_t *)next->data)[shared];
+            if (low + 1 < high) {
+                b->last_key[shared]++;
+                last.size = shared + 1;
+            }
+        }
+    }
+    b->has_pending = false;
+    velocity_status status = add_index_entry(&b->index, last, b->pending);
+    if (!status && block_builder_bytes(&b->index) >= INDEX_BLOCK_BYTES) status = finish_index_block(b);
+    return status;
+}
+
+static velocity_status remember_last_key(table_builder *b, velocity_slice key) {
+    if (key.size > b->last_key_capacity) {
+        env_free(b->last_key);
+        b->last_key_capacity = 0;
+        if (!(b->last_key = env_alloc(key.size * 2))) return VELOCITY_NO_MEMORY;
+        b->last_key_capacity = key.size * 2;
+    }
+    memcpy(b->last_key, key.data, key.size);
+    b->last_key_bytes = key.size;
+    return VELOCITY_OK;
+}
+
+static velocity_status finish_data_block(table_builder *b) {
+    velocity_slice raw;
+    velocity_status status = remember_last_key(b, block_builder_last_key(&b->data));
+    if (!status) status = block_builder_finish(&b->data, &raw);
+    if (!status) status = append_block(b, raw, true, &b->pending);
+    if (status) return status;
+    b->has_pending = true;
+    b->data_blocks++;
+    return VELOCITY_OK;
+}
+
+static bool same_key_as_before(const table_builder *b, velocity_slice key) {
+    if (b->data.count) return slice_equal(key, block_builder_last_key(&b->data));
+    return b->has_pending && slice_equal(key, velocity_bytes(b->last_key, b->last_key_bytes));
+}
+
+velocity_status table_builder_add(table_builder *b, const struct entry *entry) {
+    velocity_status status = VELOCITY_OK;
+    struct table_meta *meta = &b->meta;
+    if (meta->entries == 0) status = copy_slice(&meta->smallest, entry->key);
+    if (!status && same_key_as_before(b, entry->key))
+        meta->one_version = false;
+    else if (!status)
+        status = remember_hash(b, entry->key);
+    /* A block is closed before an entry that would not fit, so that a large value does not drag small ones along. */
+    if (!status && b->data.count &&
+        block_builder_bytes(&b->data) + entry->key.size + entry->value.size > b->options.block_bytes)
+        status = finish_data_block(b);
+    if (!status && b->has_pending && b->data.count == 0) status = index_pending(b, &entry->key);
+    if (!status) status = block_builder_add(&b->data, entry);
+    if (status) return status;
+    meta->entries++;
+    meta->tombstones += entry->kind == ENTRY_DELETE;
+    meta->raw_bytes += entry->key.size + entry->value.size;
+    if (entry->sequence < meta->min_sequence) meta->min_sequence = entry->sequence;
+    if (entry->sequence > meta->max_sequence) meta->max_sequence = entry->sequence;
+    return VELOCITY_OK;
+}
+
+uint64_t table_builder_bytes(const table_builder *b) {
+    return b->offset + b->data.used + b->index.used + b->hash_count * 2;
+}
+
+uint64_t table_builder_entries(const table_builder *b) {
+    return b->meta.entries;
+}
+
+static velocity_status append_filter(table_builder *b, struct filter_shape *shape, struct block_handle *where) {
+    *shape = filter_shape_for(b->hash_count, b->options.false_positive_rate);
+    *where = (struct block_handle){0, 0};
+    if (shape->partitions == 0) return VELOCITY_OK;
+    size_t size = shape->partition_bytes;
+    uint8_t *all = env_alloc_zeroed(size * shape->partitions);
+    if (!all) return VELOCITY_NO_MEMORY;
+    for (size_t i = 0; i < b->hash_count; i++)
+        filter_add(shape, all + filter_partition(shape, b->hashes[i]) * size, b->hashes[i]);
+    velocity_status status = VELOCITY_OK;
+    for (uint32_t i = 0; i < shape->partitions && !status; i++) {
+        struct block_handle handle;
+        status = append_block(b, velocity_bytes(all + i * size, size), false, &handle);
+        if (i == 0) where->offset = handle.offset;
+    }
+    where->bytes = (uint32_t)((size + BLOCK_TRAILER_BYTES) * shape->partitions);
+    env_free(all);
+    return status;
+}
+
+static velocity_status append_footer(table_builder *b, struct block_handle top, const struct filter_shape *shape,
+                                     struct block_handle filter) {
+    const struct table_meta *meta = &b->meta;
+    uint8_t footer[TABLE_FOOTER_BYTES] = {0};
+    put_u64(footer + FOOTER_MAGIC, TABLE_FOOTER_MAGIC);
+    put_u32(footer + FOOTER_VERSION, FILE_FORMAT_VERSION);
+    put_u32(footer + FOOTER_FLAGS, meta->one_version ? TABLE_FLAG_ONE_VERSION : 0);
+    put_u64(footer + FOOTER_NUMBER, meta->number);
+    put_u64(footer + FOOTER_ENTRIES, meta->entries);
+    put_u64(footer + FOOTER_TOMBSTONES, meta->tombstones);
+    put_u64(footer + FOOTER_RAW_BYTES, meta->raw_bytes);
+    put_u64(footer + FOOTER_MIN_SEQUENCE, meta->min_sequence);
+    put_u64(footer + FOOTER_MAX_SEQUENCE, meta->max_sequence);
+    put_u64(footer + FOOTER_DATA_BLOCKS, b->data_blocks);
+    put_u32(footer + FOOTER_FILTER_PARTITIONS, shape->partitions);
+    put_u32(footer + FOOTER_FILTER_PARTITION_BYTES, shape->partition_bytes);
+    put_u32(footer + FOOTER_FILTER_PROBES, shape->probes);
+    put_u64(footer + FOOTER_SLOTS + SLOT_TOP_INDEX * 16, top.offset);
+    put_u64(footer + FOOTER_SLOTS + SLOT_TOP_INDEX * 16 + 8, top.bytes);
+    put_u64(footer + FOOTER_SLOTS + SLOT_FILTER * 16, filter.offset);
+    put_u64(footer + FOOTER_SLOTS + SLOT_FILTER * 16 + 8, filter.bytes);
+    put_u32(footer + FOOTER_CHECKSUM, file_block_checksum(b->seed, b->offset, footer, FOOTER_CHECKSUM));
+    return append(b, footer, sizeof footer);
+}
+
+velocity_status table_builder_finish(table_builder *b, struct table_meta *out) {
+    struct filter_shape shape;
+    struct block_handle filter, top;
+    velocity_slice raw;
+    velocity_status status = VELOCITY_OK;
+    if (b->data.count) status = finish_data_block(b);
+    if (!status) status = copy_slice(&b->meta.largest, velocity_bytes(b->last_key, b->last_key_bytes));
+    if (!status) status = index_pending(b, NULL);
+    if (!status && b->index.count) status = finish_index_block(b);
+    if (!status) status = append_filter(b, &shape, &filter);
+    if (!status) status = block_builder_finish(&b->top, &raw);
+    if (!status) status = append_block(b, raw, true, &top);
+    if (!status) status = append_footer(b, top, &shape, filter);
+    if (!status) status = write_out(b);
+    if (!status) status = env_sync(b->file);
+    if (!status) {
+        env_file *file = b->file;
+        b->file = NULL;
+        status = env_close(file);
+    }
+    if (status) {
+        table_builder_abandon(b);
+        return status;
+    }
+    b->meta.file_bytes = b->offset;
+    *out = b->meta;
+    builder_free(b);
+    return VELOCITY_OK;
+}

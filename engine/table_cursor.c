@@ -1,0 +1,229 @@
+/*
+ * table_cursor.c - walks a table in both directions. See table.h.
+ *
+ * A cursor stands at three places: in the top index, in the index block that it names, in the data block that that one
+ * names. Moving past an end of a block moves the place above and enters the block there from its near end.
+ */
+#include "table.h"
+
+#include "slice.h"
+#include "status.h"
+#include "table_internal.h"
+
+void table_cursor_init(struct table_cursor *c, struct table *table, const struct table_read *read,
+                       size_t read_ahead_bytes) {
+    uint8_t *key = c->key;
+    size_t capacity = c->key_capacity;
+    memset(c, 0, sizeof *c);
+    c->key = key;
+    c->key_capacity = capacity;
+    c->table = table;
+    c->read = *read;
+    c->ahead_capacity = read_ahead_bytes;
+}
+
+void table_cursor_clear(struct table_cursor *c, bool keep) {
+    cache_entry_release(c->index_entry);
+    cache_entry_release(c->data_entry);
+    env_free(c->ahead);
+    c->index_entry = c->data_entry = NULL;
+    c->ahead = NULL;
+    c->valid = false;
+    if (keep) return;
+    env_free(c->key);
+    c->key = NULL;
+    c->key_capacity = 0;
+}
+
+static void fail(struct table_cursor *c, velocity_status status) {
+    c->status = status;
+    c->valid = false;
+}
+
+/* Reads data blocks out of a larger piece of the file, so that a merge needs few system calls. */
+static velocity_status load_ahead(struct table_cursor *c, struct block_handle handle, struct cache_entry **out) {
+    size_t size = handle.bytes + BLOCK_TRAILER_BYTES;
+    if (!c->ahead && !(c->ahead = env_alloc(c->ahead_capacity))) return VELOCITY_NO_MEMORY;
+    bool inside = handle.offset >= c->ahead_offset && handle.offset + size <= c->ahead_offset + c->ahead_bytes;
+    if (!inside) {
+        velocity_status status = table_read_raw(c->table, handle.offset, c->ahead_capacity, c->ahead, &c->ahead_bytes);
+        if (status) {
+            c->ahead_bytes = 0;
+            return status;
+        }
+        c->ahead_offset = handle.offset;
+        if (c->ahead_bytes < size)
+            return status_set(VELOCITY_CORRUPT, "%s: offset %llu: the file ends inside a block", c->table->path,
+                              (unsigned long long)handle.offset);
+    }
+    return table_decode_block(c->table, handle, c->ahead + (handle.offset - c->ahead_offset), out);
+}
+
+static velocity_status load_block(struct table_cursor *c, struct block_handle handle, enum cache_kind kind,
+                                  struct cache_entry **entry, struct block *block) {
+    cache_entry_release(*entry);
+    *entry = NULL;
+    velocity_status status;
+    if (kind == CACHE_DATA && handle.bytes + BLOCK_TRAILER_BYTES <= c->ahead_capacity) {
+        status = load_ahead(c, handle, entry);
+    } else {
+        struct held_block held;
+        epoch_enter();
+        status = table_load_block(c->table, handle, kind, &c->read, &held);
+        if (!status) {
+            if (!held.owned) cache_entry_acquire(held.entry);
+            *entry = held.entry;
+        }
+        epoch_leave();
+    }
+    return status ? status : table_open_block(c->table, *entry, block);
+}
+
+static bool enter_index(struct table_cursor *c) {
+    struct block_handle handle;
+    velocity_status status = table_index_handle(c->table, &c->top, c->top_at, &handle);
+    if (!status) status = load_block(c, handle, CACHE_INDEX, &c->index_entry, &c->index);
+    if (status) fail(c, status);
+    return !status;
+}
+
+static bool reserve_key(struct table_cursor *c, size_t bytes) {
+    if (bytes <= c->key_capacity) return true;
+    uint8_t *bigger = env_realloc(c->key, bytes * 2);
+    if (!bigger) return false;
+    c->key = bigger;
+    c->key_capacity = bytes * 2;
+    return true;
+}
+
+static bool enter_data(struct table_cursor *c) {
+    struct block_handle handle;
+    velocity_status status = table_index_handle(c->table, &c->index, c->index_at, &handle);
+    if (!status) status = load_block(c, handle, CACHE_DATA, &c->data_entry, &c->data);
+    if (!status && !reserve_key(c, c->data.prefix_bytes + 64)) status = VELOCITY_NO_MEMORY;
+    if (status) {
+        fail(c, status);
+        return false;
+    }
+    memcpy(c->key, c->data.prefix, c->data.prefix_bytes);
+    return true;
+}
+
+/* Takes the entry at data_at apart and assembles its key. */
+static void settle(struct table_cursor *c) {
+    if (!block_entry_read(&c->data, c->data_at, &c->current)) {
+        fail(c, status_set(VELOCITY_CORRUPT, "%s: offset %llu: entry %u of a block makes no sense", c->table->path,
+                           (unsigned long long)c->data_entry->offset, c->data_at));
+        return;
+    }
+    size_t bytes = c->data.prefix_bytes + c->current.suffix_bytes;
+    if (!reserve_key(c, bytes + 4)) {
+        fail(c, VELOCITY_NO_MEMORY);
+        return;
+    }
+    block_suffix_copy(&c->data, c->data_at, &c->current, c->key + c->data.prefix_bytes);
+    c->key_bytes = bytes;
+    c->valid = true;
+}
+
+static bool start(struct table_cursor *c) {
+    c->valid = false;
+    c->status = table_ensure_loaded(c->table, c->read.cache_only);
+    if (c->status) return false;
+    c->top = c->table->top;
+    return true;
+}
+
+/* Moves to the next data block and stands on its first entry. */
+static void forward_block(struct table_cursor *c) {
+    if (c->index_at + 1 < c->index.count) {
+        c->index_at++;
+    } else if (c->top_at + 1 < c->top.count) {
+        c->top_at++;
+        c->index_at = 0;
+        if (!enter_index(c)) return;
+    } else {
+        c->valid = false;
+        return;
+    }
+    c->data_at = 0;
+    if (enter_data(c)) settle(c);
+}
+
+static void backward_block(struct table_cursor *c) {
+    if (c->index_at > 0) {
+        c->index_at--;
+    } else if (c->top_at > 0) {
+        c->top_at--;
+        if (!enter_index(c)) return;
+        c->index_at = c->index.count - 1;
+    } else {
+        c->valid = false;
+        return;
+    }
+    if (!enter_data(c)) return;
+    c->data_at = c->data.count - 1;
+    settle(c);
+}
+
+void table_cursor_next(struct table_cursor *c) {
+    if (c->data_at + 1 < c->data.count) {
+        c->data_at++;
+        settle(c);
+    } else {
+        forward_block(c);
+    }
+}
+
+void table_cursor_prev(struct table_cursor *c) {
+    if (c->data_at > 0) {
+        c->data_at--;
+        settle(c);
+    } else {
+        backward_block(c);
+    }
+}
+
+void table_cursor_first(struct table_cursor *c) {
+    if (!start(c)) return;
+    c->top_at = c->index_at = c->data_at = 0;
+    if (enter_index(c) && enter_data(c)) settle(c);
+}
+
+void table_cursor_last(struct table_cursor *c) {
+    if (!start(c)) return;
+    c->top_at = c->top.count - 1;
+    if (!enter_index(c)) return;
+    c->index_at = c->index.count - 1;
+    if (!enter_data(c)) return;
+    c->data_at = c->data.count - 1;
+    settle(c);
+}
+
+void table_cursor_seek(struct table_cursor *c, velocity_slice key) {
+    if (!start(c)) return;
+    c->top_at = block_seek(&c->top, key);
+    if (c->top_at == c->top.count) return;
+    if (!enter_index(c)) return;
+    c->index_at = block_seek(&c->index, key);
+    if (c->index_at == c->index.count) { /* an index block's last separator is the one that its parent has */
+        fail(c, status_set(VELOCITY_CORRUPT, "%s: offset %llu: an index block does not match the top index",
+                           c->table->path, (unsigned long long)c->index_entry->offset));
+        return;
+    }
+    if (!enter_data(c)) return;
+    c->data_at = block_seek(&c->data, key);
+    if (c->data_at < c->data.count)
+        settle(c);
+    else /* the separator may be greater than the block's last key */
+        forward_block(c);
+}
+
+void table_cursor_seek_before(struct table_cursor *c, velocity_slice key) {
+    table_cursor_seek(c, key);
+    if (c->status) return;
+    if (c->valid)
+        table_cursor_prev(c);
+    else
+        table_cursor_last(c);
+}

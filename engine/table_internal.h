@@ -1,0 +1,49 @@
+/* table_internal.h - what table.c and table_cursor.c share. */
+#ifndef VELOCITY_TABLE_INTERNAL_H
+#define VELOCITY_TABLE_INTERNAL_H
+
+#include "filter.h"
+#include "table.h"
+
+struct descriptor;
+
+struct table {
+    env *env;
+    table_files *files;
+    cache *cache;
+    char *path;
+    uint64_t database_id[2];
+    uint64_t cache_id; /* names the table's blocks in the cache, unique while the cache lives */
+    struct table_meta meta;
+    env_mutex mutex; /* opening and loading */
+    _Atomic uint32_t references;
+    _Atomic bool doomed, loaded, recently_used;
+    _Atomic(struct descriptor *) descriptor;
+    struct table *open_next, *open_previous; /* ring of open tables; guarded by files->mutex */
+    /* Valid once loaded: */
+    uint64_t seed;
+    uint8_t *top_bytes;
+    struct block top;
+    struct filter_shape filter;
+    uint64_t filter_offset;
+};
+
+/* Header, footer and top index are in memory. */
+VELOCITY_CHECK_RESULT velocity_status table_ensure_loaded(struct table *t, bool cache_only);
+/* Finds or reads a block. Inside an epoch section. */
+VELOCITY_CHECK_RESULT velocity_status table_load_block(struct table *t, struct block_handle handle,
+                                                       enum cache_kind kind, const struct table_read *read,
+                                                       struct held_block *held);
+/* Reads bytes of the file as they are. Not inside an epoch section of the caller's only by custom: it makes its own. */
+VELOCITY_CHECK_RESULT velocity_status table_read_raw(struct table *t, uint64_t offset, size_t size, uint8_t *to,
+                                                     size_t *got);
+/* Checks and unpacks a stored block (handle.bytes and its trailer); *out is owned. */
+VELOCITY_CHECK_RESULT velocity_status table_decode_block(const struct table *t, struct block_handle handle,
+                                                         const uint8_t *stored, struct cache_entry **out);
+VELOCITY_CHECK_RESULT velocity_status table_open_block(const struct table *t, const struct cache_entry *entry,
+                                                       struct block *out);
+/* The place that entry i of an index block names. */
+VELOCITY_CHECK_RESULT velocity_status table_index_handle(const struct table *t, const struct block *index, uint32_t i,
+                                                         struct block_handle *out);
+
+#endif

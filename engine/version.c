@@ -1,0 +1,86 @@
+/* version.c - see version.h. */
+#include "version.h"
+
+#include "slice.h"
+
+#include <stdlib.h>
+
+static bool removed(const struct version_edit *edit, int level, const struct table *table) {
+    for (size_t i = 0; i < edit->remove_count; i++)
+        if (edit->remove[i].level == level && edit->remove[i].table == table) return true;
+    return false;
+}
+
+static int newest_first(const void *a, const void *b) {
+    const struct table_meta *x = table_meta(*(struct table *const *)a), *y = table_meta(*(struct table *const *)b);
+    return x->max_sequence > y->max_sequence ? -1 : x->max_sequence < y->max_sequence;
+}
+
+static int by_key(const void *a, const void *b) {
+    return slice_compare(table_meta(*(struct table *const *)a)->smallest,
+                         table_meta(*(struct table *const *)b)->smallest);
+}
+
+static velocity_status level_new(struct level *out, int number, const struct level *base,
+                                 const struct version_edit *edit) {
+    size_t most = (base ? base->count : 0) + edit->add_count;
+    if (most == 0) return VELOCITY_OK;
+    out->tables = env_alloc(most * sizeof *out->tables);
+    if (!out->tables) return VELOCITY_NO_MEMORY;
+    for (size_t i = 0; base && i < base->count; i++)
+        if (!removed(edit, number, base->tables[i])) out->tables[out->count++] = base->tables[i];
+    for (size_t i = 0; i < edit->add_count; i++)
+        if (edit->add[i].level == number) out->tables[out->count++] = edit->add[i].table;
+    if (out->count) qsort(out->tables, out->count, sizeof *out->tables, number == 0 ? newest_first : by_key);
+    for (size_t i = 0; i < out->count; i++) {
+        table_acquire(out->tables[i]);
+        out->bytes += table_meta(out->tables[i])->file_bytes;
+    }
+    return VELOCITY_OK;
+}
+
+velocity_status version_new(const struct version *base, const struct version_edit *edit, struct version **out) {
+    struct version *version = env_alloc_zeroed(sizeof *version);
+    if (!version) return VELOCITY_NO_MEMORY;
+    atomic_init(&version->references, 1);
+    for (int i = 0; i < VELOCITY_LEVELS; i++) {
+        velocity_status status = level_new(&version->levels[i], i, base ? &base->levels[i] : NULL, edit);
+        if (status) {
+            version_release(version);
+            return status;
+        }
+    }
+    *out = version;
+    return VELOCITY_OK;
+}
+
+void version_acquire(struct version *version) {
+    atomic_fetch_add_explicit(&version->references, 1, memory_order_relaxed);
+}
+
+void version_release(struct version *version) {
+    if (!version || atomic_fetch_sub_explicit(&version->references, 1, memory_order_acq_rel) != 1) return;
+    for (int l = 0; l < VELOCITY_LEVELS; l++) {
+        for (size_t i = 0; i < version->levels[l].count; i++) table_release(version->levels[l].tables[i]);
+        env_free(version->levels[l].tables);
+    }
+    env_free(version);
+}
+
+size_t level_find(const struct level *level, velocity_slice key) {
+    size_t low = 0, high = level->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (slice_compare(table_meta(level->tables[middle])->largest, key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+bool table_overlaps(const struct table *table, velocity_slice from, velocity_slice to) {
+    const struct table_meta *meta = table_meta(table);
+    if (from.data && slice_compare(meta->largest, from) < 0) return false;
+    return !to.data || slice_compare(meta->smallest, to) <= 0;
+}

@@ -1,0 +1,47 @@
+/*
+ * version.h - which tables make up the database at one moment: an immutable set of levels.
+ *
+ * Level 0 holds flushed write buffers: tables overlap, newest first. On every other level tables are disjoint and in
+ * key order, and no version of a key lies on two tables of one level. A version holds a reference on each of its tables
+ * and is itself reference counted; readers take whole versions, background work builds the next one with an edit.
+ */
+#ifndef VELOCITY_VERSION_H
+#define VELOCITY_VERSION_H
+
+#include "table.h"
+
+struct level {
+    struct table **tables;
+    size_t count;
+    uint64_t bytes; /* of the files */
+};
+
+struct version {
+    _Atomic uint32_t references;
+    struct level levels[VELOCITY_LEVELS];
+};
+
+/* What a flush or compaction changes. Both arrays are borrowed; `add` tables pass to the new version by reference. */
+struct version_change {
+    int level;
+    struct table *table;
+};
+struct version_edit {
+    const struct version_change *remove;
+    size_t remove_count;
+    const struct version_change *add;
+    size_t add_count;
+};
+
+/* `base` NULL: nothing before. The new version has one reference and acquires what it holds. */
+VELOCITY_CHECK_RESULT velocity_status version_new(const struct version *base, const struct version_edit *edit,
+                                                  struct version **out);
+void version_acquire(struct version *version);
+void version_release(struct version *version);
+
+/* On a level but 0: the index of the first table whose largest key is >= key; count if there is none. */
+size_t level_find(const struct level *level, velocity_slice key);
+/* Whether the table holds keys in [from, to]; a slice with data NULL is no bound. */
+bool table_overlaps(const struct table *table, velocity_slice from, velocity_slice to);
+
+#endif

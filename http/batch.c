@@ -1,0 +1,82 @@
+/*
+ * batch.c - POST /api/batch.
+ */
+#include "http/batch_parse.h"
+#include "http/handlers.h"
+#include "http/item.h"
+#include "http/reply.h"
+#include "http/server_internal.h"
+
+#define FOUND_MAX_BYTES ((uint64_t)8 << 20) /* what the gets of one batch may find, as a page of a listing */
+
+static void write_found(struct json_writer *w, const struct service_batch_operation *operation) {
+    struct item item = {.key = operation->key, .version = operation->version};
+    if (!operation->found || !item_unpack(operation->found_flags, operation->value, &item.type, &item.value)) {
+        json_write_null(w);
+        return;
+    }
+    item_write(w, &item, true, UINT64_MAX);
+}
+
+/* On the executor where the batch reads, else on the worker. */
+static void write_results(struct http_request *request) {
+    const struct service_batch *batch = request->service.batch;
+    struct json_writer *w = &request->writer;
+    json_begin_object(w);
+    json_name(w, "version");
+    json_write_u64_string(w, request->service.version);
+    json_name(w, "results");
+    json_begin_array(w);
+    for (size_t i = 0; i < batch->operation_count; i++) {
+        const struct service_batch_operation *operation = &batch->operations[i];
+        if (operation->action == SERVICE_BATCH_GET) {
+            write_found(w, operation);
+            continue;
+        }
+        json_begin_object(w);
+        json_name(w, "version");
+        json_write_u64_string(w, operation->version);
+        json_end_object(w);
+    }
+    json_end_array(w);
+    json_end_object(w);
+}
+
+static void render(struct service_request *service) {
+    if (service->status != VELOCITY_OK) return;
+    write_results((struct http_request *)((char *)service - offsetof(struct http_request, service)));
+}
+
+static void done(struct http_request *request) {
+    if (request->service.status != VELOCITY_OK) {
+        reply_failure(request, true);
+        return;
+    }
+    if (request->writer.size == 0) write_results(request);
+    reply_json(request);
+}
+
+void batch_post(struct http_request *request) {
+    struct service_batch *batch = scratch_alloc(&request->scratch, sizeof *batch);
+    struct batch_error error;
+    if (!request_parameters(request, NULL, 0, NULL)) return;
+    if (!batch) {
+        reply_problem(request, PROBLEM_OVERLOADED, "no memory");
+        return;
+    }
+    memset(batch, 0, sizeof *batch);
+    batch->max_found_bytes = FOUND_MAX_BYTES;
+    if (!batch_parse(body_slice(&request->body), request->server->max_value_bytes, &request->scratch, batch, &error)) {
+        reply_problem_with(request, error.code,
+                           (struct problem){.detail = velocity_str(error.reason),
+                                            .has_index = error.has_index,
+                                            .index = error.index,
+                                            .has_offset = error.has_offset,
+                                            .offset = error.offset});
+        return;
+    }
+    request->service.operation = SERVICE_BATCH;
+    request->service.batch = batch;
+    request->service.render = render;
+    request_run(request, done);
+}

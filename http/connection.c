@@ -1,0 +1,165 @@
+/* connection.c - see connection.h. */
+#include "http/connection.h"
+
+#include "engine/status.h"
+
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#define SWEEP_MIN_US UINT64_C(50000)
+#define SWEEP_MAX_US UINT64_C(1000000)
+
+uint64_t clock_us(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+bool connection_enter(struct connection *connection, enum connection_phase from, enum connection_phase to) {
+    uint32_t expected = from;
+    return atomic_compare_exchange_strong(&connection->phase, &expected, to);
+}
+
+static void cut(struct connections *all, struct connection *connection, uint32_t phase, bool answer) {
+    if (!connection_enter(connection, phase, CONNECTION_CUT)) return;
+    /* Nothing was sent for this request, and nobody else will: the phase is CUT. */
+    if (answer) (void)send(connection->fd, all->farewell.data, all->farewell.size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    (void)shutdown(connection->fd, SHUT_RDWR);
+    atomic_fetch_add_explicit(&all->cut, 1, memory_order_relaxed);
+}
+
+/* Bytes that came in so far. False: the system does not say. */
+static bool bytes_received(int fd, uint64_t *out) {
+    struct tcp_info info = {0};
+    socklen_t size = sizeof info;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return false;
+    if (size < offsetof(struct tcp_info, tcpi_bytes_received) + sizeof info.tcpi_bytes_received) return false;
+    *out = info.tcpi_bytes_received;
+    return true;
+}
+
+static void sweep_idle(struct connections *all, struct connection *connection, uint64_t now_us) {
+    uint64_t bytes = 0, requests = atomic_load(&connection->requests);
+    if (!bytes_received(connection->fd, &bytes)) return;
+    if (requests != connection->idle_requests) {
+        connection->idle_requests = requests;
+        connection->idle_bytes = bytes;
+        connection->spoke_at_us = 0;
+    } else if (bytes != connection->idle_bytes && connection->spoke_at_us == 0) {
+        connection->spoke_at_us = now_us;
+    } else if (connection->spoke_at_us && now_us - connection->spoke_at_us > all->deadline_us) {
+        cut(all, connection, CONNECTION_IDLE, true);
+    }
+}
+
+static void sweep(struct connections *all) {
+    uint64_t now_us = clock_us();
+    for (struct connection *connection = all->list; connection; connection = connection->next) {
+        uint32_t phase = atomic_load(&connection->phase);
+        if (phase == CONNECTION_IDLE) sweep_idle(all, connection, now_us);
+        if (phase != CONNECTION_READING && phase != CONNECTION_LINGERING) continue;
+        uint64_t since_us = atomic_load(&connection->since_us);
+        if (now_us > since_us && now_us - since_us > all->deadline_us)
+            cut(all, connection, phase, phase == CONNECTION_READING);
+    }
+}
+
+static void *run_sweeper(void *arg) {
+    struct connections *all = arg;
+    (void)pthread_setname_np(pthread_self(), "http-sweep");
+    uint64_t every_us = all->deadline_us / 8;
+    every_us = every_us < SWEEP_MIN_US ? SWEEP_MIN_US : every_us > SWEEP_MAX_US ? SWEEP_MAX_US : every_us;
+    pthread_mutex_lock(&all->mutex);
+    while (!all->ending) {
+        struct timespec until;
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        uint64_t ns = (uint64_t)until.tv_nsec + every_us * 1000;
+        until.tv_sec += (time_t)(ns / 1000000000);
+        until.tv_nsec = (long)(ns % 1000000000);
+        (void)pthread_cond_timedwait(&all->wake, &all->mutex, &until);
+        if (!all->ending) sweep(all);
+    }
+    pthread_mutex_unlock(&all->mutex);
+    return NULL;
+}
+
+velocity_status connections_start(struct connections *all, uint32_t deadline_seconds, velocity_slice farewell) {
+    memset(all, 0, sizeof *all);
+    all->farewell = farewell;
+    all->deadline_us = (uint64_t)deadline_seconds * 1000000;
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&all->wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    pthread_mutex_init(&all->mutex, NULL);
+    if (all->deadline_us && pthread_create(&all->sweeper, NULL, run_sweeper, all) != 0) {
+        all->deadline_us = 0;
+        connections_destroy(all);
+        return status_set(VELOCITY_NO_MEMORY, "the sweeper's thread could not be started");
+    }
+    return VELOCITY_OK;
+}
+
+void connections_stop_sweep(struct connections *all) {
+    pthread_mutex_lock(&all->mutex);
+    bool running = all->deadline_us != 0 && !all->ending;
+    all->ending = true;
+    pthread_mutex_unlock(&all->mutex);
+    pthread_cond_signal(&all->wake);
+    if (running) pthread_join(all->sweeper, NULL);
+}
+
+void connections_destroy(struct connections *all) {
+    pthread_cond_destroy(&all->wake);
+    pthread_mutex_destroy(&all->mutex);
+}
+
+struct connection *connection_add(struct connections *all, int fd) {
+    struct connection *connection = calloc(1, sizeof *connection);
+    if (!connection) return NULL;
+    connection->fd = fd;
+    connection->idle_requests = UINT64_MAX;
+    atomic_fetch_add_explicit(&all->accepted, 1, memory_order_relaxed);
+    pthread_mutex_lock(&all->mutex);
+    connection->next = all->list;
+    if (all->list) all->list->previous = connection;
+    all->list = connection;
+    all->count++;
+    pthread_mutex_unlock(&all->mutex);
+    return connection;
+}
+
+void connection_remove(struct connections *all, struct connection *connection) {
+    pthread_mutex_lock(&all->mutex);
+    if (connection->next) connection->next->previous = connection->previous;
+    if (connection->previous)
+        connection->previous->next = connection->next;
+    else
+        all->list = connection->next;
+    all->count--;
+    pthread_mutex_unlock(&all->mutex);
+    free(connection);
+}
+
+uint32_t connections_count(struct connections *all) {
+    pthread_mutex_lock(&all->mutex);
+    uint32_t count = all->count;
+    pthread_mutex_unlock(&all->mutex);
+    return count;
+}
+
+void connections_cut(struct connections *all, bool busy_too) {
+    pthread_mutex_lock(&all->mutex);
+    for (struct connection *connection = all->list; connection; connection = connection->next) {
+        uint32_t phase = atomic_load(&connection->phase);
+        if (phase != CONNECTION_BUSY)
+            cut(all, connection, phase, phase == CONNECTION_READING);
+        else if (busy_too)
+            (void)shutdown(connection->fd, SHUT_RDWR);
+    }
+    pthread_mutex_unlock(&all->mutex);
+}

@@ -1,0 +1,83 @@
+/*
+ * connection.h - every open connection, and the sweep that cuts those whose request does not arrive in time.
+ *
+ *        +--------------------- request ended --------------------+
+ *        v                                                         |
+ *      IDLE --first line--> READING --all of it is here--> BUSY ---+
+ *        |                    |  |
+ *        |                    |  +--refused while the body comes--> LINGERING
+ *        +--> CUT <-----------+--------------------------------------+
+ *             (by the sweep)
+ *
+ * libmicrohttpd's own timeout counts silence only, so that a byte now and then keeps a request open for ever. The sweep
+ * looks at how long ago a request began. Bytes before a complete first line are libmicrohttpd's secret; there the
+ * kernel's count of received bytes tells whether an idle connection has begun to speak.
+ *
+ * Threads: the worker changes the phase, the sweeper only to CUT; each with compare-and-swap, so that nobody answers a
+ * connection that was cut. A mutex guards the list; a connection is taken off it before its descriptor is closed, so
+ * the sweeper, which holds the mutex, never touches another's.
+ */
+#ifndef VELOCITY_HTTP_CONNECTION_H
+#define VELOCITY_HTTP_CONNECTION_H
+
+#include "engine/velocity.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum connection_phase {
+    CONNECTION_IDLE,
+    CONNECTION_READING,
+    CONNECTION_BUSY,
+    CONNECTION_LINGERING,
+    CONNECTION_CUT,
+};
+
+#define CONNECTION_HOST_BYTES 64
+
+struct connection {
+    struct connection *next, *previous; /* of the list */
+    int fd;
+    _Atomic uint32_t phase;
+    _Atomic uint64_t since_us; /* READING, LINGERING: when the request began (clock_us) */
+    _Atomic uint64_t requests; /* so far */
+    /* the worker's: the last Host that was let in, to pass the next one with a memcmp */
+    uint32_t host_size;
+    char host[CONNECTION_HOST_BYTES];
+    /* the sweeper's */
+    uint64_t idle_requests; /* `requests` when it last looked */
+    uint64_t idle_bytes;    /* received by then */
+    uint64_t spoke_at_us;   /* when it saw more; 0: it did not */
+};
+
+struct connections {
+    pthread_mutex_t mutex; /* guards list and count, ending */
+    pthread_cond_t wake;
+    struct connection *list;
+    uint32_t count;
+    bool ending;
+    uint64_t deadline_us;    /* 0: no sweep */
+    velocity_slice farewell; /* what a connection is told whose request did not arrive in time; borrowed */
+    _Atomic uint64_t accepted, cut;
+    pthread_t sweeper;
+};
+
+/* The monotonic clock. */
+uint64_t clock_us(void);
+
+VELOCITY_CHECK_RESULT velocity_status connections_start(struct connections *all, uint32_t deadline_seconds,
+                                                        velocity_slice farewell);
+/* Ends the sweep. Connections may still be removed. */
+void connections_stop_sweep(struct connections *all);
+void connections_destroy(struct connections *all);
+/* NULL: no memory. */
+struct connection *connection_add(struct connections *all, int fd);
+void connection_remove(struct connections *all, struct connection *connection);
+uint32_t connections_count(struct connections *all);
+/* Cuts every connection that is not BUSY, or every one. */
+void connections_cut(struct connections *all, bool busy_too);
+
+/* From IDLE to READING and so on. False: the connection was cut; say nothing more on it. */
+bool connection_enter(struct connection *connection, enum connection_phase from, enum connection_phase to);
+
+#endif

@@ -1,0 +1,172 @@
+/*
+ * dispatch.c - what libmicrohttpd calls, in this order for each request:
+ *
+ *     dispatch_first_line -> dispatch (header) -> dispatch (body)* -> dispatch (end) [-> dispatch (resumed)] ->
+ * dispatch_ended
+ *
+ * A reply that is queued in the first call makes libmicrohttpd close the connection, one queued while the body comes in
+ * is refused by it. So a refusal waits for the end where there is no body; goes out at once where the client waits to
+ * be told to continue, or where nobody can say where the request ends; else it is written past libmicrohttpd, and what
+ * still comes is passed over, so that the client gets to read it before the connection ends.
+ */
+#include "http/admit.h"
+#include "http/reply.h"
+#include "http/server_internal.h"
+
+/* The calling thread's worker; a thread of libmicrohttpd serves one server all its life. */
+static struct worker *worker_here(struct http_server *server) {
+    static _Thread_local struct worker *mine;
+    if (!mine) {
+        uint32_t index = atomic_fetch_add(&server->workers_taken, 1);
+        if (index >= server->worker_count) return NULL;
+        mine = &server->workers[index];
+    }
+    return mine;
+}
+
+void *dispatch_first_line(void *arg, const char *target, struct MHD_Connection *mhd) {
+    struct worker *worker = worker_here(arg);
+    if (!worker || !target) return NULL;
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    if (!info || !info->socket_context) return NULL;
+    struct http_request *request = request_new(worker);
+    if (!request) return NULL;
+    struct connection *connection = info->socket_context;
+    request->mhd = mhd;
+    request->connection = connection;
+    request->begun_us = clock_us();
+    size_t size = strlen(target);
+    request->raw_end = target + size;
+    if (!scratch_copy(&request->scratch, velocity_bytes(target, size), &request->raw_target))
+        request->raw_target = velocity_bytes(NULL, 0);
+    counter_add(&worker->counters.begun, 1);
+    atomic_store_explicit(&connection->since_us, request->begun_us, memory_order_relaxed);
+    /* Where the sweep was faster, the phase stays CUT and every later step ends the connection. */
+    (void)connection_enter(connection, CONNECTION_IDLE, CONNECTION_READING);
+    return request;
+}
+
+static bool body_will_come(const struct http_request *request) {
+    return request->headers.chunked || request->headers.content_length > 0;
+}
+
+static enum MHD_Result refuse_now(struct http_request *request) {
+    if (!connection_enter(request->connection, CONNECTION_READING, CONNECTION_BUSY)) return MHD_NO;
+    request->reply.close = true;
+    return reply_send(request);
+}
+
+static enum MHD_Result refuse_and_linger(struct http_request *request) {
+    if (!connection_enter(request->connection, CONNECTION_READING, CONNECTION_LINGERING)) return MHD_NO;
+    reply_send_raw(request);
+    request->stage = REQUEST_LINGERING;
+    return MHD_YES;
+}
+
+static enum MHD_Result header_is_here(struct http_request *request, const char *method, const char *version) {
+    bool http_1_0 = strcmp(version, "HTTP/1.0") == 0;
+    bool admitted = request_admit(request, method, http_1_0);
+    /* A NUL inside the target hides the rest of it from C strings; the version stands right behind an honest one. */
+    if (admitted && request->raw_end + 1 != version) {
+        reply_problem(request, PROBLEM_INVALID_TARGET, "the request line is malformed");
+        admitted = false;
+        request->reply.close = true;
+    }
+    if (admitted) {
+        request->stage = REQUEST_BODY;
+        return MHD_YES;
+    }
+    if (request->reply.close || (body_will_come(request) && request->headers.expect.data)) return refuse_now(request);
+    if (body_will_come(request)) return refuse_and_linger(request);
+    request->stage = REQUEST_REFUSED;
+    return MHD_YES;
+}
+
+static enum MHD_Result take_body(struct http_request *request, const char *bytes, size_t *size) {
+    enum body_result result = body_append(&request->body, request->server->service, &request->scratch,
+                                          request->headers.content_length, bytes, *size);
+    *size = 0;
+    switch (result) {
+    case BODY_OK: return MHD_YES;
+    case BODY_TOO_LARGE:
+        reply_problem(request, PROBLEM_TOO_LARGE, "at most %llu bytes are taken here",
+                      (unsigned long long)request->body.limit);
+        break;
+    case BODY_OVER_BUDGET:
+        reply_problem(request, PROBLEM_OVERLOADED, "too many bytes of request bodies are under way");
+        break;
+    case BODY_NO_MEMORY: reply_problem(request, PROBLEM_OVERLOADED, "no memory for the body"); break;
+    }
+    return refuse_and_linger(request);
+}
+
+/* Whether the handler has answered or not. */
+static enum MHD_Result handled(struct http_request *request) {
+    if (request->stage == REQUEST_WAITING) return MHD_YES;
+    return reply_send(request);
+}
+
+static enum MHD_Result request_is_here(struct http_request *request) {
+    if (!connection_enter(request->connection, CONNECTION_READING, CONNECTION_BUSY)) return MHD_NO;
+    if (request->stage == REQUEST_BODY) request->match.route->handle(request);
+    return handled(request);
+}
+
+static enum MHD_Result answer_is_here(struct http_request *request) {
+    counter_add(&request->worker->counters.resumed, 1);
+    request->stage = REQUEST_BODY;
+    request->finish(request);
+    return handled(request);
+}
+
+enum MHD_Result dispatch(void *arg, struct MHD_Connection *mhd, const char *url, const char *method,
+                         const char *version, const char *bytes, size_t *size, void **context) {
+    struct http_request *request = *context;
+    (void)arg, (void)mhd, (void)url;
+    if (!request) return MHD_NO;
+    worker_resume_finished(request->worker);
+    switch (request->stage) {
+    case REQUEST_NEW: return header_is_here(request, method, version);
+    case REQUEST_BODY: return *size ? take_body(request, bytes, size) : request_is_here(request);
+    case REQUEST_REFUSED: return request_is_here(request);
+    case REQUEST_LINGERING:
+        if (*size == 0) return MHD_NO;
+        *size = 0;
+        return MHD_YES;
+    case REQUEST_WAITING: return answer_is_here(request);
+    case REQUEST_ANSWERED: break;
+    }
+    return MHD_YES;
+}
+
+void dispatch_ended(void *arg, struct MHD_Connection *mhd, void **context, enum MHD_RequestTerminationCode why) {
+    struct http_request *request = *context;
+    (void)arg, (void)mhd, (void)why;
+    if (!request) return;
+    *context = NULL;
+    struct connection *connection = request->connection;
+    counter_add(&connection->requests, 1);
+    /* From whichever phase; a connection that was cut stays so. */
+    (void)(connection_enter(connection, CONNECTION_BUSY, CONNECTION_IDLE) ||
+           connection_enter(connection, CONNECTION_READING, CONNECTION_IDLE) ||
+           connection_enter(connection, CONNECTION_LINGERING, CONNECTION_IDLE));
+    counter_add(&request->worker->counters.ended, 1);
+    request_release(request);
+}
+
+void dispatch_connection(void *arg, struct MHD_Connection *mhd, void **context,
+                         enum MHD_ConnectionNotificationCode what) {
+    struct http_server *server = arg;
+    if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
+        if (*context) connection_remove(&server->connections, *context);
+        *context = NULL;
+        return;
+    }
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+    *context = info ? connection_add(&server->connections, info->connect_fd) : NULL;
+}
+
+enum MHD_Result dispatch_accept(void *arg, const struct sockaddr *address, socklen_t size) {
+    (void)address, (void)size;
+    return http_server_draining(arg) ? MHD_NO : MHD_YES;
+}

@@ -1,0 +1,58 @@
+/*
+ * health.c - /livez, /readyz, /healthz: answered by the worker itself, behind nothing.
+ */
+#include "http/handlers.h"
+#include "http/reply.h"
+#include "http/server_internal.h"
+
+static void plain(struct http_request *request, const char *text) {
+    request->reply.status = MHD_HTTP_OK;
+    request->reply.content_type = "text/plain; charset=utf-8";
+    request->reply.body = velocity_str(text);
+    reply_header(request, "Cache-Control", "no-store");
+}
+
+void health_live(struct http_request *request) {
+    if (!request_parameters(request, NULL, 0, NULL)) return;
+    plain(request, "ok\n");
+}
+
+/* Recovery is over before the server listens, so what is left to ask is whether it is on its way out. */
+void health_ready(struct http_request *request) {
+    static const char *const names[] = {"verbose"};
+    velocity_slice verbose;
+    bool detailed = false;
+    if (!request_parameters(request, names, 1, &verbose)) return;
+    if (verbose.data && verbose.size && !query_bool(verbose, &detailed)) {
+        reply_problem(request, PROBLEM_INVALID_PARAMETER, "verbose is true or false, or stands alone");
+        return;
+    }
+    if (verbose.data && verbose.size == 0) detailed = true;
+    if (http_server_draining(request->server)) {
+        reply_problem(request, PROBLEM_DRAINING, NULL);
+        return;
+    }
+    if (!detailed) {
+        plain(request, "ok\n");
+        return;
+    }
+    struct service_stats stats;
+    service_stats(request->server->service, &stats);
+    struct json_writer *w = &request->writer;
+    bool low = stats.disk_reserve_bytes && stats.disk_free_bytes < stats.disk_reserve_bytes;
+    json_begin_object(w);
+    json_name(w, "ready");
+    json_write_bool(w, true);
+    json_name(w, "draining");
+    json_write_bool(w, false);
+    json_name(w, "databases");
+    json_begin_object(w);
+    json_name(w, "default");
+    json_write_string(w, velocity_str(service_read_only(request->server->service) ? "read-only"
+                                      : low                                       ? "low on disk"
+                                                                                  : "ok"));
+    json_end_object(w);
+    json_end_object(w);
+    reply_json(request);
+    reply_header(request, "Cache-Control", "no-store");
+}

@@ -1,0 +1,121 @@
+/*
+ * inspect.c - see inspect.h.
+ *
+ * libmicrohttpd 0.9.75 takes the first of two Content-Length fields, lets Transfer-Encoding win over Content-Length,
+ * reads until the connection ends under a Transfer-Encoding that it does not know, and takes a name with white space
+ * before its colon for another name. A proxy in front may see it otherwise: request smuggling (RFC 9112, section 11.2).
+ * So all of these are refused here, and the connection is closed.
+ */
+#include "http/inspect.h"
+
+#include "http/headers.h"
+
+#include <strings.h>
+
+static void wrong(struct request_headers *h, enum problem_code code, bool framing, const char *reason) {
+    if (h->wrong && (h->framing || !framing)) return;
+    h->wrong = true;
+    h->framing = framing;
+    h->code = code;
+    h->reason = reason;
+}
+
+/* A field that may stand there once. */
+static void once(struct request_headers *h, velocity_slice *field, velocity_slice value, const char *reason) {
+    if (field->data) wrong(h, PROBLEM_INVALID_HEADER, false, reason);
+    *field = value;
+}
+
+/* A field whose lines are one list. */
+static void listed(struct request_headers *h, velocity_slice *field, velocity_slice value) {
+    if (!field->data) {
+        *field = value;
+        return;
+    }
+    char *joined = scratch_alloc(h->scratch, field->size + value.size + 2);
+    if (!joined) {
+        wrong(h, PROBLEM_INTERNAL, false, "no memory");
+        return;
+    }
+    memcpy(joined, field->data, field->size);
+    memcpy(joined + field->size, ", ", 2);
+    if (value.size) memcpy(joined + field->size + 2, value.data, value.size);
+    *field = velocity_bytes(joined, field->size + value.size + 2);
+}
+
+static void content_length(struct request_headers *h, velocity_slice value) {
+    if (h->has_content_length) wrong(h, PROBLEM_INVALID_HEADER, true, "Content-Length is given twice");
+    h->has_content_length = true;
+    if (!content_length_parse(value, &h->content_length))
+        wrong(h, PROBLEM_INVALID_HEADER, true, "Content-Length is not a number");
+}
+
+static void transfer_encoding(struct request_headers *h, velocity_slice value) {
+    if (h->chunked) wrong(h, PROBLEM_INVALID_HEADER, true, "Transfer-Encoding is given twice");
+    /* As libmicrohttpd compares it: no white space, no further codings. */
+    if (value.size != 7 || strncasecmp(value.data, "chunked", 7) != 0)
+        wrong(h, PROBLEM_INVALID_HEADER, true, "Transfer-Encoding is other than chunked");
+    h->chunked = true;
+}
+
+#define IS(expected) (strncasecmp(name, expected, sizeof(expected) - 1) == 0)
+
+static enum MHD_Result field(void *arg, enum MHD_ValueKind kind, const char *name, size_t name_size, const char *text,
+                             size_t text_size) {
+    struct request_headers *h = arg;
+    (void)kind;
+    velocity_slice value = velocity_bytes(text ? text : "", text ? text_size : 0);
+    if (name_size == 0 || name[name_size - 1] == ' ' || name[name_size - 1] == '\t' || name[0] == ' ' ||
+        name[0] == '\t') {
+        wrong(h, PROBLEM_INVALID_HEADER, true, "a header field's name has white space around it");
+        return MHD_YES;
+    }
+    switch (name_size) {
+    case 3:
+        if (IS("Via")) h->forwarded = true;
+        break;
+    case 4:
+        if (IS("Host")) once(h, &h->host, value, "Host is given twice");
+        break;
+    case 5:
+        if (IS("Range")) once(h, &h->range, value, "Range is given twice");
+        break;
+    case 6:
+        if (IS("Expect")) once(h, &h->expect, value, "Expect is given twice");
+        if (IS("Origin")) once(h, &h->origin, value, "Origin is given twice");
+        break;
+    case 8:
+        if (IS("If-Match")) listed(h, &h->if_match, value);
+        if (IS("If-Range")) once(h, &h->if_range, value, "If-Range is given twice");
+        break;
+    case 9:
+        if (IS("Forwarded")) h->forwarded = true;
+        break;
+    case 12:
+        if (IS("Content-Type")) once(h, &h->content_type, value, "Content-Type is given twice");
+        if (IS("X-Request-Id")) h->request_id = value;
+        break;
+    case 13:
+        if (IS("If-None-Match")) listed(h, &h->if_none_match, value);
+        break;
+    case 14:
+        if (IS("Content-Length")) content_length(h, value);
+        if (IS("Sec-Fetch-Site")) once(h, &h->fetch_site, value, "Sec-Fetch-Site is given twice");
+        break;
+    case 17:
+        if (IS("Transfer-Encoding")) transfer_encoding(h, value);
+        break;
+    default: break;
+    }
+    if (name_size > 12 && IS("X-Forwarded-")) h->forwarded = true;
+    return MHD_YES;
+}
+
+void headers_inspect(struct MHD_Connection *mhd, bool http_1_0, struct scratch *scratch, struct request_headers *out) {
+    memset(out, 0, sizeof *out);
+    out->scratch = scratch;
+    MHD_get_connection_values_n(mhd, MHD_HEADER_KIND, field, out);
+    if (out->chunked && out->has_content_length)
+        wrong(out, PROBLEM_INVALID_HEADER, true, "Content-Length and Transfer-Encoding exclude each other");
+    if (out->chunked && http_1_0) wrong(out, PROBLEM_INVALID_HEADER, true, "HTTP/1.0 knows no Transfer-Encoding");
+}

@@ -1,0 +1,31 @@
+/*
+ * reply.h - setting a request's reply and sending it.
+ */
+#ifndef VELOCITY_HTTP_REPLY_H
+#define VELOCITY_HTTP_REPLY_H
+
+#include "http/request.h"
+
+/* One exit for every error: a problem+json document. `format` (may be NULL) says what happened this time. */
+void reply_problem(struct http_request *request, enum problem_code code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The same with extension members; code, request_id are set here. */
+void reply_problem_with(struct http_request *request, enum problem_code code, struct problem extra);
+/* After a service request that ended in anything but OK. `write`: the outcome of a failure is unknown. */
+void reply_failure(struct http_request *request, bool write);
+/* 200 with what request->writer holds. */
+void reply_json(struct http_request *request);
+/* `value` lives as long as the request. Beyond REPLY_HEADERS it is dropped, which is a bug. */
+void reply_header(struct http_request *request, const char *name, const char *value);
+/* ETag, or any header whose value is a version; quoted or not. False: no memory, and the reply says so. */
+void reply_version(struct http_request *request, const char *name, uint64_t version, bool quoted);
+
+/* Queues the reply with libmicrohttpd. MHD_NO: the connection has to end. */
+enum MHD_Result reply_send(struct http_request *request);
+/* Writes the reply to the socket past libmicrohttpd, which takes none while a body comes in, and ends the sending side.
+ */
+void reply_send_raw(struct http_request *request);
+/* The bytes of a reply that is no request's: `kind` without a request id. False: no memory. */
+bool reply_format(enum problem_code code, struct json_writer *out);
+
+#endif

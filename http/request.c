@@ -1,0 +1,145 @@
+/* request.c - see request.h. */
+#include "http/request.h"
+
+#include "http/reply.h"
+#include "http/server_internal.h"
+
+#include <stdlib.h>
+
+#define UNUSED_MAX  1024u  /* requests that a worker keeps */
+#define KEEP_WRITER 65536u /* bytes of a reply's buffer that are kept with it */
+#define KEEP_BATCH  65536u /* of a body whose engine batch is kept */
+
+struct http_request *request_new(struct worker *worker) {
+    struct http_request *request = worker->unused;
+    if (request) {
+        worker->unused = request->next;
+        worker->unused_count--;
+    } else {
+        request = calloc(1, sizeof *request);
+        if (!request) return NULL;
+    }
+    struct json_writer writer = request->writer;
+    struct service *service = request->service.service;
+    void *batch = request->service.commit.memory;
+    memset(request, 0, offsetof(struct http_request, scratch));
+    request->writer = writer;
+    request->service.service = service;
+    request->service.commit.memory = batch;
+    request->worker = worker;
+    request->server = worker->server;
+    request->references = 1;
+    scratch_init(&request->scratch, request->first_scratch, sizeof request->first_scratch);
+    return request;
+}
+
+void request_free(struct http_request *request) {
+    service_request_destroy(&request->service);
+    json_writer_free(&request->writer);
+    free(request);
+}
+
+void request_release(struct http_request *request) {
+    if (--request->references) return;
+    struct worker *worker = request->worker;
+    if (request->body.size > KEEP_BATCH)
+        service_request_destroy(&request->service);
+    else
+        service_request_end(&request->service);
+    body_free(&request->body, http_server_service(request->server));
+    scratch_reset(&request->scratch);
+    if (request->writer.capacity > KEEP_WRITER)
+        json_writer_free(&request->writer);
+    else
+        json_writer_clear(&request->writer);
+    request->writer.failed = false;
+    if (worker->unused_count >= UNUSED_MAX) {
+        request_free(request);
+        return;
+    }
+    request->next = worker->unused;
+    worker->unused = request;
+    worker->unused_count++;
+}
+
+static void service_done(struct service_request *service) {
+    worker_finished((struct http_request *)((char *)service - offsetof(struct http_request, service)));
+}
+
+void request_run(struct http_request *request, void (*finish)(struct http_request *request)) {
+    struct service *service = http_server_service(request->server);
+    request->finish = finish;
+    request->service.done = service_done;
+    if (service_try(service, &request->service)) {
+        finish(request);
+        return;
+    }
+    request->stage = REQUEST_WAITING;
+    counter_add(&request->worker->counters.suspended, 1);
+    MHD_suspend_connection(request->mhd);
+    service_start(service, &request->service);
+}
+
+bool request_parameters(struct http_request *request, const char *const *names, size_t count, velocity_slice *values) {
+    velocity_slice query = request->target.query, name, value;
+    for (size_t i = 0; i < count; i++) values[i] = velocity_bytes(NULL, 0);
+    if (query.size == 0) return true;
+    char *buffer = scratch_alloc(&request->scratch, query.size);
+    if (!buffer) {
+        reply_problem(request, PROBLEM_OVERLOADED, "no memory");
+        return false;
+    }
+    struct query walk;
+    uint64_t seen = 0;
+    query_begin(&walk, query, buffer);
+    for (;;) {
+        enum query_result result = query_next(&walk, &name, &value);
+        if (result == QUERY_END) return true;
+        if (result == QUERY_MALFORMED) {
+            reply_problem(request, PROBLEM_INVALID_TARGET, "the query has a malformed escape");
+            return false;
+        }
+        int field = field_index(name, names, count, &seen);
+        if (field < 0) {
+            reply_problem(request, field == FIELD_REPEATED ? PROBLEM_REPEATED_PARAMETER : PROBLEM_UNKNOWN_PARAMETER,
+                          "%.*s", (int)(name.size < 100 ? name.size : 100), (const char *)name.data);
+            return false;
+        }
+        values[field] = velocity_bytes(value.data ? value.data : "", value.size);
+    }
+}
+
+static bool take_key(struct http_request *request, velocity_slice key, velocity_slice *out) {
+    if (key.size == 0 || key.size > HTTP_MAX_KEY_BYTES) {
+        reply_problem(request, PROBLEM_INVALID_KEY, "a key has 1 to %u bytes, this one %zu", HTTP_MAX_KEY_BYTES,
+                      key.size);
+        return false;
+    }
+    *out = key;
+    return true;
+}
+
+bool request_key(struct http_request *request, velocity_slice *key) {
+    static const char *const names[] = {"key64"};
+    velocity_slice key64, decoded, raw = request->match.key;
+    bool by_path = raw.data != NULL;
+    if (!request_parameters(request, names, by_path ? 0 : 1, &key64)) return false;
+    if (by_path) {
+        char *buffer = scratch_alloc(&request->scratch, raw.size);
+        if (!buffer || !target_decode(raw, false, buffer, &decoded)) {
+            reply_problem(request, PROBLEM_INVALID_KEY, "the path has a malformed escape");
+            return false;
+        }
+        return take_key(request, decoded, key);
+    }
+    if (!key64.data) {
+        reply_problem(request, PROBLEM_INVALID_KEY, "name the key in the path, or with key64=");
+        return false;
+    }
+    char *buffer = scratch_alloc(&request->scratch, key64.size);
+    if (!buffer || !query_base64url(key64, buffer, &decoded)) {
+        reply_problem(request, PROBLEM_INVALID_KEY, "key64 is not base64url without padding");
+        return false;
+    }
+    return take_key(request, decoded, key);
+}

@@ -1,0 +1,56 @@
+/*
+ * router.h - the one table of what the HTTP front answers: dispatch, 405 and Allow, body limits and names come from it.
+ */
+#ifndef VELOCITY_HTTP_ROUTER_H
+#define VELOCITY_HTTP_ROUTER_H
+
+#include "engine/velocity.h"
+#include "http/worker.h"
+
+struct http_request;
+
+enum http_method {
+    HTTP_GET = 1,
+    HTTP_HEAD = 2,
+    HTTP_PUT = 4,
+    HTTP_POST = 8,
+    HTTP_DELETE = 16,
+    HTTP_OTHER = 0, /* matches no route */
+};
+
+enum route_body {
+    BODY_NONE,     /* any body is too large */
+    BODY_OPTIONAL, /* up to max_value_bytes; none is an empty one */
+    BODY_REQUIRED, /* up to max_value_bytes; none: 411 */
+};
+
+struct route {
+    enum http_method method;
+    const char *path; /* "{key}" at its end takes the rest, slashes and all */
+    bool in_database; /* "/api/X" is also "/api/databases/{db}/X" */
+    bool cheap;       /* asks no database and always has an answer */
+    enum route_body body;
+    enum latency_class latency;
+    const char *operation; /* its name in figures and documents */
+    const char *summary;
+    /* Sets the reply, or has it set later; see request.h. */
+    void (*handle)(struct http_request *request);
+};
+
+struct route_match {
+    const struct route *route; /* NULL: nothing with this method and path */
+    unsigned allowed;          /* methods that the path takes; 0: there is no such path */
+    velocity_slice database;   /* raw, as in the path; empty: "default" */
+    velocity_slice key;        /* raw rest of the path for "{key}" */
+};
+
+enum http_method http_method_parse(const char *name);
+/* `path` is raw, before '?'. */
+void route_find(enum http_method method, velocity_slice path, struct route_match *out);
+/* "GET, HEAD, PUT" for a set of methods; `out` has ROUTE_ALLOW_BYTES. */
+#define ROUTE_ALLOW_BYTES 64
+void route_allow(unsigned methods, char *out);
+/* The table, in its order. */
+const struct route *route_table(size_t *count);
+
+#endif

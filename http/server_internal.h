@@ -1,0 +1,47 @@
+/*
+ * server_internal.h - what the parts of the HTTP front know of the server they belong to.
+ */
+#ifndef VELOCITY_HTTP_SERVER_INTERNAL_H
+#define VELOCITY_HTTP_SERVER_INTERNAL_H
+
+#include "http/connection.h"
+#include "http/server.h"
+#include "http/worker.h"
+#include "server/json_write.h"
+#include "server/service.h"
+
+#include <microhttpd.h>
+
+struct http_server {
+    struct service *service;
+    struct MHD_Daemon *daemon;
+    struct connections connections;
+    struct json_writer farewell; /* of a connection that is cut */
+    uint16_t port;
+    uint64_t max_value_bytes;
+    char **allowed_hosts;
+    size_t allowed_host_count;
+    uint64_t started_us;
+    _Atomic bool draining;
+    uint32_t worker_count;
+    _Atomic uint32_t workers_taken; /* by threads that answered their first request */
+    struct worker *workers;         /* aligned to cache lines */
+};
+
+static inline bool http_server_draining(struct http_server *server) {
+    return atomic_load_explicit(&server->draining, memory_order_relaxed);
+}
+static inline struct service *http_server_service(struct http_server *server) {
+    return server->service;
+}
+
+/* dispatch.c: what libmicrohttpd calls, with the server as `arg`. */
+void *dispatch_first_line(void *arg, const char *target, struct MHD_Connection *mhd);
+enum MHD_Result dispatch(void *arg, struct MHD_Connection *mhd, const char *url, const char *method,
+                         const char *version, const char *bytes, size_t *size, void **context);
+void dispatch_ended(void *arg, struct MHD_Connection *mhd, void **context, enum MHD_RequestTerminationCode why);
+void dispatch_connection(void *arg, struct MHD_Connection *mhd, void **context,
+                         enum MHD_ConnectionNotificationCode what);
+enum MHD_Result dispatch_accept(void *arg, const struct sockaddr *address, socklen_t size);
+
+#endif

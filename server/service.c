@@ -1,0 +1,279 @@
+/*
+ * service.c - see service.h. Holds no lock of its own: what is shared are counters.
+ */
+#include "server/service.h"
+
+#include "server/disk.h"
+#include "server/service_batch.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#define JSON_INLINE_BYTES 65536u     /* larger documents are checked on the executor */
+#define COPY_INLINE_BYTES (1u << 20) /* larger values are copied into their batch there */
+#define CHECK_ATTEMPTS    100        /* of read, check, write-if-unchanged before BUSY */
+#define DEFAULT_QUEUE     1024u
+#define VALUE_TYPE(flags) ((flags)&0xFFu)
+#define VALUE_TYPE_JSON   1u
+
+struct service {
+    struct store *store;
+    struct executor *executor;
+    struct disk disk;
+    uint64_t max_value_bytes, max_inflight_bytes;
+    _Atomic uint64_t inflight_bytes;
+    _Atomic uint64_t refused_inflight, refused_queue_full, refused_disk_low;
+    _Atomic bool read_only; /* a write said so */
+};
+
+struct service *service_new(const struct service_options *options, velocity *db) {
+    struct service *service = calloc(1, sizeof *service);
+    if (!service) return NULL;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    uint32_t threads = options->executor_threads ? options->executor_threads : 2 * (uint32_t)(cores > 0 ? cores : 1);
+    service->max_value_bytes = options->max_value_bytes;
+    service->max_inflight_bytes = options->max_inflight_bytes;
+    service->store = store_lsm_new(db);
+    service->executor = executor_new(threads, options->executor_queue ? options->executor_queue : DEFAULT_QUEUE);
+    bool watched = disk_init(&service->disk, options->data_dir, options->disk_reserve_bytes);
+    if (service->store && service->executor && watched) return service;
+    service_free(service);
+    return NULL;
+}
+
+void service_free(struct service *service) {
+    if (!service) return;
+    executor_free(service->executor);
+    if (service->store) service->store->operations->free(service->store);
+    disk_destroy(&service->disk);
+    free(service);
+}
+
+struct store *service_store(struct service *service) {
+    return service->store;
+}
+
+/* ---- answering -------------------------------------------------------------------------------------------------- */
+
+static void refuse(struct service_request *request, velocity_status status, enum service_refusal refusal) {
+    request->status = status;
+    request->refusal = refusal;
+}
+
+static void finish(struct service_request *request) {
+    if (request->status == VELOCITY_READ_ONLY) atomic_store(&request->service->read_only, true);
+    request->done(request);
+}
+
+static void take_commit(struct service_request *request) {
+    const struct store_commit *commit = &request->commit;
+    request->status = commit->status;
+    request->version = commit->version;
+    request->current_version = commit->current_version;
+    request->failed_condition = commit->failed_condition;
+}
+
+static void committed(struct store_commit *commit) {
+    struct service_request *request =
+        (struct service_request *)((char *)commit - offsetof(struct service_request, commit));
+    take_commit(request);
+    if (request->operation == SERVICE_BATCH) service_batch_committed(request);
+    finish(request);
+}
+
+static bool must_be_json(const struct service_request *request) {
+    return request->operation == SERVICE_PUT && (request->check_json || VALUE_TYPE(request->flags) == VALUE_TYPE_JSON);
+}
+
+static bool json_holds(struct service_request *request) {
+    size_t at = request->json_at;
+    velocity_slice document = velocity_bytes((const char *)request->value.data + at, request->value.size - at);
+    if (json_valid(document, &request->json_error)) return true;
+    refuse(request, VELOCITY_INVALID, SERVICE_NOT_JSON);
+    return false;
+}
+
+/* ---- single writes ---------------------------------------------------------------------------------------------- */
+
+static struct store_operation single_operation(const struct service_request *request) {
+    struct store_operation operation = {.action = request->operation == SERVICE_PUT ? STORE_PUT : STORE_DELETE,
+                                        .flags = request->flags,
+                                        .key = request->key,
+                                        .value = request->value};
+    return operation;
+}
+
+static void write_async(struct service_request *request) {
+    struct store *store = request->service->store;
+    struct store_operation operation = single_operation(request);
+    struct store_condition condition = {.key = request->key, .version = request->if_version};
+    struct store_batch batch = {.conditions = &condition,
+                                .condition_count = request->precondition == SERVICE_AT_VERSION,
+                                .operations = &operation,
+                                .operation_count = 1};
+    request->commit.done = committed;
+    store->operations->write_async(store, &batch, &request->commit);
+}
+
+/* Reads, asks holds(), and writes if the key still stands where it was read; else again. */
+static void write_if_holds(struct service_request *request) {
+    struct store *store = request->service->store;
+    struct store_operation operation = single_operation(request);
+    for (int attempt = 0; attempt < CHECK_ATTEMPTS; attempt++) {
+        velocity_value current = {0};
+        request->status = store->operations->get(store, request->key, false, &current);
+        if (request->status != VELOCITY_OK && request->status != VELOCITY_NOT_FOUND) return;
+        uint64_t version = request->status == VELOCITY_OK ? current.sequence : VELOCITY_ABSENT;
+        store->operations->release(store, &current);
+        if (!request->holds(request->holds_arg, version)) {
+            request->status = VELOCITY_CONFLICT;
+            request->current_version = version;
+            return;
+        }
+        struct store_condition condition = {.key = request->key, .version = version};
+        struct store_batch batch = {
+            .conditions = &condition, .condition_count = 1, .operations = &operation, .operation_count = 1};
+        store->operations->write(store, &batch, &request->commit);
+        take_commit(request);
+        if (request->status != VELOCITY_CONFLICT) return;
+    }
+    refuse(request, VELOCITY_BUSY, SERVICE_NO_REFUSAL);
+}
+
+/* ---- the executor's side ---------------------------------------------------------------------------------------- */
+
+/* True: answered; false: an asynchronous write is under way. */
+static bool execute(struct service_request *request) {
+    struct store *store = request->service->store;
+    switch (request->operation) {
+    case SERVICE_GET: request->status = store->operations->get(store, request->key, false, &request->found); break;
+    case SERVICE_SCAN: request->status = store->operations->scan(store, request->scan); break;
+    case SERVICE_BATCH: service_batch_run(request); break;
+    case SERVICE_PUT:
+    case SERVICE_DELETE:
+        if (must_be_json(request) && !json_holds(request)) return true;
+        if (request->precondition != SERVICE_IF_HOLDS) {
+            write_async(request);
+            return false;
+        }
+        write_if_holds(request);
+        break;
+    }
+    /* The words are this thread's. */
+    if (request->status != VELOCITY_OK && request->status != VELOCITY_CONFLICT && !request->commit.message[0])
+        strncat(request->commit.message, velocity_error_message(), sizeof request->commit.message - 1);
+    return true;
+}
+
+static void run_task(struct executor_task *task) {
+    struct service_request *request = (struct service_request *)((char *)task - offsetof(struct service_request, task));
+    if (!execute(request)) return;
+    if (request->render) request->render(request);
+    finish(request);
+}
+
+/* ---- admission -------------------------------------------------------------------------------------------------- */
+
+static bool takes_space(const struct service_request *request) {
+    if (request->operation == SERVICE_PUT) return true;
+    return request->operation == SERVICE_BATCH && service_batch_takes_space(request->batch);
+}
+
+bool service_try(struct service *service, struct service_request *request) {
+    request->service = service;
+    request->refusal = SERVICE_NO_REFUSAL;
+    request->commit.message[0] = 0;
+    if (takes_space(request) && disk_is_low(&service->disk)) {
+        atomic_fetch_add_explicit(&service->refused_disk_low, 1, memory_order_relaxed);
+        refuse(request, VELOCITY_NO_SPACE, SERVICE_DISK_LOW);
+        return true;
+    }
+    if (request->operation == SERVICE_GET) {
+        request->status = service->store->operations->get(service->store, request->key, true, &request->found);
+        return request->status != VELOCITY_INCOMPLETE;
+    }
+    if (must_be_json(request) && request->value.size <= JSON_INLINE_BYTES) return !json_holds(request);
+    return false;
+}
+
+/* Does it need a thread that may wait? */
+static bool needs_executor(const struct service_request *request) {
+    switch (request->operation) {
+    case SERVICE_PUT:
+    case SERVICE_DELETE:
+        return request->precondition == SERVICE_IF_HOLDS || request->value.size > COPY_INLINE_BYTES ||
+               (must_be_json(request) && request->value.size > JSON_INLINE_BYTES);
+    case SERVICE_BATCH: return service_batch_reads(request->batch);
+    case SERVICE_GET:
+    case SERVICE_SCAN: break;
+    }
+    return true;
+}
+
+void service_start(struct service *service, struct service_request *request) {
+    if (!needs_executor(request)) {
+        if (request->operation == SERVICE_BATCH) {
+            request->commit.done = committed;
+            service_batch_write_async(request);
+        } else {
+            write_async(request);
+        }
+        return;
+    }
+    request->task.run = run_task;
+    if (executor_submit(service->executor, &request->task)) return;
+    atomic_fetch_add_explicit(&service->refused_queue_full, 1, memory_order_relaxed);
+    refuse(request, VELOCITY_BUSY, SERVICE_QUEUE_FULL);
+    finish(request);
+}
+
+void service_request_end(struct service_request *request) {
+    if (!request->service) return;
+    struct store *store = request->service->store;
+    store->operations->release(store, &request->found);
+    if (request->batch) service_batch_release(request);
+    request->batch = NULL;
+}
+
+void service_request_destroy(struct service_request *request) {
+    if (!request->service) return;
+    service_request_end(request);
+    request->service->store->operations->commit_free(request->service->store, &request->commit);
+}
+
+const char *service_request_message(const struct service_request *request) {
+    return request->commit.message;
+}
+
+/* ---- around requests -------------------------------------------------------------------------------------------- */
+
+bool service_take_bytes(struct service *service, uint64_t bytes) {
+    uint64_t before = atomic_fetch_add_explicit(&service->inflight_bytes, bytes, memory_order_relaxed);
+    if (before + bytes <= service->max_inflight_bytes) return true;
+    service_give_bytes(service, bytes);
+    atomic_fetch_add_explicit(&service->refused_inflight, 1, memory_order_relaxed);
+    return false;
+}
+
+void service_give_bytes(struct service *service, uint64_t bytes) {
+    atomic_fetch_sub_explicit(&service->inflight_bytes, bytes, memory_order_relaxed);
+}
+
+void service_stats(struct service *service, struct service_stats *out) {
+    out->inflight_bytes = atomic_load(&service->inflight_bytes);
+    out->max_inflight_bytes = service->max_inflight_bytes;
+    out->executor_waiting = executor_waiting(service->executor);
+    out->disk_free_bytes = disk_free_bytes(&service->disk);
+    out->disk_reserve_bytes = service->disk.reserve_bytes;
+    out->refused_inflight = atomic_load(&service->refused_inflight);
+    out->refused_queue_full = atomic_load(&service->refused_queue_full);
+    out->refused_disk_low = atomic_load(&service->refused_disk_low);
+}
+
+velocity_status service_database_stats(struct service *service, velocity_stats *out) {
+    return service->store->operations->stats(service->store, out);
+}
+
+bool service_read_only(struct service *service) {
+    return atomic_load(&service->read_only);
+}

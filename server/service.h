@@ -1,0 +1,152 @@
+/*
+ * service.h - the service layer: what every front can ask of the databases, one request at a time, so that limits,
+ * admission and counting are the same on all of them.
+ *
+ *     service_try(service, &request) -- true: answered
+ *            | false: it has to wait
+ *            v
+ *     service_start(service, &request) -> ... -> request.done(&request), once, on any thread
+ *
+ * Neither call waits for a disk: writes go through the engine's asynchronous commit, everything else that may wait goes
+ * to the executor. A request and all that it points to live until it is answered; its reply lives until
+ * service_request_end.
+ *
+ * Threads: all functions from any thread; one request belongs to one thread at a time.
+ */
+#ifndef VELOCITY_SERVER_SERVICE_H
+#define VELOCITY_SERVER_SERVICE_H
+
+#include "engine/velocity.h"
+#include "server/executor.h"
+#include "server/json.h"
+#include "server/store.h"
+
+#include <stdatomic.h>
+
+struct service;
+
+struct service_options {
+    uint32_t executor_threads;   /* 0: 2 x cores */
+    uint32_t executor_queue;     /* requests that may wait for them; 0: 1024 */
+    uint64_t max_value_bytes;    /* of one value */
+    uint64_t max_inflight_bytes; /* of request bodies held at once */
+    uint64_t disk_reserve_bytes; /* free space of data_dir's file system below which writes answer NO_SPACE; 0: none */
+    const char *data_dir;        /* copied */
+};
+
+/* Serves `db`, which stays the caller's and must outlive the service, as the database "default". NULL when memory or
+ * threads could not be had: velocity_error_message() says which. */
+struct service *service_new(const struct service_options *options, velocity *db);
+/* No front may use it any more. NULL is allowed. */
+void service_free(struct service *service);
+
+/* ---- requests --------------------------------------------------------------------------------------------------- */
+
+enum service_operation { SERVICE_GET, SERVICE_PUT, SERVICE_DELETE, SERVICE_BATCH, SERVICE_SCAN };
+
+/* What must hold of the key for a put or delete to happen; else CONFLICT. */
+enum service_precondition {
+    SERVICE_ALWAYS,
+    SERVICE_AT_VERSION, /* it stands at if_version, VELOCITY_ABSENT or VELOCITY_EXISTS */
+    SERVICE_IF_HOLDS,   /* holds(holds_arg, its version or VELOCITY_ABSENT); the key is read first */
+};
+
+/* One operation of a batch, and afterwards its result. */
+enum service_batch_action { SERVICE_BATCH_PUT, SERVICE_BATCH_DELETE, SERVICE_BATCH_GET };
+
+struct service_batch_operation {
+    enum service_batch_action action;
+    uint32_t flags; /* of a put */
+    velocity_slice key;
+    velocity_slice value; /* of a put; out: of a get that found one */
+    bool found;           /* out, get */
+    uint64_t version;     /* out: of the write, or of what the get found */
+    uint32_t found_flags; /* out, get */
+};
+
+struct service_batch {
+    const struct store_condition *conditions;
+    size_t condition_count;
+    struct service_batch_operation *operations;
+    size_t operation_count;
+    uint64_t max_found_bytes; /* gets that find more together: INVALID, nothing done */
+    /* internal */
+    velocity_value *values;
+    size_t value_count;
+};
+
+/* Why a request was refused where the status alone does not say. */
+enum service_refusal {
+    SERVICE_NO_REFUSAL,
+    SERVICE_NOT_JSON,        /* INVALID: json_error says why */
+    SERVICE_QUEUE_FULL,      /* BUSY */
+    SERVICE_DISK_LOW,        /* NO_SPACE */
+    SERVICE_FOUND_TOO_LARGE, /* INVALID: batch.max_found_bytes */
+};
+
+struct service_request {
+    enum service_operation operation;
+    velocity_slice key;
+    /* put */
+    velocity_slice value;
+    uint32_t flags;  /* type JSON is always checked */
+    bool check_json; /* check the value though its type is another */
+    size_t json_at;  /* bytes before the JSON in the value: its type's name */
+    /* put, delete */
+    enum service_precondition precondition;
+    uint64_t if_version;
+    bool (*holds)(void *arg, uint64_t version);
+    void *holds_arg;
+    /* batch, scan; the caller's */
+    struct service_batch *batch;
+    struct store_scan *scan;
+    /* Runs where the answer of a batch or scan was made and may take its time, before done; NULL: nothing. */
+    void (*render)(struct service_request *request);
+    void (*done)(struct service_request *request);
+
+    /* the reply */
+    velocity_status status;
+    enum service_refusal refusal;
+    uint64_t version;         /* OK: of the write; of a batch without writes: of what was read */
+    uint64_t current_version; /* CONFLICT */
+    size_t failed_condition;  /* CONFLICT of a batch */
+    struct json_error json_error;
+    velocity_value found; /* get, OK; released by service_request_end */
+
+    /* internal */
+    struct service *service;
+    struct executor_task task;
+    struct store_commit commit;
+};
+
+/* True: answered. False: nothing has happened yet, and service_start must be called (after suspending whatever must not
+ * go on). */
+VELOCITY_CHECK_RESULT bool service_try(struct service *service, struct service_request *request);
+/* done may run before this returns. */
+void service_start(struct service *service, struct service_request *request);
+/* Gives back what the reply holds; the request may then be filled anew. Harmless on a zeroed one, and twice. */
+void service_request_end(struct service_request *request);
+/* The same, and what was kept for reuse. */
+void service_request_destroy(struct service_request *request);
+/* Why, in words, after a status that is an error; "" if there is nothing to say. */
+const char *service_request_message(const struct service_request *request);
+
+/* ---- around requests -------------------------------------------------------------------------------------------- */
+
+/* A budget of bytes of request bodies. False: it would be exceeded, nothing was taken. */
+VELOCITY_CHECK_RESULT bool service_take_bytes(struct service *service, uint64_t bytes);
+void service_give_bytes(struct service *service, uint64_t bytes);
+
+struct service_stats {
+    uint64_t inflight_bytes, max_inflight_bytes;
+    uint32_t executor_waiting;
+    uint64_t disk_free_bytes; /* UINT64_MAX: not known */
+    uint64_t disk_reserve_bytes;
+    uint64_t refused_inflight, refused_queue_full, refused_disk_low; /* since the start */
+};
+void service_stats(struct service *service, struct service_stats *out);
+VELOCITY_CHECK_RESULT velocity_status service_database_stats(struct service *service, velocity_stats *out);
+/* The database takes no writes until it is opened again. */
+bool service_read_only(struct service *service);
+
+#endif

@@ -1,0 +1,152 @@
+/*
+ * store_lsm.c - the store over the engine. Stateless but for the handle; each commit keeps an engine batch for reuse.
+ */
+#include "server/store.h"
+
+#include <stdlib.h>
+
+struct lsm {
+    struct store store;
+    velocity *db;
+};
+
+static velocity *database(struct store *store) {
+    return ((struct lsm *)store)->db;
+}
+
+static velocity_status lsm_get(struct store *store, velocity_slice key, bool cache_only, velocity_value *out) {
+    velocity_read_options options = velocity_read_options_default();
+    options.cache_only = cache_only;
+    return velocity_get_with(database(store), &options, key, out);
+}
+
+static velocity_status lsm_get_many(struct store *store, size_t n, const velocity_slice *keys, velocity_value *values,
+                                    velocity_status *statuses, uint64_t *version) {
+    velocity_snapshot *snapshot = velocity_snapshot_new(database(store));
+    if (!snapshot) return VELOCITY_NO_MEMORY;
+    velocity_read_options options = velocity_read_options_default();
+    options.snapshot = snapshot;
+    *version = velocity_snapshot_sequence(snapshot);
+    velocity_status status = VELOCITY_OK;
+    if (n) status = velocity_get_many(database(store), &options, n, keys, values, statuses);
+    velocity_snapshot_free(snapshot);
+    return status;
+}
+
+static void lsm_release(struct store *store, velocity_value *value) {
+    (void)store;
+    velocity_value_release(value);
+}
+
+static velocity_status lsm_scan(struct store *store, struct store_scan *scan) {
+    velocity_range range = velocity_range_default();
+    range.start = scan->start;
+    range.end = scan->end;
+    range.prefix = scan->prefix;
+    range.reverse = scan->reverse;
+    velocity_iterator *it = velocity_iterator_new(database(store), &range);
+    bool more = true;
+    while (more && velocity_iterator_valid(it)) {
+        struct store_row row = {.key = velocity_iterator_key(it),
+                                .value = velocity_iterator_value(it),
+                                .flags = velocity_iterator_flags(it),
+                                .version = velocity_iterator_sequence(it),
+                                .expires_at_ms = velocity_iterator_expires_at_ms(it)};
+        more = scan->row(scan->arg, &row);
+        if (more) velocity_iterator_next(it);
+    }
+    velocity_status status = velocity_iterator_status(it);
+    scan->complete = more;
+    scan->version = velocity_iterator_snapshot_sequence(it);
+    velocity_iterator_free(it);
+    return status;
+}
+
+/* The commit's engine batch, filled. NULL: no memory. What is wrong with an operation, the batch reports at the write.
+ */
+static velocity_batch *fill(const struct store_batch *from, struct store_commit *commit) {
+    velocity_batch *batch = commit->memory;
+    if (batch) {
+        velocity_batch_clear(batch);
+    } else {
+        batch = commit->memory = velocity_batch_new();
+        if (!batch) return NULL;
+    }
+    for (size_t i = 0; i < from->condition_count; i++)
+        velocity_batch_require(batch, from->conditions[i].key, from->conditions[i].version);
+    velocity_put_options options = velocity_put_options_default();
+    for (size_t i = 0; i < from->operation_count; i++) {
+        const struct store_operation *operation = &from->operations[i];
+        options.flags = operation->flags;
+        if (operation->action == STORE_PUT)
+            velocity_batch_put(batch, operation->key, operation->value, &options);
+        else
+            velocity_batch_delete(batch, operation->key);
+    }
+    return batch;
+}
+
+static void settle(struct store_commit *commit, velocity_status status, uint64_t version) {
+    commit->status = status;
+    commit->version = version;
+    if (status == VELOCITY_CONFLICT)
+        commit->failed_condition = velocity_batch_conflict(commit->memory, &commit->current_version);
+    else if (status != VELOCITY_OK)
+        strncat(commit->message, velocity_error_message(), sizeof commit->message - 1);
+}
+
+static void lsm_write(struct store *store, const struct store_batch *from, struct store_commit *commit) {
+    uint64_t version = 0;
+    commit->message[0] = 0;
+    velocity_batch *batch = fill(from, commit);
+    velocity_status status = batch ? velocity_write(database(store), batch, NULL, &version) : VELOCITY_NO_MEMORY;
+    settle(commit, status, version);
+}
+
+static void committed(void *arg, velocity_status status, uint64_t version) {
+    struct store_commit *commit = arg;
+    settle(commit, status, version);
+    commit->done(commit);
+}
+
+static void lsm_write_async(struct store *store, const struct store_batch *from, struct store_commit *commit) {
+    commit->message[0] = 0;
+    velocity_batch *batch = fill(from, commit);
+    velocity_status status =
+        batch ? velocity_write_async(database(store), batch, NULL, committed, commit) : VELOCITY_NO_MEMORY;
+    if (status != VELOCITY_OK) committed(commit, status, 0);
+}
+
+static void lsm_commit_free(struct store *store, struct store_commit *commit) {
+    (void)store;
+    velocity_batch_free(commit->memory);
+    commit->memory = NULL;
+}
+
+static velocity_status lsm_stats(struct store *store, velocity_stats *out) {
+    out->struct_size = sizeof *out;
+    return velocity_stats_get(database(store), out);
+}
+
+static void lsm_free(struct store *store) {
+    free(store);
+}
+
+struct store *store_lsm_new(velocity *db) {
+    static const struct store_operations operations = {
+        .get = lsm_get,
+        .get_many = lsm_get_many,
+        .release = lsm_release,
+        .scan = lsm_scan,
+        .write = lsm_write,
+        .write_async = lsm_write_async,
+        .commit_free = lsm_commit_free,
+        .stats = lsm_stats,
+        .free = lsm_free,
+    };
+    struct lsm *lsm = calloc(1, sizeof *lsm);
+    if (!lsm) return NULL;
+    lsm->store.operations = &operations;
+    lsm->db = db;
+    return &lsm->store;
+}

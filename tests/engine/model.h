@@ -1,0 +1,63 @@
+/*
+ * model.h - what a database should hold: every version of every key of a fixed set, and where batches end. The
+ * reference of model_test and its kin.
+ *
+ * Threads: one.
+ */
+#ifndef VELOCITY_MODEL_H
+#define VELOCITY_MODEL_H
+
+#include "engine/velocity.h"
+
+struct model_version {
+    uint64_t sequence;
+    uint64_t hash; /* of the value */
+    uint32_t size; /* of the value */
+    uint32_t flags;
+    bool deleted;
+};
+
+struct model_key {
+    velocity_slice bytes;
+    struct model_version *versions; /* by sequence, ascending */
+    size_t count, capacity;
+};
+
+struct model {
+    struct model_key *keys; /* ascending, distinct */
+    size_t key_count;
+    uint64_t *boundaries; /* the last sequence of each batch, ascending */
+    size_t boundary_count, boundary_capacity;
+    uint64_t last;   /* the sequence that the database says it is at */
+    uint64_t acked;  /* a kill loses nothing up to here */
+    uint64_t synced; /* a power cut loses nothing up to here */
+    uint8_t *pool;   /* values are slices of it */
+    uint64_t random;
+};
+
+enum { MODEL_MAX_VALUE_BYTES = 120000 };
+
+struct model_operation {
+    size_t key;
+    velocity_slice value;
+    uint32_t flags;
+    bool is_delete;
+};
+
+struct model *model_new(uint64_t seed, size_t key_count);
+void model_free(struct model *m);
+uint64_t model_random(struct model *m, uint64_t limit);
+uint64_t model_hash(velocity_slice bytes);
+
+/* A put or delete of some key; sizes as databases have them: mostly small, sometimes far larger than a block. */
+struct model_operation model_random_operation(struct model *m);
+/* Takes the operations in as one batch that ends at sequence `last`. */
+void model_apply(struct model *m, const struct model_operation *operations, size_t count, uint64_t last);
+/* The key's value as of `sequence`; NULL: absent. */
+const struct model_version *model_find(const struct model *m, size_t key, uint64_t sequence);
+/* Forgets every batch after `sequence`. */
+void model_cut(struct model *m, uint64_t sequence);
+/* The first key from `from` on in direction `step` (+1, -1) within [low, high) that has a value; -1: none. */
+long model_next(const struct model *m, long from, int step, long low, long high, uint64_t sequence);
+
+#endif

@@ -1,0 +1,409 @@
+/* model_run.c - opens, writes, dies and recovers beside the model. See model_run.h; reading is in model_read.c. */
+#include "model_run.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define PATH "disk/db"
+
+void run_fail(struct run *r, const char *format, ...) {
+    va_list arguments;
+    char words[400];
+    va_start(arguments, format);
+    (void)vsnprintf(words, sizeof words, format, arguments);
+    va_end(arguments);
+    fprintf(stderr, "\nSEED=%llu step %u, call %llu: %s\n  while: %s\n  last error: %s\n", (unsigned long long)r->seed,
+            r->step, (unsigned long long)env_sim_calls(r->sim), words, r->doing, velocity_error_message());
+    fail();
+    abort();
+}
+
+void run_doing(struct run *r, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(r->doing, sizeof r->doing, format, arguments);
+    va_end(arguments);
+    if (r->trace) fprintf(stderr, "%u: %s\n", r->step, r->doing);
+}
+
+bool run_crashed(struct run *r) {
+    return env_sim_crashed(r->sim);
+}
+
+static velocity_durability random_durability(struct run *r) {
+    return (velocity_durability)(VELOCITY_DURABILITY_ALWAYS + model_random(r->m, 3));
+}
+
+/* Small limits, so that few operations lead to many flushes, tables and levels. */
+static void draw_options(struct run *r) {
+    static const double rates[] = {1, 0.5, 0.01, 0.0001};
+    struct model *m = r->m;
+    velocity_options o = velocity_options_default();
+    o.memtable_bytes = UINT64_C(65536) << model_random(m, 3);
+    o.table_bytes = UINT64_C(65536) << model_random(m, 3);
+    o.cache_bytes = model_random(m, 3) ? 65536 << model_random(m, 4) : 0;
+    o.block_bytes = model_random(m, 2) ? 1024 : 4096;
+    o.compression = model_random(m, 2) ? VELOCITY_COMPRESSION_LZ4 : VELOCITY_COMPRESSION_NONE;
+    o.durability = random_durability(r);
+    o.interval_ms = 1 + (uint32_t)model_random(m, 1000);
+    o.bloom_false_positive_rate = rates[model_random(m, 4)];
+    o.compaction_threshold = 2 + (uint32_t)model_random(m, 7);
+    o.max_open_files = model_random(m, 2) ? 16 : 1000;
+    if (model_random(m, 4) == 0) o.max_pending_bytes = 4096;
+    r->options = o;
+}
+
+struct run *run_new(uint64_t seed, size_t keys) {
+    struct run *r = calloc(1, sizeof *r);
+    if (!r) abort();
+    r->seed = seed;
+    r->sim = env_sim_new(seed);
+    r->m = model_new(seed, keys);
+    r->floor = UINT64_MAX;
+    r->trace = getenv("TRACE") != NULL;
+    draw_options(r);
+    env *e = env_sim_env(r->sim);
+    RUN_EXPECT(r, env_make_directory(e, "disk") == VELOCITY_OK);
+    RUN_EXPECT(r, env_sync_directory(e, "/") == VELOCITY_OK);
+    return r;
+}
+
+void run_free(struct run *r) {
+    if (r->db) run_close(r);
+    env_sim_free(r->sim);
+    model_free(r->m);
+    free(r);
+}
+
+/* ---- opening and finding out what is there ----------------------------------------------------------------------- */
+
+static uint64_t last_sequence(struct run *r) {
+    velocity_stats stats = {.struct_size = sizeof stats};
+    RUN_EXPECT(r, velocity_stats_get(r->db, &stats) == VELOCITY_OK);
+    return stats.last_sequence;
+}
+
+/* The newest state in the model that the database is in, which must hold everything up to r->floor. */
+static void find_state(struct run *r) {
+    struct model *m = r->m;
+    uint64_t last = last_sequence(r), floor = r->floor == UINT64_MAX ? 0 : r->floor;
+    for (size_t i = m->boundary_count + 1; i-- > 0;) {
+        uint64_t candidate = i ? m->boundaries[i - 1] : 0;
+        if (candidate < floor) break;
+        if (candidate > last || !run_state_is(r, candidate, false)) continue;
+        model_cut(m, candidate);
+        m->last = last;
+        m->acked = m->synced = candidate;
+        r->floor = UINT64_MAX;
+        run_doing(r, "found the state of %llu, goes on from %llu", (unsigned long long)candidate,
+                  (unsigned long long)last);
+        return;
+    }
+    (void)run_state_is(r, floor, true);
+    run_fail(r, "what was recovered is no state between %llu, which must survive, and %llu, the newest; it says %llu",
+             (unsigned long long)floor,
+             (unsigned long long)(m->boundary_count ? m->boundaries[m->boundary_count - 1] : 0),
+             (unsigned long long)last);
+}
+
+void run_open(struct run *r) {
+    if (r->random_options) draw_options(r);
+    run_doing(r, "open (memtable %llu, table %llu, durability %d, threshold %u)",
+              (unsigned long long)r->options.memtable_bytes, (unsigned long long)r->options.table_bytes,
+              (int)r->options.durability, r->options.compaction_threshold);
+    velocity_status status = database_open(env_sim_env(r->sim), PATH, &r->options, &r->db);
+    if (status != VELOCITY_OK) r->db = NULL;
+    if (run_crashed(r)) return;
+    if (status != VELOCITY_OK) run_fail(r, "open: %s", velocity_status_name(status));
+    find_state(r);
+}
+
+/* ---- asynchronous writes ------------------------------------------------------------------------------------------
+ */
+
+static void acknowledged(struct run *r, bool durable) {
+    r->m->acked = r->m->last;
+    if (durable) r->m->synced = r->m->last;
+}
+
+/* Takes into the model what has completed; once the process is gone, everything, for it may have happened. */
+static void settle_async(struct run *r) {
+    bool crashed = run_crashed(r);
+    for (size_t i = 0; i < r->async_count; i++) {
+        struct run_async *a = r->async[i];
+        if (a->settled || !(a->done || crashed)) continue;
+        a->settled = true;
+        if (!crashed && a->status == VELOCITY_NO_SPACE && r->space_may_end) continue;
+        if (!crashed) RUN_EXPECT(r, a->status == VELOCITY_OK);
+        if (!crashed) RUN_EXPECT(r, a->sequence == r->m->last + a->count);
+        model_apply(r->m, a->operations, a->count, r->m->last + a->count);
+        if (!crashed) acknowledged(r, a->durable);
+    }
+    while (r->async_count && r->async[0]->done && r->async[0]->settled) {
+        velocity_batch_free(r->async[0]->batch);
+        free(r->async[0]);
+        memmove(r->async, r->async + 1, --r->async_count * sizeof *r->async);
+    }
+}
+
+static void async_done(void *arg, velocity_status status, uint64_t sequence) {
+    struct run_async *a = arg;
+    a->done = true;
+    a->status = status;
+    a->sequence = sequence;
+}
+
+/* ---- writing ------------------------------------------------------------------------------------------------------
+ */
+
+static bool is_durable(const struct run *r, velocity_durability durability) {
+    if (durability == VELOCITY_DURABILITY_DEFAULT) durability = r->options.durability;
+    return durability == VELOCITY_DURABILITY_ALWAYS;
+}
+
+/* A synchronous write of `count` operations has answered. */
+static velocity_status wrote(struct run *r, const struct model_operation *operations, size_t count,
+                             velocity_status status, bool durable) {
+    if (run_crashed(r)) {
+        if (count) model_apply(r->m, operations, count, r->m->last + count);
+        return VELOCITY_IO;
+    }
+    if (status == VELOCITY_NO_SPACE && r->space_may_end) return status;
+    if (status != VELOCITY_OK) run_fail(r, "write: %s", velocity_status_name(status));
+    if (count) model_apply(r->m, operations, count, r->m->last + count);
+    acknowledged(r, durable && count);
+    return VELOCITY_OK;
+}
+
+velocity_status run_put(struct run *r) {
+    struct model_operation op = model_random_operation(r->m);
+    velocity_slice key = r->m->keys[op.key].bytes;
+    op.flags = 0;
+    run_doing(r, "%s key %zu, %zu bytes", op.is_delete ? "delete" : "put", op.key, op.value.size);
+    velocity_status status = op.is_delete ? velocity_delete(r->db, key) : velocity_put(r->db, key, op.value);
+    settle_async(r);
+    return wrote(r, &op, 1, status, is_durable(r, VELOCITY_DURABILITY_DEFAULT));
+}
+
+static void fill_batch(struct run *r, velocity_batch *batch, struct model_operation *operations, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        struct model_operation *op = &operations[i];
+        *op = model_random_operation(r->m);
+        velocity_put_options options = velocity_put_options_default();
+        options.flags = op->flags;
+        if (op->is_delete)
+            velocity_batch_delete(batch, r->m->keys[op->key].bytes);
+        else
+            velocity_batch_put(batch, r->m->keys[op->key].bytes, op->value, &options);
+    }
+    RUN_EXPECT(r, velocity_batch_count(batch) == count);
+}
+
+struct requirement {
+    size_t key;
+    uint64_t sequence;
+};
+
+static uint64_t version_of(const struct run *r, size_t key) {
+    const struct model_version *now = model_find(r->m, key, UINT64_MAX);
+    return now ? now->sequence : VELOCITY_ABSENT;
+}
+
+/* Mostly true ones. */
+static struct requirement random_requirement(struct run *r) {
+    struct requirement q = {.key = model_random(r->m, r->m->key_count)};
+    q.sequence = version_of(r, q.key);
+    switch (model_random(r->m, 12)) {
+    case 0: q.sequence++; break;
+    case 1: q.sequence = VELOCITY_ABSENT; break;
+    case 2: q.sequence = VELOCITY_EXISTS; break;
+    case 3:
+        if (q.sequence != VELOCITY_ABSENT) q.sequence = VELOCITY_EXISTS;
+        break;
+    default: break;
+    }
+    return q;
+}
+
+static size_t first_conflict(const struct run *r, const struct requirement *requirements, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        uint64_t now = version_of(r, requirements[i].key), wanted = requirements[i].sequence;
+        if (wanted == VELOCITY_EXISTS ? now == VELOCITY_ABSENT : now != wanted) return i;
+    }
+    return SIZE_MAX;
+}
+
+static void expect_conflict(struct run *r, velocity_batch *batch, velocity_status status, size_t index,
+                            const struct requirement *requirements) {
+    uint64_t current = 0;
+    if (status != VELOCITY_CONFLICT) run_fail(r, "%s instead of CONFLICT", velocity_status_name(status));
+    RUN_EXPECT(r, velocity_batch_conflict(batch, &current) == index);
+    if (current != version_of(r, requirements[index].key))
+        run_fail(r, "the conflict tells of version %llu, but the model's is %llu", (unsigned long long)current,
+                 (unsigned long long)version_of(r, requirements[index].key));
+}
+
+static velocity_write_options random_write_options(struct run *r) {
+    velocity_write_options options = velocity_write_options_default();
+    if (model_random(r->m, 4) == 0) options.durability = random_durability(r);
+    return options;
+}
+
+velocity_status run_batch(struct run *r) {
+    struct model_operation operations[RUN_BATCH];
+    struct requirement requirements[3];
+    size_t count = model_random(r->m, RUN_BATCH), required = model_random(r->m, 3) ? 0 : model_random(r->m, 4);
+    velocity_batch *batch = velocity_batch_new();
+    velocity_write_options options = random_write_options(r);
+    uint64_t sequence = 0;
+    RUN_EXPECT(r, batch != NULL);
+    fill_batch(r, batch, operations, count);
+    for (size_t i = 0; i < required; i++) {
+        requirements[i] = random_requirement(r);
+        velocity_batch_require(batch, r->m->keys[requirements[i].key].bytes, requirements[i].sequence);
+    }
+    run_doing(r, "batch of %zu with %zu requirements, durability %d, %zu asynchronous before", count, required,
+              (int)options.durability, r->async_count);
+    velocity_status status = velocity_write(r->db, batch, &options, &sequence);
+    settle_async(r);
+    size_t conflict = first_conflict(r, requirements, required);
+    if (conflict == SIZE_MAX) {
+        status = wrote(r, operations, count, status, is_durable(r, options.durability));
+        if (status == VELOCITY_OK) RUN_EXPECT(r, sequence == r->m->last);
+    } else if (!run_crashed(r) && !(status == VELOCITY_NO_SPACE && r->space_may_end)) {
+        expect_conflict(r, batch, status, conflict, requirements);
+    }
+    velocity_batch_free(batch);
+    return status;
+}
+
+static void write_async(struct run *r) {
+    if (r->async_count == RUN_ASYNC) {
+        (void)run_put(r); /* leads them all */
+        return;
+    }
+    struct run_async *a = calloc(1, sizeof *a);
+    if (!a) abort();
+    a->batch = velocity_batch_new();
+    RUN_EXPECT(r, a->batch != NULL);
+    a->count = 1 + model_random(r->m, RUN_BATCH);
+    fill_batch(r, a->batch, a->operations, a->count);
+    velocity_write_options options = random_write_options(r);
+    a->durable = is_durable(r, options.durability);
+    run_doing(r, "asynchronous batch of %zu", a->count);
+    velocity_status status = velocity_write_async(r->db, a->batch, &options, async_done, a);
+    if (status == VELOCITY_OK) {
+        r->async[r->async_count++] = a;
+        settle_async(r);
+        return;
+    }
+    velocity_batch_free(a->batch);
+    free(a);
+    if (run_crashed(r)) return;
+    if (status != VELOCITY_BUSY || r->async_count == 0)
+        run_fail(r, "asynchronous write: %s", velocity_status_name(status));
+}
+
+/* ---- maintenance --------------------------------------------------------------------------------------------------
+ */
+
+/* What a flush or compaction answered: what was acknowledged before it is in tables now. */
+static void maintained(struct run *r, uint64_t acked_before, velocity_status status) {
+    settle_async(r);
+    if (run_crashed(r) || (status == VELOCITY_NO_SPACE && r->space_may_end)) return;
+    if (status != VELOCITY_OK) run_fail(r, "%s", velocity_status_name(status));
+    if (acked_before > r->m->synced) r->m->synced = acked_before;
+}
+
+void run_flush(struct run *r) {
+    uint64_t acked = r->m->acked;
+    run_doing(r, "flush");
+    maintained(r, acked, velocity_flush(r->db));
+}
+
+void run_compact(struct run *r) {
+    velocity_range range = velocity_range_default();
+    uint64_t acked = r->m->acked;
+    bool all = model_random(r->m, 2) == 0;
+    range.start = r->m->keys[model_random(r->m, r->m->key_count)].bytes;
+    run_doing(r, "compact %s", all ? "all" : "from some key on");
+    maintained(r, acked, velocity_compact(r->db, all ? NULL : &range));
+}
+
+void run_close(struct run *r) {
+    run_release_handles(r);
+    run_doing(r, "close");
+    velocity_status status = velocity_close(r->db);
+    r->db = NULL;
+    settle_async(r);
+    RUN_EXPECT(r, r->async_count == 0);
+    if (run_crashed(r)) return;
+    if (status != VELOCITY_OK) run_fail(r, "close: %s", velocity_status_name(status));
+    RUN_EXPECT(r, env_sim_open_files(r->sim) == 0);
+    r->m->synced = r->m->acked;
+    r->floor = r->m->acked;
+}
+
+void run_reopen(struct run *r) {
+    run_close(r);
+    if (!run_crashed(r)) run_open(r);
+}
+
+/* ---- dying --------------------------------------------------------------------------------------------------------
+ */
+
+/* Frees what the dead process held. Every call that the engine makes for it fails. */
+static void bury(struct run *r) {
+    settle_async(r);
+    run_release_handles(r);
+    if (r->db) RUN_EXPECT(r, velocity_close(r->db) != VELOCITY_BUSY);
+    r->db = NULL;
+    settle_async(r);
+    RUN_EXPECT(r, r->async_count == 0);
+}
+
+void run_recover(struct run *r, bool power_cut) {
+    struct model *m = r->m;
+    do {
+        bury(r);
+        uint64_t survives = power_cut ? m->synced : m->acked;
+        if (survives < r->floor) r->floor = survives;
+        run_doing(r, "%s, must keep everything up to %llu", power_cut ? "power cut" : "kill",
+                  (unsigned long long)r->floor);
+        if (power_cut)
+            env_sim_power_cut(r->sim);
+        else
+            env_sim_kill(r->sim);
+        if (r->random_options && model_random(m, 3) == 0) env_sim_crash_after(r->sim, 1 + model_random(m, 400));
+        run_open(r);
+        if (!run_crashed(r)) env_sim_no_crash(r->sim);
+        power_cut = model_random(m, 2) == 0; /* should it die again */
+    } while (run_crashed(r));
+}
+
+void run_step(struct run *r) {
+    uint64_t sort = model_random(r->m, 1000);
+    r->step++;
+    if (sort < 330)
+        (void)run_put(r);
+    else if (sort < 450)
+        (void)run_batch(r);
+    else if (sort < 510)
+        write_async(r);
+    else if (sort < 516)
+        run_flush(r);
+    else if (sort < 518)
+        run_compact(r);
+    else if (sort < 521)
+        run_reopen(r);
+    else if (sort < 524)
+        run_compare_all(r);
+    else if (sort < 530)
+        env_sim_advance_ms(r->sim, model_random(r->m, 2000));
+    else
+        run_read_step(r);
+}

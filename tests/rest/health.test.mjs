@@ -1,0 +1,98 @@
+// /livez, /readyz, /healthz and /api/stats: figures that are real or null.
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { assertProblem, keyPath, Server, Wire } from './support.mjs';
+
+let server;
+let client;
+before(async () => {
+  server = await Server.start();
+  client = server.client;
+});
+after(() => server?.stop());
+
+describe('health', () => {
+  for (const target of ['/livez', '/readyz', '/readyz?verbose', '/healthz']) {
+    it(`${target} is 200 of a server that runs`, async () => {
+      assert.equal((await client.get(target)).status, 200);
+      const head = await client.request('HEAD', target);
+      assert.equal(head.status, 200);
+      assert.equal(head.body.length, 0);
+    });
+  }
+
+  it('/readyz?verbose says more than /readyz', async () => {
+    assert.ok((await client.get('/readyz?verbose')).body.length > (await client.get('/readyz')).body.length);
+  });
+
+  it('takes no other parameters', async () => {
+    assertProblem(await client.get('/livez?x=1'), 400);
+  });
+
+  it('/livez is answered while other work waits', async () => {
+    const values = Array.from({ length: 40 }, (_, i) => client.put(`/api/keys/busy:${i}`, Buffer.alloc(1_000_000, i)));
+    await Promise.all(values);
+    const listings = Array.from({ length: 24 }, () => client.get('/api/keys?prefix=busy:&values=true&limit=10000'));
+    const wire = await Wire.open(server.port);
+    let slowest = 0;
+    for (let i = 0; i < 20; i++) {
+      const began = Date.now();
+      wire.send('GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n');
+      assert.equal((await wire.response()).status, 200);
+      slowest = Math.max(slowest, Date.now() - began);
+    }
+    wire.close();
+    for (const listing of await Promise.all(listings)) assert.ok([200, 503].includes(listing.status));
+    assert.ok(slowest < 2_000, `/livez took ${slowest} ms`);
+  });
+});
+
+describe('/api/stats', () => {
+  const stats = async () => {
+    const response = await client.get('/api/stats');
+    assert.equal(response.status, 200);
+    assert.match(response.headers['content-type'], /^application\/json\b/);
+    return response.json;
+  };
+  /** All numbers of a document by their path. */
+  const numbers = (value, at = '', into = new Map()) => {
+    if (typeof value === 'number') into.set(at, value);
+    else if (value && typeof value === 'object') for (const [name, child] of Object.entries(value)) numbers(child, at ? `${at}.${name}` : name, into);
+    return into;
+  };
+
+  it('holds numbers that can be true: finite, not negative, ratios within 1', async () => {
+    const all = numbers(await stats());
+    assert.ok(all.size >= 20, `${all.size} figures`);
+    for (const [name, value] of all) {
+      assert.ok(Number.isFinite(value) && value >= 0, `${name} = ${value}`);
+      if (/rate$|ratio$/.test(name)) assert.ok(value <= 1 || /compression|amplification/.test(name), `${name} = ${value}`);
+    }
+  });
+
+  it('moves with what is done', async () => {
+    const earlier = numbers(await stats());
+    for (let i = 0; i < 50; i++) await client.put(`/api/keys/stats:${i}`, 'x'.repeat(1000));
+    for (let i = 0; i < 70; i++) await client.get(`/api/keys/stats:${i % 50}`);
+    const later = numbers(await stats());
+    const grown = (pattern, by) => [...later].filter(([name, value]) => pattern.test(name) && value - (earlier.get(name) ?? 0) >= by).map(([name]) => name);
+    assert.ok(grown(/put|write/i, 50).length > 0, 'some figure counts the 50 writes');
+    assert.ok(grown(/get|read/i, 70).length > 0, 'some figure counts the 70 reads');
+    assert.ok(grown(/bytes/i, 50_000).length > 0, 'some figure counts the bytes');
+    assert.ok(grown(/uptime/i, 0).length > 0, 'the uptime is there');
+    for (const [name, value] of later) {
+      if (/(requests|puts|gets|deletes|writes|reads|total)$/.test(name)) assert.ok(value >= (earlier.get(name) ?? 0), `${name} went back`);
+    }
+  });
+
+  it('counts an error as an error', async () => {
+    const count = async () => JSON.stringify((await stats()).server);
+    const earlier = await count();
+    for (let i = 0; i < 5; i++) await client.get(keyPath('not-there-at-all'));
+    assert.notEqual(await count(), earlier);
+  });
+
+  it('takes no parameters', async () => {
+    assertProblem(await client.get('/api/stats?pretty=1'), 400);
+  });
+});

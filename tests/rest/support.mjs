@@ -1,0 +1,415 @@
+// What the tests of the running program share: a server process of their own, an HTTP client that sends its target
+// as it stands, and a raw connection for everything that a well-behaved client can't say.
+//
+// A server lives on a free loopback port over a data directory of its own; whoever starts one stops it. Only processes
+// started here are signalled, by their own handle.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..', '..');
+export const binary = path.resolve(root, process.env.VELOCITY_BIN || 'build/bin/velocity');
+const READY_MS = 20_000;
+const EXIT_MS = 30_000;
+
+export const KiB = 1024;
+export const MiB = 1024 * 1024;
+
+process.setMaxListeners(0); // each server and directory is cleared away at the end
+
+export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** A directory that is gone when the process ends. */
+export function temporaryDirectory() {
+  const directory = mkdtempSync(path.join(tmpdir(), 'velocity-test-'));
+  process.on('exit', () => rmSync(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+/** `promise`, or an error that says what did not happen in time. */
+export function within(ms, what, promise) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what}: not within ${ms} ms`)), ms);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+/** The sections of velocity.toml: { server: { max_value_bytes: 1 } }. */
+export function toToml(sections) {
+  const value = (v) => (typeof v === 'string' || Array.isArray(v) ? JSON.stringify(v) : String(v));
+  return Object.entries(sections)
+    .map(([name, keys]) => `[${name}]\n${Object.entries(keys).map(([k, v]) => `${k} = ${value(v)}\n`).join('')}`)
+    .join('\n');
+}
+
+/** The environment without this machine's own settings for the program. */
+export function cleanEnvironment(extra = {}) {
+  const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('VELOCITY_')));
+  return { ...environment, ...extra };
+}
+
+/** Runs the program to its end: { code, signal, stdout, stderr }. It is killed after `timeoutMs`. */
+export function run(args, { timeoutMs = EXIT_MS, env = {}, cwd = temporaryDirectory(), command = binary } = {}) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { cwd, env: cleanEnvironment(env), stdio: ['ignore', 'pipe', 'pipe'] });
+    let stdout = '';
+    let stderr = '';
+    child.stdout.on('data', (data) => (stdout += data));
+    child.stderr.on('data', (data) => (stderr += data));
+    const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
+    child.on('error', reject);
+    child.on('close', (code, signal) => {
+      clearTimeout(timer);
+      resolve({ code, signal, stdout, stderr });
+    });
+  });
+}
+
+/** A running `velocity server`. */
+export class Server {
+  /**
+   * Options: `dataDir` (a new one), `config` (sections of velocity.toml), `args` (more of them), `env`, and `wrap`,
+   * a function from the command line to another one that ends in it.
+   */
+  static async start(options = {}) {
+    const server = new Server();
+    server.directory = options.directory ?? temporaryDirectory();
+    server.dataDir = options.dataDir ?? path.join(server.directory, 'data');
+    server.log = '';
+    let line = [binary, 'server', '--bind', options.bind ?? '127.0.0.1:0', '--data-dir', server.dataDir];
+    const configuration = path.join(server.directory, 'velocity.toml');
+    writeFileSync(configuration, toToml(options.config ?? {}));
+    line.push('--config', configuration, ...(options.args ?? []));
+    if (options.wrap) line = options.wrap(line, server);
+    server.child = spawn(line[0], line.slice(1), {
+      cwd: server.directory,
+      env: cleanEnvironment(options.env),
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    // A test that fails leaves its server behind: it must neither keep this process alive nor outlive it.
+    server.child.unref();
+    server.child.stderr.unref();
+    process.on('exit', () => server.child.kill('SIGKILL'));
+    server.exited = new Promise((resolve, reject) => {
+      server.child.on('error', reject);
+      server.child.on('close', (code, signal) => resolve({ code, signal }));
+    });
+    server.port = await within(READY_MS, `the server's ready line`, server.#ready());
+    server.client = new Client(server.port);
+    return server;
+  }
+
+  #ready() {
+    return new Promise((resolve, reject) => {
+      this.child.stderr.setEncoding('utf8');
+      this.child.stderr.on('data', (text) => {
+        this.log += text;
+        const found = /^.*\bready\b.*?(?:127\.0\.0\.1|\[::1\]|localhost):(\d+).*$/m.exec(this.log);
+        if (found) resolve(Number(found[1]));
+      });
+      this.exited.then(
+        (end) => reject(new Error(`the server ended before it was ready: ${JSON.stringify(end)}\n${this.log}`)),
+        reject,
+      );
+    });
+  }
+
+  get pid() {
+    return this.child.pid;
+  }
+
+  /** SIGTERM: it drains and ends with 0. */
+  async stop() {
+    this.client?.close();
+    if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill('SIGTERM');
+    let end;
+    try {
+      end = await within(EXIT_MS, 'the end after SIGTERM', this.exited);
+    } catch (error) {
+      this.child.kill('SIGKILL');
+      await this.exited;
+      throw error;
+    }
+    assert.deepEqual(end, { code: 0, signal: null }, `after SIGTERM; its log:\n${this.log.slice(-4000)}`);
+  }
+
+  /** SIGKILL, as a crash would end it. */
+  async kill() {
+    this.child.kill('SIGKILL');
+    const end = await within(EXIT_MS, 'the end after SIGKILL', this.exited);
+    this.client?.close();
+    assert.equal(end.signal, 'SIGKILL', `it should have lived until it was killed; its log:\n${this.log.slice(-4000)}`);
+  }
+
+  /** The same data directory once more, in a new process. */
+  again(options = {}) {
+    return Server.start({ directory: this.directory, dataDir: this.dataDir, ...options });
+  }
+}
+
+/** A keep-alive client. Nothing about a target is normalised. */
+export class Client {
+  constructor(port, { connections = 8, host = '127.0.0.1' } = {}) {
+    this.port = port;
+    this.host = host;
+    this.agent = new http.Agent({ keepAlive: true, maxSockets: connections });
+  }
+
+  close() {
+    this.agent.destroy();
+  }
+
+  /** { status, headers, body (Buffer), text, json }; `body` may be a string, a Buffer or an array of chunks. */
+  request(method, target, { headers = {}, body, timeoutMs = 30_000 } = {}) {
+    return new Promise((resolve, reject) => {
+      const options = { method, path: target, host: this.host, port: this.port, agent: this.agent, headers };
+      if (body !== undefined && !Array.isArray(body)) {
+        options.headers = { 'Content-Length': Buffer.byteLength(body), ...headers };
+      }
+      const request = http.request(options, (response) => {
+        const parts = [];
+        response.on('data', (part) => parts.push(part));
+        response.on('error', reject);
+        response.on('end', () => resolve(answer(response.statusCode, response.headers, Buffer.concat(parts))));
+      });
+      request.setTimeout(timeoutMs, () => request.destroy(new Error(`${method} ${target.slice(0, 80)}: no answer within ${timeoutMs} ms`)));
+      request.on('error', reject);
+      for (const chunk of Array.isArray(body) ? body : []) request.write(chunk);
+      request.end(Array.isArray(body) ? undefined : body);
+    });
+  }
+
+  get(target, headers) {
+    return this.request('GET', target, { headers });
+  }
+
+  put(target, body, headers) {
+    return this.request('PUT', target, { body, headers });
+  }
+
+  delete(target, headers) {
+    return this.request('DELETE', target, { headers });
+  }
+
+  post(target, value, headers) {
+    const body = typeof value === 'string' || Buffer.isBuffer(value) ? value : JSON.stringify(value);
+    return this.request('POST', target, { body, headers: { 'Content-Type': 'application/json', ...headers } });
+  }
+}
+
+function answer(status, headers, body) {
+  return {
+    status,
+    headers,
+    body,
+    get text() {
+      return body.toString('utf8');
+    },
+    get json() {
+      return JSON.parse(body.toString('utf8'));
+    },
+  };
+}
+
+/** A connection that sends exactly the bytes it is given and reads one response at a time. */
+export class Wire {
+  static open(port, host = '127.0.0.1') {
+    return new Promise((resolve, reject) => {
+      const wire = new Wire();
+      wire.buffer = Buffer.alloc(0);
+      wire.ended = false;
+      wire.wake = () => {};
+      wire.socket = net.connect({ port, host, noDelay: true, allowHalfOpen: true }, () => {
+        wire.socket.unref(); // a test that fails leaves it open
+        resolve(wire);
+      });
+      wire.socket.on('data', (data) => {
+        wire.buffer = Buffer.concat([wire.buffer, data]);
+        wire.wake();
+      });
+      const end = () => {
+        wire.ended = true;
+        wire.wake();
+      };
+      wire.socket.on('end', end);
+      wire.socket.on('close', end);
+      wire.socket.on('error', (error) => {
+        reject(error); // of no effect once it is open: a reset is an end like any other
+        end();
+      });
+    });
+  }
+
+  /** Bytes as they are; a string stands for its latin1 bytes. */
+  send(bytes) {
+    if (!this.ended) this.socket.write(typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes);
+    return this;
+  }
+
+  close() {
+    this.socket.destroy();
+  }
+
+  #more(ms) {
+    if (this.ended) return Promise.resolve(false);
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => resolve(false), ms);
+      this.wake = () => {
+        clearTimeout(timer);
+        resolve(true);
+      };
+    });
+  }
+
+  async #until(condition, deadline, what) {
+    for (;;) {
+      const found = condition();
+      if (found !== undefined) return found;
+      const left = deadline - Date.now();
+      if (left <= 0 || this.ended || !(await this.#more(left))) {
+        if (condition() !== undefined) continue;
+        throw new Error(`${what}: ${this.ended ? 'the connection ended' : 'nothing came in time'} after ${this.buffer.length} bytes`);
+      }
+    }
+  }
+
+  #take(count) {
+    const bytes = this.buffer.subarray(0, count);
+    this.buffer = this.buffer.subarray(count);
+    return bytes;
+  }
+
+  /** The next response; `head` where it has no body whatever it declares. */
+  async response({ head = false, timeoutMs = 10_000 } = {}) {
+    const deadline = Date.now() + timeoutMs;
+    const end = await this.#until(
+      () => {
+        const at = this.buffer.indexOf('\r\n\r\n');
+        return at < 0 ? undefined : at;
+      },
+      deadline,
+      'a response',
+    );
+    const [statusLine, ...lines] = this.#take(end + 4).toString('latin1').slice(0, -4).split('\r\n');
+    const parsed = /^HTTP\/1\.[01] (\d{3})(?: |$)/.exec(statusLine);
+    assert.ok(parsed, `not a status line: ${statusLine}`);
+    const status = Number(parsed[1]);
+    const headers = {};
+    for (const line of lines) {
+      const colon = line.indexOf(':');
+      headers[line.slice(0, colon).toLowerCase()] = line.slice(colon + 1).trim();
+    }
+    const bodyless = head || status < 200 || status === 204 || status === 304;
+    const body = bodyless ? Buffer.alloc(0) : await this.#body(headers, deadline);
+    return answer(status, headers, body);
+  }
+
+  async #body(headers, deadline) {
+    if (/chunked/i.test(headers['transfer-encoding'] ?? '')) return this.#chunks(deadline);
+    if (headers['content-length'] === undefined) {
+      await this.#until(() => (this.ended ? true : undefined), deadline, 'a body that ends with the connection');
+      return this.#take(this.buffer.length);
+    }
+    const length = Number(headers['content-length']);
+    await this.#until(() => (this.buffer.length >= length ? true : undefined), deadline, `a body of ${length} bytes`);
+    return this.#take(length);
+  }
+
+  async #chunks(deadline) {
+    const parts = [];
+    for (;;) {
+      const at = await this.#until(
+        () => {
+          const found = this.buffer.indexOf('\r\n');
+          return found < 0 ? undefined : found;
+        },
+        deadline,
+        'a chunk',
+      );
+      const size = Number.parseInt(this.#take(at + 2).toString('latin1'), 16);
+      await this.#until(() => (this.buffer.length >= size + 2 ? true : undefined), deadline, 'a chunk');
+      parts.push(this.#take(size));
+      this.#take(2);
+      if (size === 0) return Buffer.concat(parts);
+    }
+  }
+
+  /** Whether the other side has closed, or closes within `ms`; what it still sends is put aside. */
+  async closes(ms = 5_000) {
+    const deadline = Date.now() + ms;
+    while (!this.ended && Date.now() < deadline) await this.#more(deadline - Date.now());
+    return this.ended;
+  }
+}
+
+/** The key as one path segment, every byte escaped. */
+export function escapeAll(bytes) {
+  return [...Buffer.from(bytes)].map((byte) => `%${byte.toString(16).padStart(2, '0')}`).join('');
+}
+
+export const keyPath = (key) => `/api/keys/${encodeURIComponent(key)}`;
+export const key64 = (bytes) => Buffer.from(bytes).toString('base64url');
+
+/** The version that an ETag names. */
+export function versionOf(response) {
+  const found = /^"(\d+)"$/.exec(response.headers.etag ?? '');
+  assert.ok(found, `an ETag that names a version, not ${response.headers.etag}`);
+  return BigInt(found[1]);
+}
+
+/** RFC 9457 as this server promises it. Answers the document. */
+export function assertProblem(response, status, what = '') {
+  assert.equal(response.status, status, `${what} ${response.text.slice(0, 300)}`);
+  assert.match(response.headers['content-type'] ?? '', /^application\/problem\+json\b/, what);
+  const problem = response.json;
+  assert.equal(typeof problem.type, 'string');
+  assert.ok(problem.title.length > 0);
+  assert.equal(problem.status, status);
+  assert.ok(problem.detail.length > 0);
+  assert.match(problem.code, /^[a-z][a-z0-9_]*$/);
+  assert.ok(problem.request_id.length > 0);
+  assert.equal(problem.request_id, response.headers['x-request-id']);
+  return problem;
+}
+
+/** All pages of a listing: { items, pages, versions }. */
+export async function listAll(client, parameters = {}) {
+  const items = [];
+  const versions = [];
+  let cursor = null;
+  let pages = 0;
+  do {
+    const query = new URLSearchParams(cursor === null ? parameters : { ...parameters, cursor });
+    const page = await client.get(`/api/keys?${query}`);
+    assert.equal(page.status, 200, page.text.slice(0, 300));
+    const { items: some, cursor: next, complete, version } = page.json;
+    items.push(...some);
+    versions.push(BigInt(version));
+    assert.equal(complete, next === null, 'a listing is complete when there is no cursor, and only then');
+    cursor = next;
+    pages += 1;
+  } while (cursor !== null);
+  return { items, pages, versions };
+}
+
+/** Numbers that a seed repeats (mulberry32). */
+export function random(seed) {
+  let state = seed >>> 0;
+  const next = () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), state | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+  return {
+    below: (n) => Math.floor(next() * n),
+    chance: (p) => next() < p,
+    bytes: (n) => Buffer.from(Array.from({ length: n }, () => Math.floor(next() * 256))),
+  };
+}
