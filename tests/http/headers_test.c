@@ -13,7 +13,13 @@ static void a_tag_is_the_version_in_quotes(void **state) {
 }
 
 static bool parse(const char *value, struct etag_condition *c) {
-    return etag_condition_parse(velocity_str(value), c);
+    velocity_slice bytes = velocity_str(value);
+    char *copy = exact_copy(bytes);
+    bool ok = etag_condition_parse(velocity_bytes(copy, bytes.size), c);
+    /* What it borrows is the caller's, which lives longer. */
+    if (ok && c->list.size) c->list.data = value + ((const char *)c->list.data - copy);
+    free(copy);
+    return ok;
 }
 
 static void conditions_hold_for_the_versions_that_they_name(void **state) {
@@ -97,6 +103,15 @@ static void only_one_strong_tag_of_ours_is_a_single_version(void **state) {
 
 /* ---- media types ------------------------------------------------------------------------------------------------- */
 
+/* From a copy of exactly its size, so that a look beyond the field is seen. The name that comes out is the caller's. */
+static bool parse_type(velocity_slice value, struct media_type *m) {
+    char *copy = exact_copy(value);
+    bool ok = media_type_parse(velocity_bytes(copy, value.size), m);
+    if (ok) m->name.data = (const char *)value.data + ((const char *)m->name.data - copy);
+    free(copy);
+    return ok;
+}
+
 static void media_types_are_told_by_what_they_say(void **state) {
     static const struct {
         const char *value, *name;
@@ -126,7 +141,7 @@ static void media_types_are_told_by_what_they_say(void **state) {
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct media_type m;
-        if (!media_type_parse(velocity_str(cases[i].value), &m)) fail_msg("refused: %s", cases[i].value);
+        if (!parse_type(velocity_str(cases[i].value), &m)) fail_msg("refused: %s", cases[i].value);
         assert_slice(m.name, velocity_str(cases[i].name));
         assert_int_equal(m.type, cases[i].type);
         assert_int_equal(m.json, cases[i].json);
@@ -171,10 +186,10 @@ static void malformed_media_types_are_refused(void **state) {
     struct media_type m;
     (void)state;
     for (size_t i = 0; i < COUNT(refused); i++)
-        if (media_type_parse(velocity_str(refused[i]), &m)) fail_msg("accepted: %s", refused[i]);
-    assert_false(media_type_parse(velocity_bytes("a/b\0", 4), &m));
-    assert_false(media_type_parse(velocity_bytes("a\0/b", 4), &m));
-    assert_false(media_type_parse(velocity_bytes("a/b;c=\"\0\"", 9), &m));
+        if (parse_type(velocity_str(refused[i]), &m)) fail_msg("accepted: %s", refused[i]);
+    assert_false(parse_type(velocity_bytes("a/b\0", 4), &m));
+    assert_false(parse_type(velocity_bytes("a\0/b", 4), &m));
+    assert_false(parse_type(velocity_bytes("a/b;c=\"\0\"", 9), &m));
 }
 
 static void a_media_type_has_at_most_255_bytes(void **state) {
@@ -203,6 +218,14 @@ static void each_known_type_names_itself(void **state) {
 
 /* ---- Host ---------------------------------------------------------------------------------------------------------
  */
+
+static bool refuses_host(velocity_slice value) {
+    char *copy = exact_copy(value);
+    struct host h;
+    bool ok = host_parse(velocity_bytes(copy, value.size), &h);
+    free(copy);
+    return !ok;
+}
 
 static void loopback_names_are_known_with_any_port(void **state) {
     static const char *const loopback[] = {"localhost",
@@ -294,13 +317,12 @@ static void malformed_hosts_are_refused(void **state) {
         "[1]",
         "[g::1]",
     };
-    struct host h;
     (void)state;
     for (size_t i = 0; i < COUNT(refused); i++)
-        if (host_parse(velocity_str(refused[i]), &h)) fail_msg("accepted: %s", refused[i]);
-    assert_false(host_parse(velocity_bytes("localhost\0", 10), &h));
-    assert_false(host_parse(velocity_bytes("[::1\0]", 6), &h));
-    assert_false(host_parse(velocity_bytes(NULL, 0), &h));
+        if (!refuses_host(velocity_str(refused[i]))) fail_msg("accepted: %s", refused[i]);
+    assert_true(refuses_host(velocity_bytes("localhost\0", 10)));
+    assert_true(refuses_host(velocity_bytes("[::1\0]", 6)));
+    assert_true(refuses_host(velocity_bytes(NULL, 0)));
 }
 
 static void name_and_port_come_apart(void **state) {

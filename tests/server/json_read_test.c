@@ -224,6 +224,18 @@ static void a_lone_surrogate_has_no_bytes(void **state) {
     }
 }
 
+static void escapes_that_the_scanner_would_refuse_have_no_bytes_either(void **state) {
+    static const char *const strings[] = {"\"\\u12\"", "\"\\u123\"", "\"\\u12x4\"", "\"\\q\"", "\"a\\\"", "\"\\u\""};
+    (void)state;
+    for (size_t i = 0; i < COUNT(strings); i++) {
+        velocity_slice raw = velocity_str(strings[i]), bytes;
+        char *copy = exact_copy(raw), buffer[16];
+        struct json_value v = {JSON_STRING, {copy, raw.size}};
+        assert_false(json_string(v, buffer, &bytes));
+        free(copy);
+    }
+}
+
 static void what_is_no_string_has_no_bytes(void **state) {
     static const char *const documents[] = {"1", "null", "true", "[\"a\"]", "{\"a\":1}"};
     velocity_slice bytes;
@@ -314,6 +326,7 @@ int main(void) {
         cmocka_unit_test(strings_become_the_bytes_that_they_stand_for),
         cmocka_unit_test(a_string_without_escapes_is_borrowed_not_copied),
         cmocka_unit_test(a_lone_surrogate_has_no_bytes),
+        cmocka_unit_test(escapes_that_the_scanner_would_refuse_have_no_bytes_either),
         cmocka_unit_test(what_is_no_string_has_no_bytes),
         cmocka_unit_test(integers_are_read_exactly_or_not_at_all),
         cmocka_unit_test(only_true_and_false_are_booleans),

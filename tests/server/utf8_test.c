@@ -3,6 +3,13 @@
 
 #include "server/utf8.h"
 
+/* RFC 3629, section 3: the bits behind the lead's mark, then six of each byte that follows. */
+static uint32_t decoded(const unsigned char *p, size_t size) {
+    uint32_t c = size == 1 ? p[0] : p[0] & (0x7Fu >> size);
+    for (size_t i = 1; i < size; i++) c = c << 6 | (p[i] & 0x3Fu);
+    return c;
+}
+
 static void every_code_point_encodes_to_a_valid_sequence_of_its_size(void **state) {
     (void)state;
     for (uint32_t c = 0; c <= 0x10FFFF; c++) {
@@ -12,6 +19,7 @@ static void every_code_point_encodes_to_a_valid_sequence_of_its_size(void **stat
         size = utf8_encode(c, bytes);
         if (size != (c < 0x80 ? 1u : c < 0x800 ? 2u : c < 0x10000 ? 3u : 4u)) fail_msg("U+%X takes %zu", c, size);
         if (utf8_sequence(bytes, bytes + size) != size) fail_msg("U+%X is refused", c);
+        if (decoded(bytes, size) != c) fail_msg("U+%X comes back as U+%X", c, decoded(bytes, size));
         for (size_t cut = 1; cut < size; cut++)
             if (utf8_sequence(bytes, bytes + cut) != 0) fail_msg("U+%X cut to %zu is accepted", c, cut);
     }
