@@ -169,7 +169,7 @@ static void a_merge_goes_on_from_any_key_and_turns_at_any_key(void **state) {
 
 static void each_run_alone_shows_its_entries(void **state) {
     struct fixture *f = fixture_new(*state, 9);
-    for (uint8_t home = 0; home < RUNS; home++) {
+    for (size_t home = 0; home < RUNS; home++) {
         struct run *r = &f->runs[home];
         run_first(r);
         for (size_t i = 0; i < f->count; i++) {
