@@ -22,7 +22,7 @@ void flush_schedule(velocity *db) {
     pool_submit(db->shared->pool, POOL_URGENT, &db->flush_job);
 }
 
-/* *out: the new table, or NULL if nothing of the buffer is worth keeping. */
+/* *out: the new table; it has at least one entry, because tombstones stay until the last level. */
 static velocity_status write_table(velocity *db, struct write_buffer *buffer, struct table **out) {
     struct table_builder_options options;
     table_builder *builder = NULL;
