@@ -190,15 +190,26 @@ static bool beyond_low(const velocity_iterator *it, velocity_slice key) {
     return it->has_low && slice_compare(key, slice_of(&it->low)) < 0;
 }
 
+/* Whether the iterator's state holds the operation at all. */
+static inline bool is_visible(const velocity_iterator *it, const struct entry *e) {
+    return e->sequence <= it->sequence;
+}
+
+/* Whether the newest visible operation on a key says that it is not there. */
+static inline bool is_gone(const velocity_iterator *it, const struct entry *e) {
+    (void)it;
+    return e->kind == ENTRY_DELETE;
+}
+
 /* From where the merge stands: shows the first visible entry of a key other than it->key (if skip). */
 static void settle_forward(velocity_iterator *it, bool skip) {
     struct merge *m = &it->merge;
     for (; merge_valid(m); merge_next(m)) {
         const struct entry *e = merge_entry(m);
-        if (e->sequence > it->sequence) continue;
+        if (!is_visible(it, e)) continue;
         if (skip && slice_equal(e->key, slice_of(&it->key))) continue;
         if (beyond_high(it, e->key)) break;
-        if (e->kind == ENTRY_DELETE) {
+        if (is_gone(it, e)) {
             if (!copy_bytes(&it->key, e->key)) {
                 stop(it, VELOCITY_NO_MEMORY);
                 return;
@@ -217,19 +228,19 @@ static void settle_forward(velocity_iterator *it, bool skip) {
 /* From where the merge stands, one key at a time: shows the newest visible version of the first key that has one. */
 static void settle_backward(velocity_iterator *it) {
     struct merge *m = &it->merge;
-    bool found = false;
+    bool found = false, gone = false; /* found: it->shown is a version of it->key; gone: it is none that is shown */
     while (merge_valid(m)) {
         const struct entry *e = merge_entry(m);
         bool same = found && slice_equal(e->key, slice_of(&it->key));
         if (found && !same) {
-            if (it->shown.kind != ENTRY_DELETE) break;
+            if (!gone) break;
             found = false;
         }
         if (!same && beyond_low(it, e->key)) break;
-        if (e->sequence <= it->sequence) {
+        if (is_visible(it, e)) {
             it->shown = *e;
-            bool keep_value = e->kind != ENTRY_DELETE;
-            if (!copy_bytes(&it->key, e->key) || (keep_value && !copy_bytes(&it->value, e->value))) {
+            gone = is_gone(it, e);
+            if (!copy_bytes(&it->key, e->key) || (!gone && !copy_bytes(&it->value, e->value))) {
                 stop(it, VELOCITY_NO_MEMORY);
                 return;
             }
@@ -237,7 +248,7 @@ static void settle_backward(velocity_iterator *it) {
         }
         merge_prev(m);
     }
-    if (m->status || !found || it->shown.kind == ENTRY_DELETE) {
+    if (m->status || !found || gone) {
         stop(it, m->status);
         return;
     }

@@ -52,12 +52,17 @@ static velocity_status read_version(const struct superversion *sv, const struct 
     return read_tables(sv->version, read, key, sequence, out, held);
 }
 
+/* Whether the newest visible operation on a key says that it is not there. */
+static inline bool is_gone(const struct entry *e) {
+    return e->kind == ENTRY_DELETE;
+}
+
 velocity_status read_entry(velocity *db, const struct superversion *sv, const struct table_read *read,
                            velocity_slice key, uint64_t sequence, struct entry *out, struct held_block *held,
                            struct write_buffer **buffer) {
     (void)db;
     velocity_status status = read_version(sv, read, key, sequence, out, held, buffer);
-    if (status || out->kind != ENTRY_DELETE) return status;
+    if (status || !is_gone(out)) return status;
     if (held->owned) cache_entry_release(held->entry);
     held->owned = false;
     return VELOCITY_NOT_FOUND;
