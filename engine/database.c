@@ -305,6 +305,7 @@ void database_free(velocity *db) {
     struct superversion *sv = atomic_exchange(&db->superversion, NULL);
     if (sv) superversion_release(sv);
     epoch_drain();
+    if (db->shared) table_files_sweep(db->shared->files);
     log_close(db->log);
     free_logs(db->old_logs);
     remove_logs(db->spare_logs);

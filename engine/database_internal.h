@@ -184,6 +184,7 @@ velocity_status database_read_only_status(velocity *db);
 /* room.c; leader only */
 VELOCITY_CHECK_RESULT velocity_status room_make(velocity *db, size_t operations, uint64_t payload_bytes);
 VELOCITY_CHECK_RESULT velocity_status room_switch_buffer(velocity *db);
+bool room_durable_logs(const velocity *db); /* log segments are made durable before they are used */
 /* Under db->mutex: queues the preparation of a segment ahead if none is there. */
 void room_schedule_prepare(velocity *db);
 void room_prepare_job(struct pool_job *job);

@@ -279,7 +279,8 @@ static velocity_status replay_logs(struct recovery *r) {
  * --------------------------------------------------------------------------------------------- */
 
 static velocity_status begin_log(velocity *db) {
-    return log_create(db->env, db->path, db->database_id, db->start_log, SEGMENT_MIN_BYTES, &db->log);
+    return log_create(db->env, db->path, db->database_id, db->start_log, SEGMENT_MIN_BYTES, room_durable_logs(db),
+                      &db->log);
 }
 
 static velocity_status begin_anew(struct recovery *r) {
