@@ -43,6 +43,7 @@ struct velocity_shared {
     cache *cache;
     table_files *files;
     pool *pool;
+    chunk_pool *chunks; /* of write buffers */
 };
 
 /* A memtable and what it needs around it. Full ones are frozen and wait in the superversion until flushed. */
@@ -155,7 +156,7 @@ struct velocity {
 struct counters *database_counters(velocity *db); /* the calling thread's stripe */
 
 /* superversions: database.c */
-struct write_buffer *write_buffer_new(uint64_t first_log);
+struct write_buffer *write_buffer_new(velocity *db, uint64_t first_log);
 void write_buffer_acquire(struct write_buffer *buffer);
 void write_buffer_release(struct write_buffer *buffer);
 /* Takes references on its parts. NULL: no memory. */

@@ -126,6 +126,7 @@ void background_tick(struct pool_ticker *ticker) {
     velocity *db = (velocity *)((char *)ticker - offsetof(velocity, ticker));
     sync_interval(db);
     table_files_sweep(db->shared->files);
+    chunk_pool_tend(db->shared->chunks);
     if (env_monotonic_us(db->env) - atomic_load(&db->last_write_us) < IDLE_US) return;
     struct superversion *sv = superversion_acquire(db);
     size_t held = memtable_bytes(sv->active->memtable);
