@@ -17,6 +17,12 @@ struct log_seal {
     uint64_t number, end;
 };
 
+/* A log that recovery does not need and that is kept for change feeds. Its operations have sequences > after and <=
+ * last. */
+struct log_retained {
+    uint64_t number, end, after, last;
+};
+
 /* The present state, as replayed. The metas are owned until taken (manifest_state_clear frees the rest). */
 struct manifest_state {
     uint64_t database_id[2];
@@ -27,6 +33,8 @@ struct manifest_state {
     uint64_t resume_sequence; /* with which start_log begins */
     struct log_seal *seals;
     size_t seal_count;
+    struct log_retained *retained; /* in the order of the records; those that were removed since are among them */
+    size_t retained_count, retained_capacity;
     struct manifest_table {
         int level;
         struct table_meta meta;
@@ -47,6 +55,8 @@ struct manifest_edit {
     const struct log_seal *seals;      /* only in a snapshot, as the two below */
     size_t seal_count;
     uint64_t resume_sequence;
+    const struct log_retained *retained; /* newly retained ones; in a snapshot all */
+    size_t retained_count;
 };
 
 /* Writes a new manifest that holds `version` (may be NULL) and the edit's numbers, syncs it, and puts it in force. */

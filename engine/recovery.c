@@ -30,6 +30,7 @@ struct recovery {
     struct version *version;
     struct write_buffer *buffer;
     uint64_t last_in_buffer;
+    uint64_t last_replayed; /* no operation has a higher sequence */
     bool flushed;
 };
 
@@ -233,6 +234,16 @@ static void choose_next_sequence(struct recovery *r, uint64_t after_logs) {
     atomic_store(&db->visible_sequence, next - 1);
 }
 
+static velocity_status sync_segment(velocity *db, uint64_t number) {
+    char *path = file_path(db->path, FILE_LOG, number);
+    env_file *file = NULL;
+    velocity_status status = path ? env_open_write(db->env, path, &file) : VELOCITY_NO_MEMORY;
+    if (!status) status = env_sync(file);
+    velocity_status closed = env_close(file);
+    env_free(path);
+    return status ? status : closed;
+}
+
 /* What was recovered must be on disk before the manifest says that it is there. */
 static velocity_status seal_segments(struct recovery *r) {
     velocity *db = r->db;
@@ -243,13 +254,8 @@ static velocity_status seal_segments(struct recovery *r) {
         if (s->end <= FILE_HEADER_BYTES) continue;
         db->seals[db->seal_count++] = (struct log_seal){s->number, s->end};
         if (s->sealed_end) continue;
-        char *path = file_path(db->path, FILE_LOG, s->number);
-        env_file *file = NULL;
-        velocity_status status = path ? env_open_write(db->env, path, &file) : VELOCITY_NO_MEMORY;
-        if (!status) status = env_sync(file);
-        velocity_status closed = env_close(file);
-        env_free(path);
-        if (status || closed) return status ? status : closed;
+        velocity_status status = sync_segment(db, s->number);
+        if (status) return status;
     }
     return VELOCITY_OK;
 }
@@ -268,11 +274,60 @@ static velocity_status replay_logs(struct recovery *r) {
     memcpy(replay.database_id, db->database_id, sizeof replay.database_id);
     status = log_replay(&replay, r->segments, r->segment_count);
     if (status) return status;
+    r->last_replayed = r->fresh ? 0 : replay.next_sequence - 1;
     choose_next_sequence(r, replay.next_sequence);
     size_t live = 0;
     for (size_t i = 0; i < r->segment_count; i++) live += r->segments[i].end > FILE_HEADER_BYTES;
     if (memtable_entries(r->buffer->memtable) == 0) return VELOCITY_OK;
     return r->flushed || live > SEALED_LOGS_MAX ? flush_buffer(r) : seal_segments(r);
+}
+
+/* ---- what change feeds can read
+ * -------------------------------------------------------------------------------------- */
+
+static velocity_status add_history(velocity *db, const struct history_log *log) {
+    velocity_status status = history_reserve(&db->history);
+    if (!status) history_add(&db->history, log, 0);
+    return status;
+}
+
+/* The retained logs that are there, from the oldest on behind which none is missing. */
+static velocity_status find_retained(const struct recovery *r) {
+    const struct log_retained *logs = r->state.retained;
+    size_t count = r->state.retained_count, first = count;
+    while (
+        first > 0 && logs[first - 1].number < r->state.min_log && is_there(r, FILE_LOG, logs[first - 1].number) &&
+        (first == count || (logs[first - 1].number < logs[first].number && logs[first - 1].last <= logs[first].after)))
+        first--;
+    velocity_status status = VELOCITY_OK;
+    for (size_t i = first; i < count && !status; i++) {
+        struct history_log log = {logs[i].number, logs[i].after, logs[i].last, logs[i].end, .retained = true};
+        status = add_history(r->db, &log);
+    }
+    return status;
+}
+
+/* After the retained logs come the replayed ones: sealed, or, if they went into tables, retained from now on. */
+static velocity_status gather_history(const struct recovery *r) {
+    velocity *db = r->db;
+    uint64_t limit = db->options.log_retention_bytes;
+    velocity_status status = limit ? find_retained(r) : VELOCITY_OK;
+    for (size_t i = 0; i < r->segment_count && !status && (db->seal_count || limit); i++) {
+        const struct log_segment *s = &r->segments[i];
+        if (s->end <= FILE_HEADER_BYTES) continue;
+        struct history_log log = {s->number, s->after, s->last, s->end, .retained = !db->seal_count};
+        if (log.retained && !s->sealed_end) status = sync_segment(db, s->number);
+        if (!status) status = add_history(db, &log);
+    }
+    uint64_t number;
+    bool removable;
+    while (!status && history_shrink(&db->history, limit, &number, &removable))
+        ; /* what is not in the list any more is removed as a leftover */
+    struct log_history *h = &db->history;
+    h->after = h->count ? h->logs[0]->after : r->last_replayed;
+    struct history_log grows = {
+        .number = db->start_log, .after = db->sequence_floor, .last = HISTORY_GROWS, .end = HISTORY_GROWS};
+    return status ? status : add_history(db, &grows);
 }
 
 /* ---- putting it in force
@@ -298,10 +353,15 @@ static velocity_status begin_anew(struct recovery *r) {
     edit.last_sequence = db->seal_count ? r->state.last_sequence : db->sequence_floor;
     db->flushed_sequence = edit.last_sequence;
     r->buffer->first_log = edit.min_log;
+    struct log_retained *retained = NULL;
+    velocity_status status = gather_history(r);
+    if (!status) status = history_list_retained(&db->history, 0, true, &retained, &edit.retained_count);
+    edit.retained = retained;
     /* The log comes first, so that the manifest's logs are there; in a new database the manifest: a log without one
      * would be data that has lost its CURRENT. */
-    velocity_status status = r->fresh ? VELOCITY_OK : begin_log(db);
+    if (!status && !r->fresh) status = begin_log(db);
     if (!status) status = manifest_create(db->env, db->path, db->database_id, number, r->version, &edit, &db->manifest);
+    env_free(retained);
     if (!status && r->fresh) status = begin_log(db);
     if (status) return status;
     struct superversion *sv = superversion_new(r->buffer, NULL, 0, r->version);
@@ -329,13 +389,9 @@ static uint64_t *table_numbers(const struct recovery *r, size_t *count) {
 }
 
 static bool is_needed(const struct recovery *r, const struct found_file *file, const uint64_t *tables, size_t count) {
-    const velocity *db = r->db;
     switch (file->kind) {
     case FILE_TABLE: return count && bsearch(&file->number, tables, count, sizeof *tables, by_number);
-    case FILE_LOG:
-        for (size_t i = 0; i < db->seal_count; i++)
-            if (db->seals[i].number == file->number) return true;
-        return false;
+    case FILE_LOG: return history_holds(&r->db->history, file->number);
     default: return false;
     }
 }

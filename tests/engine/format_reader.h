@@ -25,8 +25,9 @@ struct format_database {
     struct format_entry *entries;
     size_t count, capacity;
     /* What was met, so that a test knows that it tested something. */
-    size_t tables, data_blocks, wide_blocks, lz4_blocks, index_blocks, filter_partitions, groups, sealed_logs, records;
-    uint64_t table_entries;
+    size_t tables, data_blocks, wide_blocks, lz4_blocks, index_blocks, filter_partitions, groups, sealed_logs, records,
+        retained_logs;
+    uint64_t table_entries, retained_operations;
 };
 
 /* Reads CURRENT, manifest, tables and logs; asserts whatever FORMAT.md promises. */
