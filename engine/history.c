@@ -55,6 +55,8 @@ void history_add(struct log_history *h, const struct history_log *log, uint64_t 
     if (newest && newest->last == HISTORY_GROWS) {
         newest->last = log->after;
         newest->end = end;
+        if (end <= FILE_HEADER_BYTES) /* never used: nobody behind the one before may look for something in it */
+            newest->last = newest->after = h->count > 1 ? h->logs[h->count - 2]->last : h->after;
         if (newest->readers == 0) { /* only of the newest log the file stays open */
             file = newest->file;
             path = newest->path;
