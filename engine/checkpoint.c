@@ -89,6 +89,7 @@ static velocity_status take_folder(struct checkpoint *c) {
     char *lock = status ? NULL : file_path_named(c->folder, "LOCK");
     if (!status && !lock) status = VELOCITY_NO_MEMORY;
     if (!status) status = env_make_directory(e, c->folder);
+    if (status == VELOCITY_NOT_FOUND) status = VELOCITY_IO; /* the folder above */
     if (!status) status = env_lock_file(e, lock, &c->lock);
     env_free(lock);
     return status ? status : env_list(e, c->folder, remove_one, c);
