@@ -139,11 +139,20 @@ static velocity_status remove_one(void *arg, const char *name) {
     return env_unlink(f->env, path);
 }
 
-static void remove_folder(struct run *r, const char *path) {
+static velocity_status try_to_remove(struct run *r, const char *path) {
     struct folder f = {env_sim_env(r->sim), path};
     velocity_status status = env_list(f.env, path, remove_one, &f);
     if (!status) status = env_remove_directory(f.env, path);
-    if (!status) status = env_sync_directory(f.env, "disk"); /* a power cut must not bring back a part of it */
+    return status ? status : env_sync_directory(f.env, "disk"); /* a power cut must not bring back a part of it */
+}
+
+static void remove_folder(struct run *r, const char *path) {
+    velocity_status status = try_to_remove(r, path);
+    if (!run_crashed(r) && run_may_have_failed(r, status)) { /* a fault strikes once */
+        bool there;
+        status = env_exists(env_sim_env(r->sim), path, &there);
+        if (!status && there) status = try_to_remove(r, path);
+    }
     if (!run_crashed(r) && status != VELOCITY_OK) run_fail(r, "remove %s", path);
 }
 
