@@ -94,6 +94,7 @@ struct velocity {
     _Atomic(struct superversion *) superversion;
     _Atomic uint64_t visible_sequence;
     _Atomic bool read_only;
+    _Atomic bool weak_writes; /* the manifest says so: see install_weak_writes */
     _Atomic uint64_t live_handles; /* values, iterators, snapshots */
 
     /* The commit queue: write.c. */
@@ -215,6 +216,9 @@ VELOCITY_CHECK_RESULT velocity_status install_edit(velocity *db, const struct ve
 /* Before tables are written: makes a manifest that failed whole again. Else each attempt would leave its tables behind.
  */
 VELOCITY_CHECK_RESULT velocity_status install_repair(velocity *db);
+/* Before the first write is acknowledged that is not on disk, and when a close has synced everything: the manifest takes
+ * note, so that an opening after a power cut knows that versions were seen which the log has lost. */
+VELOCITY_CHECK_RESULT velocity_status install_weak_writes(velocity *db, bool weak);
 uint64_t database_new_number(velocity *db); /* takes db->mutex */
 void database_table_options(velocity *db, uint64_t number, struct table_builder_options *out);
 

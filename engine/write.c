@@ -223,7 +223,8 @@ struct group {
     struct writer *first, *end; /* a stretch of db->waiting: end is the first that is not in it */
     size_t writers;
     uint64_t payload_bytes, operations;
-    bool sync, switch_buffer;
+    bool sync, weak; /* some writers wait for the disk, some do not */
+    bool switch_buffer;
 };
 
 /* Takes as many waiting writers as fit. */
@@ -234,6 +235,7 @@ static struct group gather(velocity *db) {
         g.payload_bytes += w->payload_bytes;
         g.operations += w->operations;
         g.sync |= w->sync;
+        g.weak |= !w->sync && w->operations;
         g.switch_buffer |= w->switch_only;
         g.writers++;
         g.end = w->next;
@@ -278,6 +280,8 @@ static velocity_status write_group_bytes(velocity *db, const struct group *g, ui
 static void write_group(velocity *db, const struct group *g) {
     velocity_status status = VELOCITY_OK;
     if (atomic_load_explicit(&db->read_only, memory_order_relaxed)) status = database_read_only_status(db);
+    if (!status && g->weak && !atomic_load_explicit(&db->weak_writes, memory_order_relaxed))
+        status = install_weak_writes(db, true);
     if (!status && g->operations) status = room_make(db, g->operations, g->payload_bytes);
     uint64_t last = db->next_sequence - 1;
     if (!status) status = write_group_bytes(db, g, &last);
