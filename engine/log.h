@@ -14,15 +14,16 @@
  * highest sequence that was on disk when the group was written: a valid group proves that everything up to there must
  * be readable. A segment's blocks are written before it is used, so that a sync has no metadata to journal and a full
  * disk shows before a write begins; groups are stored through a mapped window, so that an unsynced write needs no
- * system call and survives the process all the same.
+ * system call and survives the process all the same. With encryption each group is built in a buffer and written: what
+ * is not encrypted must not reach a page of the file.
  *
  * One appender at a time (the leader of a commit group). log_sync may run beside it. Bytes: FORMAT.md, "Log".
  */
 #ifndef VELOCITY_LOG_H
 #define VELOCITY_LOG_H
 
+#include "cipher.h"
 #include "entry.h"
-#include "file.h"
 
 #define LOG_GROUP_HEADER_BYTES 64u
 #define LOG_ALIGNMENT          8u
@@ -42,6 +43,7 @@ struct log {
     env_file *file;
     char *path;
     uint64_t number, database_id, seed;
+    cipher *cipher;                   /* NULL: the payload stands as it is */
     uint64_t capacity;                /* bytes of the file */
     uint64_t position;                /* where the next group begins; the appender's */
     _Atomic uint64_t synced_position; /* up to here it is on disk */
@@ -54,18 +56,20 @@ struct log {
 };
 
 /* A new segment of `capacity` bytes (a multiple of ENV_PAGE_BYTES), filled, with a header, synced, its name in the
- * folder synced. */
+ * folder synced. Encrypted with the ring's present key, if there is one. */
 VELOCITY_CHECK_RESULT velocity_status log_create(env *e, const char *folder, const uint64_t database_id[2],
-                                                 uint64_t number, uint64_t capacity, struct log **out);
+                                                 const key_ring *keys, uint64_t number, uint64_t capacity,
+                                                 struct log **out);
 /* Gives a segment that is no longer needed a new life under a new number. On failure the segment is gone. */
 VELOCITY_CHECK_RESULT velocity_status log_recycle(struct log *log, const char *folder, const uint64_t database_id[2],
-                                                  uint64_t number);
+                                                  const key_ring *keys, uint64_t number);
 /* Whether a group with this much payload still fits. */
 bool log_has_room(const struct log *log, uint64_t payload_bytes);
 /*
  * Memory for the payload of the next group; needs room. Nothing counts until log_commit. `synced`: the group will be
  * synced at once. It is then built in a buffer and written with one call, because a page that is stored into through
- * the window after a sync costs a fault each time; without a sync the window saves the call.
+ * the window after a sync costs a fault each time; without a sync the window saves the call. An encrypted log
+ * always does so.
  */
 VELOCITY_CHECK_RESULT velocity_status log_reserve(struct log *log, uint64_t payload_bytes, bool synced,
                                                   uint8_t **payload);
@@ -73,7 +77,7 @@ struct log_group {
     uint64_t first_sequence, wall_ms, synced_through;
     uint32_t payload_bytes, count; /* count: operations */
 };
-/* Completes the reserved group (payload_bytes may be less than reserved). Fails only if it was reserved as `synced`;
+/* Completes the reserved group (payload_bytes may be less than reserved). Fails only if it was built in a buffer;
  * then nobody knows what is on disk, and the segment must not be used again. */
 VELOCITY_CHECK_RESULT velocity_status log_commit(struct log *log, const struct log_group *group);
 /* Makes durable what was committed before the call. Beside the appender: `position` as the caller last knew it. */
@@ -92,6 +96,7 @@ struct log_replay {
     env *env;
     const char *folder;
     uint64_t database_id[2];
+    const key_ring *keys;
     uint64_t next_sequence; /* in: what the first group must begin with; out: behind the last one replayed */
     /* Called for each group in order; what it answers ends the replay unless OK. */
     velocity_status (*apply)(void *arg, uint64_t log_number, const struct log_group *group, const uint8_t *payload);
@@ -103,6 +108,7 @@ struct log_segment {
     uint64_t sealed_end;    /* everything before it must be valid and nothing behind it counts; 0: not sealed */
     uint64_t end;           /* out: behind the last group that counts */
     uint64_t file_bytes;    /* out */
+    bool old_key;           /* out: not encrypted as a new log would be */
     bool sequence_may_skip; /* sealed ones: the first group may begin later than next_sequence */
     uint64_t begins_with;   /* not 0: next_sequence is this from here on (an open went before) */
 };

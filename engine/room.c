@@ -71,8 +71,8 @@ void room_prepare_job(struct pool_job *job) {
     struct log *log = take_spare(db, 0);
     uint64_t number = db->next_number++, bytes = log ? log->capacity : next_segment_bytes(db);
     env_mutex_unlock(&db->mutex);
-    velocity_status status = log ? log_recycle(log, db->path, db->database_id, number)
-                                 : log_create(db->env, db->path, db->database_id, number, bytes, &log);
+    velocity_status status = log ? log_recycle(log, db->path, db->database_id, db->keys, number)
+                                 : log_create(db->env, db->path, db->database_id, db->keys, number, bytes, &log);
     env_mutex_lock(&db->mutex);
     if (!status && log->number > db->last_log && !db->next_log) {
         db->next_log = log;
@@ -100,15 +100,15 @@ static velocity_status get_segment(velocity *db, uint64_t payload_bytes, struct 
     struct log *spare = NULL;
     if (!log) {
         number = db->next_number++;
-        bytes = round_up(FILE_HEADER_BYTES + LOG_GROUP_HEADER_BYTES + payload_bytes + LOG_ALIGNMENT);
+        bytes = round_up(FILE_HEADER_BYTES + LOG_GROUP_HEADER_BYTES + payload_bytes + CIPHER_TAG_BYTES + LOG_ALIGNMENT);
         spare = take_spare(db, bytes);
         uint64_t usual = spare ? bytes : next_segment_bytes(db);
         if (bytes < usual) bytes = usual;
     }
     env_mutex_unlock(&db->mutex);
     velocity_status status = VELOCITY_OK;
-    if (spare && log_recycle(spare, db->path, db->database_id, number) == VELOCITY_OK) log = spare;
-    if (!log) status = log_create(db->env, db->path, db->database_id, number, bytes, &log);
+    if (spare && log_recycle(spare, db->path, db->database_id, db->keys, number) == VELOCITY_OK) log = spare;
+    if (!log) status = log_create(db->env, db->path, db->database_id, db->keys, number, bytes, &log);
     if (!status) *out = log;
     return status;
 }
