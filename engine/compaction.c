@@ -433,6 +433,7 @@ void compaction_job_run(struct pool_job *job) {
     velocity_status status = pick(db, sv->version, manual, idle, &task);
     if (!status) status = run_task(db, &task, sv->version);
     superversion_release(sv);
+    table_files_sweep(db->shared->files);
     env_free(task.inputs);
     env_mutex_lock(&db->mutex);
     if (manual) {

@@ -79,7 +79,8 @@ velocity_shared *shared_new(env *e, const velocity_shared_options *options) {
     shared->cache = cache_new(o.cache_bytes, 0);
     if (shared->cache) shared->files = table_files_new(shared->cache, o.max_open_files);
     shared->pool = pool_new(e, o.background_threads);
-    if (shared->files && shared->pool) return shared;
+    if (shared->pool) shared->chunks = chunk_pool_new(e, shared->pool);
+    if (shared->files && shared->chunks) return shared;
     velocity_shared_free(shared);
     return NULL;
 }
@@ -92,6 +93,7 @@ void velocity_shared_free(velocity_shared *shared) {
     if (!shared) return;
     pool_free(shared->pool);
     epoch_drain();
+    chunk_pool_free(shared->chunks);
     table_files_free(shared->files);
     cache_free(shared->cache);
     epoch_drain();
@@ -101,10 +103,10 @@ void velocity_shared_free(velocity_shared *shared) {
 /* ---- write buffers and superversions
  * ------------------------------------------------------------------------------------ */
 
-struct write_buffer *write_buffer_new(uint64_t first_log) {
+struct write_buffer *write_buffer_new(velocity *db, uint64_t first_log) {
     struct write_buffer *buffer = env_alloc_zeroed(sizeof *buffer);
     if (!buffer) return NULL;
-    buffer->memtable = memtable_new();
+    buffer->memtable = memtable_new_pooled(db->shared->chunks);
     if (!buffer->memtable) {
         env_free(buffer);
         return NULL;
@@ -264,6 +266,7 @@ velocity_status database_open(env *e, const char *path, const velocity_options *
     if (!status) memcpy(db->path, path, size);
     if (!status) status = key_ring_new(&db->options, &db->keys);
     if (!status) status = get_shared(db);
+    if (!status) chunk_pool_expect(db->shared->chunks, db->options.memtable_bytes);
     if (!status) status = get_lock(db);
     if (!status) status = recovery_run(db);
     forget_secrets(&db->options);
@@ -312,6 +315,7 @@ void database_free(velocity *db) {
     struct superversion *sv = atomic_exchange(&db->superversion, NULL);
     if (sv) superversion_release(sv);
     epoch_drain();
+    if (db->shared) table_files_sweep(db->shared->files);
     log_close(db->log);
     free_logs(db->old_logs);
     remove_logs(db->spare_logs);

@@ -43,6 +43,7 @@ struct velocity_shared {
     cache *cache;
     table_files *files;
     pool *pool;
+    chunk_pool *chunks; /* of write buffers */
 };
 
 /* A memtable and what it needs around it. Full ones are frozen and wait in the superversion until flushed. */
@@ -156,7 +157,7 @@ struct velocity {
 struct counters *database_counters(velocity *db); /* the calling thread's stripe */
 
 /* superversions: database.c */
-struct write_buffer *write_buffer_new(uint64_t first_log);
+struct write_buffer *write_buffer_new(velocity *db, uint64_t first_log);
 void write_buffer_acquire(struct write_buffer *buffer);
 void write_buffer_release(struct write_buffer *buffer);
 /* Takes references on its parts. NULL: no memory. */
@@ -185,6 +186,7 @@ velocity_status database_read_only_status(velocity *db);
 /* room.c; leader only */
 VELOCITY_CHECK_RESULT velocity_status room_make(velocity *db, size_t operations, uint64_t payload_bytes);
 VELOCITY_CHECK_RESULT velocity_status room_switch_buffer(velocity *db);
+bool room_durable_logs(const velocity *db); /* log segments are made durable before they are used */
 /* Under db->mutex: queues the preparation of a segment ahead if none is there. */
 void room_schedule_prepare(velocity *db);
 void room_prepare_job(struct pool_job *job);

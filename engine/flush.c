@@ -74,6 +74,7 @@ void flush_job_run(struct pool_job *job) {
     velocity_status status = VELOCITY_OK;
     if (sv->immutable_count && !atomic_load(&db->read_only)) status = flush_one(db, sv->immutable[0]);
     superversion_release(sv);
+    table_files_sweep(db->shared->files);
     env_mutex_lock(&db->mutex);
     job_ended(&db->flush_failure, status);
     db->flush_queued = false;
@@ -124,6 +125,8 @@ static void sync_interval(velocity *db) {
 void background_tick(struct pool_ticker *ticker) {
     velocity *db = (velocity *)((char *)ticker - offsetof(velocity, ticker));
     sync_interval(db);
+    table_files_sweep(db->shared->files);
+    chunk_pool_tend(db->shared->chunks);
     if (env_monotonic_us(db->env) - atomic_load(&db->last_write_us) < IDLE_US) return;
     struct superversion *sv = superversion_acquire(db);
     size_t held = memtable_bytes(sv->active->memtable);

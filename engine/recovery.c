@@ -183,7 +183,7 @@ static velocity_status flush_buffer(struct recovery *r) {
     }
     struct version_edit edit = {.add = &add, .add_count = 1};
     struct version *next;
-    struct write_buffer *empty = write_buffer_new(0);
+    struct write_buffer *empty = write_buffer_new(db, 0);
     status = empty ? version_new(r->version, &edit, &next) : VELOCITY_NO_MEMORY;
     table_release(add.table);
     if (status) {
@@ -260,7 +260,7 @@ static velocity_status replay_logs(struct recovery *r) {
     velocity *db = r->db;
     velocity_status status = gather_segments(r);
     if (status) return status;
-    r->buffer = write_buffer_new(0);
+    r->buffer = write_buffer_new(db, 0);
     if (!r->buffer) return VELOCITY_NO_MEMORY;
     struct log_replay replay = {.env = db->env,
                                 .folder = db->path,
@@ -287,7 +287,8 @@ static velocity_status replay_logs(struct recovery *r) {
  * --------------------------------------------------------------------------------------------- */
 
 static velocity_status begin_log(velocity *db) {
-    return log_create(db->env, db->path, db->database_id, db->keys, db->start_log, SEGMENT_MIN_BYTES, &db->log);
+    return log_create(db->env, db->path, db->database_id, db->keys, db->start_log, SEGMENT_MIN_BYTES,
+                      room_durable_logs(db), &db->log);
 }
 
 static velocity_status begin_anew(struct recovery *r) {
