@@ -19,6 +19,7 @@ struct packer {
     velocity_compression compression;
     bool last_level; /* what is packed goes to the last level: it stays, and is most of the database */
     void *zstd;      /* made when first needed, kept for the next block */
+    uint32_t believe; /* so many blocks zstd is not tried on */
     uint8_t *bytes, *other_bytes;
     size_t capacity, other_capacity;
 };

@@ -115,10 +115,9 @@ velocity_status log_create(env *e, const char *folder, const uint64_t database_i
         *out = log;
         return VELOCITY_OK;
     }
-    if (log->file && log_remove(log)) { /* the first failure is the one to report */
-    } else if (!log->file) {            /* and so no cipher */
-        env_free(log->path);
-        env_free(log);
+    if (!log->file)
+        log_close(log);
+    else if (log_remove(log)) { /* the first failure is the one to report */
     }
     return status;
 }
