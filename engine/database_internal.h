@@ -91,6 +91,7 @@ struct velocity {
     bool owns_shared;
     env_lock *lock;
     uint64_t database_id[2];
+    key_ring *keys; /* NULL: none; constant once the opening has bound it */
 
     _Atomic(struct superversion *) superversion;
     _Atomic uint64_t visible_sequence;

@@ -52,7 +52,7 @@ static velocity_status write_table(velocity *db, struct write_buffer *buffer, st
         return status;
     }
     if ((status = table_builder_finish(builder, &meta))) return status;
-    status = table_new(db->env, db->shared->files, db->path, db->database_id, &meta, out);
+    status = table_new(db->env, db->shared->files, db->path, db->database_id, db->keys, &meta, out);
     if (status) table_meta_clear(&meta);
     return status;
 }
