@@ -27,7 +27,8 @@ struct velocity_changes {
     uint64_t log;             /* the log that was read last; 0: none */
     uint64_t offset, log_end; /* where in it the next group begins, and where its last one ends */
     struct log_reader reader;
-    const uint8_t *at, *end; /* what is left of the group that is shown: operations in the reader's buffer */
+    struct history_log *held; /* the log from which the reader's buffer was filled; NULL: it is empty */
+    const uint8_t *at, *end;  /* what is left of the group that is shown: operations in the reader's buffer */
     uint64_t group_wall_ms;
     velocity_change shown;
     velocity_status status;
@@ -61,6 +62,8 @@ enum step { STEP_GROUP, STEP_END, STEP_FAILED };
 /* An idle feed is small. */
 static void forget(velocity_changes *c) {
     log_reader_forget(&c->reader);
+    history_let_go(c->db, c->held);
+    c->held = NULL;
     c->at = c->end = NULL;
 }
 
@@ -71,22 +74,32 @@ static enum step fail(velocity_changes *c, velocity_status status) {
     return STEP_FAILED;
 }
 
+static velocity_status senseless(const velocity_changes *c, uint64_t offset) {
+    return status_set(VELOCITY_CORRUPT, "%s/%08llu.log: offset %llu: a commit group's operations make no sense",
+                      c->db->path, (unsigned long long)c->log, (unsigned long long)offset);
+}
+
 /* Copies the next piece from the pinned log. Groups begin at c->offset. */
 static velocity_status read_piece(velocity_changes *c, struct history_pin *pin, uint64_t operations,
-                                  struct log_group *group, const uint8_t **payload) {
+                                  struct log_group *group) {
     velocity_status status = history_open(c->db, pin);
     if (status) return status;
     uint64_t bytes = operations > PIECE_MAX_BYTES / BYTES_EACH ? PIECE_MAX_BYTES : operations * BYTES_EACH;
     if (bytes < PIECE_MIN_BYTES) bytes = PIECE_MIN_BYTES;
     if (bytes > pin->end - c->offset) bytes = pin->end - c->offset;
+    if (c->held != pin->log) {
+        history_let_go(c->db, c->held);
+        history_hold(c->db, pin->log);
+        c->held = pin->log;
+    }
     c->reader.file = pin->log->file;
     c->reader.path = pin->log->path;
     c->reader.identity = pin->log->identity;
-    return log_reader_fetch(&c->reader, c->offset, pin->end, bytes, group, payload);
+    return log_reader_fetch(&c->reader, c->offset, pin->end, bytes, group);
 }
 
 /* Finds the log that goes on behind c->position, and there the group at c->offset. */
-static enum step fetch(velocity_changes *c, uint64_t visible, struct log_group *group, const uint8_t **payload) {
+static enum step fetch(velocity_changes *c, uint64_t visible, struct log_group *group) {
     struct history_pin pin;
     velocity_status status = history_pin(c->db, c->position, &pin);
     if (status) return fail(c, status);
@@ -102,7 +115,7 @@ static enum step fetch(velocity_changes *c, uint64_t visible, struct log_group *
         c->offset = FILE_HEADER_BYTES;
     }
     c->log_end = pin.end;
-    status = read_piece(c, &pin, visible - from + 1, group, payload);
+    status = read_piece(c, &pin, visible - from + 1, group);
     history_unpin(c->db, &pin);
     return status ? fail(c, status) : STEP_GROUP;
 }
@@ -111,21 +124,24 @@ static enum step fetch(velocity_changes *c, uint64_t visible, struct log_group *
 static enum step next_group(velocity_changes *c) {
     uint64_t visible = visible_sequence(c->db);
     struct log_group group;
-    const uint8_t *payload;
+    uint64_t at;
     for (;;) {
         if (c->position >= visible || c->looked_through >= visible) {
             forget(c);
             return STEP_END;
         }
-        if (!c->log || c->offset >= c->log_end || !log_reader_peek(&c->reader, c->offset, &group, &payload)) {
-            enum step step = fetch(c, visible, &group, &payload);
+        if (!c->log || c->offset >= c->log_end || !log_reader_peek(&c->reader, c->offset, &group)) {
+            enum step step = fetch(c, visible, &group);
             if (step != STEP_GROUP) return step;
         }
+        at = c->offset;
         c->offset += log_group_bytes(group.payload_bytes);
         if (group.first_sequence + group.count - 1 > c->position) break;
     }
-    c->at = payload;
-    c->end = payload + group.payload_bytes;
+    velocity_slice payload;
+    if (log_reader_open(&c->reader, at, &group, &payload)) return fail(c, senseless(c, at));
+    c->at = payload.data;
+    c->end = c->at + payload.size;
     c->group_wall_ms = group.wall_ms;
     c->shown.sequence = group.first_sequence - 1;
     return STEP_GROUP;
@@ -136,10 +152,7 @@ static velocity_status take_operation(velocity_changes *c) {
     struct entry e;
     bool ends_batch = (*c->at & LOG_OPERATION_ENDS_BATCH) != 0;
     c->at = log_operation_decode(c->at, c->end, &e);
-    if (!c->at) {
-        return status_set(VELOCITY_CORRUPT, "%s/%08llu.log: offset %llu: a commit group's operations make no sense",
-                          c->db->path, (unsigned long long)c->log, (unsigned long long)c->offset);
-    }
+    if (!c->at) return senseless(c, c->offset);
     c->shown = (velocity_change){.kind = (velocity_change_kind)e.kind,
                                  .key = e.key,
                                  .value = e.value,

@@ -168,10 +168,9 @@ static velocity_status find_end(const struct checkpoint *c, const struct history
     velocity_status status = VELOCITY_OK;
     while (reached < last && !status) {
         struct log_group group;
-        const uint8_t *payload;
         uint64_t bytes = log->end - at < COPY_BYTES ? log->end - at : COPY_BYTES;
-        if (at >= log->end || !log_reader_peek(&reader, at, &group, &payload))
-            status = log_reader_fetch(&reader, at, log->end, bytes, &group, &payload);
+        if (at >= log->end || !log_reader_peek(&reader, at, &group))
+            status = log_reader_fetch(&reader, at, log->end, bytes, &group);
         if (status) break;
         at += log_group_bytes(group.payload_bytes);
         reached = group.first_sequence + group.count - 1;
@@ -207,7 +206,8 @@ static velocity_status write_manifest(struct checkpoint *c) {
     struct manifest_edit *edit = &c->edit;
     uint64_t log_number = edit->next_number++, number = edit->next_number++;
     struct log *log;
-    velocity_status status = log_create(db->env, c->folder, db->database_id, log_number, ENV_PAGE_BYTES, true, &log);
+    velocity_status status =
+        log_create(db->env, c->folder, db->database_id, db->keys, log_number, ENV_PAGE_BYTES, true, &log);
     if (status) return status;
     log_close(log);
     edit->start_log = log_number;
@@ -215,8 +215,9 @@ static velocity_status write_manifest(struct checkpoint *c) {
     edit->min_log = edit->seal_count ? c->seals[0].number : log_number;
     if (edit->seal_count == 0) edit->last_sequence = c->sequence;
     edit->resume_sequence = c->sequence + 1;
+    edit->weak_writes = false; /* all of it is on disk */
     manifest *m;
-    status = manifest_create(db->env, c->folder, db->database_id, number, c->version, edit, &m);
+    status = manifest_create(db->env, c->folder, db->database_id, db->keys, number, c->version, edit, &m);
     if (!status) manifest_close(m);
     return status;
 }

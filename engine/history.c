@@ -17,10 +17,15 @@ static void close_file(env_file *file, char *path) {
     env_free(path);
 }
 
+static void log_free(struct history_log *log) {
+    if (log->identified) cipher_free(log->identity.cipher);
+    env_free(log);
+}
+
 void history_clear(struct log_history *h) {
     for (size_t i = 0; i < h->count; i++) {
         close_file(h->logs[i]->file, h->logs[i]->path);
-        env_free(h->logs[i]);
+        log_free(h->logs[i]);
     }
     env_free(h->logs);
     env_free(h->spare);
@@ -92,9 +97,9 @@ static bool drop_oldest(struct log_history *h) {
     h->after = log->last;
     if (log->retained) h->retained_bytes -= bytes_on_disk(log);
     log->dropped = true;
-    if (log->readers) return false;
-    env_free(log); /* its file was closed with the last reader */
-    return true;
+    bool read = log->readers > 0;
+    if (!read && log->holders == 0) log_free(log); /* its file was closed with the last reader */
+    return !read;
 }
 
 bool history_release(struct log_history *h, uint64_t number, uint64_t limit_bytes) {
@@ -102,7 +107,7 @@ bool history_release(struct log_history *h, uint64_t number, uint64_t limit_byte
     env_mutex_lock(&h->mutex);
     size_t at = find_number(h, number);
     if (at < h->count && h->logs[at]->number == number) {
-        if (limit_bytes) {
+        if (limit_bytes && !h->logs[at]->old_key) {
             h->logs[at]->retained = true;
             h->retained_bytes += bytes_on_disk(h->logs[at]);
             free = false;
@@ -132,7 +137,7 @@ velocity_status history_list_retained(struct log_history *h, uint64_t min_log, b
     *count = 0;
     for (size_t i = 0; list && i < h->count; i++) {
         const struct history_log *log = h->logs[i];
-        if (log->retained ? all : log->number < min_log)
+        if (log->retained ? all : log->number < min_log && !log->old_key)
             list[(*count)++] = (struct log_retained){log->number, log->end, log->after, log->last};
     }
     env_mutex_unlock(&h->mutex);
@@ -202,20 +207,25 @@ velocity_status history_open(velocity *db, struct history_pin *pin) {
     env_mutex_unlock(&h->mutex);
     if (is_open) return VELOCITY_OK; /* and stays so while it is pinned */
     env_file *file = NULL;
-    struct log_identity identity;
+    struct log_identity identity = {.cipher = NULL};
     char *path = file_path(db->path, FILE_LOG, pin->number);
     velocity_status status = path ? VELOCITY_OK : VELOCITY_NO_MEMORY;
-    if (!status) status = log_open_read(db->env, path, db->database_id, pin->number, &file, &identity);
+    if (!status) status = log_open_read(db->env, path, db->database_id, db->keys, pin->number, &file, &identity);
     env_mutex_lock(&h->mutex);
-    if (!status && !log->file) {
+    if (!status && !log->file) { /* else another reader was faster */
         log->file = file;
         log->path = path;
-        log->identity = identity;
         file = NULL;
         path = NULL;
-    } /* else another reader was faster */
+    }
+    if (!status && !log->identified) {
+        log->identity = identity;
+        log->identified = true;
+        identity.cipher = NULL;
+    }
     env_mutex_unlock(&h->mutex);
     close_file(file, path);
+    cipher_free(identity.cipher);
     return status;
 }
 
@@ -232,14 +242,27 @@ void history_unpin(velocity *db, struct history_pin *pin) {
         log->file = NULL;
         log->path = NULL;
     }
+    if (remove && log->holders == 0) log_free(log);
     env_mutex_unlock(&h->mutex);
     close_file(file, path);
     if (!remove) return;
-    env_free(log);
     path = file_path(db->path, FILE_LOG, pin->number);
     if (path && env_unlink(db->env, path)) { /* removed at the next open */
     }
     env_free(path);
+}
+
+void history_hold(velocity *db, struct history_log *log) {
+    env_mutex_lock(&db->history.mutex);
+    log->holders++;
+    env_mutex_unlock(&db->history.mutex);
+}
+
+void history_let_go(velocity *db, struct history_log *log) {
+    if (!log) return;
+    env_mutex_lock(&db->history.mutex);
+    if (--log->holders == 0 && log->dropped && log->readers == 0) log_free(log);
+    env_mutex_unlock(&db->history.mutex);
 }
 
 velocity_status history_reaches(velocity *db, uint64_t since) {

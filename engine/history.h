@@ -28,11 +28,13 @@ struct history_log {
     uint64_t last;  /* ... and none has a higher one than this */
     uint64_t end;   /* its groups stand before it */
     bool retained;  /* recovery does not need it */
+    bool old_key;   /* encrypted with another key than the present one: never retained */
     bool dropped;   /* it has left the list */
-    uint32_t readers;
+    uint32_t readers, holders;
     env_file *file; /* what readers share; NULL: not open */
-    char *path;     /* this and the next are valid with `file` */
-    struct log_identity identity;
+    char *path;     /* valid with `file` */
+    bool identified;
+    struct log_identity identity; /* valid if `identified`; owns its cipher */
 };
 
 struct log_history {
@@ -82,9 +84,14 @@ VELOCITY_CHECK_RESULT velocity_status history_pin(struct velocity *db, uint64_t 
 /* All logs from the number on, oldest first; *out is for env_free once each is unpinned. */
 VELOCITY_CHECK_RESULT velocity_status history_pin_from(struct velocity *db, uint64_t number, struct history_pin **out,
                                                        size_t *count);
-/* Has the pinned log's file open: log->file, ->path and ->identity are valid until it is unpinned. */
+/* Has the pinned log's file open: log->file and ->path are valid until it is unpinned, ->identity while it is held,
+ * too.
+ */
 VELOCITY_CHECK_RESULT velocity_status history_open(struct velocity *db, struct history_pin *pin);
 void history_unpin(struct velocity *db, struct history_pin *pin);
+/* Keeps a pinned log's identity beyond the pin, not its file. */
+void history_hold(struct velocity *db, struct history_log *log);
+void history_let_go(struct velocity *db, struct history_log *log); /* NULL is allowed */
 /* Whether everything behind `since` is there: OK or HISTORY_GONE. */
 VELOCITY_CHECK_RESULT velocity_status history_reaches(struct velocity *db, uint64_t since);
 /* Everything with a higher sequence is there. */

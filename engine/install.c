@@ -11,6 +11,7 @@ void database_table_options(velocity *db, uint64_t number, struct table_builder_
                                           .database_id = {db->database_id[0], db->database_id[1]},
                                           .number = number,
                                           .block_bytes = db->options.block_bytes,
+                                          .keys = db->keys,
                                           .compression = db->options.compression,
                                           .false_positive_rate = db->options.bloom_false_positive_rate};
 }
@@ -24,6 +25,7 @@ void install_numbers(velocity *db, struct write_buffer *flushed, struct manifest
     edit->next_number = db->next_number;
     edit->min_log = oldest->first_log;
     edit->start_log = db->start_log;
+    edit->weak_writes = atomic_load(&db->weak_writes);
     /* Frozen buffers end where the next one's first log begins, so the replay of that log continues exactly here. */
     edit->last_sequence = flushed ? atomic_load(&flushed->last_sequence) : db->flushed_sequence;
     env_mutex_unlock(&db->mutex);
@@ -51,7 +53,7 @@ static velocity_status rewrite_manifest(velocity *db, const struct version *vers
     if (db->options.log_retention_bytes)
         status = history_list_retained(&db->history, edit->min_log, true, &retained, &edit->retained_count);
     edit->retained = retained;
-    if (!status) status = manifest_create(db->env, db->path, db->database_id, number, version, edit, &fresh);
+    if (!status) status = manifest_create(db->env, db->path, db->database_id, db->keys, number, version, edit, &fresh);
     env_free(seals);
     env_free(retained);
     if (status) return status;
@@ -119,6 +121,17 @@ velocity_status install_repair(velocity *db) {
         install_numbers(db, NULL, &edit);
         status = rewrite_manifest(db, present_version(db), &edit);
     }
+    env_mutex_unlock(&db->install_mutex);
+    return status;
+}
+
+velocity_status install_weak_writes(velocity *db, bool weak) {
+    env_mutex_lock(&db->install_mutex);
+    uint64_t min_log;
+    bool before = atomic_exchange(&db->weak_writes, weak);
+    velocity_status status =
+        before == weak ? VELOCITY_OK : write_manifest(db, present_version(db), NULL, NULL, &min_log);
+    if (status) atomic_store(&db->weak_writes, before);
     env_mutex_unlock(&db->install_mutex);
     return status;
 }

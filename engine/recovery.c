@@ -32,6 +32,7 @@ struct recovery {
     uint64_t last_in_buffer;
     uint64_t last_replayed; /* no operation has a higher sequence */
     bool flushed;
+    bool no_space; /* for tables: what the logs hold stays in memory */
 };
 
 static velocity_status remember_file(void *arg, const char *name) {
@@ -71,7 +72,8 @@ static velocity_status check_fresh(struct recovery *r) {
                               r->db->path);
     r->fresh = true;
     r->state.next_number = 1;
-    return env_random(r->db->env, r->state.database_id, sizeof r->state.database_id);
+    velocity_status status = env_random(r->db->env, r->state.database_id, sizeof r->state.database_id);
+    return status ? status : key_ring_bind(r->db->keys, r->state.database_id);
 }
 
 static velocity_status load_manifest(struct recovery *r) {
@@ -79,7 +81,7 @@ static velocity_status load_manifest(struct recovery *r) {
     velocity_status status = env_list(db->env, db->path, remember_file, r);
     if (status) return status;
     if (r->file_count) qsort(r->files, r->file_count, sizeof *r->files, by_kind_and_number);
-    status = manifest_load(db->env, db->path, &r->state);
+    status = manifest_load(db->env, db->path, db->keys, &r->state);
     if (status == VELOCITY_NOT_FOUND) status = check_fresh(r);
     if (status) return status;
     memcpy(db->database_id, r->state.database_id, sizeof db->database_id);
@@ -104,7 +106,8 @@ static velocity_status build_version(struct recovery *r) {
             break;
         }
         changes[i].level = t->level;
-        status = table_new(db->env, db->shared->files, db->path, db->database_id, &t->meta, &changes[i].table);
+        status =
+            table_new(db->env, db->shared->files, db->path, db->database_id, db->keys, &t->meta, &changes[i].table);
         /* Header, footer and top index: a table that can't be used shows now, not at some later read. */
         if (!status) status = table_ensure_loaded(changes[i].table, false);
     }
@@ -175,7 +178,7 @@ static velocity_status flush_buffer(struct recovery *r) {
     status = table_builder_finish(builder, &meta);
     if (status) return status;
     struct version_change add = {0, NULL};
-    status = table_new(db->env, db->shared->files, db->path, db->database_id, &meta, &add.table);
+    status = table_new(db->env, db->shared->files, db->path, db->database_id, db->keys, &meta, &add.table);
     if (status) {
         table_meta_clear(&meta);
         return status;
@@ -197,6 +200,15 @@ static velocity_status flush_buffer(struct recovery *r) {
     return VELOCITY_OK;
 }
 
+/* A full disk's database opens, too: unflushed logs are few. Once a part is in tables there is no way back. */
+static velocity_status flush_if_room(struct recovery *r) {
+    if (r->no_space) return VELOCITY_OK;
+    velocity_status status = flush_buffer(r);
+    if (status == VELOCITY_NO_SPACE && reserve_spend(&r->db->reserve)) status = flush_buffer(r);
+    r->no_space = status == VELOCITY_NO_SPACE && !r->flushed;
+    return r->no_space ? VELOCITY_OK : status;
+}
+
 static velocity_status apply_group(void *arg, uint64_t log_number, const struct log_group *group,
                                    const uint8_t *payload) {
     (void)log_number;
@@ -213,20 +225,18 @@ static velocity_status apply_group(void *arg, uint64_t log_number, const struct 
     }
     if (p != end) return VELOCITY_CORRUPT;
     if (group->count) r->last_in_buffer = group->first_sequence + group->count - 1;
-    return memtable_bytes(table) >= r->db->options.memtable_bytes ? flush_buffer(r) : VELOCITY_OK;
+    return memtable_bytes(table) >= r->db->options.memtable_bytes ? flush_if_room(r) : VELOCITY_OK;
 }
 
 /*
- * Versions never repeat. Where writes are acknowledged before they are synced, a power cut may have taken some that
- * somebody has seen (with OS, all that no table had yet); their sequences are skipped, unless the last log was closed
- * in order (then it is trimmed).
+ * Versions never repeat. Where writes were acknowledged before they were synced, a power cut may have taken some that
+ * somebody has seen (with OS, all that no table had yet); their sequences are skipped, unless the database was closed
+ * in order.
  */
 static void choose_next_sequence(struct recovery *r, uint64_t after_logs) {
     velocity *db = r->db;
     uint64_t next = after_logs > r->state.resume_sequence ? after_logs : r->state.resume_sequence;
-    const struct log_segment *last = r->segment_count ? &r->segments[r->segment_count - 1] : NULL;
-    bool closed_in_order = !last || last->file_bytes - last->end < ENV_PAGE_BYTES;
-    if (!r->fresh && !closed_in_order && db->options.durability != VELOCITY_DURABILITY_ALWAYS) next += SKIP_AFTER_LOSS;
+    if (r->state.weak_writes) next += SKIP_AFTER_LOSS;
     if (next < db->options.first_sequence) next = db->options.first_sequence;
     db->next_sequence = next;
     db->sequence_floor = next - 1;
@@ -268,6 +278,7 @@ static velocity_status replay_logs(struct recovery *r) {
     if (!r->buffer) return VELOCITY_NO_MEMORY;
     struct log_replay replay = {.env = db->env,
                                 .folder = db->path,
+                                .keys = db->keys,
                                 .next_sequence = r->state.last_sequence + 1,
                                 .apply = apply_group,
                                 .arg = r};
@@ -277,9 +288,16 @@ static velocity_status replay_logs(struct recovery *r) {
     r->last_replayed = r->fresh ? 0 : replay.next_sequence - 1;
     choose_next_sequence(r, replay.next_sequence);
     size_t live = 0;
-    for (size_t i = 0; i < r->segment_count; i++) live += r->segments[i].end > FILE_HEADER_BYTES;
+    bool old_key = false; /* no log outlives the opening that changes the key */
+    for (size_t i = 0; i < r->segment_count; i++) {
+        if (r->segments[i].end <= FILE_HEADER_BYTES) continue;
+        live++;
+        old_key |= r->segments[i].old_key;
+    }
     if (memtable_entries(r->buffer->memtable) == 0) return VELOCITY_OK;
-    return r->flushed || live > SEALED_LOGS_MAX ? flush_buffer(r) : seal_segments(r);
+    if (r->flushed || old_key || live > SEALED_LOGS_MAX) status = flush_if_room(r);
+    bool in_tables = memtable_entries(r->buffer->memtable) == 0;
+    return status || in_tables ? status : seal_segments(r);
 }
 
 /* ---- what change feeds can read
@@ -291,15 +309,35 @@ static velocity_status add_history(velocity *db, const struct history_log *log) 
     return status;
 }
 
+/* No log outlives the opening that changes the key, but where the disk has no room for tables. So the newest retained
+ * one speaks for all. */
+static velocity_status drop_other_keys(const struct recovery *r, size_t *count) {
+    velocity *db = r->db;
+    if (*count == 0) return VELOCITY_OK;
+    char *path = file_path(db->path, FILE_LOG, r->state.retained[*count - 1].number);
+    env_file *file = NULL;
+    struct file_header header;
+    velocity_status status = path ? env_open_read(db->env, path, &file) : VELOCITY_NO_MEMORY;
+    if (!status) status = file_header_read(file, FILE_LOG, path, &header);
+    if (!status && !key_ring_is_present(db->keys, &header)) *count = 0;
+    if (status == VELOCITY_NOT_FOUND) *count = 0; /* and with it the others */
+    if (status == VELOCITY_CORRUPT || status == VELOCITY_NOT_FOUND)
+        status = VELOCITY_OK; /* who reads it will be told */
+    velocity_status closed = env_close(file);
+    env_free(path);
+    return status ? status : closed;
+}
+
 /* The retained logs that are there, from the oldest on behind which none is missing. */
 static velocity_status find_retained(const struct recovery *r) {
     const struct log_retained *logs = r->state.retained;
-    size_t count = r->state.retained_count, first = count;
+    size_t count = r->state.retained_count;
+    velocity_status status = drop_other_keys(r, &count);
+    size_t first = count;
     while (
         first > 0 && logs[first - 1].number < r->state.min_log && is_there(r, FILE_LOG, logs[first - 1].number) &&
         (first == count || (logs[first - 1].number < logs[first].number && logs[first - 1].last <= logs[first].after)))
         first--;
-    velocity_status status = VELOCITY_OK;
     for (size_t i = first; i < count && !status; i++) {
         struct history_log log = {logs[i].number, logs[i].after, logs[i].last, logs[i].end, .retained = true};
         status = add_history(r->db, &log);
@@ -315,7 +353,9 @@ static velocity_status gather_history(const struct recovery *r) {
     for (size_t i = 0; i < r->segment_count && !status && (db->seal_count || limit); i++) {
         const struct log_segment *s = &r->segments[i];
         if (s->end <= FILE_HEADER_BYTES) continue;
+        if (s->old_key && !db->seal_count) continue;
         struct history_log log = {s->number, s->after, s->last, s->end, .retained = !db->seal_count};
+        log.old_key = s->old_key;
         if (log.retained && !s->sealed_end) status = sync_segment(db, s->number);
         if (!status) status = add_history(db, &log);
     }
@@ -333,9 +373,15 @@ static velocity_status gather_history(const struct recovery *r) {
 /* ---- putting it in force
  * --------------------------------------------------------------------------------------------- */
 
+static velocity_status try_log(velocity *db) {
+    return log_create(db->env, db->path, db->database_id, db->keys, db->start_log, SEGMENT_MIN_BYTES,
+                      room_durable_logs(db), &db->log);
+}
+
+/* Also a full disk's database opens. */
 static velocity_status begin_log(velocity *db) {
-    return log_create(db->env, db->path, db->database_id, db->start_log, SEGMENT_MIN_BYTES, room_durable_logs(db),
-                      &db->log);
+    velocity_status status = try_log(db);
+    return status == VELOCITY_NO_SPACE && reserve_spend(&db->reserve) ? try_log(db) : status;
 }
 
 static velocity_status begin_anew(struct recovery *r) {
@@ -346,7 +392,9 @@ static velocity_status begin_anew(struct recovery *r) {
     struct manifest_edit edit = {.next_number = db->next_number,
                                  .seals = db->seals,
                                  .seal_count = db->seal_count,
-                                 .resume_sequence = db->next_sequence};
+                                 .resume_sequence = db->next_sequence,
+                                 .weak_writes = !room_durable_logs(db)};
+    atomic_store(&db->weak_writes, edit.weak_writes);
     edit.min_log = db->seal_count ? db->seals[0].number : log_number;
     edit.start_log = log_number;
     /* With live logs the next replay begins with them; else with the new log, which begins behind the floor. */
@@ -360,7 +408,9 @@ static velocity_status begin_anew(struct recovery *r) {
     /* The log comes first, so that the manifest's logs are there; in a new database the manifest: a log without one
      * would be data that has lost its CURRENT. */
     if (!status && !r->fresh) status = begin_log(db);
-    if (!status) status = manifest_create(db->env, db->path, db->database_id, number, r->version, &edit, &db->manifest);
+    if (!status)
+        status =
+            manifest_create(db->env, db->path, db->database_id, db->keys, number, r->version, &edit, &db->manifest);
     env_free(retained);
     if (!status && r->fresh) status = begin_log(db);
     if (status) return status;
@@ -414,6 +464,8 @@ velocity_status recovery_run(velocity *db) {
     struct recovery r = {.db = db};
     velocity_status status = load_manifest(&r);
     if (!status) status = build_version(&r);
+    if (!status)
+        status = reserve_open(&db->reserve, db->env, db->path, db->options.reserve_bytes, version_bytes(r.version));
     if (!status) status = replay_logs(&r);
     if (!status) status = begin_anew(&r);
     if (!status) remove_leftovers(&r);

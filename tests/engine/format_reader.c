@@ -49,7 +49,7 @@ uint32_t format_checksum(uint64_t seed, uint64_t offset, const uint8_t *data, si
 }
 
 uint64_t format_load(struct format_database *db, const char *name, int kind, uint8_t **data, size_t *size) {
-    static const uint8_t zeros[48];
+    static const uint8_t zeros[4];
     *data = file_bytes(path_in(db->folder, name), size);
     const uint8_t *h = *data;
     assert_true(*size >= 128);
@@ -59,7 +59,7 @@ uint64_t format_load(struct format_database *db, const char *name, int kind, uin
     assert_int_equal(h[9], 1);
     assert_int_equal(format_number(h + 10, 2), 128);
     assert_memory_equal(h + 12, zeros, 4);
-    assert_memory_equal(h + 56, zeros, 8 + 8 + 32);
+    format_take_key(db, h);
     assert_memory_equal(h + 120, zeros, 4);
     if (kind == 5)
         memcpy(db->id, h + 16, 16);
@@ -97,7 +97,7 @@ void format_add(struct format_database *db, const uint8_t *key, size_t key_bytes
 enum { TABLES_MAX = 1000, SEALS_MAX = 16, RETAINED_MAX = 1000 };
 
 struct state {
-    uint64_t next_number, min_log, last_sequence, resume_sequence, start_log;
+    uint64_t next_number, min_log, last_sequence, resume_sequence, start_log, weak_writes;
     struct format_table tables[TABLES_MAX];
     struct {
         uint64_t number, end;
@@ -154,11 +154,9 @@ static void apply_record(struct state *s, struct format_bytes b) {
             s->retained[s->retained_count].after = format_varint(&b);
             s->retained[s->retained_count++].last = format_varint(&b);
         } else {
-            uint64_t *const numbers[] = {[1] = &s->next_number,
-                                         [2] = &s->min_log,
-                                         [3] = &s->last_sequence,
-                                         [7] = &s->resume_sequence,
-                                         [8] = &s->start_log};
+            uint64_t *const numbers[] = {
+                [1] = &s->next_number,     [2] = &s->min_log,   [3] = &s->last_sequence,
+                [7] = &s->resume_sequence, [8] = &s->start_log, [12] = &s->weak_writes}; /* 0 or 1: as a varint */
             assert_true(tag < sizeof numbers / sizeof *numbers && numbers[tag]);
             *numbers[tag] = format_varint(&b);
         }
@@ -184,8 +182,10 @@ static void read_manifest(struct format_database *db, struct state *s, uint8_t *
     free(current);
     uint64_t seed = format_load(db, name, 3, data, &size);
     size_t at = 128;
-    for (uint64_t n; (n = record_at(*data, size, at, seed)); at += 8 + n, db->records++)
-        apply_record(s, (struct format_bytes){*data + at + 8, *data + at + 8 + n});
+    for (uint64_t n; (n = record_at(*data, size, at, seed)); at += 8 + n, db->records++) {
+        uint8_t *payload = *data + at + 8;
+        apply_record(s, (struct format_bytes){payload, payload + format_decrypt(db, at, *data + at, 4, payload, n)});
+    }
     assert_true(db->records > 0);
     for (; at < size; at++) assert_int_equal(record_at(*data, size, at, seed), 0);
 }
@@ -211,8 +211,9 @@ static uint64_t group_at(const struct format_database *db, const struct log_imag
 }
 
 /* The operations of a group; `add`: they are entries of the database. */
-static void read_group(struct format_database *db, const uint8_t *g, bool add) {
-    struct format_bytes b = {g + 64, g + 64 + format_number(g + 8, 4)};
+static void read_group(struct format_database *db, uint8_t *g, bool add) {
+    uint64_t n = format_decrypt(db, format_number(g + 32, 8), g + 8, 56, g + 64, format_number(g + 8, 4));
+    struct format_bytes b = {g + 64, g + 64 + n};
     uint64_t first = format_number(g + 40, 8), count = format_number(g + 12, 4);
     for (uint64_t i = 0; i < count; i++) {
         uint8_t meta = *format_take(&b, 1);
