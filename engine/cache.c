@@ -29,6 +29,7 @@
  */
 #include "cache.h"
 
+#include "block_heap.h"
 #include "env.h"
 
 #include <assert.h>
@@ -105,6 +106,7 @@ struct counters {
 struct cache {
     struct counters counters[COUNTERS];
     _Atomic uint64_t capacity_bytes;
+    block_heap *heap;     /* of entries that are not too large */
     uint32_t shard_count; /* a power of two */
     struct shard shards[];
 };
@@ -139,16 +141,37 @@ static uint64_t shard_entries(const struct shard *s) {
 
 /* ---- entries ----------------------------------------------------------------------------------------------------- */
 
+/* padding of an entry in the heap; less: bytes between its allocation's beginning and the entry. */
+#define PADDING_IN_HEAP CACHE_LINE_BYTES
+
+/* The address sanitizer knows nothing of the heap: under it every entry is an allocation of its own. */
+#if defined(__SANITIZE_ADDRESS__)
+#define HEAP_BYTES_MAX 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HEAP_BYTES_MAX 0
+#endif
+#endif
+#ifndef HEAP_BYTES_MAX
+#define HEAP_BYTES_MAX BLOCK_HEAP_MAX_BYTES
+#endif
+
 /*
- * Aligned by hand: with glibc 2.36, posix_memalign of blocks that come and go at random takes twice malloc's time, and
- * of equal blocks of 4,160 bytes half as much memory again, because a freed one is too small for the next search.
+ * Outside of the heap aligned by hand: with glibc 2.36, posix_memalign of blocks that come and go at random takes twice
+ * malloc's time, and of equal blocks half as much memory again, because a freed one is too small for the next search.
  */
-struct cache_entry *cache_entry_new(uint32_t payload_bytes) {
-    size_t alignment = _Alignof(struct cache_entry);
-    char *block = env_alloc(alignment - 1 + sizeof(struct cache_entry) + payload_bytes);
-    if (!block) return NULL;
-    size_t padding = -(uintptr_t)block & (alignment - 1);
-    struct cache_entry *e = (struct cache_entry *)(void *)(block + padding);
+struct cache_entry *cache_entry_new(cache *c, uint32_t payload_bytes) {
+    size_t bytes = sizeof(struct cache_entry) + payload_bytes, padding = PADDING_IN_HEAP;
+    struct cache_entry *e;
+    if (bytes <= HEAP_BYTES_MAX) {
+        e = block_heap_alloc(c->heap, bytes);
+        if (!e) return NULL;
+    } else {
+        char *block = env_alloc(CACHE_LINE_BYTES - 1 + bytes);
+        if (!block) return NULL;
+        padding = -(uintptr_t)block & (CACHE_LINE_BYTES - 1);
+        e = (struct cache_entry *)(void *)(block + padding);
+    }
     memset(e, 0, sizeof *e);
     e->size = payload_bytes;
     e->padding = (uint8_t)padding;
@@ -166,7 +189,11 @@ void cache_entry_release(struct cache_entry *entry) {
     if (!entry) return;
     uint32_t before = atomic_fetch_sub_explicit(&entry->references, 1, memory_order_acq_rel);
     assert(before > 0);
-    if (before == 1) env_free((char *)entry - entry->padding);
+    if (before != 1) return;
+    if (entry->padding == PADDING_IN_HEAP)
+        block_heap_release(entry, sizeof *entry + entry->size);
+    else
+        env_free((char *)entry - entry->padding);
 }
 
 static void destroy_entry(struct epoch_item *item) {
@@ -408,6 +435,11 @@ cache *cache_new(uint64_t capacity_bytes, uint32_t shards) {
     cache *c = env_alloc_aligned(CACHE_LINE_BYTES, bytes);
     if (!c) return NULL;
     memset(c, 0, bytes);
+    c->heap = block_heap_new();
+    if (!c->heap) {
+        env_free(c);
+        return NULL;
+    }
     atomic_init(&c->capacity_bytes, capacity_bytes);
     c->shard_count = shards;
     for (uint32_t i = 0; i < shards; i++) {
@@ -432,6 +464,7 @@ void cache_free(cache *c) {
         env_free(s->ghost.slots);
         env_mutex_destroy(&s->lock);
     }
+    block_heap_close(c->heap);
     env_free(c);
 }
 

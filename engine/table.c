@@ -257,7 +257,7 @@ velocity_status table_decode_block(const struct table *t, struct block_handle ha
     uint32_t raw_bytes = get_u32(trailer + 1);
     if (trailer[0] > BLOCK_LZ4 || (trailer[0] == BLOCK_RAW && raw_bytes != handle.bytes) || raw_bytes > INT32_MAX)
         return damaged(t, handle.offset, "a block's trailer makes no sense");
-    struct cache_entry *entry = cache_entry_new(raw_bytes);
+    struct cache_entry *entry = cache_entry_new(t->cache, raw_bytes);
     if (!entry) return VELOCITY_NO_MEMORY;
     if (trailer[0] == BLOCK_RAW) {
         memcpy(cache_entry_data(entry), stored, raw_bytes);

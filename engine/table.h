@@ -93,6 +93,8 @@ void table_cursor_last(struct table_cursor *c);
 void table_cursor_seek(struct table_cursor *c, velocity_slice key);        /* first entry with key >= */
 void table_cursor_seek_before(struct table_cursor *c, velocity_slice key); /* last entry with key < */
 void table_cursor_next(struct table_cursor *c);
+/* The same where the next entry is in the same block; false: it is not, and nothing changed. */
+bool table_cursor_next_in_block(struct table_cursor *c);
 void table_cursor_prev(struct table_cursor *c);
 /* Not valid and status not OK: reading failed, and this thread's error message says how. */
 static inline bool table_cursor_valid(const struct table_cursor *c) {

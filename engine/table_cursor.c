@@ -111,21 +111,25 @@ static bool enter_data(struct table_cursor *c) {
     return true;
 }
 
-/* Takes the entry at data_at apart and assembles its key. */
-static void settle(struct table_cursor *c) {
-    if (!block_entry_read(&c->data, c->data_at, &c->current)) {
+/* Assembles the key of the current entry, if it could be taken apart. */
+static inline void settle_current(struct table_cursor *c, bool sound) {
+    if (!sound) {
         fail(c, status_set(VELOCITY_CORRUPT, "%s: offset %llu: entry %u of a block makes no sense", c->table->path,
                            (unsigned long long)c->data_entry->offset, c->data_at));
         return;
     }
     size_t bytes = c->data.prefix_bytes + c->current.suffix_bytes;
-    if (!reserve_key(c, bytes + 4)) {
+    if (bytes + BLOCK_SUFFIX_SLACK > c->key_capacity && !reserve_key(c, bytes + BLOCK_SUFFIX_SLACK)) {
         fail(c, VELOCITY_NO_MEMORY);
         return;
     }
     block_suffix_copy(&c->data, c->data_at, &c->current, c->key + c->data.prefix_bytes);
     c->key_bytes = bytes;
     c->valid = true;
+}
+
+static void settle(struct table_cursor *c) {
+    settle_current(c, block_entry_read(&c->data, c->data_at, &c->current));
 }
 
 static bool start(struct table_cursor *c) {
@@ -168,13 +172,15 @@ static void backward_block(struct table_cursor *c) {
     settle(c);
 }
 
+bool table_cursor_next_in_block(struct table_cursor *c) {
+    if (c->data_at + 1 >= c->data.count) return false;
+    c->data_at++;
+    settle_current(c, block_entry_next(&c->data, &c->current));
+    return true;
+}
+
 void table_cursor_next(struct table_cursor *c) {
-    if (c->data_at + 1 < c->data.count) {
-        c->data_at++;
-        settle(c);
-    } else {
-        forward_block(c);
-    }
+    if (!table_cursor_next_in_block(c)) forward_block(c);
 }
 
 void table_cursor_prev(struct table_cursor *c) {
