@@ -31,6 +31,7 @@
 
 #include "block_heap.h"
 #include "env.h"
+#include "stripe.h"
 
 #include <assert.h>
 
@@ -48,7 +49,7 @@
 #define SPARED_IN_A_ROW_MAX    256u         /* bounds the work under the lock */
 #define LARGE_ENTRY_BYTES      (128u << 10) /* evicted ones should not wait for more retirements */
 #define GHOST_WAYS             4u
-#define COUNTERS               16u
+#define PREFETCHED_LINES       5u  /* of an entry that is looked up */
 #define EXTRA_BYTES            96u /* per entry, at most: 63 to align it; a bucket and a ghost slot, both at load 1/2 */
 
 enum { QUEUE_SMALL, QUEUE_MAIN, QUEUES };
@@ -104,15 +105,12 @@ struct counters {
 };
 
 struct cache {
-    struct counters counters[COUNTERS];
+    struct counters counters[STRIPES];
     _Atomic uint64_t capacity_bytes;
     block_heap *heap;     /* of entries that are not too large */
     uint32_t shard_count; /* a power of two */
     struct shard shards[];
 };
-
-static _Atomic uint32_t threads_seen;
-static _Thread_local uint32_t thread_number; /* 0: none yet */
 
 /* ---- keys -------------------------------------------------------------------------------------------------------- */
 
@@ -312,11 +310,19 @@ static inline _Atomic(struct cache_entry *) *table_bucket(uintptr_t table, uint6
     return &table_array(table)->buckets[hash & (((uint64_t)1 << (table & BUCKET_BITS_MASK)) - 1)];
 }
 
+/* An entry with its header, and as much of a data block as a search begins with: heads, offsets, the common prefix.
+ * They come at the same time instead of one after the other. */
+static inline void prefetch_entry(const struct cache_entry *e) {
+    for (uint32_t line = 0; line < PREFETCHED_LINES; line++)
+        __builtin_prefetch((const char *)e + (size_t)line * CACHE_LINE_BYTES);
+}
+
 /* Inside an epoch section or under the lock. */
 static inline struct cache_entry *find(struct shard *s, uint64_t hash, uint64_t file_id, uint64_t offset) {
     uintptr_t table = atomic_load_explicit(&s->index.table, memory_order_acquire);
     if (!table) return NULL;
     struct cache_entry *e = atomic_load_explicit(table_bucket(table, hash), memory_order_acquire);
+    prefetch_entry(e);
     while (e && (e->offset != offset || e->file_id != file_id))
         e = atomic_load_explicit(&e->hash_next, memory_order_acquire);
     return e;
@@ -468,12 +474,6 @@ void cache_free(cache *c) {
     env_free(c);
 }
 
-static inline struct counters *my_counters(cache *c) {
-    if (__builtin_expect(thread_number == 0, 0))
-        thread_number = 1 + atomic_fetch_add_explicit(&threads_seen, 1, memory_order_relaxed) % COUNTERS;
-    return &c->counters[thread_number - 1];
-}
-
 static __attribute__((noinline)) struct cache_entry *find_locked(struct shard *s, uint64_t hash, uint64_t file_id,
                                                                  uint64_t offset) {
     env_mutex_lock(&s->lock);
@@ -489,12 +489,9 @@ struct cache_entry *cache_lookup(cache *c, uint64_t file_id, uint64_t offset) {
     struct cache_entry *e = find(s, hash, file_id, offset);
     if (!e && ((moves & 1) || moves != atomic_load_explicit(&s->index.moves, memory_order_acquire)))
         e = find_locked(s, hash, file_id, offset);
-    struct counters *counters = my_counters(c);
-    if (!e) {
-        (void)atomic_fetch_add_explicit(&counters->misses, 1, memory_order_relaxed);
-        return NULL;
-    }
-    (void)atomic_fetch_add_explicit(&counters->hits, 1, memory_order_relaxed);
+    uint32_t stripe = stripe_of_thread();
+    stripe_add(e ? &c->counters[stripe].hits : &c->counters[stripe].misses, 1, stripe_is_shared(stripe));
+    if (!e) return NULL;
     uint8_t frequency = atomic_load_explicit(&e->frequency, memory_order_relaxed);
     if (frequency < FREQUENCY_MAX) atomic_store_explicit(&e->frequency, frequency + 1, memory_order_relaxed);
     return e;
@@ -566,7 +563,7 @@ void cache_clear(cache *c) {
 void cache_stats_get(cache *c, struct cache_stats *out) {
     memset(out, 0, sizeof *out);
     out->capacity_bytes = atomic_load_explicit(&c->capacity_bytes, memory_order_relaxed);
-    for (uint32_t i = 0; i < COUNTERS; i++) {
+    for (uint32_t i = 0; i < STRIPES; i++) {
         out->hits += atomic_load_explicit(&c->counters[i].hits, memory_order_relaxed);
         out->misses += atomic_load_explicit(&c->counters[i].misses, memory_order_relaxed);
     }

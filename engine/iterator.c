@@ -156,7 +156,7 @@ velocity_iterator *velocity_iterator_new(velocity *db, const velocity_range *ran
     it->sequence = r.snapshot ? r.snapshot->sequence : choose_sequence(it);
     atomic_fetch_add(&db->live_handles, 1);
     struct counters *counters = database_counters(db);
-    atomic_fetch_add_explicit(&counters->iterators, 1, memory_order_relaxed);
+    stripe_add(&counters->iterators, 1, counters->tables.shared);
     struct table_read read = {.fill_cache = r.fill_cache, .counters = &counters->tables};
     if (!take_bounds(it, &r) || !add_runs(it, &read)) {
         stop(it, VELOCITY_NO_MEMORY);

@@ -17,6 +17,7 @@
 
 #include "filter.h"
 #include "status.h"
+#include "stripe.h"
 #include "table_internal.h"
 
 #include <lz4.h>
@@ -462,9 +463,8 @@ static velocity_status check_filter(struct table *t, const struct table_read *re
         status = VELOCITY_NOT_FOUND;
     let_go(&held);
     if (read->counters) {
-        atomic_fetch_add_explicit(&read->counters->filter_checks, 1, memory_order_relaxed);
-        if (status == VELOCITY_NOT_FOUND)
-            atomic_fetch_add_explicit(&read->counters->filter_negatives, 1, memory_order_relaxed);
+        stripe_add(&read->counters->filter_checks, 1, read->counters->shared);
+        if (status == VELOCITY_NOT_FOUND) stripe_add(&read->counters->filter_negatives, 1, read->counters->shared);
     }
     return status;
 }
@@ -531,6 +531,6 @@ velocity_status table_get(struct table *t, const struct table_read *read, veloci
         if (status != VELOCITY_NOT_FOUND) return status;
     }
     if (read->counters && t->filter.partitions)
-        atomic_fetch_add_explicit(&read->counters->filter_false_positives, 1, memory_order_relaxed);
+        stripe_add(&read->counters->filter_false_positives, 1, read->counters->shared);
     return VELOCITY_NOT_FOUND;
 }

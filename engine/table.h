@@ -26,9 +26,10 @@ uint64_t table_files_open_count(table_files *files);
 
 struct table;
 
-/* Counters that lookups feed; one per database. */
+/* Counters that lookups feed. */
 struct table_counters {
     _Atomic uint64_t filter_checks, filter_negatives, filter_false_positives;
+    bool shared; /* several threads count here: see stripe.h */
 };
 
 /* Takes over meta's keys. Opens nothing yet. The table has one reference. `folder` is copied. */
