@@ -428,6 +428,7 @@ void compaction_job_run(struct pool_job *job) {
     velocity_status status = pick(db, sv->version, manual, idle, &task);
     if (!status) status = run_task(db, &task, sv->version);
     superversion_release(sv);
+    table_files_sweep(db->shared->files);
     env_free(task.inputs);
     env_mutex_lock(&db->mutex);
     if (manual) {
@@ -436,10 +437,10 @@ void compaction_job_run(struct pool_job *job) {
         manual->done = true;
         if (db->manual == manual) db->manual = NULL;
     } else {
-        job_ended(&db->compaction_failure, status);
+        job_ended(db, &db->compaction_failure, status);
     }
     db->compaction_queued = false;
-    if (!status) compaction_schedule(db);
+    if (!status || !db->compaction_failure.status) compaction_schedule(db);
     env_condition_broadcast(&db->changed);
     env_mutex_unlock(&db->mutex);
 }

@@ -23,6 +23,7 @@ velocity_options velocity_options_default(void) {
         .max_open_files = 1000,
         .first_sequence = 1,
         .max_pending_bytes = 64u << 20,
+        .reserve_bytes = 64u << 20,
     };
     return o;
 }
@@ -81,7 +82,8 @@ velocity_shared *shared_new(env *e, const velocity_shared_options *options) {
     shared->cache = cache_new(o.cache_bytes, 0);
     if (shared->cache) shared->files = table_files_new(shared->cache, o.max_open_files);
     shared->pool = pool_new(e, o.background_threads);
-    if (shared->files && shared->pool) return shared;
+    if (shared->pool) shared->chunks = chunk_pool_new(e, shared->pool);
+    if (shared->files && shared->chunks) return shared;
     velocity_shared_free(shared);
     return NULL;
 }
@@ -94,6 +96,7 @@ void velocity_shared_free(velocity_shared *shared) {
     if (!shared) return;
     pool_free(shared->pool);
     epoch_drain();
+    chunk_pool_free(shared->chunks);
     table_files_free(shared->files);
     cache_free(shared->cache);
     epoch_drain();
@@ -103,10 +106,10 @@ void velocity_shared_free(velocity_shared *shared) {
 /* ---- write buffers and superversions
  * ------------------------------------------------------------------------------------ */
 
-struct write_buffer *write_buffer_new(uint64_t first_log) {
+struct write_buffer *write_buffer_new(velocity *db, uint64_t first_log) {
     struct write_buffer *buffer = env_alloc_zeroed(sizeof *buffer);
     if (!buffer) return NULL;
-    buffer->memtable = memtable_new();
+    buffer->memtable = memtable_new_pooled(db->shared->chunks);
     if (!buffer->memtable) {
         env_free(buffer);
         return NULL;
@@ -174,6 +177,12 @@ void superversion_retire(struct superversion *sv) {
     epoch_collect(); /* memory of a write buffer and files of tables hang on it: not later than need be */
 }
 
+void database_refill_reserve(velocity *db) {
+    struct superversion *sv = superversion_acquire(db);
+    reserve_refill(&db->reserve, version_bytes(sv->version));
+    superversion_release(sv);
+}
+
 /* ---- open
  * ----------------------------------------------------------------------------------------------------------------- */
 
@@ -183,6 +192,7 @@ struct counters *database_counters(velocity *db) {
 
 static void init_locks(velocity *db) {
     env_mutex_init(&db->mutex);
+    env_mutex_init(&db->reserve.mutex);
     env_mutex_init(&db->install_mutex);
     env_mutex_init(&db->commit_mutex);
     env_mutex_init(&db->snapshot_mutex);
@@ -255,6 +265,7 @@ velocity_status database_open(env *e, const char *path, const velocity_options *
     if (!status && !(db->path = env_alloc(size))) status = VELOCITY_NO_MEMORY;
     if (!status) memcpy(db->path, path, size);
     if (!status) status = get_shared(db);
+    if (!status) chunk_pool_expect(db->shared->chunks, db->options.memtable_bytes);
     if (!status) status = get_lock(db);
     if (!status) status = recovery_run(db);
     if (!status) status = pool_ticker_add(db->shared->pool, &db->ticker);
@@ -302,14 +313,17 @@ void database_free(velocity *db) {
     struct superversion *sv = atomic_exchange(&db->superversion, NULL);
     if (sv) superversion_release(sv);
     epoch_drain();
+    if (db->shared) table_files_sweep(db->shared->files);
     log_close(db->log);
     free_logs(db->old_logs);
     remove_logs(db->spare_logs);
     remove_logs(db->next_log);
     manifest_close(db->manifest);
+    reserve_close(&db->reserve);
     env_free(db->seals);
     if (db->lock) env_unlock_file(db->env, db->lock);
     if (db->owns_shared) velocity_shared_free(db->shared);
+    env_mutex_destroy(&db->reserve.mutex);
     env_mutex_destroy(&db->mutex);
     env_mutex_destroy(&db->install_mutex);
     env_mutex_destroy(&db->commit_mutex);
@@ -357,6 +371,7 @@ velocity_status velocity_close(velocity *db) {
     if (!atomic_load(&db->read_only)) {
         velocity_status synced = room_sync_logs(db);
         if (!synced) synced = log_trim(db->log);
+        if (!synced) synced = install_weak_writes(db, false);
         if (!status) status = synced;
     }
     database_free(db);

@@ -31,6 +31,7 @@ struct recovery {
     struct write_buffer *buffer;
     uint64_t last_in_buffer;
     bool flushed;
+    bool no_space; /* for tables: what the logs hold stays in memory */
 };
 
 static velocity_status remember_file(void *arg, const char *name) {
@@ -181,7 +182,7 @@ static velocity_status flush_buffer(struct recovery *r) {
     }
     struct version_edit edit = {.add = &add, .add_count = 1};
     struct version *next;
-    struct write_buffer *empty = write_buffer_new(0);
+    struct write_buffer *empty = write_buffer_new(db, 0);
     status = empty ? version_new(r->version, &edit, &next) : VELOCITY_NO_MEMORY;
     table_release(add.table);
     if (status) {
@@ -194,6 +195,15 @@ static velocity_status flush_buffer(struct recovery *r) {
     r->buffer = empty;
     r->flushed = true;
     return VELOCITY_OK;
+}
+
+/* A full disk's database opens, too: unflushed logs are few. Once a part is in tables there is no way back. */
+static velocity_status flush_if_room(struct recovery *r) {
+    if (r->no_space) return VELOCITY_OK;
+    velocity_status status = flush_buffer(r);
+    if (status == VELOCITY_NO_SPACE && reserve_spend(&r->db->reserve)) status = flush_buffer(r);
+    r->no_space = status == VELOCITY_NO_SPACE && !r->flushed;
+    return r->no_space ? VELOCITY_OK : status;
 }
 
 static velocity_status apply_group(void *arg, uint64_t log_number, const struct log_group *group,
@@ -212,20 +222,18 @@ static velocity_status apply_group(void *arg, uint64_t log_number, const struct 
     }
     if (p != end) return VELOCITY_CORRUPT;
     if (group->count) r->last_in_buffer = group->first_sequence + group->count - 1;
-    return memtable_bytes(table) >= r->db->options.memtable_bytes ? flush_buffer(r) : VELOCITY_OK;
+    return memtable_bytes(table) >= r->db->options.memtable_bytes ? flush_if_room(r) : VELOCITY_OK;
 }
 
 /*
- * Versions never repeat. Where writes are acknowledged before they are synced, a power cut may have taken some that
- * somebody has seen (with OS, all that no table had yet); their sequences are skipped, unless the last log was closed
- * in order (then it is trimmed).
+ * Versions never repeat. Where writes were acknowledged before they were synced, a power cut may have taken some that
+ * somebody has seen (with OS, all that no table had yet); their sequences are skipped, unless the database was closed
+ * in order.
  */
 static void choose_next_sequence(struct recovery *r, uint64_t after_logs) {
     velocity *db = r->db;
     uint64_t next = after_logs > r->state.resume_sequence ? after_logs : r->state.resume_sequence;
-    const struct log_segment *last = r->segment_count ? &r->segments[r->segment_count - 1] : NULL;
-    bool closed_in_order = !last || last->file_bytes - last->end < ENV_PAGE_BYTES;
-    if (!r->fresh && !closed_in_order && db->options.durability != VELOCITY_DURABILITY_ALWAYS) next += SKIP_AFTER_LOSS;
+    if (r->state.weak_writes) next += SKIP_AFTER_LOSS;
     if (next < db->options.first_sequence) next = db->options.first_sequence;
     db->next_sequence = next;
     db->sequence_floor = next - 1;
@@ -258,7 +266,7 @@ static velocity_status replay_logs(struct recovery *r) {
     velocity *db = r->db;
     velocity_status status = gather_segments(r);
     if (status) return status;
-    r->buffer = write_buffer_new(0);
+    r->buffer = write_buffer_new(db, 0);
     if (!r->buffer) return VELOCITY_NO_MEMORY;
     struct log_replay replay = {.env = db->env,
                                 .folder = db->path,
@@ -272,14 +280,23 @@ static velocity_status replay_logs(struct recovery *r) {
     size_t live = 0;
     for (size_t i = 0; i < r->segment_count; i++) live += r->segments[i].end > FILE_HEADER_BYTES;
     if (memtable_entries(r->buffer->memtable) == 0) return VELOCITY_OK;
-    return r->flushed || live > SEALED_LOGS_MAX ? flush_buffer(r) : seal_segments(r);
+    if (r->flushed || live > SEALED_LOGS_MAX) status = flush_if_room(r);
+    bool in_tables = memtable_entries(r->buffer->memtable) == 0;
+    return status || in_tables ? status : seal_segments(r);
 }
 
 /* ---- putting it in force
  * --------------------------------------------------------------------------------------------- */
 
+static velocity_status try_log(velocity *db) {
+    return log_create(db->env, db->path, db->database_id, db->start_log, SEGMENT_MIN_BYTES, room_durable_logs(db),
+                      &db->log);
+}
+
+/* Also a full disk's database opens. */
 static velocity_status begin_log(velocity *db) {
-    return log_create(db->env, db->path, db->database_id, db->start_log, SEGMENT_MIN_BYTES, &db->log);
+    velocity_status status = try_log(db);
+    return status == VELOCITY_NO_SPACE && reserve_spend(&db->reserve) ? try_log(db) : status;
 }
 
 static velocity_status begin_anew(struct recovery *r) {
@@ -290,7 +307,9 @@ static velocity_status begin_anew(struct recovery *r) {
     struct manifest_edit edit = {.next_number = db->next_number,
                                  .seals = db->seals,
                                  .seal_count = db->seal_count,
-                                 .resume_sequence = db->next_sequence};
+                                 .resume_sequence = db->next_sequence,
+                                 .weak_writes = !room_durable_logs(db)};
+    atomic_store(&db->weak_writes, edit.weak_writes);
     edit.min_log = db->seal_count ? db->seals[0].number : log_number;
     edit.start_log = log_number;
     /* With live logs the next replay begins with them; else with the new log, which begins behind the floor. */
@@ -357,6 +376,8 @@ velocity_status recovery_run(velocity *db) {
     struct recovery r = {.db = db};
     velocity_status status = load_manifest(&r);
     if (!status) status = build_version(&r);
+    if (!status)
+        status = reserve_open(&db->reserve, db->env, db->path, db->options.reserve_bytes, version_bytes(r.version));
     if (!status) status = replay_logs(&r);
     if (!status) status = begin_anew(&r);
     if (!status) remove_leftovers(&r);

@@ -19,6 +19,9 @@
 typedef struct table_files table_files;
 table_files *table_files_new(cache *cache, uint32_t max_open); /* NULL: no memory; the cache is borrowed */
 void table_files_free(table_files *files);                     /* no tables may remain; NULL is allowed */
+/* Removes the files of doomed tables that nobody reads any more. It may take long (a file system frees what a large
+ * file held), so the background does it, never the thread whose release was the last. */
+void table_files_sweep(table_files *files);
 uint64_t table_files_open_count(table_files *files);
 
 /* ---- tables -------------------------------------------------------------------------------------------------------
@@ -40,7 +43,7 @@ VELOCITY_CHECK_RESULT velocity_status table_new(env *e, table_files *files, cons
 VELOCITY_CHECK_RESULT velocity_status table_ensure_loaded(struct table *table, bool cache_only);
 const struct table_meta *table_meta(const struct table *table);
 void table_acquire(struct table *table);
-/* The last release closes the file, and removes it if the table was doomed. */
+/* The last release closes the file, or, if the table was doomed, leaves it to table_files_sweep. */
 void table_release(struct table *table);
 /* The file belongs to no version any more. */
 void table_doom(struct table *table);
