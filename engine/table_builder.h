@@ -4,9 +4,9 @@
 #ifndef VELOCITY_TABLE_BUILDER_H
 #define VELOCITY_TABLE_BUILDER_H
 
+#include "cipher.h"
 #include "entry.h"
 #include "expiry.h"
-#include "file.h"
 
 /* What the manifest keeps of a table, and what the table itself keeps but is wanted beside. smallest, largest and expiry
  * are allocated; table_meta_clear frees them. */
@@ -29,7 +29,9 @@ struct table_builder_options {
     uint64_t number;
     uint32_t block_bytes;
     velocity_compression compression;
+    bool last_level; /* see compress.h */
     double false_positive_rate;
+    const key_ring *keys; /* NULL: not encrypted */
 };
 
 typedef struct table_builder table_builder;
