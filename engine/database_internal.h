@@ -29,11 +29,11 @@
 #include "pool.h"
 #include "reserve.h"
 #include "status.h"
+#include "stripe.h"
 #include "version.h"
 
 enum {
     IMMUTABLE_MAX = 2,           /* full write buffers that may wait to be flushed */
-    STATS_STRIPES = 16,          /* counters are spread over this many cache-line groups, by thread */
     MESSAGE_BYTES = 192,         /* of an error that is carried from thread to thread */
     SEGMENT_MIN_BYTES = 1 << 20, /* the first log segment; each next one is twice as large ... */
     SEGMENT_MAX_BYTES = 1 << 24, /* ... up to this */
@@ -150,7 +150,7 @@ struct velocity {
     env_mutex snapshot_mutex;           /* guards the list */
     struct velocity_snapshot snapshots; /* its head */
 
-    struct counters counters[STATS_STRIPES];
+    struct counters counters[STRIPES];
     struct { /* written by the leader, or under mutex; read by anyone */
         _Atomic uint64_t writes, operations, write_bytes, groups, group_batches[VELOCITY_GROUP_BUCKETS], syncs,
             log_bytes, flushes, flush_bytes, compactions, compaction_read, compaction_written, trivial_moves, stalls,

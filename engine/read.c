@@ -156,8 +156,8 @@ velocity_status velocity_get_with(velocity *db, const velocity_read_options *opt
     status = read_entry(db, sv, &r.read, key, sequence, &now_ms, &e, &held, &buffer);
     if (!status) fill_value(db, out, &e, &held, buffer);
     epoch_leave();
-    atomic_fetch_add_explicit(&counters->gets, 1, memory_order_relaxed);
-    if (!status) atomic_fetch_add_explicit(&counters->get_hits, 1, memory_order_relaxed);
+    stripe_add(&counters->gets, 1, counters->tables.shared);
+    if (!status) stripe_add(&counters->get_hits, 1, counters->tables.shared);
     return status;
 }
 
@@ -179,8 +179,8 @@ velocity_status velocity_contains(velocity *db, velocity_slice key) {
     status = read_entry(db, sv, &r.read, key, sequence, &now_ms, &e, &held, &buffer);
     if (held.owned) cache_entry_release(held.entry);
     epoch_leave();
-    atomic_fetch_add_explicit(&counters->gets, 1, memory_order_relaxed);
-    if (!status) atomic_fetch_add_explicit(&counters->get_hits, 1, memory_order_relaxed);
+    stripe_add(&counters->gets, 1, counters->tables.shared);
+    if (!status) stripe_add(&counters->get_hits, 1, counters->tables.shared);
     return status;
 }
 
@@ -204,7 +204,7 @@ velocity_status velocity_get_many(velocity *db, const velocity_read_options *opt
         if (statuses[i] && statuses[i] != VELOCITY_NOT_FOUND && !result) result = statuses[i];
     }
     epoch_leave();
-    atomic_fetch_add_explicit(&counters->gets, n, memory_order_relaxed);
-    atomic_fetch_add_explicit(&counters->get_hits, hits, memory_order_relaxed);
+    stripe_add(&counters->gets, n, counters->tables.shared);
+    stripe_add(&counters->get_hits, hits, counters->tables.shared);
     return result;
 }

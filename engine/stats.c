@@ -16,7 +16,7 @@ static void add_tables(const struct version *version, velocity_stats *s) {
 }
 
 static void add_counters(velocity *db, velocity_stats *s) {
-    for (int i = 0; i < STATS_STRIPES; i++) {
+    for (int i = 0; i < (int)STRIPES; i++) {
         struct counters *c = &db->counters[i];
         s->gets += atomic_load(&c->gets);
         s->get_hits += atomic_load(&c->get_hits);
