@@ -264,6 +264,7 @@ velocity_status database_open(env *e, const char *path, const velocity_options *
     if (!db) return VELOCITY_NO_MEMORY;
     memset(db, 0, sizeof *db);
     db->env = e;
+    clock_init(&db->clock, e);
     velocity_status status = take_options(options, &db->options);
     init_locks(db);
     size_t size = strlen(path) + 1;
@@ -380,6 +381,8 @@ velocity_status velocity_close(velocity *db) {
         velocity_status synced = room_sync_logs(db);
         if (!synced) synced = log_trim(db->log);
         if (!synced) synced = install_weak_writes(db, false);
+        if (!synced) synced = install_clock(db);
+        if (synced == VELOCITY_NO_SPACE) synced = VELOCITY_OK; /* both are notes: without them the next open is careful */
         if (!status) status = synced;
     }
     database_free(db);

@@ -415,7 +415,13 @@ velocity_status table_open_block(const struct table *t, const struct cache_entry
 
 /* ---- loading: header, footer, top index ------------------------------------------------------------------------- */
 
-static velocity_status load_footer(struct table *t, env_file *file, struct block_handle *top) {
+static struct block_handle slot_of(const uint8_t *footer, enum table_slot slot) {
+    return (struct block_handle){get_u64(footer + FOOTER_SLOTS + slot * 16),
+                                 (uint32_t)get_u64(footer + FOOTER_SLOTS + slot * 16 + 8)};
+}
+
+static velocity_status load_footer(struct table *t, env_file *file, struct block_handle *top,
+                                   struct block_handle *expiry) {
     uint8_t footer[TABLE_FOOTER_BYTES];
     if (t->meta.file_bytes < FILE_HEADER_BYTES + TABLE_FOOTER_BYTES) return damaged(t, 0, "the file is too short");
     uint64_t at = t->meta.file_bytes - TABLE_FOOTER_BYTES;
@@ -436,7 +442,7 @@ static velocity_status load_footer(struct table *t, env_file *file, struct block
         return status_set(VELOCITY_UNSUPPORTED, "%s: table format %u is newer than this build", t->path,
                           get_u32(footer + FOOTER_VERSION));
     for (int slot = SLOT_RANGE_TOMBSTONES; slot < SLOT_COUNT; slot++)
-        if (get_u64(footer + FOOTER_SLOTS + slot * 16 + 8))
+        if (slot != SLOT_EXPIRY && get_u64(footer + FOOTER_SLOTS + slot * 16 + 8))
             return status_set(VELOCITY_UNSUPPORTED, "%s: uses a feature that this build does not know", t->path);
     t->filter.partitions = get_u32(footer + FOOTER_FILTER_PARTITIONS);
     t->filter.partition_bytes = get_u32(footer + FOOTER_FILTER_PARTITION_BYTES);
@@ -445,9 +451,28 @@ static velocity_status load_footer(struct table *t, env_file *file, struct block
     if (t->filter.partitions && (t->filter.partition_bytes == 0 || t->filter.partition_bytes % FILTER_LINE_BYTES ||
                                  t->filter.partition_bytes > FILTER_PARTITION_BYTES))
         return damaged(t, at, "the filter's shape makes no sense");
-    top->offset = get_u64(footer + FOOTER_SLOTS + SLOT_TOP_INDEX * 16);
-    top->bytes = (uint32_t)get_u64(footer + FOOTER_SLOTS + SLOT_TOP_INDEX * 16 + 8);
+    *top = slot_of(footer, SLOT_TOP_INDEX);
+    *expiry = slot_of(footer, SLOT_EXPIRY);
     return VELOCITY_OK;
+}
+
+/* A table that was just written came with it. */
+static velocity_status load_expiry(struct table *t, env_file *file, struct block_handle where) {
+    struct cache_entry *entry;
+    if (where.bytes == 0 || t->meta.expiry) return VELOCITY_OK;
+    velocity_status status = read_stored(t, file, where, &entry);
+    if (status) return status;
+    struct expiry_summary *expiry = env_alloc(sizeof *expiry);
+    if (!expiry)
+        status = VELOCITY_NO_MEMORY;
+    else if (!expiry_decode(cache_entry_data(entry), entry->size, expiry))
+        status = damaged(t, where.offset, "the expiry summary makes no sense");
+    cache_entry_release(entry);
+    if (status)
+        env_free(expiry);
+    else
+        t->meta.expiry = expiry;
+    return status;
 }
 
 /* Under table->mutex, once. */
@@ -463,9 +488,10 @@ static velocity_status load(struct table *t, env_file *file) {
     t->old_key = !key_ring_is_present(t->keys, &header);
     cipher_free(t->cipher); /* of an attempt that failed */
     status = cipher_of(t->keys, &header, t->path, &t->cipher);
-    struct block_handle top;
+    struct block_handle top, expiry;
     struct cache_entry *entry;
-    if (!status) status = load_footer(t, file, &top);
+    if (!status) status = load_footer(t, file, &top, &expiry);
+    if (!status) status = load_expiry(t, file, expiry);
     if (!status) status = read_stored(t, file, top, &entry);
     if (status) return status;
     t->top_bytes = env_alloc(entry->size);
