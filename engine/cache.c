@@ -313,6 +313,7 @@ static inline _Atomic(struct cache_entry *) *table_bucket(uintptr_t table, uint6
 /* An entry with its header, and as much of a data block as a search begins with: heads, offsets, the common prefix.
  * They come at the same time instead of one after the other. */
 static inline void prefetch_entry(const struct cache_entry *e) {
+    if (!e) return;
     for (uint32_t line = 0; line < PREFETCHED_LINES; line++)
         __builtin_prefetch((const char *)e + (size_t)line * CACHE_LINE_BYTES);
 }
