@@ -15,6 +15,8 @@
 
 static const struct config_choice compressions[] = {
     {"lz4", VELOCITY_COMPRESSION_LZ4, NULL},
+    {"zstd", VELOCITY_COMPRESSION_ZSTD, NULL},
+    {"adaptive", VELOCITY_COMPRESSION_ADAPTIVE, NULL},
     {"none", VELOCITY_COMPRESSION_NONE, NULL},
     {"adaptive", 0, LATER},
     {"zstd", 0, LATER},
