@@ -442,10 +442,10 @@ void compaction_job_run(struct pool_job *job) {
         manual->done = true;
         if (db->manual == manual) db->manual = NULL;
     } else {
-        job_ended(&db->compaction_failure, status);
+        job_ended(db, &db->compaction_failure, status);
     }
     db->compaction_queued = false;
-    if (!status) compaction_schedule(db);
+    if (!status || !db->compaction_failure.status) compaction_schedule(db);
     env_condition_broadcast(&db->changed);
     env_mutex_unlock(&db->mutex);
 }

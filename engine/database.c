@@ -23,6 +23,7 @@ velocity_options velocity_options_default(void) {
         .max_open_files = 1000,
         .first_sequence = 1,
         .max_pending_bytes = 64u << 20,
+        .reserve_bytes = 64u << 20,
     };
     return o;
 }
@@ -174,6 +175,12 @@ void superversion_retire(struct superversion *sv) {
     epoch_collect(); /* memory of a write buffer and files of tables hang on it: not later than need be */
 }
 
+void database_refill_reserve(velocity *db) {
+    struct superversion *sv = superversion_acquire(db);
+    reserve_refill(&db->reserve, version_bytes(sv->version));
+    superversion_release(sv);
+}
+
 /* ---- open
  * ----------------------------------------------------------------------------------------------------------------- */
 
@@ -187,6 +194,7 @@ struct counters *database_counters(velocity *db) {
 
 static void init_locks(velocity *db) {
     env_mutex_init(&db->mutex);
+    env_mutex_init(&db->reserve.mutex);
     env_mutex_init(&db->install_mutex);
     env_mutex_init(&db->commit_mutex);
     env_mutex_init(&db->snapshot_mutex);
@@ -321,9 +329,11 @@ void database_free(velocity *db) {
     remove_logs(db->spare_logs);
     remove_logs(db->next_log);
     manifest_close(db->manifest);
+    reserve_close(&db->reserve);
     env_free(db->seals);
     if (db->lock) env_unlock_file(db->env, db->lock);
     if (db->owns_shared) velocity_shared_free(db->shared);
+    env_mutex_destroy(&db->reserve.mutex);
     key_ring_free(db->keys);
     env_mutex_destroy(&db->mutex);
     env_mutex_destroy(&db->install_mutex);

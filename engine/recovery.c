@@ -31,6 +31,7 @@ struct recovery {
     struct write_buffer *buffer;
     uint64_t last_in_buffer;
     bool flushed;
+    bool no_space; /* for tables: what the logs hold stays in memory */
 };
 
 static velocity_status remember_file(void *arg, const char *name) {
@@ -198,6 +199,15 @@ static velocity_status flush_buffer(struct recovery *r) {
     return VELOCITY_OK;
 }
 
+/* A full disk's database opens, too: unflushed logs are few. Once a part is in tables there is no way back. */
+static velocity_status flush_if_room(struct recovery *r) {
+    if (r->no_space) return VELOCITY_OK;
+    velocity_status status = flush_buffer(r);
+    if (status == VELOCITY_NO_SPACE && reserve_spend(&r->db->reserve)) status = flush_buffer(r);
+    r->no_space = status == VELOCITY_NO_SPACE && !r->flushed;
+    return r->no_space ? VELOCITY_OK : status;
+}
+
 static velocity_status apply_group(void *arg, uint64_t log_number, const struct log_group *group,
                                    const uint8_t *payload) {
     (void)log_number;
@@ -214,7 +224,7 @@ static velocity_status apply_group(void *arg, uint64_t log_number, const struct 
     }
     if (p != end) return VELOCITY_CORRUPT;
     if (group->count) r->last_in_buffer = group->first_sequence + group->count - 1;
-    return memtable_bytes(table) >= r->db->options.memtable_bytes ? flush_buffer(r) : VELOCITY_OK;
+    return memtable_bytes(table) >= r->db->options.memtable_bytes ? flush_if_room(r) : VELOCITY_OK;
 }
 
 /*
@@ -241,7 +251,7 @@ static velocity_status seal_segments(struct recovery *r) {
     for (size_t i = 0; i < r->segment_count; i++) {
         const struct log_segment *s = &r->segments[i];
         if (s->end <= FILE_HEADER_BYTES) continue;
-        db->seals[db->seal_count++] = (struct log_seal){s->number, s->end};
+        db->seals[db->seal_count++] = (struct log_seal){s->number, s->end, s->old_key};
         if (s->sealed_end) continue;
         char *path = file_path(db->path, FILE_LOG, s->number);
         env_file *file = NULL;
@@ -271,22 +281,30 @@ static velocity_status replay_logs(struct recovery *r) {
     if (status) return status;
     choose_next_sequence(r, replay.next_sequence);
     size_t live = 0;
-    bool old_key = false; /* no log outlives the opening that changes the key */
+    bool old_key = false; /* if there is room, no log outlives the opening that changes the key */
     for (size_t i = 0; i < r->segment_count; i++) {
         if (r->segments[i].end <= FILE_HEADER_BYTES) continue;
         live++;
         old_key |= r->segments[i].old_key;
     }
     if (memtable_entries(r->buffer->memtable) == 0) return VELOCITY_OK;
-    return r->flushed || old_key || live > SEALED_LOGS_MAX ? flush_buffer(r) : seal_segments(r);
+    if (r->flushed || old_key || live > SEALED_LOGS_MAX) status = flush_if_room(r);
+    bool in_tables = memtable_entries(r->buffer->memtable) == 0;
+    return status || in_tables ? status : seal_segments(r);
 }
 
 /* ---- putting it in force
  * --------------------------------------------------------------------------------------------- */
 
-static velocity_status begin_log(velocity *db) {
+static velocity_status try_log(velocity *db) {
     return log_create(db->env, db->path, db->database_id, db->keys, db->start_log, SEGMENT_MIN_BYTES,
                       room_durable_logs(db), &db->log);
+}
+
+/* Also a full disk's database opens. */
+static velocity_status begin_log(velocity *db) {
+    velocity_status status = try_log(db);
+    return status == VELOCITY_NO_SPACE && reserve_spend(&db->reserve) ? try_log(db) : status;
 }
 
 static velocity_status begin_anew(struct recovery *r) {
@@ -368,6 +386,8 @@ velocity_status recovery_run(velocity *db) {
     struct recovery r = {.db = db};
     velocity_status status = load_manifest(&r);
     if (!status) status = build_version(&r);
+    if (!status)
+        status = reserve_open(&db->reserve, db->env, db->path, db->options.reserve_bytes, version_bytes(r.version));
     if (!status) status = replay_logs(&r);
     if (!status) status = begin_anew(&r);
     if (!status) remove_leftovers(&r);

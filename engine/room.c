@@ -59,6 +59,10 @@ static struct log *take_spare(velocity *db, uint64_t bytes) {
     return NULL;
 }
 
+bool room_give_reserve(velocity *db) {
+    return reserve_is_spent(&db->reserve) || reserve_spend(&db->reserve);
+}
+
 bool room_durable_logs(const velocity *db) {
     return db->options.durability == VELOCITY_DURABILITY_ALWAYS;
 }
@@ -102,10 +106,12 @@ static velocity_status get_segment(velocity *db, uint64_t payload_bytes, struct 
         log = NULL;
     }
     uint64_t number = 0, bytes = 0;
+    uint64_t least =
+        round_up(FILE_HEADER_BYTES + LOG_GROUP_HEADER_BYTES + payload_bytes + CIPHER_TAG_BYTES + LOG_ALIGNMENT);
     struct log *spare = NULL;
     if (!log) {
         number = db->next_number++;
-        bytes = round_up(FILE_HEADER_BYTES + LOG_GROUP_HEADER_BYTES + payload_bytes + CIPHER_TAG_BYTES + LOG_ALIGNMENT);
+        bytes = least;
         spare = take_spare(db, bytes);
         uint64_t usual = spare ? bytes : next_segment_bytes(db);
         if (bytes < usual) bytes = usual;
@@ -115,6 +121,8 @@ static velocity_status get_segment(velocity *db, uint64_t payload_bytes, struct 
     if (spare && log_recycle(spare, db->path, db->database_id, db->keys, number) == VELOCITY_OK) log = spare;
     if (!log)
         status = log_create(db->env, db->path, db->database_id, db->keys, number, bytes, room_durable_logs(db), &log);
+    if (status == VELOCITY_NO_SPACE && bytes > least) /* the last room on the disk */
+        status = log_create(db->env, db->path, db->database_id, db->keys, number, least, room_durable_logs(db), &log);
     if (!status) *out = log;
     return status;
 }

@@ -132,6 +132,7 @@ typedef struct {
     uint64_t first_sequence; /* 1: floor for the sequence of the next write, so that versions never repeat for a name */
     uint64_t max_pending_bytes;    /* 64 MiB: batches of write_async not yet written, beyond which it answers BUSY */
     velocity_shared *shared;       /* NULL: private. Must outlive the database */
+    uint64_t reserve_bytes;        /* 64 MiB (0: none): most that is kept free for a full disk, see below */
     velocity_slice encryption_key; /* empty: files are not encrypted; else 32 bytes: see "encryption" */
     const velocity_slice *old_encryption_keys; /* with which files may be encrypted that were written before */
     size_t old_encryption_key_count;
@@ -140,6 +141,14 @@ typedef struct {
     size_t old_encryption_passphrase_count;
     bool encryption_required; /* false; true: INVALID where a file is not encrypted. Needs a key or a passphrase */
 } velocity_options;
+
+/*
+ * A full disk. Space for the log is set aside ahead, so a write that has none gets NO_SPACE before any of it is done;
+ * reads go on. A file of zeros in the folder, 1/32 of what the tables take (at least 1 MiB, at most reserve_bytes), is
+ * then given up for writes that only delete, and for the flushes and compactions that follow from them, as far as it
+ * reaches; meanwhile everything else gets NO_SPACE at once. When there is room again, the file is made again and all
+ * goes on by itself.
+ */
 
 velocity_options velocity_options_default(void);
 
