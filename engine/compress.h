@@ -17,8 +17,8 @@ enum packing { PACKED_RAW = 0, PACKED_LZ4 = 1, PACKED_ZSTD = 2, PACKINGS };
 
 struct packer {
     velocity_compression compression;
-    bool last_level; /* what is packed goes to the last level: it stays, and is most of the database */
-    void *zstd;      /* made when first needed, kept for the next block */
+    bool last_level;  /* what is packed goes to the last level: it stays, and is most of the database */
+    void *zstd;       /* made when first needed, kept for the next block */
     uint32_t believe; /* so many blocks zstd is not tried on */
     uint8_t *bytes, *other_bytes;
     size_t capacity, other_capacity;

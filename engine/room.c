@@ -118,11 +118,11 @@ static velocity_status get_segment(velocity *db, uint64_t payload_bytes, struct 
     }
     env_mutex_unlock(&db->mutex);
     velocity_status status = VELOCITY_OK;
+    bool durable = room_durable_logs(db);
     if (spare && log_recycle(spare, db->path, db->database_id, db->keys, number) == VELOCITY_OK) log = spare;
-    if (!log)
-        status = log_create(db->env, db->path, db->database_id, db->keys, number, bytes, room_durable_logs(db), &log);
+    if (!log) status = log_create(db->env, db->path, db->database_id, db->keys, number, bytes, durable, &log);
     if (status == VELOCITY_NO_SPACE && bytes > least) /* the last room on the disk */
-        status = log_create(db->env, db->path, db->database_id, db->keys, number, least, room_durable_logs(db), &log);
+        status = log_create(db->env, db->path, db->database_id, db->keys, number, least, durable, &log);
     if (!status) *out = log;
     return status;
 }
