@@ -47,9 +47,7 @@ static velocity_status check_options(const velocity_options *o) {
     if (!(rate == 1 || (rate >= 0.0001 && rate <= 0.5)))
         return status_set(VELOCITY_INVALID, "option bloom_false_positive_rate is %g; it takes 0.0001 to 0.5, or 1",
                           rate);
-    if (o->compression != VELOCITY_COMPRESSION_NONE && o->compression != VELOCITY_COMPRESSION_LZ4)
-        return status_set(VELOCITY_UNSUPPORTED, "option compression: this version offers NONE and LZ4");
-    return VELOCITY_OK;
+    return check_range("compression", o->compression, VELOCITY_COMPRESSION_NONE, VELOCITY_COMPRESSION_ADAPTIVE);
 }
 
 /* The caller's options over the defaults, as far as its struct reaches. */
@@ -253,21 +251,31 @@ static velocity_status get_lock(velocity *db) {
     return status;
 }
 
+/* What the ring was made of is the caller's, and borrowed while it opens. */
+static void forget_secrets(velocity_options *o) {
+    o->encryption_key = o->encryption_passphrase = velocity_bytes(NULL, 0);
+    o->old_encryption_keys = o->old_encryption_passphrases = NULL;
+    o->old_encryption_key_count = o->old_encryption_passphrase_count = 0;
+}
+
 velocity_status database_open(env *e, const char *path, const velocity_options *options, velocity **out) {
     *out = NULL;
     velocity *db = env_alloc_aligned(64, sizeof *db);
     if (!db) return VELOCITY_NO_MEMORY;
     memset(db, 0, sizeof *db);
     db->env = e;
+    clock_init(&db->clock, e);
     velocity_status status = take_options(options, &db->options);
     init_locks(db);
     size_t size = strlen(path) + 1;
     if (!status && !(db->path = env_alloc(size))) status = VELOCITY_NO_MEMORY;
     if (!status) memcpy(db->path, path, size);
+    if (!status) status = key_ring_new(&db->options, &db->keys);
     if (!status) status = get_shared(db);
     if (!status) chunk_pool_expect(db->shared->chunks, db->options.memtable_bytes);
     if (!status) status = get_lock(db);
     if (!status) status = recovery_run(db);
+    forget_secrets(&db->options);
     if (!status) status = pool_ticker_add(db->shared->pool, &db->ticker);
     if (status) {
         database_free(db);
@@ -324,6 +332,7 @@ void database_free(velocity *db) {
     if (db->lock) env_unlock_file(db->env, db->lock);
     if (db->owns_shared) velocity_shared_free(db->shared);
     env_mutex_destroy(&db->reserve.mutex);
+    key_ring_free(db->keys);
     env_mutex_destroy(&db->mutex);
     env_mutex_destroy(&db->install_mutex);
     env_mutex_destroy(&db->commit_mutex);
@@ -372,6 +381,8 @@ velocity_status velocity_close(velocity *db) {
         velocity_status synced = room_sync_logs(db);
         if (!synced) synced = log_trim(db->log);
         if (!synced) synced = install_weak_writes(db, false);
+        if (!synced) synced = install_clock(db);
+        if (synced == VELOCITY_NO_SPACE) synced = VELOCITY_OK; /* both are notes: without them the next open is careful */
         if (!status) status = synced;
     }
     database_free(db);

@@ -22,7 +22,7 @@ struct bytes {
 struct velocity_iterator {
     velocity *db;
     struct superversion *sv;
-    uint64_t sequence;
+    uint64_t sequence, now_ms;
     bool reverse, keys_only, has_low, has_high;
     struct bytes low, high; /* of the range */
     struct run *runs;
@@ -156,6 +156,7 @@ velocity_iterator *velocity_iterator_new(velocity *db, const velocity_range *ran
     it->keys_only = r.keys_only;
     it->sv = superversion_acquire(db);
     it->sequence = r.snapshot ? r.snapshot->sequence : choose_sequence(it);
+    it->now_ms = r.snapshot ? r.snapshot->now_ms : clock_now(&db->clock); /* behind the superversion: see read.c */
     atomic_fetch_add(&db->live_handles, 1);
     struct counters *counters = database_counters(db);
     stripe_add(&counters->iterators, 1, counters->tables.shared);
@@ -200,9 +201,8 @@ static inline bool is_visible(const velocity_iterator *it, const struct entry *e
 }
 
 /* Whether the newest visible operation on a key says that it is not there. */
-static inline bool is_gone(const velocity_iterator *it, const struct entry *e) {
-    (void)it;
-    return e->kind == ENTRY_DELETE;
+static inline bool is_gone(velocity_iterator *it, const struct entry *e) {
+    return e->kind == ENTRY_DELETE || clock_is_over(&it->db->clock, e->expires_at_ms, &it->now_ms);
 }
 
 /* From where the merge stands: shows the first visible entry of a key other than it->key (if skip). */

@@ -80,8 +80,8 @@ void room_prepare_job(struct pool_job *job) {
     uint64_t number = db->next_number++, bytes = log ? log->capacity : next_segment_bytes(db);
     env_mutex_unlock(&db->mutex);
     velocity_status status =
-        log ? log_recycle(log, db->path, db->database_id, number)
-            : log_create(db->env, db->path, db->database_id, number, bytes, room_durable_logs(db), &log);
+        log ? log_recycle(log, db->path, db->database_id, db->keys, number)
+            : log_create(db->env, db->path, db->database_id, db->keys, number, bytes, room_durable_logs(db), &log);
     env_mutex_lock(&db->mutex);
     if (!status && log->number > db->last_log && !db->next_log) {
         db->next_log = log;
@@ -106,7 +106,8 @@ static velocity_status get_segment(velocity *db, uint64_t payload_bytes, struct 
         log = NULL;
     }
     uint64_t number = 0, bytes = 0;
-    uint64_t least = round_up(FILE_HEADER_BYTES + LOG_GROUP_HEADER_BYTES + payload_bytes + LOG_ALIGNMENT);
+    uint64_t least =
+        round_up(FILE_HEADER_BYTES + LOG_GROUP_HEADER_BYTES + payload_bytes + CIPHER_TAG_BYTES + LOG_ALIGNMENT);
     struct log *spare = NULL;
     if (!log) {
         number = db->next_number++;
@@ -117,10 +118,11 @@ static velocity_status get_segment(velocity *db, uint64_t payload_bytes, struct 
     }
     env_mutex_unlock(&db->mutex);
     velocity_status status = VELOCITY_OK;
-    if (spare && log_recycle(spare, db->path, db->database_id, number) == VELOCITY_OK) log = spare;
-    if (!log) status = log_create(db->env, db->path, db->database_id, number, bytes, room_durable_logs(db), &log);
+    bool durable = room_durable_logs(db);
+    if (spare && log_recycle(spare, db->path, db->database_id, db->keys, number) == VELOCITY_OK) log = spare;
+    if (!log) status = log_create(db->env, db->path, db->database_id, db->keys, number, bytes, durable, &log);
     if (status == VELOCITY_NO_SPACE && bytes > least) /* the last room on the disk */
-        status = log_create(db->env, db->path, db->database_id, number, least, room_durable_logs(db), &log);
+        status = log_create(db->env, db->path, db->database_id, db->keys, number, least, durable, &log);
     if (!status) *out = log;
     return status;
 }

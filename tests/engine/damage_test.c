@@ -55,6 +55,10 @@ static struct run *new_run(uint64_t seed) {
     return r;
 }
 
+static void encrypt(struct run *r) {
+    r->options.encryption_key = velocity_bytes("thirty-two bytes of a damaged db", 32);
+}
+
 static void write_some(struct run *r, unsigned count) {
     for (unsigned i = 0; i < count; i++) {
         if (i % 5 == 0)
@@ -130,10 +134,10 @@ static unsigned look_at(struct run *r, const char *path) {
     return damaged;
 }
 
-static void a_flipped_bit_in_a_table_is_corrupt_wherever_it_is(void **state) {
+static void flip_bits_of_tables(bool encrypted) {
     enum { FLIPS = 120 };
-    (void)state;
     struct run *r = new_run(1);
+    if (encrypted) encrypt(r);
     run_open(r);
     write_some(r, 300);
     run_flush(r);
@@ -158,9 +162,15 @@ static void a_flipped_bit_in_a_table_is_corrupt_wherever_it_is(void **state) {
     run_free(r);
 }
 
-static void a_flipped_bit_in_the_manifest_or_in_current_is_corrupt(void **state) {
+static void a_flipped_bit_in_a_table_is_corrupt_wherever_it_is(void **state) {
     (void)state;
+    flip_bits_of_tables(false);
+    flip_bits_of_tables(true);
+}
+
+static void flip_bits_of_the_manifest(bool encrypted) {
     struct run *r = new_run(2);
+    if (encrypted) encrypt(r);
     run_open(r);
     for (int i = 0; i < 3; i++) {
         write_some(r, 20);
@@ -191,6 +201,12 @@ static void a_flipped_bit_in_the_manifest_or_in_current_is_corrupt(void **state)
     run_open(r);
     run_compare_all(r);
     run_free(r);
+}
+
+static void a_flipped_bit_in_the_manifest_or_in_current_is_corrupt(void **state) {
+    (void)state;
+    flip_bits_of_the_manifest(false);
+    flip_bits_of_the_manifest(true);
 }
 
 /* ---- the log -------------------------------------------------------------------------------------------------------

@@ -68,7 +68,7 @@ static void begin(struct fixture *f, const char *folder, uint64_t cache_bytes, b
     f->cache = cache_new(cache_bytes, 1);
     f->files = table_files_new(f->cache, 16);
     f->read.fill_cache = fill_cache;
-    OK(table_new(&counting_env, f->files, folder, database_id, &f->meta, &f->table));
+    OK(table_new(&counting_env, f->files, folder, database_id, NULL, &f->meta, &f->table));
     table_cursor_init(&f->cursor, f->table, &f->read, 0);
     table_cursor_seek(&f->cursor, velocity_str("key")); /* header, footer, indexes, a block */
     atomic_store(&reads, 0);
