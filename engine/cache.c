@@ -498,6 +498,18 @@ struct cache_entry *cache_lookup(cache *c, uint64_t file_id, uint64_t offset) {
     return e;
 }
 
+void cache_prefetch_place(cache *c, uint64_t file_id, uint64_t offset) {
+    uint64_t hash = hash_key(file_id, offset);
+    uintptr_t table = atomic_load_explicit(&shard_of(c, hash)->index.table, memory_order_acquire);
+    if (table) __builtin_prefetch((const void *)table_bucket(table, hash));
+}
+
+void cache_prefetch_entry(cache *c, uint64_t file_id, uint64_t offset) {
+    uint64_t hash = hash_key(file_id, offset);
+    uintptr_t table = atomic_load_explicit(&shard_of(c, hash)->index.table, memory_order_acquire);
+    if (table) prefetch_entry(atomic_load_explicit(table_bucket(table, hash), memory_order_relaxed));
+}
+
 void cache_insert(cache *c, struct cache_entry *entry, uint64_t file_id, uint64_t offset, enum cache_kind kind) {
     assert(kind < CACHE_KINDS);
     entry->file_id = file_id;
