@@ -188,7 +188,7 @@ static velocity_status copy_log(struct checkpoint *c, struct history_pin *log) {
     char *to = file_path(c->folder, FILE_LOG, log->number);
     status = to ? copy_bytes(c->db->env, log->log->file, to, end) : VELOCITY_NO_MEMORY;
     env_free(to);
-    if (!status) c->seals[c->edit.seal_count++] = (struct log_seal){log->number, end};
+    if (!status) c->seals[c->edit.seal_count++] = (struct log_seal){.number = log->number, .end = end};
     return status;
 }
 

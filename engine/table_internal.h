@@ -19,6 +19,7 @@ struct table {
     env_mutex mutex; /* opening and loading */
     _Atomic uint32_t references;
     _Atomic bool doomed, loaded, recently_used;
+    _Atomic uint8_t absent_lately; /* above 0: lookups ask the filter first; see table_get */
     _Atomic(struct descriptor *) descriptor;
     struct table *open_next, *open_previous; /* ring of open tables, or (next) list of doomed ones; guarded by
                                                files->mutex */
@@ -33,6 +34,10 @@ struct table {
     _Atomic(struct cache_entry *) *index_pins, *filter_pins; /* by index block, by partition */
 };
 
+/* Reads a block that is not in the cache; the rest of table_load_block. */
+VELOCITY_CHECK_RESULT velocity_status table_read_block(struct table *t, struct block_handle handle,
+                                                       enum cache_kind kind, const struct table_read *read,
+                                                       struct held_block *held);
 /* Finds or reads a block. Inside an epoch section. */
 VELOCITY_CHECK_RESULT velocity_status table_load_block(struct table *t, struct block_handle handle,
                                                        enum cache_kind kind, const struct table_read *read,

@@ -99,13 +99,13 @@ static void a_full_disk_stops_a_checkpoint_and_gets_its_room_back(void **state) 
     struct run *r = new_run(5);
     env_sim_no_links(r->sim);
     uint64_t used = env_sim_used(r->sim);
-    for (uint64_t room = 0; room < 40; room++) {
+    for (uint64_t room = 0; room < 80; room++) {
         env_sim_set_capacity(r->sim, used + room * 4096);
         velocity_status status = velocity_checkpoint(r->db, "disk/copy");
         if (status == VELOCITY_OK) break;
         RUN_EXPECT(r, status == VELOCITY_NO_SPACE);
         RUN_EXPECT(r, env_sim_used(r->sim) == used);
-        RUN_EXPECT(r, room < 39);
+        RUN_EXPECT(r, room < 79);
     }
     env_sim_set_capacity(r->sim, 0);
     run_compare_all(r);
