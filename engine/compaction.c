@@ -548,6 +548,7 @@ void compaction_job_run(struct pool_job *job) {
     bool found = task.input_count > 0;
     reclaim_clear(&reclaim);
     superversion_release(sv);
+    table_files_sweep(db->shared->files);
     env_free(task.inputs);
     env_mutex_lock(&db->mutex);
     if (idle && !manual && !status && !found) db->reclaimed = looked;

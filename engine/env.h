@@ -34,6 +34,9 @@ struct env_operations {
     velocity_status (*read)(env_file *, void *buffer, size_t size, uint64_t offset,
                             size_t *got); /* *got < size only at the end of the file */
     velocity_status (*write)(env_file *, const void *data, size_t size, uint64_t offset);
+    /* Blocks for [offset, offset + size), which lies behind what the file holds: they read as zeros, and a full disk
+     * shows here and not at a later write or store. Not durable before a sync. */
+    velocity_status (*allocate)(env_file *, uint64_t offset, uint64_t size);
     velocity_status (*sync)(env_file *); /* fdatasync */
     velocity_status (*flush_range)(env_file *, uint64_t offset,
                                    uint64_t size); /* starts writeback, to pace dirty pages; a hint */
@@ -89,6 +92,9 @@ ENV_CALL env_read(env_file *f, void *buffer, size_t size, uint64_t offset, size_
 }
 ENV_CALL env_write(env_file *f, const void *data, size_t size, uint64_t offset) {
     return f->operations->write(f, data, size, offset);
+}
+ENV_CALL env_allocate(env_file *f, uint64_t offset, uint64_t size) {
+    return f->operations->allocate(f, offset, size);
 }
 ENV_CALL env_sync(env_file *f) {
     return f->operations->sync(f);
@@ -161,7 +167,9 @@ void *env_realloc(void *block, size_t size);
  */
 #define ENV_HUGE_BYTES (2u << 20)
 void *env_alloc_huge(size_t size); /* NULL: no memory, and the error message is set */
-void env_free_huge(void *block, size_t size);
+void env_free_huge(void *block, size_t size); /* NULL is allowed */
+/* Has the system find memory for all of it now, rather than when it is touched. The content is undefined after. */
+void env_populate(void *block, size_t size);
 void env_free(void *block); /* of any of the above; NULL is allowed */
 /* For tests: the nth allocation from now fails, and every later one if `all_after`. 0: none. */
 void env_fail_allocation(uint64_t nth, bool all_after);

@@ -124,6 +124,25 @@ static velocity_status posix_write(env_file *file, const void *data, size_t size
     return VELOCITY_OK;
 }
 
+/* Where the file system can't set blocks aside, zeros do it. */
+static velocity_status write_zeros(env_file *file, uint64_t offset, uint64_t size) {
+    static const uint8_t zeros[64 * 1024];
+    velocity_status status = VELOCITY_OK;
+    for (uint64_t end = offset + size; offset < end && !status; offset += sizeof zeros)
+        status = posix_write(file, zeros, end - offset < sizeof zeros ? end - offset : sizeof zeros, offset);
+    return status;
+}
+
+static velocity_status posix_allocate(env_file *file, uint64_t offset, uint64_t size) {
+    struct posix_file *f = (struct posix_file *)file;
+    int result;
+    do result = fallocate(f->descriptor, 0, (off_t)offset, (off_t)size);
+    while (result < 0 && errno == EINTR);
+    if (result == 0) return VELOCITY_OK;
+    if (errno == EOPNOTSUPP || errno == ENOSYS) return write_zeros(file, offset, size);
+    return failed(errno, f->path, "allocate");
+}
+
 static velocity_status posix_sync(env_file *file) {
     struct posix_file *f = (struct posix_file *)file;
     int result;
@@ -355,6 +374,7 @@ static const struct env_operations posix_operations = {
     .open_write = posix_open_write,
     .read = posix_read,
     .write = posix_write,
+    .allocate = posix_allocate,
     .sync = posix_sync,
     .flush_range = posix_flush_range,
     .truncate = posix_truncate,

@@ -75,6 +75,7 @@ void flush_job_run(struct pool_job *job) {
     velocity_status status = VELOCITY_OK;
     if (sv->immutable_count && !atomic_load(&db->read_only)) status = flush_one(db, sv->immutable[0]);
     superversion_release(sv);
+    table_files_sweep(db->shared->files);
     env_mutex_lock(&db->mutex);
     job_ended(&db->flush_failure, status);
     db->flush_queued = false;
@@ -123,10 +124,19 @@ static void sync_interval(velocity *db) {
     }
 }
 
+/* The ticker's. No clock is read where writes are made. */
+static bool is_idle(velocity *db) {
+    uint64_t now_us = env_monotonic_us(db->env), groups = atomic_load(&db->figures.groups);
+    if (groups != db->groups_seen) db->groups_seen = groups, db->writes_seen_us = now_us;
+    return now_us - db->writes_seen_us >= IDLE_US;
+}
+
 void background_tick(struct pool_ticker *ticker) {
     velocity *db = (velocity *)((char *)ticker - offsetof(velocity, ticker));
     sync_interval(db);
-    if (env_monotonic_us(db->env) - atomic_load(&db->last_write_us) < IDLE_US) return;
+    table_files_sweep(db->shared->files);
+    chunk_pool_tend(db->shared->chunks);
+    if (!is_idle(db)) return;
     struct superversion *sv = superversion_acquire(db);
     size_t held = write_buffer_bytes(sv->active);
     bool merge = compaction_idle_worthwhile(db, sv->version);

@@ -79,33 +79,40 @@ static velocity_status fill(env_file *file, uint64_t from, uint64_t to) {
     return VELOCITY_OK;
 }
 
-static velocity_status write_header(struct log *log, const uint64_t database_id[2], uint64_t number) {
+static velocity_status write_header(struct log *log, const uint64_t database_id[2], uint64_t number, bool sync) {
     struct file_header header = {.kind = FILE_LOG, .number = number};
     memcpy(header.database_id, database_id, sizeof header.database_id);
     uint8_t bytes[FILE_HEADER_BYTES];
     velocity_status status = file_header_make(log->env, &header, bytes);
     if (!status) status = env_write(log->file, bytes, sizeof bytes, 0);
-    if (!status) status = env_sync(log->file);
+    if (!status && sync) status = env_sync(log->file);
     log->number = number;
     log->database_id = database_id[0];
     log->seed = file_seed(&header);
     log->position = FILE_HEADER_BYTES;
-    atomic_store(&log->synced_position, FILE_HEADER_BYTES);
+    atomic_store(&log->synced_position, sync ? FILE_HEADER_BYTES : 0);
+    return status;
+}
+
+static velocity_status sync_name(struct log *log) {
+    velocity_status status = env_sync_directory(log->env, log->folder);
+    log->name_synced = !status;
     return status;
 }
 
 velocity_status log_create(env *e, const char *folder, const uint64_t database_id[2], uint64_t number,
-                           uint64_t capacity, struct log **out) {
+                           uint64_t capacity, bool durable, struct log **out) {
     *out = NULL;
     struct log *log = env_alloc_zeroed(sizeof *log);
     if (!log) return VELOCITY_NO_MEMORY;
     log->env = e;
+    log->folder = folder;
     log->capacity = capacity;
     velocity_status status = VELOCITY_NO_MEMORY;
     if ((log->path = file_path(folder, FILE_LOG, number))) status = env_create(e, log->path, &log->file);
-    if (!status) status = fill(log->file, 0, capacity);
-    if (!status) status = write_header(log, database_id, number);
-    if (!status) status = env_sync_directory(e, folder);
+    if (!status) status = durable ? fill(log->file, 0, capacity) : env_allocate(log->file, 0, capacity);
+    if (!status) status = write_header(log, database_id, number, durable);
+    if (!status && durable) status = sync_name(log);
     if (!status) {
         *out = log;
         return VELOCITY_OK;
@@ -132,13 +139,13 @@ velocity_status log_recycle(struct log *log, const char *folder, const uint64_t 
     }
     unmap(log);
     log->next = NULL;
-    velocity_status status = write_header(log, database_id, number);
+    velocity_status status = write_header(log, database_id, number, true);
     if (!status) status = env_rename(log->env, log->path, path);
     if (!status) {
         env_free(log->path);
         log->path = path;
         path = NULL;
-        status = env_sync_directory(log->env, folder);
+        status = sync_name(log);
     }
     env_free(path);
     if (status && log_remove(log)) { /* the first failure is the one to report */
@@ -221,6 +228,7 @@ velocity_status log_commit(struct log *log, const struct log_group *group) {
 velocity_status log_sync(struct log *log, uint64_t position) {
     if (atomic_load(&log->synced_position) >= position) return VELOCITY_OK;
     velocity_status status = env_sync(log->file);
+    if (!status && !log->name_synced) status = sync_name(log);
     if (status) return status;
     atomic_store(&log->synced_position, position);
     return VELOCITY_OK;

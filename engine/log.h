@@ -12,9 +12,13 @@
  *
  * The checksum is seeded with the file's uid and covers everything behind it in the group. `synced_through` is the
  * highest sequence that was on disk when the group was written: a valid group proves that everything up to there must
- * be readable. A segment's blocks are written before it is used, so that a sync has no metadata to journal and a full
- * disk shows before a write begins; groups are stored through a mapped window, so that an unsynced write needs no
- * system call and survives the process all the same.
+ * be readable.
+ *
+ * A segment's blocks are there before it is used, so that a full disk shows before a write begins. For databases that
+ * sync each group they are written and synced ahead, so that a sync has no metadata to journal. Otherwise they are only
+ * set aside, and header and name become durable with the first sync: making a segment waits for no disk. (The first
+ * group begins in the header's sector: a group that a power cut left has its header, too.) Groups that are not synced
+ * are stored through a mapped window: they need no system call and survive the process all the same.
  *
  * One appender at a time (the leader of a commit group). log_sync may run beside it. Bytes: FORMAT.md, "Log".
  */
@@ -41,6 +45,7 @@ struct log {
     env *env;
     env_file *file;
     char *path;
+    const char *folder; /* the caller's, which outlives the log */
     uint64_t number, database_id, seed;
     uint64_t capacity;                /* bytes of the file */
     uint64_t position;                /* where the next group begins; the appender's */
@@ -50,14 +55,16 @@ struct log {
     uint8_t *buffer; /* the group that is being built, where it is written rather than stored */
     size_t buffer_bytes;
     bool buffered;    /* the reserved group is in the buffer */
+    bool name_synced; /* the folder's entry is on disk */
     struct log *next; /* for lists of the database */
 };
 
-/* A new segment of `capacity` bytes (a multiple of ENV_PAGE_BYTES), filled, with a header, synced, its name in the
- * folder synced. */
+/* A new segment of `capacity` bytes (a multiple of ENV_PAGE_BYTES) with a header. `durable`: filled and synced, its
+ * name too; else the first log_sync does that. */
 VELOCITY_CHECK_RESULT velocity_status log_create(env *e, const char *folder, const uint64_t database_id[2],
-                                                 uint64_t number, uint64_t capacity, struct log **out);
-/* Gives a segment that is no longer needed a new life under a new number. On failure the segment is gone. */
+                                                 uint64_t number, uint64_t capacity, bool durable, struct log **out);
+/* Gives a segment that is no longer needed a new life under a new number; header and name are synced. On failure the
+ * segment is gone. */
 VELOCITY_CHECK_RESULT velocity_status log_recycle(struct log *log, const char *folder, const uint64_t database_id[2],
                                                   uint64_t number);
 /* Whether a group with this much payload still fits. */

@@ -111,7 +111,7 @@ void range_buffer_init(struct range_buffer *buffer) {
     atomic_init(&buffer->newest, NULL);
     atomic_init(&buffer->bytes, 0);
     atomic_init(&buffer->count, 0);
-    arena_init(&buffer->arena, sizeof(void *));
+    arena_init(&buffer->arena, sizeof(void *), NULL);
 }
 
 void range_buffer_free(struct range_buffer *buffer) {

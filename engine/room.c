@@ -59,6 +59,10 @@ static struct log *take_spare(velocity *db, uint64_t bytes) {
     return NULL;
 }
 
+bool room_durable_logs(const velocity *db) {
+    return db->options.durability == VELOCITY_DURABILITY_ALWAYS;
+}
+
 void room_schedule_prepare(velocity *db) {
     if (db->prepare_queued || db->next_log || db->closing || atomic_load(&db->read_only)) return;
     db->prepare_queued = true;
@@ -71,8 +75,9 @@ void room_prepare_job(struct pool_job *job) {
     struct log *log = take_spare(db, 0);
     uint64_t number = db->next_number++, bytes = log ? log->capacity : next_segment_bytes(db);
     env_mutex_unlock(&db->mutex);
-    velocity_status status = log ? log_recycle(log, db->path, db->database_id, number)
-                                 : log_create(db->env, db->path, db->database_id, number, bytes, &log);
+    velocity_status status =
+        log ? log_recycle(log, db->path, db->database_id, number)
+            : log_create(db->env, db->path, db->database_id, number, bytes, room_durable_logs(db), &log);
     env_mutex_lock(&db->mutex);
     if (!status && log->number > db->last_log && !db->next_log) {
         db->next_log = log;
@@ -108,7 +113,7 @@ static velocity_status get_segment(velocity *db, uint64_t payload_bytes, struct 
     env_mutex_unlock(&db->mutex);
     velocity_status status = VELOCITY_OK;
     if (spare && log_recycle(spare, db->path, db->database_id, number) == VELOCITY_OK) log = spare;
-    if (!log) status = log_create(db->env, db->path, db->database_id, number, bytes, &log);
+    if (!log) status = log_create(db->env, db->path, db->database_id, number, bytes, room_durable_logs(db), &log);
     if (!status) *out = log;
     return status;
 }
@@ -156,7 +161,9 @@ void room_retire_logs(velocity *db, uint64_t min_log) {
     while (db->old_logs && db->old_logs->number < min_log) {
         struct log *log = db->old_logs;
         db->old_logs = log->next;
-        bool keep = spares < SPARE_LOGS_MAX && log->capacity >= db->segment_bytes && !db->closing;
+        /* A recycled segment costs a sync where a new one needs none, and what was never written out need not be. */
+        bool keep =
+            room_durable_logs(db) && spares < SPARE_LOGS_MAX && log->capacity >= db->segment_bytes && !db->closing;
         struct log **list = keep ? &db->spare_logs : &garbage;
         log->next = *list;
         *list = log;
@@ -215,7 +222,7 @@ velocity_status room_switch_buffer(velocity *db) {
     struct log *log;
     if (!status) status = get_segment(db, 0, &log);
     if (status) return status;
-    struct write_buffer *buffer = write_buffer_new(log->number), *full = db->active;
+    struct write_buffer *buffer = write_buffer_new(db, log->number), *full = db->active;
     struct superversion *next = NULL;
     use_segment(db, log); /* whatever happens next, the old segment is never appended to again */
     env_mutex_lock(&db->mutex);

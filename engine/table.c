@@ -37,7 +37,8 @@ struct table_files {
     _Atomic uint64_t pinned_bytes;
     env_mutex mutex; /* guards open, open_count, hand and the tables' open_next/open_previous */
     struct table *open;
-    struct table *hand; /* where the clock stands */
+    struct table *hand;   /* where the clock stands */
+    struct table *doomed; /* released for good, their files not yet removed */
     uint64_t open_count, max_open;
     _Atomic uint64_t next_cache_id;
 };
@@ -57,6 +58,7 @@ table_files *table_files_new(cache *c, uint32_t max_open) {
 
 void table_files_free(table_files *files) {
     if (!files) return;
+    table_files_sweep(files);
     env_mutex_destroy(&files->mutex);
     env_free(files);
 }
@@ -109,7 +111,7 @@ velocity_status table_new(env *e, table_files *files, const char *folder, const 
     memcpy(t->database_id, database_id, sizeof t->database_id);
     t->meta = *meta;
     memset(meta, 0, sizeof *meta);
-    arena_init(&t->range_bytes, 1);
+    arena_init(&t->range_bytes, 1, NULL);
     t->cache_id = atomic_fetch_add(&files->next_cache_id, 1);
     atomic_init(&t->references, 1);
     env_mutex_init(&t->mutex);
@@ -150,17 +152,14 @@ static void leave_budget(table_files *files, struct table *t) {
     files->open_count--;
 }
 
-void table_release(struct table *t) {
-    if (atomic_fetch_sub_explicit(&t->references, 1, memory_order_acq_rel) != 1) return;
-    env_mutex_lock(&t->files->mutex);
-    if (t->open_next) leave_budget(t->files, t);
+/* Nobody reads the table any more: whoever reads inside an epoch section found it in a superversion that lives. */
+static void table_destroy(struct table *t) {
     struct descriptor *d = atomic_exchange(&t->descriptor, NULL);
-    env_mutex_unlock(&t->files->mutex);
-    if (d) epoch_retire(&d->item, descriptor_destroy);
-    if (atomic_load(&t->doomed) &&
-        env_unlink(t->env, t->path)) { /* removed at the next open, which knows it is not wanted */
+    bool doomed = atomic_load(&t->doomed);
+    if (doomed && env_unlink(t->env, t->path)) { /* removed at the next open, which knows it is not wanted */
     }
-    if (atomic_load(&t->doomed)) forget_blocks(t);
+    if (d) descriptor_destroy(&d->item);
+    if (doomed) forget_blocks(t);
     give_pins_back(t);
     env_free(t->top_bytes);
     table_ranges_clear(t);
@@ -168,6 +167,31 @@ void table_release(struct table *t) {
     env_mutex_destroy(&t->mutex);
     env_free(t->path);
     env_free(t);
+}
+
+void table_release(struct table *t) {
+    if (atomic_fetch_sub_explicit(&t->references, 1, memory_order_acq_rel) != 1) return;
+    table_files *files = t->files;
+    bool doomed = atomic_load(&t->doomed);
+    env_mutex_lock(&files->mutex);
+    if (t->open_next) leave_budget(files, t);
+    if (doomed) {
+        t->open_next = files->doomed;
+        files->doomed = t;
+    }
+    env_mutex_unlock(&files->mutex);
+    if (!doomed) table_destroy(t);
+}
+
+void table_files_sweep(table_files *files) {
+    env_mutex_lock(&files->mutex);
+    struct table *doomed = files->doomed;
+    files->doomed = NULL;
+    env_mutex_unlock(&files->mutex);
+    for (struct table *t = doomed, *next; t; t = next) {
+        next = t->open_next;
+        table_destroy(t);
+    }
 }
 
 /* ---- the descriptor and its budget ------------------------------------------------------------------------------ */

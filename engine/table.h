@@ -20,6 +20,9 @@
 typedef struct table_files table_files;
 table_files *table_files_new(cache *cache, uint32_t max_open); /* NULL: no memory; the cache is borrowed */
 void table_files_free(table_files *files);                     /* no tables may remain; NULL is allowed */
+/* Removes the files of doomed tables that nobody reads any more. It may take long (a file system frees what a large
+ * file held), so the background does it, never the thread whose release was the last. */
+void table_files_sweep(table_files *files);
 uint64_t table_files_open_count(table_files *files);
 
 /* ---- tables -------------------------------------------------------------------------------------------------------
@@ -42,7 +45,7 @@ const struct table_meta *table_meta(const struct table *table);
 /* Of a loaded table: its range deletes, by start. They live as long as the table. */
 const struct range_tombstone *table_ranges(const struct table *table, size_t *count);
 void table_acquire(struct table *table);
-/* The last release closes the file, and removes it if the table was doomed. */
+/* The last release closes the file, or, if the table was doomed, leaves it to table_files_sweep. */
 void table_release(struct table *table);
 /* The file belongs to no version any more. */
 void table_doom(struct table *table);

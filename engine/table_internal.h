@@ -19,7 +19,8 @@ struct table {
     _Atomic uint32_t references;
     _Atomic bool doomed, loaded, recently_used;
     _Atomic(struct descriptor *) descriptor;
-    struct table *open_next, *open_previous; /* ring of open tables; guarded by files->mutex */
+    struct table *open_next, *open_previous; /* ring of open tables, or (next) list of doomed ones; guarded by
+                                               files->mutex */
     /* Valid once loaded: */
     uint64_t seed;
     uint8_t *top_bytes;

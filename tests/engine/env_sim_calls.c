@@ -139,6 +139,15 @@ static velocity_status sim_write(env_file *file, const void *data, size_t size, 
     return status;
 }
 
+/* One write of zeros: what blocks that were set aside read as. */
+static velocity_status sim_allocate(env_file *file, uint64_t offset, uint64_t size) {
+    uint8_t *zeros = calloc(1, size);
+    if (!zeros) abort();
+    velocity_status status = sim_write(file, zeros, size, offset);
+    free(zeros);
+    return status;
+}
+
 static velocity_status sim_sync(env_file *file) {
     struct sim_file *f = (struct sim_file *)file;
     machine_lock(f->sim);
@@ -405,6 +414,7 @@ const struct env_operations env_sim_operations = {
     .open_write = sim_open_write,
     .read = sim_read,
     .write = sim_write,
+    .allocate = sim_allocate,
     .sync = sim_sync,
     .flush_range = sim_flush_range,
     .truncate = sim_truncate,

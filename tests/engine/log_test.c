@@ -13,7 +13,7 @@ static const uint64_t database_id[2] = {31, 32};
 
 static struct log *create(const char *folder, uint64_t number, uint64_t capacity) {
     struct log *log;
-    OK(log_create(env_posix(), folder, database_id, number, capacity, &log));
+    OK(log_create(env_posix(), folder, database_id, number, capacity, number % 2, &log)); /* made durable or not */
     return log;
 }
 
@@ -284,7 +284,7 @@ static void a_segment_of_another_database_or_number_is_refused(void **state) {
     file_copy(path_in(*state, "00000003.log"), path_in(*state, "00000004.log"));
     FAILS(VELOCITY_CORRUPT, "00000004.log: offset 0", replay(*state, &segment, 1, &seen));
     static const uint64_t other[2] = {31, 99};
-    OK(log_create(env_posix(), *state, other, 6, 4096, &log));
+    OK(log_create(env_posix(), *state, other, 6, 4096, true, &log));
     log_close(log);
     segment.number = 6;
     FAILS(VELOCITY_CORRUPT, "00000006.log: offset 0", replay(*state, &segment, 1, &seen));
