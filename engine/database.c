@@ -130,13 +130,6 @@ void write_buffer_release(struct write_buffer *buffer) {
     env_free(buffer);
 }
 
-void write_buffer_insert_range(struct write_buffer *buffer, const struct entry *e) {
-    struct entry kept; /* its bytes live as long as the memtable */
-    if (!memtable_get(buffer->memtable, e->key, e->sequence, &kept)) return;
-    struct range_tombstone range = {kept.key, kept.value, e->sequence};
-    range_buffer_insert(&buffer->ranges, &range);
-}
-
 struct superversion *superversion_new(struct write_buffer *active, struct write_buffer *const *immutable, int count,
                                       struct version *version) {
     struct superversion *sv = env_alloc_zeroed(sizeof *sv);

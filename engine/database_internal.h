@@ -5,6 +5,7 @@
  *   recovery.c    what opening finds on disk               iterator.c   scans
  *   write.c       the commit queue and groups              snapshot.c   frozen views
  *   room.c        write buffers, log segments, stalls      stats.c      figures
+ *   write_ranges.c  range deletes into write buffers       reclaim.c    what they let go of in tables
  *   flush.c       write buffer -> table                    compaction.c tables -> tables
  *   install.c     putting a new version in force
  *
@@ -166,7 +167,7 @@ struct counters *database_counters(velocity *db); /* the calling thread's stripe
 /* superversions: database.c */
 struct write_buffer *write_buffer_new(velocity *db, uint64_t first_log);
 void write_buffer_acquire(struct write_buffer *buffer);
-void write_buffer_insert_range(struct write_buffer *buffer, const struct entry *e);
+void write_buffer_insert_range(struct write_buffer *buffer, const struct entry *e); /* write_ranges.c */
 void write_buffer_release(struct write_buffer *buffer);
 /* By its inserter, after the reserves of memtable and ranges. */
 static inline void write_buffer_insert(struct write_buffer *buffer, const struct entry *e) {
@@ -198,6 +199,9 @@ VELOCITY_CHECK_RESULT velocity_status commit_sync(velocity *db);
 VELOCITY_CHECK_RESULT velocity_status commit_switch(velocity *db);
 void database_set_read_only(velocity *db, const char *why);
 velocity_status database_read_only_status(velocity *db);
+
+/* write_ranges.c: whether the range deletes of a writer (one of the two is NULL) should go into a new write buffer. */
+bool write_range_wants_switch(const velocity *db, const struct entry *single, const velocity_batch *batch);
 
 /* room.c; leader only */
 VELOCITY_CHECK_RESULT velocity_status room_make(velocity *db, size_t operations, uint64_t payload_bytes);

@@ -166,7 +166,7 @@ void *env_realloc(void *block, size_t size);
  * time.)
  */
 #define ENV_HUGE_BYTES (2u << 20)
-void *env_alloc_huge(size_t size); /* NULL: no memory, and the error message is set */
+void *env_alloc_huge(size_t size);            /* NULL: no memory, and the error message is set */
 void env_free_huge(void *block, size_t size); /* NULL is allowed */
 /* Has the system find memory for all of it now, rather than when it is touched. The content is undefined after. */
 void env_populate(void *block, size_t size);

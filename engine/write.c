@@ -289,11 +289,18 @@ static velocity_status write_group_bytes(velocity *db, const struct group *g, ui
     return VELOCITY_OK;
 }
 
+static velocity_status switch_for_ranges(velocity *db, const struct group *g) {
+    for (const struct writer *w = g->first; w != g->end; w = w->next)
+        if (w->range_deletes && write_range_wants_switch(db, w->single, w->batch)) return room_switch_buffer(db);
+    return VELOCITY_OK;
+}
+
 static void write_group(velocity *db, const struct group *g) {
     velocity_status status = VELOCITY_OK;
     if (atomic_load_explicit(&db->read_only, memory_order_relaxed)) status = database_read_only_status(db);
     if (!status && g->weak && !atomic_load_explicit(&db->weak_writes, memory_order_relaxed))
         status = install_weak_writes(db, true);
+    if (!status && g->range_deletes) status = switch_for_ranges(db, g);
     if (!status && g->operations) status = room_make(db, g->operations, g->payload_bytes);
     if (!status && g->range_deletes) status = range_buffer_reserve(&db->active->ranges, g->range_deletes);
     uint64_t last = db->next_sequence - 1;

@@ -1,6 +1,8 @@
 /* model_run.c - opens, writes, dies and recovers beside the model. See model_run.h; reading is in model_read.c. */
 #include "model_run.h"
 
+#include "engine/database_internal.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -352,6 +354,15 @@ void run_compact(struct run *r) {
     maintained(r, acked, velocity_compact(r->db, all ? NULL : &range));
 }
 
+/* What happens by itself when nobody writes for a while. */
+void run_idle(struct run *r) {
+    run_doing(r, "idle");
+    env_sim_advance_ms(r->sim, 2000);
+    background_tick(&r->db->ticker);
+    for (int jobs = 0; jobs < 20 && pool_run_one(r->db->shared->pool);) jobs++;
+    settle_async(r);
+}
+
 void run_close(struct run *r) {
     run_release_handles(r);
     run_doing(r, "close");
@@ -421,6 +432,8 @@ void run_step(struct run *r) {
         run_reopen(r);
     else if (sort < 524)
         run_compare_all(r);
+    else if (sort < 527)
+        run_idle(r);
     else if (sort < 530)
         env_sim_advance_ms(r->sim, model_random(r->m, 2000));
     else
