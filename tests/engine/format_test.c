@@ -218,6 +218,35 @@ static void the_files_of_a_killed_process_hold_what_it_acknowledged(void **state
     env_sim_free(sim);
 }
 
+/* Several lives and flushes with a limit that lets the oldest logs go. */
+static void retained_logs_are_named_by_the_manifest_and_hold_what_the_page_says(void **state) {
+    uint64_t random = 21;
+    velocity_options options = velocity_options_default();
+    options.memtable_bytes = options.table_bytes = 256 << 10;
+    options.durability = VELOCITY_DURABILITY_OS;
+    options.log_retention_bytes = 1 << 20;
+    velocity_stats stats = {.struct_size = sizeof stats};
+    for (int round = 0; round < 3; round++) {
+        velocity *db;
+        OK(velocity_open(*state, &options, &db));
+        for (int i = 0; i < 4; i++) {
+            live(db, &random, 600);
+            if (round) OK(velocity_flush(db));
+        }
+        OK(velocity_close(db));
+        struct format_database found;
+        format_read(&found, *state);
+        assert_true(found.retained_logs > 1);
+        OK(velocity_open(*state, &options, &db));
+        expect_same(db, &found);
+        OK(velocity_stats_get(db, &stats));
+        assert_int_equal(stats.last_sequence + 1 - stats.oldest_change_sequence, found.retained_operations);
+        OK(velocity_close(db));
+        format_free(&found);
+    }
+    assert_true(stats.oldest_change_sequence > 1);
+}
+
 /* A flush answers when its table is in force; the files that it made superfluous go a moment later. */
 static void settle(velocity *db) {
     velocity_stats stats = {.struct_size = sizeof stats};
@@ -258,6 +287,7 @@ int main(void) {
         TEST_IN_FOLDER(a_reader_made_from_the_page_finds_what_the_engine_shows),
         TEST_IN_FOLDER(encrypted_files_are_as_the_page_says),
         TEST_IN_FOLDER(a_database_of_which_only_logs_hold_something_is_found_whole),
+        TEST_IN_FOLDER(retained_logs_are_named_by_the_manifest_and_hold_what_the_page_says),
         TEST_IN_FOLDER(the_files_of_a_killed_process_hold_what_it_acknowledged),
         TEST_IN_FOLDER(large_values_and_keys_and_a_table_without_filter_are_as_the_page_says),
     };
