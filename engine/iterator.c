@@ -7,8 +7,7 @@
  *
  * A range is kept as [low, high): prefix, start and end together.
  */
-#include "database_internal.h"
-
+#include "iterator.h"
 #include "run.h"
 #include "slice.h"
 
@@ -23,6 +22,9 @@ struct velocity_iterator {
     velocity *db;
     struct superversion *sv;
     uint64_t sequence;
+    struct write_buffer *own; /* of a transaction: its writes up to own_last are seen too. NULL: none, and own_last 0 */
+    uint64_t own_last;
+    struct read_scan *scan; /* of a serializable one: told what was looked at. Else NULL */
     bool reverse, keys_only, has_low, has_high;
     struct bytes low, high; /* of the range */
     struct run *runs;
@@ -113,9 +115,10 @@ static bool outside(const velocity_iterator *it, const struct table *table) {
 static bool add_runs(velocity_iterator *it, const struct table_read *read) {
     const struct superversion *sv = it->sv;
     const struct version *version = sv->version;
-    size_t most = 1 + (size_t)sv->immutable_count + version->levels[0].count + VELOCITY_LEVELS;
+    size_t most = 2 + (size_t)sv->immutable_count + version->levels[0].count + VELOCITY_LEVELS;
     it->runs = env_alloc(most * sizeof *it->runs);
     if (!it->runs) return false;
+    if (it->own) run_init_memtable(&it->runs[it->run_count++], it->own->memtable);
     if (memtable_entries(sv->active->memtable)) run_init_memtable(&it->runs[it->run_count++], sv->active->memtable);
     for (int i = 0; i < sv->immutable_count; i++)
         run_init_memtable(&it->runs[it->run_count++], sv->immutable[i]->memtable);
@@ -141,12 +144,33 @@ static uint64_t choose_sequence(const velocity_iterator *it) {
 
 /* Returned where not even an iterator could be allocated. */
 static velocity_iterator no_memory = {.status = VELOCITY_NO_MEMORY};
+/* Returned where the call made no sense. */
+static velocity_iterator invalid = {.status = VELOCITY_INVALID};
 
-velocity_iterator *velocity_iterator_new(velocity *db, const velocity_range *range) {
+velocity_iterator *iterator_invalid(const char *why) {
+    if (why) (void)status_set(VELOCITY_INVALID, "%s", why);
+    return &invalid;
+}
+
+velocity_iterator *iterator_no_memory(void) {
+    return &no_memory;
+}
+
+velocity_iterator *iterator_new(velocity *db, const velocity_range *range, const struct iterator_view *view) {
     velocity_range r = velocity_range_default();
     if (range) memcpy(&r, range, range->struct_size < sizeof r ? range->struct_size : sizeof r);
     velocity_iterator *it = env_alloc_zeroed(sizeof *it);
-    if (!it) return &no_memory;
+    if (!it) {
+        if (view) read_scan_free(view->scan);
+        return &no_memory;
+    }
+    if (view) {
+        r.snapshot = view->snapshot;
+        it->own = view->own;
+        if (it->own) write_buffer_acquire(it->own);
+        it->own_last = it->own ? view->own_last : 0;
+        it->scan = view->scan;
+    }
     it->db = db;
     it->reverse = r.reverse;
     it->keys_only = r.keys_only;
@@ -164,12 +188,18 @@ velocity_iterator *velocity_iterator_new(velocity *db, const velocity_range *ran
     return it;
 }
 
+velocity_iterator *velocity_iterator_new(velocity *db, const velocity_range *range) {
+    return iterator_new(db, range, NULL);
+}
+
 void velocity_iterator_free(velocity_iterator *it) {
-    if (!it || it == &no_memory) return;
+    if (!it || it == &no_memory || it == &invalid) return;
+    read_scan_free(it->scan);
     for (size_t i = 0; i < it->run_count; i++) run_clear(&it->runs[i]);
     merge_clear(&it->merge);
     env_free(it->runs);
     superversion_release(it->sv);
+    write_buffer_release(it->own);
     env_free(it->low.data);
     env_free(it->high.data);
     env_free(it->key.data);
@@ -192,7 +222,7 @@ static bool beyond_low(const velocity_iterator *it, velocity_slice key) {
 
 /* Whether the iterator's state holds the operation at all. */
 static inline bool is_visible(const velocity_iterator *it, const struct entry *e) {
-    return e->sequence <= it->sequence;
+    return e->sequence <= it->sequence || (e->sequence > OWN_SEQUENCE && e->sequence <= it->own_last);
 }
 
 /* Whether the newest visible operation on a key says that it is not there. */
@@ -298,12 +328,39 @@ static void go_down(velocity_iterator *it) {
     settle_backward(it);
 }
 
+/* What a serializable transaction has looked at: from where a seek went to the entry that it found, or to the end of
+ * the range; then as far as the moves go. */
+static void note_move(velocity_iterator *it, bool up) {
+    velocity_slice first = velocity_bytes("", 0), none = velocity_bytes(NULL, 0);
+    if (!it->valid && up)
+        read_scan_up(it->scan, it->has_high ? slice_of(&it->high) : none, false);
+    else if (up)
+        read_scan_up(it->scan, it->shown.key, true);
+    else if (it->valid)
+        read_scan_down(it->scan, it->shown.key);
+    else
+        read_scan_down(it->scan, it->has_low ? slice_of(&it->low) : first);
+}
+
+static void note_seek(velocity_iterator *it, velocity_slice key) {
+    velocity_slice first = velocity_bytes("", 0), none = velocity_bytes(NULL, 0);
+    if (!it->reverse) {
+        bool from_low = key.size == 0 || beyond_low(it, key);
+        read_scan_begin(it->scan, !from_low ? key : it->has_low ? slice_of(&it->low) : first);
+    } else {
+        bool from_high = key.size == 0 || beyond_high(it, key);
+        read_scan_begin(it->scan, !from_high ? key : it->has_high ? slice_of(&it->high) : none);
+        if (!from_high) read_scan_up(it->scan, key, true);
+    }
+}
+
 void velocity_iterator_next(velocity_iterator *it) {
     if (!it->valid) return;
     if (it->reverse)
         go_down(it);
     else
         go_up(it);
+    if (it->scan) note_move(it, !it->reverse);
 }
 
 void velocity_iterator_prev(velocity_iterator *it) {
@@ -312,10 +369,10 @@ void velocity_iterator_prev(velocity_iterator *it) {
         go_up(it);
     else
         go_down(it);
+    if (it->scan) note_move(it, it->reverse);
 }
 
-void velocity_iterator_seek(velocity_iterator *it, velocity_slice key) {
-    if (!it->merge.heap) return; /* it never was whole: its status says why */
+static void seek(velocity_iterator *it, velocity_slice key) {
     it->valid = false;
     if (!it->reverse) {
         if (key.size == 0 || beyond_low(it, key)) {
@@ -347,6 +404,13 @@ void velocity_iterator_seek(velocity_iterator *it, velocity_slice key) {
     settle_backward(it);
 }
 
+void velocity_iterator_seek(velocity_iterator *it, velocity_slice key) {
+    if (!it->merge.heap) return; /* it never was whole: its status says why */
+    if (it->scan) note_seek(it, key);
+    seek(it, key);
+    if (it->scan) note_move(it, !it->reverse);
+}
+
 /* ---- what is shown
  * ------------------------------------------------------------------------------------------------------ */
 
@@ -366,7 +430,7 @@ uint32_t velocity_iterator_flags(const velocity_iterator *it) {
     return it->shown.flags;
 }
 uint64_t velocity_iterator_sequence(const velocity_iterator *it) {
-    return it->shown.sequence;
+    return it->shown.sequence > OWN_SEQUENCE ? VELOCITY_ABSENT : it->shown.sequence;
 }
 int64_t velocity_iterator_expires_at_ms(const velocity_iterator *it) {
     return it->shown.expires_at_ms;

@@ -39,6 +39,8 @@ static void add_counters(velocity *db, velocity_stats *s) {
     s->trivial_moves = atomic_load(&db->figures.trivial_moves);
     s->stalls = atomic_load(&db->figures.stalls);
     s->stall_ms = atomic_load(&db->figures.stall_us) / 1000;
+    s->txn_commits = atomic_load(&db->figures.txn_commits);
+    s->txn_conflicts = atomic_load(&db->figures.txn_conflicts);
     s->out_of_space = atomic_load(&db->figures.out_of_space);
 }
 
