@@ -365,6 +365,7 @@ velocity_status velocity_close(velocity *db) {
     if (!atomic_load(&db->read_only)) {
         velocity_status synced = room_sync_logs(db);
         if (!synced) synced = log_trim(db->log);
+        if (!synced) synced = install_weak_writes(db, false);
         if (!status) status = synced;
     }
     database_free(db);

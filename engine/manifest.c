@@ -4,7 +4,7 @@
 #include "coding.h"
 #include "status.h"
 
-enum { RECORD_HEADER_BYTES = 8, NUMBERS_BYTES = 5 * (1 + VARINT64_MAX_BYTES) };
+enum { RECORD_HEADER_BYTES = 8, NUMBERS_BYTES = 6 * (1 + VARINT64_MAX_BYTES) };
 
 /* The tags of a record's fields. Numbers are part of the format. A reader that meets one it does not know refuses. */
 enum manifest_tag {
@@ -16,6 +16,7 @@ enum manifest_tag {
     TAG_REMOVE_TABLE = 6,
     TAG_RESUME_SEQUENCE = 7,
     TAG_START_LOG = 8,
+    TAG_WEAK_WRITES = 12,
 };
 
 struct manifest {
@@ -68,7 +69,10 @@ static uint8_t *put_numbers(uint8_t *p, const struct manifest_edit *edit) {
     *p++ = TAG_START_LOG;
     p = put_varint(p, edit->start_log);
     *p++ = TAG_LAST_SEQUENCE;
-    return put_varint(p, edit->last_sequence);
+    p = put_varint(p, edit->last_sequence);
+    *p++ = TAG_WEAK_WRITES;
+    *p++ = edit->weak_writes;
+    return p;
 }
 
 /* `record` has room for the header, then the payload up to `end`. */
@@ -272,6 +276,11 @@ static velocity_status apply_record(struct manifest_state *state, const uint8_t 
         case TAG_START_LOG: p = get_varint64(p, end, &state->start_log); break;
         case TAG_LAST_SEQUENCE: p = get_varint64(p, end, &state->last_sequence); break;
         case TAG_RESUME_SEQUENCE: p = get_varint64(p, end, &state->resume_sequence); break;
+        case TAG_WEAK_WRITES:
+            number = p < end ? *p++ : 2;
+            if (number > 1) return VELOCITY_INVALID;
+            state->weak_writes = number;
+            break;
         case TAG_LOG_SEAL:
             if ((p = get_varint64(p, end, &seal.number)) && (p = get_varint64(p, end, &seal.end)))
                 status = state_add_seal(state, seal);

@@ -116,7 +116,7 @@ static velocity_status scan_memtable(const struct check *c, const memtable *tabl
 
 static velocity_status scan_table(const struct check *c, struct table *table, velocity_slice low, velocity_slice high) {
     struct table_read read = {.fill_cache = false}; /* it passes once over what may be much */
-    struct table_cursor cursor;
+    struct table_cursor cursor = {.key = NULL};
     struct entry e;
     velocity_status status = VELOCITY_OK;
     if (!newer(c, table) || !table_overlaps(table, low, high)) return status;
