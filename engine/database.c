@@ -113,6 +113,7 @@ struct write_buffer *write_buffer_new(velocity *db, uint64_t first_log) {
         env_free(buffer);
         return NULL;
     }
+    range_buffer_init(&buffer->ranges);
     buffer->first_log = first_log;
     atomic_init(&buffer->references, 1);
     return buffer;
@@ -125,7 +126,15 @@ void write_buffer_acquire(struct write_buffer *buffer) {
 void write_buffer_release(struct write_buffer *buffer) {
     if (!buffer || atomic_fetch_sub_explicit(&buffer->references, 1, memory_order_acq_rel) != 1) return;
     memtable_free(buffer->memtable);
+    range_buffer_free(&buffer->ranges);
     env_free(buffer);
+}
+
+void write_buffer_insert_range(struct write_buffer *buffer, const struct entry *e) {
+    struct entry kept; /* its bytes live as long as the memtable */
+    if (!memtable_get(buffer->memtable, e->key, e->sequence, &kept)) return;
+    struct range_tombstone range = {kept.key, kept.value, e->sequence};
+    range_buffer_insert(&buffer->ranges, &range);
 }
 
 struct superversion *superversion_new(struct write_buffer *active, struct write_buffer *const *immutable, int count,
@@ -341,7 +350,8 @@ static velocity_status flush_at_close(velocity *db) {
     enum { WORTH_A_TABLE_BYTES = 1 << 20 };
     struct superversion *sv = superversion_acquire(db); /* the ticker may still lead, and switch the buffer */
     const memtable *table = sv->active->memtable;
-    bool worth = memtable_bytes(table) >= WORTH_A_TABLE_BYTES || db->options.memtable_bytes < WORTH_A_TABLE_BYTES;
+    bool worth =
+        write_buffer_bytes(sv->active) >= WORTH_A_TABLE_BYTES || db->options.memtable_bytes < WORTH_A_TABLE_BYTES;
     worth = worth && memtable_entries(table);
     superversion_release(sv);
     return worth ? velocity_flush(db) : VELOCITY_OK;

@@ -6,6 +6,10 @@
  * and the merge stands one entry beyond.
  *
  * A range is kept as [low, high): prefix, start and end together.
+ *
+ * What a range delete covers is passed by as if it were not there: an entry that is covered hides nothing, for the
+ * older versions of its key are covered too. A run all of which is older is not stepped through, but sought behind the
+ * range.
  */
 #include "iterator.h"
 #include "run.h"
@@ -30,6 +34,12 @@ struct velocity_iterator {
     struct run *runs;
     size_t run_count;
     struct merge merge;
+    struct {
+        const struct range_list *list;
+        uint64_t last;            /* it sees those up to this sequence */
+    } ranges[3 + IMMUTABLE_MAX];  /* range deletes, by where they lie */
+    int range_count;              /* mostly 0 */
+    struct range_stretch stretch; /* the last answer of `ranges` */
     enum standing standing;
     struct entry shown;      /* where valid */
     struct bytes key, value; /* the shown entry's own copy, going backward; `key` also forward, once it moves on */
@@ -112,16 +122,31 @@ static bool outside(const velocity_iterator *it, const struct table *table) {
            (it->has_high && slice_compare(meta->smallest, slice_of(&it->high)) >= 0);
 }
 
+static void add_ranges(velocity_iterator *it, const struct range_list *list, uint64_t last) {
+    it->ranges[it->range_count].list = list;
+    it->ranges[it->range_count++].last = last;
+}
+
+/* After the sequence was chosen: so that it has all range deletes that this sees. */
+static void add_buffer(velocity_iterator *it, struct write_buffer *buffer, uint64_t last) {
+    struct run *run = &it->runs[it->run_count++];
+    run_init_memtable(run, buffer->memtable);
+    uint64_t frozen = atomic_load_explicit(&buffer->last_sequence, memory_order_acquire);
+    run->newest = frozen && frozen < last ? frozen : last;
+    const struct range_list *ranges = range_buffer_list(&buffer->ranges);
+    if (ranges) add_ranges(it, ranges, last);
+}
+
 static bool add_runs(velocity_iterator *it, const struct table_read *read) {
     const struct superversion *sv = it->sv;
     const struct version *version = sv->version;
     size_t most = 2 + (size_t)sv->immutable_count + version->levels[0].count + VELOCITY_LEVELS;
     it->runs = env_alloc(most * sizeof *it->runs);
     if (!it->runs) return false;
-    if (it->own) run_init_memtable(&it->runs[it->run_count++], it->own->memtable);
-    if (memtable_entries(sv->active->memtable)) run_init_memtable(&it->runs[it->run_count++], sv->active->memtable);
-    for (int i = 0; i < sv->immutable_count; i++)
-        run_init_memtable(&it->runs[it->run_count++], sv->immutable[i]->memtable);
+    if (it->own) add_buffer(it, it->own, it->own_last);
+    if (memtable_entries(sv->active->memtable)) add_buffer(it, sv->active, it->sequence);
+    for (int i = 0; i < sv->immutable_count; i++) add_buffer(it, sv->immutable[i], it->sequence);
+    if (version->ranges) add_ranges(it, version->ranges->root, it->sequence);
     for (size_t i = 0; i < version->levels[0].count; i++)
         if (!outside(it, version->levels[0].tables[i]))
             run_init_tables(&it->runs[it->run_count++], &version->levels[0].tables[i], 1, read, 0);
@@ -140,6 +165,14 @@ static uint64_t choose_sequence(const velocity_iterator *it) {
     uint64_t visible = atomic_load_explicit(&it->db->visible_sequence, memory_order_acquire);
     uint64_t frozen = atomic_load_explicit(&it->sv->active->last_sequence, memory_order_acquire);
     return frozen && frozen < visible ? frozen : visible;
+}
+
+/* What the range deletes that the iterator sees say around the key. */
+static struct range_stretch find_stretch(const velocity_iterator *it, velocity_slice key, bool below) {
+    struct range_stretch stretch = range_stretch_all();
+    for (int i = 0; i < it->range_count; i++)
+        range_list_narrow(it->ranges[i].list, key, below, it->ranges[i].last, &stretch);
+    return stretch;
 }
 
 /* Returned where not even an iterator could be allocated. */
@@ -184,6 +217,7 @@ velocity_iterator *iterator_new(velocity *db, const velocity_range *range, const
         stop(it, VELOCITY_NO_MEMORY);
         return it;
     }
+    if (it->range_count) it->stretch = find_stretch(it, velocity_bytes("", 1), false);
     velocity_iterator_seek(it, velocity_bytes(NULL, 0));
     return it;
 }
@@ -228,13 +262,44 @@ static inline bool is_visible(const velocity_iterator *it, const struct entry *e
 /* Whether the newest visible operation on a key says that it is not there. */
 static inline bool is_gone(const velocity_iterator *it, const struct entry *e) {
     (void)it;
-    return e->kind == ENTRY_DELETE;
+    return entry_is_delete(e);
+}
+
+/* The merge stands on a covered entry, within it->stretch. */
+static void skip_covered(velocity_iterator *it) {
+    struct merge *m = &it->merge;
+    struct range_stretch s = it->stretch;
+    uint64_t newest = run_newest(m->heap[0]), least = s.sequence;
+    while (newest <= least) { /* as far as range deletes that cover all of the run join one another */
+        struct range_stretch next = find_stretch(it, m->backward ? s.from : s.to, m->backward);
+        if (next.sequence < newest) break;
+        if (next.sequence < least) least = next.sequence;
+        s.from = next.from;
+        s.to = next.to;
+    }
+    merge_skip(m, m->backward ? s.from : s.to, least);
+}
+
+/* Moves the merge on to an entry that no range delete covers, or that is outside of the iterator's range. False: there
+ * is none. */
+static bool pass_covered(velocity_iterator *it) {
+    struct merge *m = &it->merge;
+    while (merge_valid(m)) {
+        const struct entry *e = merge_entry(m);
+        if (!is_visible(it, e)) return true;
+        if (!range_stretch_holds(&it->stretch, e->key)) it->stretch = find_stretch(it, e->key, false);
+        if (e->sequence > it->stretch.sequence) return true;
+        if (m->backward ? beyond_low(it, e->key) : beyond_high(it, e->key)) return true;
+        skip_covered(it);
+    }
+    return false;
 }
 
 /* From where the merge stands: shows the first visible entry of a key other than it->key (if skip). */
 static void settle_forward(velocity_iterator *it, bool skip) {
     struct merge *m = &it->merge;
     for (; merge_valid(m); merge_next(m)) {
+        if (it->range_count && !pass_covered(it)) break;
         const struct entry *e = merge_entry(m);
         if (!is_visible(it, e)) continue;
         if (skip && slice_equal(e->key, slice_of(&it->key))) continue;
@@ -260,6 +325,7 @@ static void settle_backward(velocity_iterator *it) {
     struct merge *m = &it->merge;
     bool found = false, gone = false; /* found: it->shown is a version of it->key; gone: it is none that is shown */
     while (merge_valid(m)) {
+        if (it->range_count && !pass_covered(it)) break;
         const struct entry *e = merge_entry(m);
         bool same = found && slice_equal(e->key, slice_of(&it->key));
         if (found && !same) {

@@ -111,6 +111,7 @@ velocity_status table_new(env *e, table_files *files, const char *folder, const 
     memcpy(t->database_id, database_id, sizeof t->database_id);
     t->meta = *meta;
     memset(meta, 0, sizeof *meta);
+    arena_init(&t->range_bytes, 1, NULL);
     t->cache_id = atomic_fetch_add(&files->next_cache_id, 1);
     atomic_init(&t->references, 1);
     env_mutex_init(&t->mutex);
@@ -161,6 +162,7 @@ static void table_destroy(struct table *t) {
     if (doomed) forget_blocks(t);
     give_pins_back(t);
     env_free(t->top_bytes);
+    table_ranges_clear(t);
     table_meta_clear(&t->meta);
     env_mutex_destroy(&t->mutex);
     env_free(t->path);
@@ -294,8 +296,8 @@ velocity_status table_decode_block(const struct table *t, struct block_handle ha
     return VELOCITY_OK;
 }
 
-static velocity_status read_stored(const struct table *t, env_file *file, struct block_handle handle,
-                                   struct cache_entry **out) {
+velocity_status table_read_stored(const struct table *t, env_file *file, struct block_handle handle,
+                                  struct cache_entry **out) {
     uint64_t end = handle.offset + handle.bytes + BLOCK_TRAILER_BYTES;
     if (handle.offset < FILE_HEADER_BYTES || end > t->meta.file_bytes || end < handle.offset)
         return damaged(t, handle.offset, "a block lies outside of the file");
@@ -318,7 +320,7 @@ velocity_status table_load_block(struct table *t, struct block_handle handle, en
     if (read->cache_only) return status_set(VELOCITY_INCOMPLETE, "%s: the block is not in the cache", t->path);
     env_file *file;
     velocity_status status = open_file(t, &file);
-    if (!status) status = read_stored(t, file, handle, &held->entry);
+    if (!status) status = table_read_stored(t, file, handle, &held->entry);
     if (status) return status;
     held->owned = true;
     if (read->fill_cache || kind != CACHE_DATA) cache_insert(t->cache, held->entry, t->cache_id, handle.offset, kind);
@@ -380,7 +382,13 @@ velocity_status table_open_block(const struct table *t, const struct cache_entry
 
 /* ---- loading: header, footer, top index ------------------------------------------------------------------------- */
 
-static velocity_status load_footer(struct table *t, env_file *file, struct block_handle *top) {
+static struct block_handle get_slot(const uint8_t *footer, enum table_slot slot) {
+    const uint8_t *at = footer + FOOTER_SLOTS + slot * 16;
+    return (struct block_handle){get_u64(at), (uint32_t)get_u64(at + 8)};
+}
+
+static velocity_status load_footer(struct table *t, env_file *file, struct block_handle *top,
+                                   struct block_handle *ranges) {
     uint8_t footer[TABLE_FOOTER_BYTES];
     if (t->meta.file_bytes < FILE_HEADER_BYTES + TABLE_FOOTER_BYTES) return damaged(t, 0, "the file is too short");
     uint64_t at = t->meta.file_bytes - TABLE_FOOTER_BYTES;
@@ -394,18 +402,18 @@ static velocity_status load_footer(struct table *t, env_file *file, struct block
     if (get_u32(footer + FOOTER_VERSION) > FILE_FORMAT_VERSION)
         return status_set(VELOCITY_UNSUPPORTED, "%s: table format %u is newer than this build", t->path,
                           get_u32(footer + FOOTER_VERSION));
-    for (int slot = SLOT_RANGE_TOMBSTONES; slot < SLOT_COUNT; slot++)
+    for (int slot = SLOT_VALUE_REFERENCES; slot < SLOT_COUNT; slot++)
         if (get_u64(footer + FOOTER_SLOTS + slot * 16 + 8))
             return status_set(VELOCITY_UNSUPPORTED, "%s: uses a feature that this build does not know", t->path);
     t->filter.partitions = get_u32(footer + FOOTER_FILTER_PARTITIONS);
     t->filter.partition_bytes = get_u32(footer + FOOTER_FILTER_PARTITION_BYTES);
     t->filter.probes = get_u32(footer + FOOTER_FILTER_PROBES);
-    t->filter_offset = get_u64(footer + FOOTER_SLOTS + SLOT_FILTER * 16);
+    t->filter_offset = get_slot(footer, SLOT_FILTER).offset;
     if (t->filter.partitions && (t->filter.partition_bytes == 0 || t->filter.partition_bytes % FILTER_LINE_BYTES ||
                                  t->filter.partition_bytes > FILTER_PARTITION_BYTES))
         return damaged(t, at, "the filter's shape makes no sense");
-    top->offset = get_u64(footer + FOOTER_SLOTS + SLOT_TOP_INDEX * 16);
-    top->bytes = (uint32_t)get_u64(footer + FOOTER_SLOTS + SLOT_TOP_INDEX * 16 + 8);
+    *top = get_slot(footer, SLOT_TOP_INDEX);
+    *ranges = get_slot(footer, SLOT_RANGE_TOMBSTONES);
     return VELOCITY_OK;
 }
 
@@ -419,10 +427,10 @@ static velocity_status load(struct table *t, env_file *file) {
     if (header.number != t->meta.number || memcmp(header.uid, t->meta.uid, sizeof header.uid) != 0)
         return damaged(t, 0, "this is not the file that the manifest names");
     t->seed = file_seed(&header);
-    struct block_handle top;
+    struct block_handle top, ranges;
     struct cache_entry *entry;
-    status = load_footer(t, file, &top);
-    if (!status) status = read_stored(t, file, top, &entry);
+    status = load_footer(t, file, &top, &ranges);
+    if (!status) status = table_read_stored(t, file, top, &entry);
     if (status) return status;
     t->top_bytes = env_alloc(entry->size);
     if (!t->top_bytes)
@@ -437,7 +445,9 @@ static velocity_status load(struct table *t, env_file *file) {
         t->filter_pins = env_alloc_zeroed((t->filter.partitions + 1) * sizeof *t->filter_pins);
         if (!t->index_pins || !t->filter_pins) status = VELOCITY_NO_MEMORY;
     }
+    if (!status) status = table_ranges_load(t, file, ranges);
     if (status) {
+        table_ranges_clear(t);
         env_free(t->index_pins);
         env_free(t->filter_pins);
         t->index_pins = t->filter_pins = NULL;

@@ -10,6 +10,7 @@
 
 #include "block.h"
 #include "cache.h"
+#include "range_list.h"
 #include "table_builder.h"
 #include "table_format.h"
 
@@ -41,6 +42,8 @@ VELOCITY_CHECK_RESULT velocity_status table_new(env *e, table_files *files, cons
 /* Has header, footer and top index in memory; CORRUPT says what is wrong with them. INCOMPLETE: cache_only, not yet. */
 VELOCITY_CHECK_RESULT velocity_status table_ensure_loaded(struct table *table, bool cache_only);
 const struct table_meta *table_meta(const struct table *table);
+/* Of a loaded table: its range deletes, by start. They live as long as the table. */
+const struct range_tombstone *table_ranges(const struct table *table, size_t *count);
 void table_acquire(struct table *table);
 /* The last release closes the file, or, if the table was doomed, leaves it to table_files_sweep. */
 void table_release(struct table *table);

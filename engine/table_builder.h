@@ -13,7 +13,8 @@ struct table_meta {
     uint64_t uid[2]; /* of the file's header: a file put in its place does not pass */
     uint64_t file_bytes, raw_bytes, entries, tombstones, min_sequence, max_sequence;
     velocity_slice smallest, largest;
-    bool one_version; /* no key has two entries */
+    bool one_version;          /* no key has two entries */
+    uint64_t range_tombstones; /* among the tombstones; known once the table was built or loaded, not in the manifest */
 };
 
 void table_meta_clear(struct table_meta *meta);

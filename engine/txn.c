@@ -29,7 +29,7 @@ enum txn_state { TXN_ACTIVE, TXN_COMMITTING, TXN_ENDED };
 struct savepoint {
     uint64_t number;
     size_t bytes;
-    uint32_t count;
+    uint32_t count, range_deletes;
     uint64_t charged;
 };
 
@@ -118,15 +118,20 @@ void velocity_txn_free(velocity_txn *txn) {
 /* ---- reading ------------------------------------------------------------------------------------------------------
  */
 
-/* Whether the transaction itself has written the key: *out is the newest of it, a delete too. */
+/* Whether the transaction itself has written the key, by a range delete too: *out is the newest of it. */
 static bool find_own(const velocity_txn *txn, velocity_slice key, struct entry *out) {
-    return txn->own && memtable_get(txn->own->memtable, key, UINT64_MAX, out);
+    if (!txn->own) return false;
+    uint64_t covered = range_list_newest(range_buffer_list(&txn->own->ranges), key, UINT64_MAX);
+    bool found = memtable_get(txn->own->memtable, key, UINT64_MAX, out);
+    if (covered && (!found || out->sequence < covered))
+        *out = (struct entry){.sequence = covered, .kind = ENTRY_DELETE};
+    return found || covered;
 }
 
 /* Fills *out with what the transaction wrote. */
 static velocity_status own_value(velocity_txn *txn, const struct entry *e, velocity_value *out) {
     static const struct held_block nothing = {NULL, false};
-    if (e->kind == ENTRY_DELETE) return VELOCITY_NOT_FOUND;
+    if (entry_is_delete(e)) return VELOCITY_NOT_FOUND;
     read_fill_value(txn->db, out, e, &nothing, txn->own);
     out->sequence = VELOCITY_ABSENT;
     return VELOCITY_OK;
@@ -180,7 +185,7 @@ velocity_status velocity_txn_contains(velocity_txn *txn, velocity_slice key) {
     velocity_status status = check_active(txn);
     if (!status) status = batch_check_key(key);
     if (status) return status;
-    if (find_own(txn, key, &e)) return e.kind == ENTRY_DELETE ? VELOCITY_NOT_FOUND : VELOCITY_OK;
+    if (find_own(txn, key, &e)) return entry_is_delete(&e) ? VELOCITY_NOT_FOUND : VELOCITY_OK;
     note_key(txn, key);
     return read_contains(txn->db, txn->snapshot, key);
 }
@@ -234,7 +239,7 @@ static velocity_status make_own(velocity_txn *txn, size_t operations, uint64_t b
 static void insert_own(struct write_buffer *own, const struct entry *e, uint32_t number) {
     struct entry numbered = *e;
     numbered.sequence = OWN_SEQUENCE + number;
-    memtable_insert(own->memtable, &numbered);
+    write_buffer_insert(own, &numbered);
 }
 
 /* The operation that was added to the batch last goes into `own`, where there is room for it. A batch keeps the error
@@ -278,6 +283,17 @@ velocity_status velocity_txn_delete(velocity_txn *txn, velocity_slice key) {
     return added(txn, before);
 }
 
+velocity_status velocity_txn_delete_range(velocity_txn *txn, velocity_slice start, velocity_slice end) {
+    velocity_status status = check_active(txn);
+    if (!status) status = batch_check_range(start, end);
+    if (!status) status = make_own(txn, 1, start.size + end.size);
+    if (!status) status = range_buffer_reserve(&txn->own->ranges, 1);
+    if (status) return status;
+    size_t before = txn->batch->bytes;
+    velocity_batch_delete_range(txn->batch, start, end);
+    return added(txn, before);
+}
+
 /* ---- savepoints ---------------------------------------------------------------------------------------------------
  */
 
@@ -297,6 +313,7 @@ velocity_status velocity_txn_savepoint(velocity_txn *txn, uint64_t *savepoint) {
         .number = *savepoint,
         .bytes = txn->batch->bytes,
         .count = txn->batch->count,
+        .range_deletes = txn->batch->range_deletes,
         .charged = txn->batch->charged,
     };
     return VELOCITY_OK;
@@ -305,7 +322,8 @@ velocity_status velocity_txn_savepoint(velocity_txn *txn, uint64_t *savepoint) {
 /* A write buffer with the first operations of the batch only. The old one stays with the iterators that use it. */
 static velocity_status rebuild_own(velocity_txn *txn, const struct savepoint *to) {
     struct write_buffer *own = write_buffer_new(txn->db, 0);
-    if (!own || memtable_reserve(own->memtable, to->count, to->bytes)) {
+    if (!own || memtable_reserve(own->memtable, to->count, to->bytes) ||
+        range_buffer_reserve(&own->ranges, to->range_deletes)) {
         write_buffer_release(own);
         return VELOCITY_NO_MEMORY;
     }
@@ -330,6 +348,7 @@ velocity_status velocity_txn_rollback_to(velocity_txn *txn, uint64_t savepoint) 
     if (status) return status;
     txn->batch->bytes = to->bytes;
     txn->batch->count = to->count;
+    txn->batch->range_deletes = to->range_deletes;
     txn->batch->charged = to->charged;
     txn->savepoint_count = at;
     return VELOCITY_OK;

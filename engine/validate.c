@@ -8,15 +8,15 @@
 
 enum {
     NAMED_KEY_BYTES = 24, /* of a key that are shown in a message */
-    MEMTABLES_MAX = 1 + IMMUTABLE_MAX,
+    BUFFERS_MAX = 1 + IMMUTABLE_MAX,
 };
 
 /* Where entries newer than `since` may be. */
 struct check {
     uint64_t since;
     const struct version *version;
-    const memtable *memtables[MEMTABLES_MAX]; /* newest first */
-    size_t memtable_count;
+    const struct write_buffer *buffers[BUFFERS_MAX]; /* newest first */
+    size_t buffer_count;
     bool in_tables;
     const char *what; /* the transaction did with the key */
 };
@@ -39,10 +39,9 @@ static bool newer(const struct check *c, const struct table *table) {
 }
 
 static void find_sources(struct check *c, const struct superversion *sv) {
-    if (memtable_entries(sv->active->memtable)) c->memtables[c->memtable_count++] = sv->active->memtable;
+    if (memtable_entries(sv->active->memtable)) c->buffers[c->buffer_count++] = sv->active;
     for (int i = sv->immutable_count; i-- > 0;)
-        if (atomic_load(&sv->immutable[i]->last_sequence) > c->since)
-            c->memtables[c->memtable_count++] = sv->immutable[i]->memtable;
+        if (atomic_load(&sv->immutable[i]->last_sequence) > c->since) c->buffers[c->buffer_count++] = sv->immutable[i];
     c->version = sv->version;
     for (int l = 0; l < VELOCITY_LEVELS; l++)
         for (size_t i = 0; i < c->version->levels[l].count && !c->in_tables; i++)
@@ -65,8 +64,15 @@ static velocity_status newest_in_table(struct table *table, velocity_slice key, 
     return status == VELOCITY_NOT_FOUND ? VELOCITY_OK : status;
 }
 
+/* The newest range delete over the key; 0: none. What it covers may be gone, but it stays as long as `since` is seen.
+ */
+static uint64_t covered_by(const struct range_list *ranges, velocity_slice key) {
+    return ranges ? range_list_newest(ranges, key, UINT64_MAX) : 0;
+}
+
 static velocity_status check_tables(const struct check *c, velocity_slice key) {
-    uint64_t hash = filter_hash(key), sequence = 0;
+    uint64_t hash = filter_hash(key), sequence = covered_by(range_index_list(c->version->ranges), key);
+    if (sequence > c->since) return conflict(c, key, sequence);
     const struct level *top = &c->version->levels[0];
     for (size_t i = 0; i < top->count && newer(c, top->tables[i]); i++) { /* the newest comes first */
         if (!table_overlaps(top->tables[i], key, key)) continue;
@@ -88,9 +94,12 @@ static velocity_status check_tables(const struct check *c, velocity_slice key) {
 
 static velocity_status check_key(const struct check *c, velocity_slice key) {
     struct entry e;
-    for (size_t i = 0; i < c->memtable_count; i++)
-        if (memtable_get(c->memtables[i], key, UINT64_MAX, &e))
+    for (size_t i = 0; i < c->buffer_count; i++) {
+        uint64_t covered = covered_by(range_buffer_list(&c->buffers[i]->ranges), key);
+        if (covered > c->since) return conflict(c, key, covered);
+        if (memtable_get(c->buffers[i]->memtable, key, UINT64_MAX, &e))
             return e.sequence > c->since ? conflict(c, key, e.sequence) : VELOCITY_OK;
+    }
     return c->in_tables ? check_tables(c, key) : VELOCITY_OK;
 }
 
@@ -131,10 +140,18 @@ static velocity_status scan_table(const struct check *c, struct table *table, ve
     return status;
 }
 
+/* Range deletes that begin in the range are entries there; those that reach into it from before cover `low`. */
 static velocity_status check_range(const struct check *c, velocity_slice low, velocity_slice high) {
     velocity_status status = VELOCITY_OK;
-    for (size_t i = 0; i < c->memtable_count && !status; i++) status = scan_memtable(c, c->memtables[i], low, high);
-    for (int l = 0; l < VELOCITY_LEVELS && c->in_tables; l++) {
+    for (size_t i = 0; i < c->buffer_count && !status; i++) {
+        uint64_t covered = covered_by(range_buffer_list(&c->buffers[i]->ranges), low);
+        if (covered > c->since) return conflict(c, low, covered);
+        status = scan_memtable(c, c->buffers[i]->memtable, low, high);
+    }
+    if (status || !c->in_tables) return status;
+    uint64_t covered = covered_by(range_index_list(c->version->ranges), low);
+    if (covered > c->since) return conflict(c, low, covered);
+    for (int l = 0; l < VELOCITY_LEVELS; l++) {
         const struct level *level = &c->version->levels[l];
         for (size_t i = l ? level_find(level, low) : 0; i < level->count && !status; i++) {
             if (l && beyond(table_meta(level->tables[i])->smallest, high)) break;
@@ -154,7 +171,7 @@ static velocity_status check_writes(const struct check *c, const velocity_batch 
         struct entry e;
         p = log_operation_decode(p, end, &e);
         if (!p) return status_set(VELOCITY_CORRUPT, "the transaction's batch makes no sense");
-        status = check_key(c, e.key);
+        status = e.kind == ENTRY_RANGE_DELETE ? check_range(c, e.key, e.value) : check_key(c, e.key);
     }
     return status;
 }

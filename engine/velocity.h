@@ -47,6 +47,7 @@ extern "C" {
 #define VELOCITY_MAX_VALUE_BYTES      (1u << 30)
 #define VELOCITY_MAX_BATCH_BYTES      ((1u << 30) + (1u << 20)) /* keys, values and 32 bytes an operation */
 #define VELOCITY_MAX_BATCH_OPERATIONS (1u << 24)
+#define VELOCITY_MAX_BATCH_RANGES     (1u << 16) /* range deletes in one batch */
 
 typedef struct velocity velocity; /* an open database */
 typedef struct velocity_shared velocity_shared;
@@ -238,6 +239,13 @@ VELOCITY_CHECK_RESULT velocity_status velocity_put(velocity *db, velocity_slice 
 VELOCITY_CHECK_RESULT velocity_status velocity_delete(velocity *db, velocity_slice key);
 
 /*
+ * Deletes every key k with start <= k < end, as one operation with one sequence, whatever the range holds: what is put
+ * there later stands. Both are keys (the end need not exist); INVALID unless start < end. Reads and scans pass by what
+ * it covers; the space comes back with compaction, or at once where it covers whole tables.
+ */
+VELOCITY_CHECK_RESULT velocity_status velocity_delete_range(velocity *db, velocity_slice start, velocity_slice end);
+
+/*
  * A batch is a list of operations that take effect together or not at all, in their order. It copies what it is given.
  * Errors (an argument out of range, memory) stick to the batch, and velocity_write reports the first.
  */
@@ -246,6 +254,7 @@ velocity_batch *velocity_batch_new(void); /* NULL: no memory */
 void velocity_batch_put(velocity_batch *batch, velocity_slice key, velocity_slice value,
                         const velocity_put_options *options);
 void velocity_batch_delete(velocity_batch *batch, velocity_slice key);
+void velocity_batch_delete_range(velocity_batch *batch, velocity_slice start, velocity_slice end);
 /*
  * The batch is written only if `key` stands at this version at the commit point: a sequence, or one of the two below.
  * Conditions see the state before the batch. CONFLICT: velocity_batch_conflict() names the first that failed.
@@ -336,7 +345,8 @@ void velocity_iterator_free(velocity_iterator *it); /* NULL is allowed */
  *                                             key in a range that an iterator went over. No anomaly is possible: the
  *                                             committed transactions might have run one by one, in their log order
  *
- * Written means any put or delete by anybody, also one that changes nothing. All isolations may be mixed, with plain
+ * Written means any put or delete by anybody, also one that changes nothing; a range delete writes every key in its
+ * range, those that are absent too. All isolations may be mixed, with plain
  * writes too; what is promised holds for those that ask for it. Dirty reads do not exist. A transaction that wrote
  * nothing never conflicts: all that it read was true together, at its begin.
  *
@@ -385,6 +395,8 @@ velocity_iterator *velocity_txn_iterator(velocity_txn *txn, const velocity_range
 VELOCITY_CHECK_RESULT velocity_status velocity_txn_put(velocity_txn *txn, velocity_slice key, velocity_slice value,
                                                        const velocity_put_options *options);
 VELOCITY_CHECK_RESULT velocity_status velocity_txn_delete(velocity_txn *txn, velocity_slice key);
+VELOCITY_CHECK_RESULT velocity_status velocity_txn_delete_range(velocity_txn *txn, velocity_slice start,
+                                                                velocity_slice end);
 
 /* Marks the present place among the transaction's writes; *savepoint names it. */
 VELOCITY_CHECK_RESULT velocity_status velocity_txn_savepoint(velocity_txn *txn, uint64_t *savepoint);
@@ -455,6 +467,7 @@ typedef struct {
     uint64_t snapshots, live_handles;    /* live: values, iterators, snapshots, transactions */
     bool read_only;                      /* after a failed sync */
     bool out_of_space;                   /* the last write that needed room found none */
+    uint64_t range_tombstones;           /* range deletes that write buffers and tables hold */
     uint64_t txn_commits, txn_conflicts; /* transactions whose commit answered OK, and CONFLICT */
 } velocity_stats;
 

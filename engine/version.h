@@ -19,6 +19,7 @@ struct level {
 struct version {
     _Atomic uint32_t references;
     struct level levels[VELOCITY_LEVELS];
+    struct range_index *ranges; /* the range deletes of all tables; NULL: there are none */
 };
 
 /* What a flush or compaction changes. Both arrays are borrowed; `add` tables pass to the new version by reference. */
@@ -31,9 +32,12 @@ struct version_edit {
     size_t remove_count;
     const struct version_change *add;
     size_t add_count;
+    const uint64_t *snapshots; /* sequences that somebody sees, ascending; see range_index_new */
+    size_t snapshot_count;
 };
 
-/* `base` NULL: nothing before. The new version has one reference and acquires what it holds. */
+/* `base` NULL: nothing before. The new version has one reference and acquires what it holds. Reads tables that are
+ * added and have range deletes, if they are not loaded. */
 VELOCITY_CHECK_RESULT velocity_status version_new(const struct version *base, const struct version_edit *edit,
                                                   struct version **out);
 void version_acquire(struct version *version);

@@ -33,9 +33,10 @@ struct writer {
     const struct entry *single;
     uint64_t payload_bytes;
     uint32_t operations;
-    bool sync;        /* wait for the disk */
-    bool switch_only; /* commit_switch */
-    bool done;        /* set with the state; for the leader that finds itself in its own group */
+    uint32_t range_deletes; /* among them */
+    bool sync;              /* wait for the disk */
+    bool switch_only;       /* commit_switch */
+    bool done;              /* set with the state; for the leader that finds itself in its own group */
     void (*callback)(void *arg, velocity_status status, uint64_t sequence); /* NULL: a thread waits */
     void *arg;
     velocity_status status;
@@ -176,7 +177,7 @@ static void insert_batch(velocity *db, const uint8_t *p, uint64_t bytes, uint64_
     while (p && p < end) {
         p = log_operation_decode(p, end, &e);
         e.sequence = sequence++;
-        if (p) memtable_insert(db->active->memtable, &e);
+        if (p) write_buffer_insert(db->active, &e);
     }
 }
 
@@ -187,7 +188,7 @@ static uint8_t *store(velocity *db, struct writer *w, uint8_t *payload, uint64_t
         struct entry e = *w->single;
         e.sequence = ++*sequence;
         payload = log_operation_encode(payload, &e);
-        memtable_insert(db->active->memtable, &e);
+        write_buffer_insert(db->active, &e);
     } else if (w->operations) {
         memcpy(payload, w->batch->operations, w->batch->bytes);
         insert_batch(db, w->batch->operations, w->batch->bytes, *sequence + 1);
@@ -234,7 +235,7 @@ static void count_group(velocity *db, size_t batches, uint64_t operations, uint6
 struct group {
     struct writer *first, *end; /* a stretch of db->waiting: end is the first that is not in it */
     size_t writers;
-    uint64_t payload_bytes, operations;
+    uint64_t payload_bytes, operations, range_deletes;
     bool sync, weak; /* some writers wait for the disk, some do not */
     bool switch_buffer;
 };
@@ -242,6 +243,7 @@ struct group {
 static void group_add(struct group *g, const struct writer *w) {
     g->payload_bytes += w->payload_bytes;
     g->operations += w->operations;
+    g->range_deletes += w->range_deletes;
     g->sync |= w->sync;
     g->weak |= !w->sync && w->operations;
     g->switch_buffer |= w->switch_only;
@@ -254,6 +256,7 @@ static struct group gather(velocity *db) {
     struct group g = {.first = db->waiting};
     for (const struct writer *w = db->waiting; w; w = w->next) {
         if (g.writers && g.payload_bytes + w->payload_bytes > GROUP_PAYLOAD_MAX) break;
+        if (g.range_deletes + w->range_deletes > GROUP_RANGES_MAX) break; /* one batch has no more than that */
         group_add(&g, w);
     }
     if (g.writers == 0) g.end = NULL;
@@ -300,6 +303,7 @@ static void write_group(velocity *db, const struct group *g) {
     if (!status && g->weak && !atomic_load_explicit(&db->weak_writes, memory_order_relaxed))
         status = install_weak_writes(db, true);
     if (!status && g->operations) status = room_make(db, g->operations, g->payload_bytes);
+    if (!status && g->range_deletes) status = range_buffer_reserve(&db->active->ranges, g->range_deletes);
     uint64_t last = db->next_sequence - 1;
     if (!status) status = write_group_bytes(db, g, &last);
     if (status) {
@@ -510,6 +514,7 @@ static velocity_status write_single(velocity *db, const struct entry *e) {
     w.single = e;
     w.payload_bytes = log_operation_bytes(e);
     w.operations = 1;
+    w.range_deletes = e->kind == ENTRY_RANGE_DELETE;
     w.sync = wants_sync(db, NULL);
     w.switch_only = false;
     w.callback = NULL;
@@ -533,6 +538,13 @@ velocity_status velocity_delete(velocity *db, velocity_slice key) {
     return write_single(db, &e);
 }
 
+velocity_status velocity_delete_range(velocity *db, velocity_slice start, velocity_slice end) {
+    velocity_status status = batch_check_range(start, end);
+    if (status) return status;
+    struct entry e = {.key = start, .value = end, .kind = ENTRY_RANGE_DELETE};
+    return write_single(db, &e);
+}
+
 static velocity_status writer_of_batch(velocity *db, velocity_batch *batch, const velocity_write_options *options,
                                        struct writer *w) {
     if (!batch) return status_set(VELOCITY_INVALID, "no batch was given");
@@ -541,6 +553,7 @@ static velocity_status writer_of_batch(velocity *db, velocity_batch *batch, cons
     w->batch = batch;
     w->payload_bytes = batch->bytes;
     w->operations = batch->count;
+    w->range_deletes = batch->range_deletes;
     w->sync = wants_sync(db, options);
     return VELOCITY_OK;
 }

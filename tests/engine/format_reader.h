@@ -25,7 +25,8 @@ struct format_database {
     struct format_entry *entries;
     size_t count, capacity;
     /* What was met, so that a test knows that it tested something. */
-    size_t tables, data_blocks, wide_blocks, lz4_blocks, index_blocks, filter_partitions, groups, sealed_logs, records;
+    size_t tables, data_blocks, wide_blocks, lz4_blocks, index_blocks, filter_partitions, groups, sealed_logs, records,
+        range_deletes;
     uint64_t table_entries;
 };
 
@@ -44,7 +45,7 @@ const uint8_t *format_take(struct format_bytes *b, uint64_t bytes);
 uint32_t format_checksum(uint64_t seed, uint64_t offset, const uint8_t *data, size_t size);
 /* Loads the file and checks its header; answers its seed. *data is for free(). */
 uint64_t format_load(struct format_database *db, const char *name, int kind, uint8_t **data, size_t *size);
-/* A new entry, copied. */
+/* A new entry, copied. Kinds are those of the page, and range deletes are ranges. */
 void format_add(struct format_database *db, const uint8_t *key, size_t key_bytes, const uint8_t *value,
                 size_t value_bytes, uint64_t sequence, uint32_t flags, uint8_t kind);
 

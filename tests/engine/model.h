@@ -42,6 +42,7 @@ struct model_operation {
     velocity_slice value;
     uint32_t flags;
     bool is_delete;
+    size_t end; /* not 0: deletes all keys from `key` to this one, without it */
 };
 
 struct model *model_new(uint64_t seed, size_t key_count);
@@ -49,7 +50,8 @@ void model_free(struct model *m);
 uint64_t model_random(struct model *m, uint64_t limit);
 uint64_t model_hash(velocity_slice bytes);
 
-/* A put or delete of some key; sizes as databases have them: mostly small, sometimes far larger than a block. */
+/* A put or delete of some key, or a delete of a range; sizes as databases have them: mostly small, sometimes far larger
+ * than a block. */
 struct model_operation model_random_operation(struct model *m);
 /* Takes the operations in as one batch that ends at sequence `last`. */
 void model_apply(struct model *m, const struct model_operation *operations, size_t count, uint64_t last);

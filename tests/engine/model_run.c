@@ -197,8 +197,10 @@ velocity_status run_put(struct run *r) {
     struct model_operation op = model_random_operation(r->m);
     velocity_slice key = r->m->keys[op.key].bytes;
     op.flags = 0;
-    run_doing(r, "%s key %zu, %zu bytes", op.is_delete ? "delete" : "put", op.key, op.value.size);
-    velocity_status status = op.is_delete ? velocity_delete(r->db, key) : velocity_put(r->db, key, op.value);
+    run_doing(r, "%s key %zu, up to %zu, %zu bytes", op.is_delete ? "delete" : "put", op.key, op.end, op.value.size);
+    velocity_status status = op.end         ? velocity_delete_range(r->db, key, r->m->keys[op.end].bytes)
+                             : op.is_delete ? velocity_delete(r->db, key)
+                                            : velocity_put(r->db, key, op.value);
     settle_async(r);
     return wrote(r, &op, 1, status, is_durable(r, VELOCITY_DURABILITY_DEFAULT));
 }
@@ -209,7 +211,9 @@ static void fill_batch(struct run *r, velocity_batch *batch, struct model_operat
         *op = model_random_operation(r->m);
         velocity_put_options options = velocity_put_options_default();
         options.flags = op->flags;
-        if (op->is_delete)
+        if (op->end)
+            velocity_batch_delete_range(batch, r->m->keys[op->key].bytes, r->m->keys[op->end].bytes);
+        else if (op->is_delete)
             velocity_batch_delete(batch, r->m->keys[op->key].bytes);
         else
             velocity_batch_put(batch, r->m->keys[op->key].bytes, op->value, &options);
