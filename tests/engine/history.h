@@ -23,7 +23,7 @@ struct history_read {
 struct history_write {
     uint32_t key;
     bool deleted;
-    uint64_t sequence; /* of the operation */
+    uint64_t sequence; /* of the operation; a range delete writes several keys with one */
 };
 
 struct history_transaction {

@@ -148,6 +148,7 @@ struct attempt {
     struct worker *w;
     velocity_txn *txn;
     struct history_transaction t;
+    size_t operations;
     bool own[HISTORY_KEYS]; /* written by itself */
     bool own_deleted[HISTORY_KEYS];
 };
@@ -216,18 +217,35 @@ static void read_range(struct attempt *a) {
     velocity_iterator_free(it);
 }
 
-static void write_key(struct attempt *a, uint32_t key) {
-    char text[8];
+/* Operation `operation` of its transaction wrote the keys [from, to). */
+static void note_write(struct history_transaction *t, size_t operation, uint32_t from, uint32_t to, bool deleted) {
+    for (uint32_t key = from; key < to; key++)
+        t->writes[t->write_count++] = (struct history_write){key, deleted, operation};
+}
+
+/* The last of so many operations has this sequence. */
+static void number_writes(struct history_transaction *t, size_t operations, uint64_t last) {
+    for (size_t i = 0; i < t->write_count; i++) t->writes[i].sequence += last - operations + 1;
+}
+
+static void write_something(struct attempt *a) {
+    char text[8], end[8];
     uint8_t space[VALUE_MAX_BYTES];
-    bool delete = below(&a->w->random, 4) == 0;
-    if (a->t.write_count == HISTORY_ACCESSES) return;
-    if (delete)
-        OK(velocity_txn_delete(a->txn, key_of(text, key)));
+    size_t sort = below(&a->w->random, 10);
+    uint32_t from = (uint32_t)below(&a->w->random, HISTORY_KEYS), to = from + 1;
+    if (a->t.write_count + HISTORY_KEYS > HISTORY_ACCESSES) return;
+    if (sort == 0) to += (uint32_t)below(&a->w->random, HISTORY_KEYS - from);
+    if (sort == 0)
+        OK(velocity_txn_delete_range(a->txn, key_of(text, from), key_of(end, to)));
+    else if (sort < 3)
+        OK(velocity_txn_delete(a->txn, key_of(text, from)));
     else
-        OK(velocity_txn_put(a->txn, key_of(text, key), value_of(space, a->t.number), NULL));
-    a->own[key] = true;
-    a->own_deleted[key] = delete;
-    a->t.writes[a->t.write_count++] = (struct history_write){.key = key, .deleted = delete};
+        OK(velocity_txn_put(a->txn, key_of(text, from), value_of(space, a->t.number), NULL));
+    for (uint32_t key = from; key < to; key++) {
+        a->own[key] = true;
+        a->own_deleted[key] = sort < 3;
+    }
+    note_write(&a->t, a->operations++, from, to, sort < 3);
 }
 
 /* Writes something and takes it back. */
@@ -235,7 +253,7 @@ static void write_in_vain(struct attempt *a) {
     uint64_t savepoint;
     struct attempt before = *a;
     OK(velocity_txn_savepoint(a->txn, &savepoint));
-    write_key(a, (uint32_t)below(&a->w->random, HISTORY_KEYS));
+    write_something(a);
     OK(velocity_txn_rollback_to(a->txn, savepoint));
     *a = before;
 }
@@ -281,7 +299,7 @@ static void finish(struct attempt *a) {
         a->w->conflicts++;
     } else {
         OK(status);
-        for (size_t i = 0; i < a->t.write_count; i++) a->t.writes[i].sequence = last - a->t.write_count + 1 + i;
+        number_writes(&a->t, a->operations, last);
         history_add(&a->w->done, &a->t);
     }
 }
@@ -298,7 +316,7 @@ static void run_transaction(struct worker *w) {
         else if (sort < 5)
             read_range(&a);
         else if (sort < 9)
-            write_key(&a, (uint32_t)below(&w->random, HISTORY_KEYS));
+            write_something(&a);
         else
             write_in_vain(&a);
         if (below(&w->random, 2)) env_thread_yield();
@@ -312,25 +330,29 @@ static void run_transaction(struct worker *w) {
 
 /* Writes outside of transactions are transactions that read nothing. */
 static void run_plain_write(struct worker *w) {
-    char text[8];
+    char text[8], end[8];
     uint8_t space[VALUE_MAX_BYTES];
     struct history_transaction t = {.number = w->id << 40 | ++w->made};
     velocity_batch *batch = velocity_batch_new();
     uint64_t last;
     assert_non_null(batch);
-    for (size_t n = 1 + below(&w->random, 3); n > 0; n--) {
-        uint32_t key = (uint32_t)below(&w->random, HISTORY_KEYS);
-        bool delete = below(&w->random, 3) == 0;
-        if (delete)
-            velocity_batch_delete(batch, key_of(text, key));
+    size_t operations = 1 + below(&w->random, 3);
+    for (size_t i = 0; i < operations; i++) {
+        uint32_t from = (uint32_t)below(&w->random, HISTORY_KEYS), to = from + 1;
+        size_t sort = below(&w->random, 6);
+        if (sort == 0) to += (uint32_t)below(&w->random, HISTORY_KEYS - from);
+        if (sort == 0)
+            velocity_batch_delete_range(batch, key_of(text, from), key_of(end, to));
+        else if (sort == 1)
+            velocity_batch_delete(batch, key_of(text, from));
         else
-            velocity_batch_put(batch, key_of(text, key), value_of(space, t.number), NULL);
-        t.writes[t.write_count++] = (struct history_write){.key = key, .deleted = delete};
+            velocity_batch_put(batch, key_of(text, from), value_of(space, t.number), NULL);
+        note_write(&t, i, from, to, sort < 2);
     }
     OK(velocity_write(w->db, batch, NULL, &last));
     velocity_batch_free(batch);
-    for (size_t i = 0; i < t.write_count; i++) t.writes[i].sequence = last - t.write_count + 1 + i;
-    t.begin = last - t.write_count;
+    number_writes(&t, operations, last);
+    t.begin = last - operations;
     history_add(&w->done, &t);
 }
 

@@ -479,6 +479,88 @@ static void an_iterator_sees_own_writes_up_to_its_creation(void **state) {
     velocity_iterator_free(some);
 }
 
+/* ---- range deletes ------------------------------------------------------------------------------------------------
+ */
+
+static void an_own_range_delete_hides_what_it_covers_and_not_what_is_put_later(void **state) {
+    (void)state;
+    uint64_t savepoint;
+    for (const char *k = "abcdefg"; *k; k++) OK(velocity_put(db, velocity_bytes(k, 1), str("1")));
+    OK(velocity_flush(db));
+    velocity_txn *txn = serializable();
+    txn_put(txn, "bb", "2");
+    velocity_iterator *before = velocity_txn_iterator(txn, NULL);
+    OK(velocity_txn_savepoint(txn, &savepoint));
+    OK(velocity_txn_delete_range(txn, str("b"), str("e")));
+    txn_put(txn, "c", "3");
+    sees(txn, "a", "1");
+    sees(txn, "b", NULL);
+    sees(txn, "bb", NULL);
+    sees(txn, "c", "3");
+    sees(txn, "e", "1");
+    shows(txn, false, "a=1 c=3 e=1 f=1 g=1 ");
+    shows(txn, true, "g=1 f=1 e=1 c=3 a=1 ");
+    assert_string_equal(rest(before), "a=1 b=1 bb=2 c=1 d=1 e=1 f=1 g=1 ");
+    velocity_iterator_free(before);
+    OK(velocity_txn_rollback_to(txn, savepoint));
+    shows(txn, false, "a=1 b=1 bb=2 c=1 d=1 e=1 f=1 g=1 ");
+    OK(velocity_txn_delete_range(txn, str("e"), str("f")));
+    FAILS(VELOCITY_INVALID, "start", velocity_txn_delete_range(txn, str("e"), str("e")));
+    commits(txn);
+    holds("d", "1");
+    holds("e", NULL);
+    holds("f", "1");
+}
+
+/* `other` happens beside a transaction that did `own`. */
+enum act { READ_C, WRITE_C, SCAN_A_TO_D, DELETE_A_TO_D, DELETE_B_TO_Z, READ_X, DELETE_C, ACTS };
+
+static void act(velocity_txn *txn, enum act a) {
+    velocity_range range = velocity_range_default();
+    switch (a) {
+    case READ_C: sees(txn, "c", "1"); break;
+    case READ_X: sees(txn, "x", NULL); break;
+    case WRITE_C: txn_put(txn, "c", "2"); break;
+    case DELETE_C: OK(velocity_txn_delete(txn, str("c"))); break;
+    case DELETE_A_TO_D: OK(velocity_txn_delete_range(txn, str("a"), str("d"))); break;
+    case DELETE_B_TO_Z: OK(velocity_txn_delete_range(txn, str("b"), str("z"))); break;
+    default:
+        range.start = str("a");
+        range.end = str("d");
+        velocity_iterator *it = velocity_txn_iterator(txn, &range);
+        (void)rest(it);
+        velocity_iterator_free(it);
+    }
+}
+
+static bool touches(enum act own, enum act other) {
+    if (own == READ_X) return other == DELETE_B_TO_Z;
+    return true; /* all others have c in common */
+}
+
+static void range_deletes_conflict_with_what_lies_in_them(void **state) {
+    (void)state;
+    static const enum act others[] = {WRITE_C, DELETE_C, DELETE_A_TO_D, DELETE_B_TO_Z};
+    for (int own = 0; own < ACTS; own++) {
+        for (size_t o = 0; o < sizeof others / sizeof *others; o++) {
+            for (int settled = 0; settled < 3; settled++) {
+                put("c", "1");
+                velocity_txn *txn = serializable(), *other = begin(VELOCITY_ISOLATION_READ_COMMITTED);
+                act(txn, (enum act)own);
+                txn_put(txn, "zz", "1");
+                act(other, others[o]);
+                commits(other);
+                if (settled > 0) OK(velocity_flush(db));
+                if (settled > 1) OK(velocity_compact(db, NULL));
+                if (touches((enum act)own, others[o]))
+                    loses(txn, "key ");
+                else
+                    commits(txn);
+            }
+        }
+    }
+}
+
 /* ---- savepoints ---------------------------------------------------------------------------------------------------
  */
 
@@ -726,6 +808,8 @@ int main(void) {
         TEST(a_range_counts_as_read_as_far_as_the_iterator_went),
         TEST(turning_and_running_off_the_end_count_as_read),
         TEST(an_iterator_sees_own_writes_up_to_its_creation),
+        TEST(an_own_range_delete_hides_what_it_covers_and_not_what_is_put_later),
+        TEST(range_deletes_conflict_with_what_lies_in_them),
         TEST(a_savepoint_takes_back_what_was_written_after_it_and_can_be_used_again),
         TEST(reads_are_not_taken_back_by_a_rollback_to_a_savepoint),
         TEST(more_reads_than_are_told_apart_are_joined_and_none_is_forgotten),
