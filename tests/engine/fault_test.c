@@ -31,6 +31,8 @@ static void work_until_it_fails(struct run *r) {
             run_compact(r);
         else if (r->step % 10 == 9)
             run_flush(r);
+        else if (r->step % 6 == 2)
+            (void)run_txn(r);
         else if (r->step % 3 == 2)
             (void)run_batch(r);
         else
