@@ -24,6 +24,8 @@ static void workload(struct run *r) {
             run_compact(r);
         else if (r->step % 25 == 12)
             run_flush(r);
+        else if (r->step % 9 == 2)
+            (void)run_txn(r);
         else if (r->step % 3 == 2)
             (void)run_batch(r);
         else
