@@ -55,7 +55,7 @@ void velocity_batch_free(velocity_batch *batch) {
 }
 
 void velocity_batch_clear(velocity_batch *batch) {
-    batch->bytes = batch->count = batch->range_deletes = batch->requirement_count = batch->key_bytes = 0;
+    batch->bytes = batch->count = batch->puts = batch->range_deletes = batch->requirement_count = batch->key_bytes = 0;
     batch->charged = 0;
     batch->error = VELOCITY_OK;
     batch->reason = NULL;
@@ -112,6 +112,7 @@ static void add(velocity_batch *batch, const struct entry *e) {
     batch->charged = charged;
     batch->count++;
     batch->range_deletes += e->kind == ENTRY_RANGE_DELETE;
+    batch->puts += e->kind == ENTRY_PUT;
 }
 
 void velocity_batch_put(velocity_batch *batch, velocity_slice key, velocity_slice value,
@@ -119,7 +120,8 @@ void velocity_batch_put(velocity_batch *batch, velocity_slice key, velocity_slic
     struct entry e = {.key = key, .value = value, .kind = ENTRY_PUT};
     if (options && options->struct_size >= sizeof *options) {
         e.flags = options->flags;
-        if (options->expires_at_ms) stick(batch, VELOCITY_UNSUPPORTED, "this version has no expiry");
+        e.expires_at_ms = options->expires_at_ms;
+        if (e.expires_at_ms < 0) stick(batch, VELOCITY_INVALID, "expires_at_ms is negative");
     }
     add(batch, &e);
 }

@@ -12,6 +12,7 @@
  * One compaction runs at a time for a database; the job picks, merges and installs without the database's mutex.
  */
 #include "database_internal.h"
+#include "expiry_reclaim.h"
 #include "reclaim.h"
 #include "retention.h"
 #include "run.h"
@@ -43,9 +44,10 @@ struct task {
     struct version_change *inputs; /* tables and the levels that they are on */
     size_t input_count, input_capacity;
     int output_level;
+    bool drop, rewrite;      /* the inputs hold nothing that anybody sees; or: one that holds much that has expired */
+    bool covered;            /* drop: because of range deletes */
     velocity_slice from, to; /* the range of all inputs; borrowed from their metas */
     velocity_slice reach;    /* where the range deletes in them end; data NULL: there are none */
-    bool removes;            /* the inputs go, and nothing takes their place */
 };
 
 /* ---- the shape ------------------------------------------------------------------------------------------------------
@@ -263,7 +265,7 @@ static velocity_status pick_covered(struct task *task, const struct version *ver
         for (size_t i = 0; i < version->levels[l].count && !status; i++)
             if (reclaim_whole(r, version->levels[l].tables[i]))
                 status = add_input(task, l, version->levels[l].tables[i]);
-    task->removes = task->input_count > 0;
+    task->drop = task->covered = task->input_count > 0;
     return status;
 }
 
@@ -301,6 +303,22 @@ static velocity_status pick_unseen(velocity *db, struct task *task, const struct
     return status;
 }
 
+/* Tables in which nothing is left go all at once; else the one with the most to give back is rewritten where it is. */
+static velocity_status pick_expired(struct task *task, const struct version *version, uint64_t now_ms) {
+    velocity_status status = VELOCITY_OK;
+    for (int l = 0; l < VELOCITY_LEVELS && !status; l++)
+        for (size_t i = 0; i < version->levels[l].count && !status; i++)
+            if (expiry_is_droppable(version, l, version->levels[l].tables[i], now_ms))
+                status = add_input(task, l, version->levels[l].tables[i]);
+    task->drop = task->input_count > 0;
+    if (status || task->drop) return status;
+    struct version_change worst = expiry_worst(version, now_ms);
+    if (!worst.table) return VELOCITY_OK;
+    task->rewrite = true;
+    task->output_level = worst.level;
+    return add_input(task, worst.level, worst.table);
+}
+
 /* Nothing to do leaves the task without inputs. */
 static velocity_status pick(velocity *db, const struct version *version, const struct manual_compaction *manual,
                             bool idle, const struct reclaim *r, struct task *task) {
@@ -310,6 +328,7 @@ static velocity_status pick(velocity *db, const struct version *version, const s
     uint64_t targets[VELOCITY_LEVELS];
     int base = shape(db, version, targets);
     if (version->levels[0].count >= db->options.compaction_threshold) return pick_level0(task, version, base);
+    if (expiry_is_due(db, version)) return pick_expired(task, version, snapshot_earliest_clock(db));
     int level = fullest_level(version, targets);
     if (level) return pick_from_level(task, version, level);
     if (!idle) return VELOCITY_OK;
@@ -329,7 +348,7 @@ struct output {
     struct version_change *tables;
     size_t count, capacity;
     int level;
-    uint64_t bytes;
+    uint64_t bytes, expired;
 };
 
 static velocity_status output_finish(struct output *out) {
@@ -348,7 +367,8 @@ static velocity_status output_finish(struct output *out) {
         if (!bigger) status = VELOCITY_NO_MEMORY;
         if (bigger) out->tables = bigger, out->capacity = capacity;
     }
-    if (!status) status = table_new(db->env, db->shared->files, db->path, db->database_id, &meta, &change.table);
+    if (!status)
+        status = table_new(db->env, db->shared->files, db->path, db->database_id, db->keys, &meta, &change.table);
     if (status)
         table_meta_clear(&meta); /* the file is not in the manifest: the next open removes it */
     else
@@ -358,12 +378,13 @@ static velocity_status output_finish(struct output *out) {
 
 static velocity_status output_add(struct output *out, const struct entry *e, bool new_key) {
     velocity_status status = VELOCITY_OK;
-    /* A key's versions stay on one table: a level's tables are disjoint by key. */
-    if (out->builder && new_key && table_builder_bytes(out->builder) >= out->db->options.table_bytes)
+    /* A key's versions stay on one table: a level's tables are disjoint by key. A table of level 0 stays one. */
+    if (out->builder && new_key && out->level > 0 && table_builder_bytes(out->builder) >= out->db->options.table_bytes)
         status = output_finish(out);
     if (!status && !out->builder) {
         struct table_builder_options options;
         database_table_options(out->db, database_new_number(out->db), &options);
+        options.last_level = out->level == LAST_LEVEL;
         status = table_builder_new(&options, &out->builder);
     }
     return status ? status : table_builder_add(out->builder, e);
@@ -398,9 +419,11 @@ static void build_runs(const struct task *task, const struct reclaim *r, struct 
 }
 
 static bool reaches_bottom(const struct task *task, const struct version *version) {
-    for (int l = task->output_level + 1; l < VELOCITY_LEVELS; l++)
+    for (int l = task->output_level ? task->output_level + 1 : 0; l < VELOCITY_LEVELS; l++)
         for (size_t i = 0; i < version->levels[l].count; i++)
-            if (table_overlaps(version->levels[l].tables[i], task->from, task->to)) return false;
+            if (!has_input(task, version->levels[l].tables[i]) &&
+                table_overlaps(version->levels[l].tables[i], task->from, task->to))
+                return false;
     return true;
 }
 
@@ -422,12 +445,13 @@ static velocity_status merge_runs(velocity *db, const struct task *task, const s
         status = retention_judge(&retention, e, &keep, &new_key);
         key_is_new |= new_key;
         if (status || !keep) continue;
-        status = output_add(out, e, key_is_new);
+        status = output_add(out, retention.expired ? &retention.tombstone : e, key_is_new);
         key_is_new = false;
         if (!status && atomic_load_explicit(&db->read_only, memory_order_relaxed)) status = VELOCITY_READ_ONLY;
     }
     if (!status) status = m.status;
     if (!status) status = output_finish(out);
+    out->expired = retention.expired_count;
     merge_clear(&m);
     retention_clear(&retention);
     return status;
@@ -447,12 +471,15 @@ static velocity_status merge_tables(velocity *db, const struct task *task, struc
     return status;
 }
 
-/* Inputs that overlap nobody need no merge: they change their level and are not read. */
-static bool moves_trivially(const struct task *task) {
+/* Inputs that overlap nobody need no merge: they change their level and are not read; but a merge is also what brings
+ * a table under the present key. */
+static bool moves_trivially(const struct task *task, int64_t now_ms) {
     for (size_t i = 0; i < task->input_count; i++) {
         if (task->inputs[i].level == task->output_level) return false;
         const struct table_meta *a = table_meta(task->inputs[i].table);
-        if (a->tombstones || !a->one_version) return false; /* a merge would drop something */
+        /* a merge would drop something */
+        if (a->tombstones || !a->one_version || table_expiry_due_ms(task->inputs[i].table) <= now_ms) return false;
+        if (table_has_old_key(task->inputs[i].table)) return false;
         for (size_t k = i + 1; k < task->input_count; k++)
             if (table_overlaps(task->inputs[k].table, a->smallest, a->largest)) return false;
     }
@@ -460,11 +487,12 @@ static bool moves_trivially(const struct task *task) {
 }
 
 /* A manual compaction of one level that holds nothing to drop changes nothing. */
-static bool is_pointless(const struct task *task, const struct reclaim *r) {
+static bool is_pointless(const struct task *task, const struct reclaim *r, int64_t now_ms) {
     for (size_t i = 0; i < task->input_count; i++) {
         const struct table_meta *meta = table_meta(task->inputs[i].table);
         if (task->inputs[i].level != task->output_level || meta->tombstones || !meta->one_version) return false;
-        if (reclaim_part(r, task->inputs[i].table)) return false;
+        if (expiry_has_begun(task->inputs[i].table, (uint64_t)now_ms)) return false;
+        if (table_has_old_key(task->inputs[i].table) || reclaim_part(r, task->inputs[i].table)) return false;
     }
     return true;
 }
@@ -489,27 +517,44 @@ static int by_level_and_key(const void *a, const void *b) {
     return slice_compare(table_meta(x->table)->smallest, table_meta(y->table)->smallest);
 }
 
+/* The inputs go, and nothing takes their place. */
+static velocity_status drop(velocity *db, const struct task *task) {
+    struct version_edit edit = {.remove = task->inputs, .remove_count = task->input_count};
+    velocity_status status = install_edit(db, &edit, NULL);
+    if (status) return status;
+    atomic_fetch_add(&db->figures.compactions, 1);
+    for (size_t i = 0; i < task->input_count; i++) {
+        table_doom(task->inputs[i].table);
+        if (!task->covered) atomic_fetch_add(&db->figures.expired, table_meta(task->inputs[i].table)->entries);
+    }
+    return VELOCITY_OK;
+}
+
 /* After the install: the inputs' files go when nobody reads them any more. */
-static void count_and_doom(velocity *db, const struct task *task, const struct reclaim *r, uint64_t written) {
+static void count_and_doom(velocity *db, const struct task *task, const struct reclaim *r, const struct output *out) {
     uint64_t read = bytes_to_merge(task, r);
     for (size_t i = 0; i < task->input_count; i++) table_doom(task->inputs[i].table);
     atomic_fetch_add(&db->figures.compactions, 1);
+    atomic_fetch_add(&db->figures.expired, out->expired);
     atomic_fetch_add(&db->figures.compaction_read, read);
-    atomic_fetch_add(&db->figures.compaction_written, written);
+    atomic_fetch_add(&db->figures.compaction_written, out->bytes);
 }
 
 static velocity_status run_task(velocity *db, const struct task *task, struct reclaim *r) {
-    if (task->input_count == 0 || (!task->removes && is_pointless(task, r))) return VELOCITY_OK;
+    int64_t now_ms = (int64_t)snapshot_earliest_clock(db);
+    if (task->input_count == 0) return VELOCITY_OK;
+    if (task->drop) return drop(db, task);
+    if (!task->rewrite && is_pointless(task, r, now_ms)) return VELOCITY_OK;
     qsort(task->inputs, task->input_count, sizeof *task->inputs, by_level_and_key);
-    if (!task->removes && moves_trivially(task)) return move(db, task);
+    if (moves_trivially(task, now_ms)) return move(db, task);
     struct output out = {.db = db, .level = task->output_level};
     velocity_status status = install_repair(db);
-    if (!status && !task->removes) status = merge_tables(db, task, r, &out);
+    if (!status) status = merge_tables(db, task, r, &out);
     struct version_edit edit = {
         .remove = task->inputs, .remove_count = task->input_count, .add = out.tables, .add_count = out.count};
     bool tried = !status;
     if (!status) status = install_edit(db, &edit, NULL);
-    if (!status) count_and_doom(db, task, r, out.bytes);
+    if (!status) count_and_doom(db, task, r, &out);
     /* After a failed install the manifest on disk may name the outputs: they stay until the next open knows. */
     output_clear(&out, tried);
     return status;
@@ -524,7 +569,8 @@ void compaction_schedule(velocity *db) {
     uint64_t targets[VELOCITY_LEVELS];
     (void)shape(db, version, targets);
     bool wanted = db->manual || db->idle_compaction || db->reclaim ||
-                  version->levels[0].count >= db->options.compaction_threshold || fullest_level(version, targets);
+                  version->levels[0].count >= db->options.compaction_threshold || fullest_level(version, targets) ||
+                  expiry_is_due(db, version);
     if (!wanted) return;
     db->compaction_queued = true;
     pool_submit(db->shared->pool, POOL_PATIENT, &db->compaction_job);
@@ -543,7 +589,7 @@ void compaction_job_run(struct pool_job *job) {
     struct superversion *sv = superversion_acquire(db);
     velocity_status status = reclaim_init(&reclaim, db, sv->version);
     if (!status) status = pick(db, sv->version, manual, idle, &reclaim, &task);
-    if (!status && !manual && !task.removes) status = reach_out(&task, sv->version, &reclaim);
+    if (!status && !manual && !task.drop && !task.rewrite) status = reach_out(&task, sv->version, &reclaim);
     if (!status) status = run_task(db, &task, &reclaim);
     bool found = task.input_count > 0;
     reclaim_clear(&reclaim);
@@ -558,10 +604,10 @@ void compaction_job_run(struct pool_job *job) {
         manual->done = true;
         if (db->manual == manual) db->manual = NULL;
     } else {
-        job_ended(&db->compaction_failure, status);
+        job_ended(db, &db->compaction_failure, status);
     }
     db->compaction_queued = false;
-    if (!status) compaction_schedule(db);
+    if (!status || !db->compaction_failure.status) compaction_schedule(db);
     env_condition_broadcast(&db->changed);
     env_mutex_unlock(&db->mutex);
 }

@@ -5,6 +5,7 @@
  *   recovery.c    what opening finds on disk               iterator.c   scans
  *   write.c       the commit queue and groups              snapshot.c   frozen views
  *   room.c        write buffers, log segments, stalls      stats.c      figures
+ *   write_ranges.c  range deletes into write buffers       reclaim.c    what they let go of in tables
  *   flush.c       write buffer -> table                    compaction.c tables -> tables
  *   install.c     putting a new version in force           txn.c        transactions
  *   validate.c    whether they may commit                  read_set.c   what they have read
@@ -22,18 +23,20 @@
 #define VELOCITY_DATABASE_INTERNAL_H
 
 #include "batch.h"
+#include "clock.h"
 #include "database.h"
 #include "log.h"
 #include "manifest.h"
 #include "memtable.h"
 #include "pool.h"
 #include "range_list.h"
+#include "reserve.h"
 #include "status.h"
+#include "stripe.h"
 #include "version.h"
 
 enum {
     IMMUTABLE_MAX = 2,                            /* full write buffers that may wait to be flushed */
-    STATS_STRIPES = 16,                           /* counters are spread over this many cache-line groups, by thread */
     MESSAGE_BYTES = 192,                          /* of an error that is carried from thread to thread */
     GROUP_RANGES_MAX = VELOCITY_MAX_BATCH_RANGES, /* range deletes of a commit group: bounds what it reserves */
     SEGMENT_MIN_BYTES = 1 << 20,                  /* the first log segment; each next one is twice as large ... */
@@ -74,8 +77,8 @@ struct counters {
 
 struct velocity_snapshot {
     velocity *db;
-    uint64_t sequence;
-    struct velocity_snapshot *next, *previous; /* by sequence, ascending */
+    uint64_t sequence, now_ms;                 /* what it sees, and when it is for it */
+    struct velocity_snapshot *next, *previous; /* by both, ascending */
 };
 
 /* Why the last job of a kind failed; OK once one succeeds again. */
@@ -94,10 +97,13 @@ struct velocity {
     bool owns_shared;
     env_lock *lock;
     uint64_t database_id[2];
+    struct clock clock;
+    key_ring *keys; /* NULL: none; constant once the opening has bound it */
 
     _Atomic(struct superversion *) superversion;
     _Atomic uint64_t visible_sequence;
     _Atomic bool read_only;
+    struct reserve reserve;
     _Atomic bool weak_writes;      /* the manifest says so: see install_weak_writes */
     _Atomic uint64_t live_handles; /* values, iterators, snapshots, transactions */
 
@@ -153,11 +159,11 @@ struct velocity {
     env_mutex snapshot_mutex;           /* guards the list */
     struct velocity_snapshot snapshots; /* its head */
 
-    struct counters counters[STATS_STRIPES];
+    struct counters counters[STRIPES];
     struct { /* written by the leader, or under mutex; read by anyone */
         _Atomic uint64_t writes, operations, write_bytes, groups, group_batches[VELOCITY_GROUP_BUCKETS], syncs,
             log_bytes, flushes, flush_bytes, compactions, compaction_read, compaction_written, trivial_moves, stalls,
-            stall_us, txn_commits, txn_conflicts;
+            stall_us, expired, txn_commits, txn_conflicts;
         _Atomic bool out_of_space;
     } figures;
 };
@@ -167,7 +173,7 @@ struct counters *database_counters(velocity *db); /* the calling thread's stripe
 /* superversions: database.c */
 struct write_buffer *write_buffer_new(velocity *db, uint64_t first_log);
 void write_buffer_acquire(struct write_buffer *buffer);
-void write_buffer_insert_range(struct write_buffer *buffer, const struct entry *e);
+void write_buffer_insert_range(struct write_buffer *buffer, const struct entry *e); /* write_ranges.c */
 void write_buffer_release(struct write_buffer *buffer);
 /* By its inserter, after the reserves of memtable and ranges. */
 static inline void write_buffer_insert(struct write_buffer *buffer, const struct entry *e) {
@@ -185,6 +191,7 @@ void superversion_release(struct superversion *sv);
 /* Under db->mutex: puts it in force. The one before is the caller's to retire, with no lock held. */
 struct superversion *superversion_install(velocity *db, struct superversion *sv);
 void superversion_retire(struct superversion *sv); /* NULL is allowed */
+void database_refill_reserve(velocity *db);        /* takes no lock that a caller may hold */
 void database_free(velocity *db);
 
 /* recovery.c */
@@ -200,9 +207,14 @@ VELOCITY_CHECK_RESULT velocity_status commit_switch(velocity *db);
 void database_set_read_only(velocity *db, const char *why);
 velocity_status database_read_only_status(velocity *db);
 
+/* write_ranges.c: whether the range deletes of a writer (one of the two is NULL) should go into a new write buffer. */
+bool write_range_wants_switch(const velocity *db, const struct entry *single, const velocity_batch *batch);
+
 /* room.c; leader only */
 VELOCITY_CHECK_RESULT velocity_status room_make(velocity *db, size_t operations, uint64_t payload_bytes);
 VELOCITY_CHECK_RESULT velocity_status room_switch_buffer(velocity *db);
+/* Leader. After NO_SPACE, or while the reserve is spent: whether writes that only delete may be tried (again). */
+bool room_give_reserve(velocity *db);
 bool room_durable_logs(const velocity *db); /* log segments are made durable before they are used */
 /* Under db->mutex: queues the preparation of a segment ahead if none is there. */
 void room_schedule_prepare(velocity *db);
@@ -223,8 +235,8 @@ uint64_t compaction_pending(velocity *db, const struct version *version);
 /* Whether merging although no threshold asks for it would pay. */
 bool compaction_idle_worthwhile(velocity *db, const struct version *version);
 void background_tick(struct pool_ticker *ticker);
-/* Under db->mutex. */
-void job_ended(struct job_failure *failure, velocity_status status);
+/* Under db->mutex. A job that found no space gets the reserve, and another try. */
+void job_ended(velocity *db, struct job_failure *failure, velocity_status status);
 
 /* install.c: replaces the version, in the manifest first. Drops `flushed` (may be NULL) from the immutable buffers.
  * On failure the tables of edit->add stay on disk, unused, until the next open. */
@@ -236,13 +248,16 @@ VELOCITY_CHECK_RESULT velocity_status install_repair(velocity *db);
 /* Before the first write is acknowledged that is not on disk, and when a close has synced everything: the manifest
  * takes note, so that an opening after a power cut knows that versions were seen which the log has lost. */
 VELOCITY_CHECK_RESULT velocity_status install_weak_writes(velocity *db, bool weak);
+/* When the database closes: the manifest takes note of the time if somebody saw something expire. */
+VELOCITY_CHECK_RESULT velocity_status install_clock(velocity *db);
 uint64_t database_new_number(velocity *db); /* takes db->mutex */
 void database_table_options(velocity *db, uint64_t number, struct table_builder_options *out);
 
-/* read.c: the newest version of key up to `sequence` in sv; inside an epoch section. */
+/* read.c: the newest version of key up to `sequence` in sv, unless it is over (*now_ms: see clock_is_over); inside an
+ * epoch section. */
 VELOCITY_CHECK_RESULT velocity_status read_entry(velocity *db, const struct superversion *sv,
                                                  const struct table_read *read, velocity_slice key, uint64_t sequence,
-                                                 struct entry *out, struct held_block *held,
+                                                 uint64_t *now_ms, struct entry *out, struct held_block *held,
                                                  struct write_buffer **buffer);
 
 /* Copies a small value, pins a large one: in `buffer`, else in the block. Inside the epoch section of the lookup. */
@@ -252,8 +267,12 @@ void read_fill_value(velocity *db, velocity_value *value, const struct entry *e,
 VELOCITY_CHECK_RESULT velocity_status read_contains(velocity *db, const velocity_snapshot *snapshot,
                                                     velocity_slice key);
 
-/* snapshot.c: the sequences that live snapshots see, and the visible one, ascending; *out is for env_free. */
-VELOCITY_CHECK_RESULT velocity_status snapshot_sequences(velocity *db, uint64_t **out, size_t *count);
+/* snapshot.c: the sequences that live snapshots see, and the visible one, ascending; *out is for env_free. *clocks, a
+ * part of it: the earliest time that it is for anybody who sees that, ascending too. */
+VELOCITY_CHECK_RESULT velocity_status snapshot_sequences(velocity *db, uint64_t **out, uint64_t **clocks,
+                                                         size_t *count);
+/* The earliest time that it is for anybody: what has expired by then nobody sees, now or later. */
+uint64_t snapshot_earliest_clock(velocity *db);
 /* The sequence of the oldest live snapshot; the present if there is none. */
 uint64_t snapshot_oldest(velocity *db);
 

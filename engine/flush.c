@@ -1,5 +1,6 @@
 /* flush.c - write buffer to table, and the background's small duties: retries, idleness. See database_internal.h. */
 #include "database_internal.h"
+#include "expiry_reclaim.h"
 #include "retention.h"
 
 #include <stdio.h>
@@ -10,7 +11,11 @@ enum {
                                  then; or a range delete, whose work is on the tables */
 };
 
-void job_ended(struct job_failure *failure, velocity_status status) {
+void job_ended(velocity *db, struct job_failure *failure, velocity_status status) {
+    if (status == VELOCITY_NO_SPACE && !reserve_is_spent(&db->reserve) && reserve_spend(&db->reserve)) {
+        failure->status = VELOCITY_OK;
+        return;
+    }
     failure->status = status;
     if (status) (void)snprintf(failure->message, MESSAGE_BYTES, "%s", velocity_error_message());
 }
@@ -23,7 +28,7 @@ void flush_schedule(velocity *db) {
 }
 
 /* *out: the new table; it has at least one entry, because tombstones stay until the last level. */
-static velocity_status write_table(velocity *db, struct write_buffer *buffer, struct table **out) {
+static velocity_status write_table(velocity *db, struct write_buffer *buffer, struct table **out, uint64_t *expired) {
     struct table_builder_options options;
     table_builder *builder = NULL;
     struct retention retention;
@@ -41,23 +46,25 @@ static velocity_status write_table(velocity *db, struct write_buffer *buffer, st
         bool keep, new_key;
         memtable_cursor_entry(&cursor, &e);
         status = retention_judge(&retention, &e, &keep, &new_key);
-        if (!status && keep) status = table_builder_add(builder, &e);
+        if (!status && keep) status = table_builder_add(builder, retention.expired ? &retention.tombstone : &e);
     }
+    *expired = retention.expired_count;
     retention_clear(&retention);
     if (status) {
         table_builder_abandon(builder);
         return status;
     }
     if ((status = table_builder_finish(builder, &meta))) return status;
-    status = table_new(db->env, db->shared->files, db->path, db->database_id, &meta, out);
+    status = table_new(db->env, db->shared->files, db->path, db->database_id, db->keys, &meta, out);
     if (status) table_meta_clear(&meta);
     return status;
 }
 
 static velocity_status flush_one(velocity *db, struct write_buffer *buffer) {
     struct version_change add = {0, NULL};
+    uint64_t expired;
     velocity_status status = install_repair(db);
-    if (!status) status = write_table(db, buffer, &add.table);
+    if (!status) status = write_table(db, buffer, &add.table, &expired);
     if (status) return status;
     struct version_edit edit = {.add = &add, .add_count = 1};
     uint64_t bytes = table_meta(add.table)->file_bytes;
@@ -65,6 +72,7 @@ static velocity_status flush_one(velocity *db, struct write_buffer *buffer) {
     table_release(add.table);
     if (status) return status;
     atomic_fetch_add(&db->figures.flushes, 1);
+    atomic_fetch_add(&db->figures.expired, expired);
     atomic_fetch_add(&db->figures.flush_bytes, bytes);
     return VELOCITY_OK;
 }
@@ -77,9 +85,9 @@ void flush_job_run(struct pool_job *job) {
     superversion_release(sv);
     table_files_sweep(db->shared->files);
     env_mutex_lock(&db->mutex);
-    job_ended(&db->flush_failure, status);
+    job_ended(db, &db->flush_failure, status);
     db->flush_queued = false;
-    if (!status) {
+    if (!db->flush_failure.status) {
         db->compaction_failure.status = VELOCITY_OK; /* tried again */
         db->reclaim = atomic_load(&db->superversion)->version->ranges != NULL;
         flush_schedule(db);
@@ -131,11 +139,23 @@ static bool is_idle(velocity *db) {
     return now_us - db->writes_seen_us >= IDLE_US;
 }
 
+static void reclaim_expired(velocity *db) {
+    struct superversion *sv = superversion_acquire(db);
+    bool due = expiry_is_due(db, sv->version);
+    superversion_release(sv);
+    if (!due) return;
+    env_mutex_lock(&db->mutex);
+    if (!db->compaction_failure.status) compaction_schedule(db);
+    env_mutex_unlock(&db->mutex);
+}
+
 void background_tick(struct pool_ticker *ticker) {
     velocity *db = (velocity *)((char *)ticker - offsetof(velocity, ticker));
     sync_interval(db);
     table_files_sweep(db->shared->files);
     chunk_pool_tend(db->shared->chunks);
+    reclaim_expired(db);
+    database_refill_reserve(db);
     if (!is_idle(db)) return;
     struct superversion *sv = superversion_acquire(db);
     size_t held = write_buffer_bytes(sv->active);

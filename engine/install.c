@@ -11,6 +11,7 @@ void database_table_options(velocity *db, uint64_t number, struct table_builder_
                                           .database_id = {db->database_id[0], db->database_id[1]},
                                           .number = number,
                                           .block_bytes = db->options.block_bytes,
+                                          .keys = db->keys,
                                           .compression = db->options.compression,
                                           .false_positive_rate = db->options.bloom_false_positive_rate};
 }
@@ -25,6 +26,8 @@ static void fill_numbers(velocity *db, struct write_buffer *flushed, struct mani
     edit->min_log = oldest->first_log;
     edit->start_log = db->start_log;
     edit->weak_writes = atomic_load(&db->weak_writes);
+    atomic_store(&db->clock.shown, false); /* what is shown from here on is later than the time that is written */
+    edit->clock_ms = clock_now(&db->clock);
     /* Frozen buffers end where the next one's first log begins, so the replay of that log continues exactly here. */
     edit->last_sequence = flushed ? atomic_load(&flushed->last_sequence) : db->flushed_sequence;
     env_mutex_unlock(&db->mutex);
@@ -47,7 +50,8 @@ static velocity_status rewrite_manifest(velocity *db, const struct version *vers
     edit->seal_count = count;
     edit->resume_sequence = db->sequence_floor + 1;
     manifest *fresh;
-    velocity_status status = manifest_create(db->env, db->path, db->database_id, number, version, edit, &fresh);
+    velocity_status status =
+        manifest_create(db->env, db->path, db->database_id, db->keys, number, version, edit, &fresh);
     env_free(seals);
     if (status) return status;
     char *old = file_path(db->path, FILE_MANIFEST, manifest_number(db->manifest));
@@ -70,7 +74,9 @@ static velocity_status write_manifest(velocity *db, const struct version *versio
         if (!manifest_append(db->manifest, &edit)) return VELOCITY_OK;
         db->manifest_broken = true;
     }
-    return rewrite_manifest(db, version, &edit);
+    velocity_status status = rewrite_manifest(db, version, &edit);
+    if (status) atomic_store(&db->clock.shown, true);
+    return status;
 }
 
 static velocity_status switch_version(velocity *db, struct version *version, struct write_buffer *flushed) {
@@ -120,13 +126,22 @@ velocity_status install_weak_writes(velocity *db, bool weak) {
     return status;
 }
 
+velocity_status install_clock(velocity *db) {
+    env_mutex_lock(&db->install_mutex);
+    uint64_t min_log;
+    velocity_status status = VELOCITY_OK;
+    if (atomic_load(&db->clock.shown)) status = write_manifest(db, present_version(db), NULL, NULL, &min_log);
+    env_mutex_unlock(&db->install_mutex);
+    return status;
+}
+
 velocity_status install_edit(velocity *db, const struct version_edit *edit, struct write_buffer *flushed) {
     env_mutex_lock(&db->install_mutex);
     uint64_t min_log = 0;
     struct version *version = NULL;
     struct version_edit full = *edit;
-    uint64_t *snapshots = NULL;
-    velocity_status status = snapshot_sequences(db, &snapshots, &full.snapshot_count);
+    uint64_t *snapshots = NULL, *clocks;
+    velocity_status status = snapshot_sequences(db, &snapshots, &clocks, &full.snapshot_count);
     full.snapshots = snapshots;
     if (!status) status = version_new(present_version(db), &full, &version);
     env_free(snapshots);

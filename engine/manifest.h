@@ -9,6 +9,7 @@
 #ifndef VELOCITY_MANIFEST_H
 #define VELOCITY_MANIFEST_H
 
+#include "cipher.h"
 #include "table_builder.h"
 #include "version.h"
 
@@ -25,6 +26,7 @@ struct manifest_state {
     uint64_t start_log;       /* the first log of the last opening: of those below it only the sealed ones count */
     uint64_t last_sequence;   /* of what tables hold, and a floor for the next write */
     uint64_t resume_sequence; /* with which start_log begins */
+    uint64_t clock_ms;        /* the time had come this far: see clock.h */
     bool weak_writes;         /* since the last opening writes were acknowledged before they were on disk */
     struct log_seal *seals;
     size_t seal_count;
@@ -37,13 +39,15 @@ struct manifest_state {
 
 void manifest_state_clear(struct manifest_state *state);
 
-/* NOT_FOUND: the folder has no CURRENT. A torn last record is left out; damage anywhere else is CORRUPT. */
-VELOCITY_CHECK_RESULT velocity_status manifest_load(env *e, const char *folder, struct manifest_state *out);
+/* NOT_FOUND: the folder has no CURRENT. A torn last record is left out; damage anywhere else is CORRUPT. Binds the keys
+ * (may be NULL) to the database's id. */
+VELOCITY_CHECK_RESULT velocity_status manifest_load(env *e, const char *folder, key_ring *keys,
+                                                    struct manifest_state *out);
 
 typedef struct manifest manifest;
 
 struct manifest_edit {
-    uint64_t next_number, min_log, start_log, last_sequence;
+    uint64_t next_number, min_log, start_log, last_sequence, clock_ms;
     bool weak_writes;
     const struct version_edit *tables; /* NULL: none */
     const struct log_seal *seals;      /* only in a snapshot, as the two below */
@@ -51,10 +55,12 @@ struct manifest_edit {
     uint64_t resume_sequence;
 };
 
-/* Writes a new manifest that holds `version` (may be NULL) and the edit's numbers, syncs it, and puts it in force. */
+/* Writes a new manifest, encrypted with the present key of `keys` (may be NULL), that holds `version` (may be NULL) and
+ * the edit's numbers, syncs it, and puts it in force. */
 VELOCITY_CHECK_RESULT velocity_status manifest_create(env *e, const char *folder, const uint64_t database_id[2],
-                                                      uint64_t number, const struct version *version,
-                                                      const struct manifest_edit *edit, manifest **out);
+                                                      const key_ring *keys, uint64_t number,
+                                                      const struct version *version, const struct manifest_edit *edit,
+                                                      manifest **out);
 /* Appends and syncs. After a failure the manifest must not be used again: create a new one. */
 VELOCITY_CHECK_RESULT velocity_status manifest_append(manifest *m, const struct manifest_edit *edit);
 uint64_t manifest_number(const manifest *m);

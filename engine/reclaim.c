@@ -8,7 +8,8 @@
 velocity_status reclaim_init(struct reclaim *r, velocity *db, const struct version *version) {
     memset(r, 0, sizeof *r);
     r->version = version;
-    return snapshot_sequences(db, &r->sequences, &r->count);
+    uint64_t *clocks;
+    return snapshot_sequences(db, &r->sequences, &clocks, &r->count);
 }
 
 void reclaim_clear(struct reclaim *r) {

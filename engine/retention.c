@@ -9,7 +9,7 @@
 velocity_status retention_init(struct retention *r, velocity *db, bool bottom) {
     memset(r, 0, sizeof *r);
     r->bottom = bottom;
-    return snapshot_sequences(db, &r->sequences, &r->count);
+    return snapshot_sequences(db, &r->sequences, &r->clocks, &r->count);
 }
 
 void retention_clear(struct retention *r) {
@@ -44,6 +44,12 @@ static velocity_status remember_key(struct retention *r, velocity_slice key) {
     return VELOCITY_OK;
 }
 
+/* Whoever sees the entry sees it in its stripe or a later one, where it is later, too. */
+static bool is_over(const struct retention *r, const struct entry *e, size_t stripe) {
+    uint64_t now_ms = r->clocks[stripe < r->count ? stripe : r->count - 1];
+    return e->expires_at_ms < 0 || now_ms >= (uint64_t)e->expires_at_ms;
+}
+
 /* Whether a range delete that all who see the entry also see covers it: a range delete, all of its range. */
 static bool is_covered(struct retention *r, const struct entry *e, size_t stripe) {
     if (stripe == r->count) return false;
@@ -57,18 +63,23 @@ static bool is_covered(struct retention *r, const struct entry *e, size_t stripe
     return e->kind != ENTRY_RANGE_DELETE || slice_compare(e->value, r->stretch.to) <= 0;
 }
 
-static bool is_needed(struct retention *r, const struct entry *e, size_t stripe) {
-    if (r->ranges && is_covered(r, e, stripe)) return false;
-    if (stripe > 0) return true;
-    if (e->kind == ENTRY_RANGE_DELETE) return !r->range_is_spent || !r->range_is_spent(r->arg, e);
-    return e->kind != ENTRY_DELETE || !r->bottom;
+/* Whether there is nothing left for a delete that everybody sees to hide. */
+static bool is_spent(const struct retention *r, const struct entry *e) {
+    if (e->kind == ENTRY_RANGE_DELETE) return r->range_is_spent && r->range_is_spent(r->arg, e);
+    return r->bottom && (e->kind == ENTRY_DELETE || r->expired);
 }
 
 velocity_status retention_judge(struct retention *r, const struct entry *e, bool *keep, bool *new_key) {
     size_t stripe = stripe_of(r, e->sequence);
     *new_key = !r->has_key || !slice_equal(e->key, velocity_bytes(r->key, r->key_bytes));
     bool hidden = !*new_key && stripe == r->stripe && e->kind != ENTRY_RANGE_DELETE;
-    *keep = !hidden && is_needed(r, e, stripe);
+    *keep = !hidden && !(r->ranges && is_covered(r, e, stripe));
     r->stripe = stripe;
+    r->expired = *keep && e->expires_at_ms && is_over(r, e, stripe);
+    if (r->expired) {
+        r->tombstone = (struct entry){.key = e->key, .sequence = e->sequence, .kind = ENTRY_DELETE};
+        r->expired_count++;
+    }
+    if (*keep && stripe == 0 && is_spent(r, e)) *keep = false;
     return *new_key ? remember_key(r, e->key) : VELOCITY_OK;
 }

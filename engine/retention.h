@@ -5,6 +5,9 @@
  *
  * A range delete is not hidden by what is newer at its start. It goes where a newer one covers all of it, and where
  * everybody sees it and nothing is left for it to cover.
+ *
+ * What has expired for all who see it keeps its place, for it hides older versions, but not its value: it becomes a
+ * delete of the same sequence.
  */
 #ifndef VELOCITY_RETENTION_H
 #define VELOCITY_RETENTION_H
@@ -13,12 +16,16 @@
 
 struct retention {
     uint64_t *sequences; /* what somebody sees, ascending; the last is the present */
+    uint64_t *clocks;    /* the earliest time of those who see up to that; ascending; freed with sequences */
     size_t count;
     bool bottom;  /* nothing older lies below: tombstones that everybody sees can go */
     uint8_t *key; /* of the entry before */
     size_t key_bytes, key_capacity;
     bool has_key;
     size_t stripe; /* of the entry before */
+    bool expired;  /* the entry is to be kept as `tombstone` */
+    struct entry tombstone;
+    uint64_t expired_count; /* how many were */
     /* Range deletes that stay in force beside and behind this merge, and those in it; NULL: none. */
     const struct range_list *ranges;
     struct range_stretch stretch; /* what they say around the entry before, for its stripe */
@@ -31,7 +38,7 @@ struct retention {
 
 VELOCITY_CHECK_RESULT velocity_status retention_init(struct retention *r, velocity *db, bool bottom);
 void retention_clear(struct retention *r);
-/* *new_key: it is the first entry of its key. */
+/* *new_key: it is the first entry of its key. Where it sets r->expired, r->tombstone is kept instead. */
 VELOCITY_CHECK_RESULT velocity_status retention_judge(struct retention *r, const struct entry *e, bool *keep,
                                                       bool *new_key);
 

@@ -35,6 +35,8 @@ void run_seek(struct run *run, velocity_slice key);        /* first entry with k
 void run_seek_before(struct run *run, velocity_slice key); /* last entry with key < */
 void run_next(struct run *run);
 void run_prev(struct run *run);
+/* The entries of the table that the run stands in have all different keys. */
+bool run_is_plain(const struct run *run);
 /*
  * The run is valid, and nothing in it from here up to `to` (down to `to`, backward) with a sequence of at most
  * `sequence` matters: passes by that as far as it need not be looked at, a step at least. `to` is beyond the current
@@ -68,6 +70,8 @@ void merge_seek_before(struct merge *m, velocity_slice key);
  */
 void merge_next(struct merge *m);
 void merge_prev(struct merge *m);
+/* The table cursor of the top run, the only one left, was moved forward past the merge. */
+void merge_refresh(struct merge *m);
 /* run_skip and run_skip_back of the run that the merge stands on. */
 void merge_skip(struct merge *m, velocity_slice to, uint64_t sequence);
 static inline bool merge_valid(const struct merge *m) {

@@ -10,12 +10,13 @@ static void add_tables(const struct version *version, velocity_stats *s) {
             s->table_entries += meta->entries;
             s->table_raw_bytes += meta->raw_bytes;
             s->table_bytes += meta->file_bytes;
+            s->files_with_old_key += table_has_old_key(version->levels[l].tables[i]);
         }
     }
 }
 
 static void add_counters(velocity *db, velocity_stats *s) {
-    for (int i = 0; i < STATS_STRIPES; i++) {
+    for (int i = 0; i < (int)STRIPES; i++) {
         struct counters *c = &db->counters[i];
         s->gets += atomic_load(&c->gets);
         s->get_hits += atomic_load(&c->get_hits);
@@ -39,6 +40,8 @@ static void add_counters(velocity *db, velocity_stats *s) {
     s->trivial_moves = atomic_load(&db->figures.trivial_moves);
     s->stalls = atomic_load(&db->figures.stalls);
     s->stall_ms = atomic_load(&db->figures.stall_us) / 1000;
+    s->expired_dropped = atomic_load(&db->figures.expired);
+    s->clock_ms = clock_tell(&db->clock);
     s->txn_commits = atomic_load(&db->figures.txn_commits);
     s->txn_conflicts = atomic_load(&db->figures.txn_conflicts);
     s->out_of_space = atomic_load(&db->figures.out_of_space);

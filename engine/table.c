@@ -15,11 +15,11 @@
  */
 #include "table.h"
 
+#include "compress.h"
 #include "filter.h"
 #include "status.h"
+#include "stripe.h"
 #include "table_internal.h"
-
-#include <lz4.h>
 
 struct descriptor {
     struct epoch_item item; /* first */
@@ -29,12 +29,15 @@ struct descriptor {
 enum {
     PINNED_PART = 4,          /* at most this part of the cache's bytes goes to pinned blocks */
     PIN_STEP_BYTES = 1 << 20, /* the cache is resized in these steps */
+    ABSENT_LATELY_MAX = 4,    /* of table->absent_lately: it falls by one at about ... */
+    PRESENT_PER_STEP = 16,    /* ... so many lookups that find their key; a power of two */
 };
 
 struct table_files {
     cache *cache;
     uint64_t cache_bytes; /* the cache's capacity with nothing pinned */
     _Atomic uint64_t pinned_bytes;
+    struct unpackers unpackers;
     env_mutex mutex; /* guards open, open_count, hand and the tables' open_next/open_previous */
     struct table *open;
     struct table *hand;   /* where the clock stands */
@@ -59,6 +62,7 @@ table_files *table_files_new(cache *c, uint32_t max_open) {
 void table_files_free(table_files *files) {
     if (!files) return;
     table_files_sweep(files);
+    unpackers_clear(&files->unpackers);
     env_mutex_destroy(&files->mutex);
     env_free(files);
 }
@@ -96,7 +100,7 @@ static void forget_blocks(struct table *t) {
 /* ---- life ------------------------------------------------------------------------------------------------------- */
 
 velocity_status table_new(env *e, table_files *files, const char *folder, const uint64_t database_id[2],
-                          struct table_meta *meta, struct table **out) {
+                          const key_ring *keys, struct table_meta *meta, struct table **out) {
     struct table *t = env_alloc_zeroed(sizeof *t);
     char *path = file_path(folder, FILE_TABLE, meta->number);
     if (!t || !path) {
@@ -107,12 +111,14 @@ velocity_status table_new(env *e, table_files *files, const char *folder, const 
     t->env = e;
     t->files = files;
     t->cache = files->cache;
+    t->keys = keys;
     t->path = path;
     memcpy(t->database_id, database_id, sizeof t->database_id);
     t->meta = *meta;
     memset(meta, 0, sizeof *meta);
     arena_init(&t->range_bytes, 1, NULL);
     t->cache_id = atomic_fetch_add(&files->next_cache_id, 1);
+    atomic_init(&t->absent_lately, ABSENT_LATELY_MAX);
     atomic_init(&t->references, 1);
     env_mutex_init(&t->mutex);
     *out = t;
@@ -121,6 +127,10 @@ velocity_status table_new(env *e, table_files *files, const char *folder, const 
 
 const struct table_meta *table_meta(const struct table *t) {
     return &t->meta;
+}
+
+bool table_has_old_key(const struct table *t) {
+    return atomic_load(&t->loaded) && t->old_key;
 }
 
 void table_acquire(struct table *t) {
@@ -161,6 +171,7 @@ static void table_destroy(struct table *t) {
     if (d) descriptor_destroy(&d->item);
     if (doomed) forget_blocks(t);
     give_pins_back(t);
+    cipher_free(t->cipher);
     env_free(t->top_bytes);
     table_ranges_clear(t);
     table_meta_clear(&t->meta);
@@ -274,23 +285,43 @@ static velocity_status damaged(const struct table *t, uint64_t offset, const cha
     return status_set(VELOCITY_CORRUPT, "%s: offset %llu: %s", t->path, (unsigned long long)offset, what);
 }
 
+enum { STORED_ON_STACK_BYTES = 12 * 1024 };
+
+/* Decrypts, then unpacks: what is stored raw straight to its place. CORRUPT comes without a message. */
+static velocity_status unseal_block(const struct table *t, struct block_handle handle, const uint8_t *stored,
+                                    uint8_t *raw, uint32_t raw_bytes) {
+    uint8_t small[STORED_ON_STACK_BYTES];
+    const uint8_t *trailer = stored + handle.bytes;
+    enum packing how = trailer[0];
+    struct cipher_place place = {handle.offset, trailer, BLOCK_BOUND_BYTES};
+    if (how == PACKED_RAW) return cipher_unseal(t->cipher, &place, stored, handle.bytes, raw);
+    uint8_t *packed = handle.bytes <= sizeof small ? small : env_alloc(handle.bytes);
+    if (!packed) return VELOCITY_NO_MEMORY;
+    velocity_status status = cipher_unseal(t->cipher, &place, stored, handle.bytes, packed);
+    if (!status) status = unpack(&t->files->unpackers, how, packed, handle.bytes - CIPHER_TAG_BYTES, raw, raw_bytes);
+    if (packed != small) env_free(packed);
+    return status;
+}
+
 velocity_status table_decode_block(const struct table *t, struct block_handle handle, const uint8_t *stored,
                                    struct cache_entry **out) {
     const uint8_t *trailer = stored + handle.bytes;
     uint32_t checksum = file_block_checksum(t->seed, handle.offset, stored, handle.bytes);
-    checksum = file_block_checksum(checksum, handle.offset, trailer, 5);
+    checksum = file_block_checksum(checksum, handle.offset, trailer, BLOCK_BOUND_BYTES);
     if (checksum != get_u32(trailer + 5)) return damaged(t, handle.offset, "a block's checksum is wrong");
     uint32_t raw_bytes = get_u32(trailer + 1);
-    if (trailer[0] > BLOCK_LZ4 || (trailer[0] == BLOCK_RAW && raw_bytes != handle.bytes) || raw_bytes > INT32_MAX)
+    uint32_t overhead = cipher_overhead(t->cipher);
+    if (handle.bytes < overhead || !unpack_size_possible(trailer[0], handle.bytes - overhead, raw_bytes))
         return damaged(t, handle.offset, "a block's trailer makes no sense");
-    struct cache_entry *entry = cache_entry_new(raw_bytes);
+    struct cache_entry *entry = cache_entry_new(t->cache, raw_bytes);
     if (!entry) return VELOCITY_NO_MEMORY;
-    if (trailer[0] == BLOCK_RAW) {
-        memcpy(cache_entry_data(entry), stored, raw_bytes);
-    } else if (LZ4_decompress_safe((const char *)stored, cache_entry_data(entry), (int)handle.bytes, (int)raw_bytes) !=
-               (int)raw_bytes) {
+    uint8_t *raw = cache_entry_data(entry);
+    velocity_status status = t->cipher ? unseal_block(t, handle, stored, raw, raw_bytes)
+                                       : unpack(&t->files->unpackers, trailer[0], stored, handle.bytes, raw, raw_bytes);
+    if (status) {
         cache_entry_release(entry);
-        return damaged(t, handle.offset, "a block does not decompress");
+        return status == VELOCITY_CORRUPT ? damaged(t, handle.offset, "a block does not decrypt or decompress")
+                                          : status;
     }
     *out = entry;
     return VELOCITY_OK;
@@ -301,7 +332,7 @@ velocity_status table_read_stored(const struct table *t, env_file *file, struct 
     uint64_t end = handle.offset + handle.bytes + BLOCK_TRAILER_BYTES;
     if (handle.offset < FILE_HEADER_BYTES || end > t->meta.file_bytes || end < handle.offset)
         return damaged(t, handle.offset, "a block lies outside of the file");
-    uint8_t small[12 * 1024];
+    uint8_t small[STORED_ON_STACK_BYTES];
     size_t size = handle.bytes + BLOCK_TRAILER_BYTES, got;
     uint8_t *stored = size <= sizeof small ? small : env_alloc(size);
     if (!stored) return VELOCITY_NO_MEMORY;
@@ -312,11 +343,8 @@ velocity_status table_read_stored(const struct table *t, env_file *file, struct 
     return status;
 }
 
-velocity_status table_load_block(struct table *t, struct block_handle handle, enum cache_kind kind,
+velocity_status table_read_block(struct table *t, struct block_handle handle, enum cache_kind kind,
                                  const struct table_read *read, struct held_block *held) {
-    held->owned = false;
-    held->entry = cache_lookup(t->cache, t->cache_id, handle.offset);
-    if (held->entry) return VELOCITY_OK;
     if (read->cache_only) return status_set(VELOCITY_INCOMPLETE, "%s: the block is not in the cache", t->path);
     env_file *file;
     velocity_status status = open_file(t, &file);
@@ -325,6 +353,13 @@ velocity_status table_load_block(struct table *t, struct block_handle handle, en
     held->owned = true;
     if (read->fill_cache || kind != CACHE_DATA) cache_insert(t->cache, held->entry, t->cache_id, handle.offset, kind);
     return VELOCITY_OK;
+}
+
+velocity_status table_load_block(struct table *t, struct block_handle handle, enum cache_kind kind,
+                                 const struct table_read *read, struct held_block *held) {
+    held->owned = false;
+    held->entry = cache_lookup(t->cache, t->cache_id, handle.offset);
+    return held->entry ? VELOCITY_OK : table_read_block(t, handle, kind, read, held);
 }
 
 /* Takes `bytes` of the budget for pinned blocks, and as much from the cache, a megabyte at a time. */
@@ -382,13 +417,13 @@ velocity_status table_open_block(const struct table *t, const struct cache_entry
 
 /* ---- loading: header, footer, top index ------------------------------------------------------------------------- */
 
-static struct block_handle get_slot(const uint8_t *footer, enum table_slot slot) {
-    const uint8_t *at = footer + FOOTER_SLOTS + slot * 16;
-    return (struct block_handle){get_u64(at), (uint32_t)get_u64(at + 8)};
+static struct block_handle slot_of(const uint8_t *footer, enum table_slot slot) {
+    return (struct block_handle){get_u64(footer + FOOTER_SLOTS + slot * 16),
+                                 (uint32_t)get_u64(footer + FOOTER_SLOTS + slot * 16 + 8)};
 }
 
 static velocity_status load_footer(struct table *t, env_file *file, struct block_handle *top,
-                                   struct block_handle *ranges) {
+                                   struct block_handle *ranges, struct block_handle *expiry) {
     uint8_t footer[TABLE_FOOTER_BYTES];
     if (t->meta.file_bytes < FILE_HEADER_BYTES + TABLE_FOOTER_BYTES) return damaged(t, 0, "the file is too short");
     uint64_t at = t->meta.file_bytes - TABLE_FOOTER_BYTES;
@@ -399,22 +434,48 @@ static velocity_status load_footer(struct table *t, env_file *file, struct block
     if (get_u64(footer + FOOTER_MAGIC) != TABLE_FOOTER_MAGIC ||
         get_u32(footer + FOOTER_CHECKSUM) != file_block_checksum(t->seed, at, footer, FOOTER_CHECKSUM))
         return damaged(t, at, "the footer's checksum is wrong");
+    if (t->cipher) {
+        struct cipher_place place = {at, footer, FOOTER_TAG};
+        status = cipher_unseal(t->cipher, &place, footer + FOOTER_TAG, CIPHER_TAG_BYTES, footer + FOOTER_TAG);
+        if (status == VELOCITY_CORRUPT) return damaged(t, at, "the footer is not the one that was written");
+        if (status) return status;
+    }
     if (get_u32(footer + FOOTER_VERSION) > FILE_FORMAT_VERSION)
         return status_set(VELOCITY_UNSUPPORTED, "%s: table format %u is newer than this build", t->path,
                           get_u32(footer + FOOTER_VERSION));
     for (int slot = SLOT_VALUE_REFERENCES; slot < SLOT_COUNT; slot++)
-        if (get_u64(footer + FOOTER_SLOTS + slot * 16 + 8))
+        if (slot != SLOT_EXPIRY && get_u64(footer + FOOTER_SLOTS + slot * 16 + 8))
             return status_set(VELOCITY_UNSUPPORTED, "%s: uses a feature that this build does not know", t->path);
     t->filter.partitions = get_u32(footer + FOOTER_FILTER_PARTITIONS);
     t->filter.partition_bytes = get_u32(footer + FOOTER_FILTER_PARTITION_BYTES);
     t->filter.probes = get_u32(footer + FOOTER_FILTER_PROBES);
-    t->filter_offset = get_slot(footer, SLOT_FILTER).offset;
+    t->filter_offset = slot_of(footer, SLOT_FILTER).offset;
     if (t->filter.partitions && (t->filter.partition_bytes == 0 || t->filter.partition_bytes % FILTER_LINE_BYTES ||
                                  t->filter.partition_bytes > FILTER_PARTITION_BYTES))
         return damaged(t, at, "the filter's shape makes no sense");
-    *top = get_slot(footer, SLOT_TOP_INDEX);
-    *ranges = get_slot(footer, SLOT_RANGE_TOMBSTONES);
+    *top = slot_of(footer, SLOT_TOP_INDEX);
+    *ranges = slot_of(footer, SLOT_RANGE_TOMBSTONES);
+    *expiry = slot_of(footer, SLOT_EXPIRY);
     return VELOCITY_OK;
+}
+
+/* A table that was just written came with it. */
+static velocity_status load_expiry(struct table *t, env_file *file, struct block_handle where) {
+    struct cache_entry *entry;
+    if (where.bytes == 0 || t->meta.expiry) return VELOCITY_OK;
+    velocity_status status = table_read_stored(t, file, where, &entry);
+    if (status) return status;
+    struct expiry_summary *expiry = env_alloc(sizeof *expiry);
+    if (!expiry)
+        status = VELOCITY_NO_MEMORY;
+    else if (!expiry_decode(cache_entry_data(entry), entry->size, expiry))
+        status = damaged(t, where.offset, "the expiry summary makes no sense");
+    cache_entry_release(entry);
+    if (status)
+        env_free(expiry);
+    else
+        t->meta.expiry = expiry;
+    return status;
 }
 
 /* Under table->mutex, once. */
@@ -427,9 +488,13 @@ static velocity_status load(struct table *t, env_file *file) {
     if (header.number != t->meta.number || memcmp(header.uid, t->meta.uid, sizeof header.uid) != 0)
         return damaged(t, 0, "this is not the file that the manifest names");
     t->seed = file_seed(&header);
-    struct block_handle top, ranges;
+    t->old_key = !key_ring_is_present(t->keys, &header);
+    cipher_free(t->cipher); /* of an attempt that failed */
+    status = cipher_of(t->keys, &header, t->path, &t->cipher);
+    struct block_handle top, ranges, expiry;
     struct cache_entry *entry;
-    status = load_footer(t, file, &top, &ranges);
+    if (!status) status = load_footer(t, file, &top, &ranges, &expiry);
+    if (!status) status = load_expiry(t, file, expiry);
     if (!status) status = table_read_stored(t, file, top, &entry);
     if (status) return status;
     t->top_bytes = env_alloc(entry->size);
@@ -481,12 +546,24 @@ static void let_go(struct held_block *held) {
     held->owned = false;
 }
 
-/* NOT_FOUND where the filter says that the key is not in the table. */
-static velocity_status check_filter(struct table *t, const struct table_read *read, uint64_t hash) {
-    if (t->filter.partitions == 0) return VELOCITY_OK;
+/* One lookup in one table. */
+struct lookup {
+    const struct table_read *read;
+    velocity_slice key;
+    uint64_t hash, sequence;
+    bool filter_asked, filter_passed;
+};
+
+/* NOT_FOUND where the filter says that the key is not in the table. At most once a lookup. */
+static velocity_status check_filter(struct table *t, struct lookup *lookup) {
+    const struct table_read *read = lookup->read;
+    uint64_t hash = lookup->hash;
+    if (lookup->filter_asked || t->filter.partitions == 0) return VELOCITY_OK;
+    lookup->filter_asked = true;
     uint64_t size = t->filter.partition_bytes;
+    uint64_t stored = size + cipher_overhead(t->cipher);
     uint32_t partition = filter_partition(&t->filter, hash);
-    struct block_handle handle = {t->filter_offset + partition * (size + BLOCK_TRAILER_BYTES), (uint32_t)size};
+    struct block_handle handle = {t->filter_offset + partition * (stored + BLOCK_TRAILER_BYTES), (uint32_t)stored};
     struct held_block held;
     velocity_status status = table_load_pinned(t, &t->filter_pins[partition], handle, CACHE_FILTER, read, &held);
     if (status) return status;
@@ -495,10 +572,10 @@ static velocity_status check_filter(struct table *t, const struct table_read *re
     else if (!filter_may_contain(&t->filter, cache_entry_data(held.entry), hash))
         status = VELOCITY_NOT_FOUND;
     let_go(&held);
+    lookup->filter_passed = !status;
     if (read->counters) {
-        atomic_fetch_add_explicit(&read->counters->filter_checks, 1, memory_order_relaxed);
-        if (status == VELOCITY_NOT_FOUND)
-            atomic_fetch_add_explicit(&read->counters->filter_negatives, 1, memory_order_relaxed);
+        stripe_add(&read->counters->filter_checks, 1, read->counters->shared);
+        if (status == VELOCITY_NOT_FOUND) stripe_add(&read->counters->filter_negatives, 1, read->counters->shared);
     }
     return status;
 }
@@ -526,19 +603,29 @@ static velocity_status search_block(const struct table *t, const struct block *b
     return status == VELOCITY_CORRUPT ? damaged(t, 0, "an entry makes no sense") : status;
 }
 
+/* The data block. NOT_FOUND: it would have to be read, and the filter says that the key is not in it. */
+static velocity_status load_data(struct table *t, struct lookup *lookup, struct block_handle handle,
+                                 struct held_block *held) {
+    held->owned = false;
+    held->entry = cache_lookup(t->cache, t->cache_id, handle.offset);
+    if (held->entry) return VELOCITY_OK;
+    velocity_status status = check_filter(t, lookup);
+    return status ? status : table_read_block(t, handle, CACHE_DATA, lookup->read, held);
+}
+
 /* Looks in the data blocks that one index block names, from the first that may hold the key on. */
-static velocity_status search_under(struct table *t, const struct table_read *read, const struct block *index,
-                                    velocity_slice key, uint64_t sequence, struct entry *out, struct held_block *held,
-                                    bool *more) {
+static velocity_status search_under(struct table *t, struct lookup *lookup, const struct block *index,
+                                    struct entry *out, struct held_block *held, bool *more) {
     *more = true;
-    for (uint32_t i = block_seek(index, key); i < index->count && *more; i++) {
+    for (uint32_t i = block_seek(index, lookup->key); i < index->count && *more; i++) {
         struct block_handle handle;
         struct block data;
         velocity_status status = table_index_handle(t, index, i, &handle);
-        if (!status) status = table_load_block(t, handle, CACHE_DATA, read, held);
+        if (!status) status = load_data(t, lookup, handle, held);
+        if (status == VELOCITY_NOT_FOUND) *more = false;
         if (status) return status;
         status = table_open_block(t, held->entry, &data);
-        if (!status) status = search_block(t, &data, key, sequence, out, more);
+        if (!status) status = search_block(t, &data, lookup->key, lookup->sequence, out, more);
         if (status == VELOCITY_OK) return status;
         let_go(held);
         if (status != VELOCITY_NOT_FOUND) return status;
@@ -546,25 +633,46 @@ static velocity_status search_under(struct table *t, const struct table_read *re
     return VELOCITY_NOT_FOUND;
 }
 
-velocity_status table_get(struct table *t, const struct table_read *read, velocity_slice key, uint64_t hash,
-                          uint64_t sequence, struct entry *out, struct held_block *held) {
-    velocity_status status = table_ensure_loaded(t, read->cache_only);
-    if (!status) status = check_filter(t, read, hash);
-    if (status) return status;
+static velocity_status search_table(struct table *t, struct lookup *lookup, struct entry *out,
+                                    struct held_block *held) {
     bool more = true;
-    for (uint32_t i = block_seek(&t->top, key); i < t->top.count && more; i++) {
+    for (uint32_t i = block_seek(&t->top, lookup->key); i < t->top.count && more; i++) {
         struct block_handle handle;
         struct held_block index_held;
         struct block index;
-        status = table_index_handle(t, &t->top, i, &handle);
-        if (!status) status = table_load_pinned(t, &t->index_pins[i], handle, CACHE_INDEX, read, &index_held);
+        velocity_status status = table_index_handle(t, &t->top, i, &handle);
+        if (!status) status = table_load_pinned(t, &t->index_pins[i], handle, CACHE_INDEX, lookup->read, &index_held);
         if (status) return status;
         status = table_open_block(t, index_held.entry, &index);
-        if (!status) status = search_under(t, read, &index, key, sequence, out, held, &more);
+        if (!status) status = search_under(t, lookup, &index, out, held, &more);
         let_go(&index_held);
         if (status != VELOCITY_NOT_FOUND) return status;
     }
-    if (read->counters && t->filter.partitions)
-        atomic_fetch_add_explicit(&read->counters->filter_false_positives, 1, memory_order_relaxed);
     return VELOCITY_NOT_FOUND;
+}
+
+/*
+ * A filter costs a lookup that finds its key a tenth of its time and saves it nothing, but spares one that does not
+ * most of its time. So it is asked first as long as keys were missed in this table lately, else only before a block is
+ * read from disk. What is noted is written seldom: a line that all threads read should not change at each lookup.
+ */
+static inline void note_outcome(struct table *t, uint64_t hash, bool absent) {
+    uint8_t lately = atomic_load_explicit(&t->absent_lately, memory_order_relaxed);
+    if (absent && lately < ABSENT_LATELY_MAX)
+        atomic_store_explicit(&t->absent_lately, ABSENT_LATELY_MAX, memory_order_relaxed);
+    else if (!absent && lately > 0 && hash % PRESENT_PER_STEP == 0)
+        atomic_store_explicit(&t->absent_lately, lately - 1, memory_order_relaxed);
+}
+
+velocity_status table_get(struct table *t, const struct table_read *read, velocity_slice key, uint64_t hash,
+                          uint64_t sequence, struct entry *out, struct held_block *held) {
+    struct lookup lookup = {.read = read, .key = key, .hash = hash, .sequence = sequence};
+    velocity_status status = table_ensure_loaded(t, read->cache_only);
+    if (!status && atomic_load_explicit(&t->absent_lately, memory_order_relaxed)) status = check_filter(t, &lookup);
+    if (!status) status = search_table(t, &lookup, out, held);
+    if (status && status != VELOCITY_NOT_FOUND) return status;
+    if (status && lookup.filter_passed && read->counters)
+        stripe_add(&read->counters->filter_false_positives, 1, read->counters->shared);
+    note_outcome(t, hash, status == VELOCITY_NOT_FOUND);
+    return status;
 }

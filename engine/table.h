@@ -30,20 +30,24 @@ uint64_t table_files_open_count(table_files *files);
 
 struct table;
 
-/* Counters that lookups feed; one per database. */
+/* Counters that lookups feed. */
 struct table_counters {
     _Atomic uint64_t filter_checks, filter_negatives, filter_false_positives;
+    bool shared; /* several threads count here: see stripe.h */
 };
 
-/* Takes over meta's keys. Opens nothing yet. The table has one reference. `folder` is copied. */
+/* Takes over meta's keys; borrows the key ring (may be NULL). Opens nothing yet. The table has one reference. `folder`
+ * is copied. */
 VELOCITY_CHECK_RESULT velocity_status table_new(env *e, table_files *files, const char *folder,
-                                                const uint64_t database_id[2], struct table_meta *meta,
-                                                struct table **out);
+                                                const uint64_t database_id[2], const key_ring *keys,
+                                                struct table_meta *meta, struct table **out);
 /* Has header, footer and top index in memory; CORRUPT says what is wrong with them. INCOMPLETE: cache_only, not yet. */
 VELOCITY_CHECK_RESULT velocity_status table_ensure_loaded(struct table *table, bool cache_only);
 const struct table_meta *table_meta(const struct table *table);
 /* Of a loaded table: its range deletes, by start. They live as long as the table. */
 const struct range_tombstone *table_ranges(const struct table *table, size_t *count);
+/* Whether the file is not encrypted as a new one would be. Known once the table is loaded; false before. */
+bool table_has_old_key(const struct table *table);
 void table_acquire(struct table *table);
 /* The last release closes the file, or, if the table was doomed, leaves it to table_files_sweep. */
 void table_release(struct table *table);
@@ -82,14 +86,19 @@ struct table_cursor {
     struct block_entry current;
     uint8_t *key; /* the current key, assembled: the block's prefix stays, the suffix is replaced */
     size_t key_bytes, key_capacity;
-    uint8_t *ahead; /* sequential reading without the cache: a piece of the file, or NULL */
+    uint8_t *ahead; /* a piece of the file that is read in one go, or NULL */
     size_t ahead_bytes, ahead_capacity;
     uint64_t ahead_offset;
+    uint32_t missed; /* data blocks one after the other that the cache did not have */
+    bool past_cache; /* ahead_capacity is fixed and data blocks are never looked up in the cache */
+    bool backward;   /* the last step to another data block was */
     velocity_status status;
     bool valid;
 };
 
-/* read_ahead_bytes 0: none. The table must outlive the cursor (acquire it). */
+/* read_ahead_bytes 0: blocks come from the cache; where it misses several in a row, ever larger pieces of the file are
+ * read, up to 256 KiB. Else they are read past the cache in pieces of so many bytes. The table must outlive the cursor
+ * (acquire it). */
 void table_cursor_init(struct table_cursor *c, struct table *table, const struct table_read *read,
                        size_t read_ahead_bytes);
 /* Lets go of everything; the cursor may be initialised again, for another table, and keeps its key buffer if `keep`. */
@@ -99,6 +108,8 @@ void table_cursor_last(struct table_cursor *c);
 void table_cursor_seek(struct table_cursor *c, velocity_slice key);        /* first entry with key >= */
 void table_cursor_seek_before(struct table_cursor *c, velocity_slice key); /* last entry with key < */
 void table_cursor_next(struct table_cursor *c);
+/* The same where the next entry is in the same block; false: it is not, and nothing changed. */
+bool table_cursor_next_in_block(struct table_cursor *c);
 void table_cursor_prev(struct table_cursor *c);
 /* Not valid and status not OK: reading failed, and this thread's error message says how. */
 static inline bool table_cursor_valid(const struct table_cursor *c) {

@@ -13,16 +13,20 @@ struct table {
     cache *cache;
     char *path;
     uint64_t database_id[2];
-    uint64_t cache_id; /* names the table's blocks in the cache, unique while the cache lives */
+    const key_ring *keys; /* borrowed */
+    uint64_t cache_id;    /* names the table's blocks in the cache, unique while the cache lives */
     struct table_meta meta;
     env_mutex mutex; /* opening and loading */
     _Atomic uint32_t references;
     _Atomic bool doomed, loaded, recently_used;
+    _Atomic uint8_t absent_lately; /* above 0: lookups ask the filter first; see table_get */
     _Atomic(struct descriptor *) descriptor;
     struct table *open_next, *open_previous; /* ring of open tables, or (next) list of doomed ones; guarded by
                                                files->mutex */
     /* Valid once loaded: */
     uint64_t seed;
+    cipher *cipher; /* NULL: not encrypted */
+    bool old_key;
     uint8_t *top_bytes;
     struct block top;
     struct filter_shape filter;
@@ -33,6 +37,10 @@ struct table {
     struct arena range_bytes; /* their keys */
 };
 
+/* Reads a block that is not in the cache; the rest of table_load_block. */
+VELOCITY_CHECK_RESULT velocity_status table_read_block(struct table *t, struct block_handle handle,
+                                                       enum cache_kind kind, const struct table_read *read,
+                                                       struct held_block *held);
 /* Finds or reads a block. Inside an epoch section. */
 VELOCITY_CHECK_RESULT velocity_status table_load_block(struct table *t, struct block_handle handle,
                                                        enum cache_kind kind, const struct table_read *read,

@@ -29,7 +29,7 @@ enum txn_state { TXN_ACTIVE, TXN_COMMITTING, TXN_ENDED };
 struct savepoint {
     uint64_t number;
     size_t bytes;
-    uint32_t count, range_deletes;
+    uint32_t count, range_deletes, puts;
     uint64_t charged;
 };
 
@@ -128,10 +128,16 @@ static bool find_own(const velocity_txn *txn, velocity_slice key, struct entry *
     return found || covered;
 }
 
+/* Whether it deleted the key, or what it put has expired. */
+static bool own_is_gone(velocity_txn *txn, const struct entry *e) {
+    uint64_t now_ms = txn->snapshot ? txn->snapshot->now_ms : 0;
+    return entry_is_delete(e) || clock_is_over(&txn->db->clock, e->expires_at_ms, &now_ms);
+}
+
 /* Fills *out with what the transaction wrote. */
 static velocity_status own_value(velocity_txn *txn, const struct entry *e, velocity_value *out) {
     static const struct held_block nothing = {NULL, false};
-    if (entry_is_delete(e)) return VELOCITY_NOT_FOUND;
+    if (own_is_gone(txn, e)) return VELOCITY_NOT_FOUND;
     read_fill_value(txn->db, out, e, &nothing, txn->own);
     out->sequence = VELOCITY_ABSENT;
     return VELOCITY_OK;
@@ -185,7 +191,7 @@ velocity_status velocity_txn_contains(velocity_txn *txn, velocity_slice key) {
     velocity_status status = check_active(txn);
     if (!status) status = batch_check_key(key);
     if (status) return status;
-    if (find_own(txn, key, &e)) return entry_is_delete(&e) ? VELOCITY_NOT_FOUND : VELOCITY_OK;
+    if (find_own(txn, key, &e)) return own_is_gone(txn, &e) ? VELOCITY_NOT_FOUND : VELOCITY_OK;
     note_key(txn, key);
     return read_contains(txn->db, txn->snapshot, key);
 }
@@ -314,6 +320,7 @@ velocity_status velocity_txn_savepoint(velocity_txn *txn, uint64_t *savepoint) {
         .bytes = txn->batch->bytes,
         .count = txn->batch->count,
         .range_deletes = txn->batch->range_deletes,
+        .puts = txn->batch->puts,
         .charged = txn->batch->charged,
     };
     return VELOCITY_OK;
@@ -349,6 +356,7 @@ velocity_status velocity_txn_rollback_to(velocity_txn *txn, uint64_t savepoint) 
     txn->batch->bytes = to->bytes;
     txn->batch->count = to->count;
     txn->batch->range_deletes = to->range_deletes;
+    txn->batch->puts = to->puts;
     txn->batch->charged = to->charged;
     txn->savepoint_count = at;
     return VELOCITY_OK;

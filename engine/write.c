@@ -135,14 +135,16 @@ void database_set_read_only(velocity *db, const char *why) {
     env_mutex_unlock(&db->mutex);
 }
 
-/* The version that `key` has up to `sequence`: VELOCITY_ABSENT if none. */
-static velocity_status current_version(velocity *db, velocity_slice key, uint64_t sequence, uint64_t *out) {
+/* The version that `key` has up to `sequence`: VELOCITY_ABSENT if none. *now_ms: see clock_is_over. */
+static velocity_status current_version(velocity *db, velocity_slice key, uint64_t sequence, uint64_t *now_ms,
+                                       uint64_t *out) {
     struct table_read read = {.fill_cache = true};
     struct entry e;
     struct held_block held = {NULL, false};
     struct write_buffer *buffer;
     epoch_enter();
-    velocity_status status = read_entry(db, atomic_load(&db->superversion), &read, key, sequence, &e, &held, &buffer);
+    velocity_status status =
+        read_entry(db, atomic_load(&db->superversion), &read, key, sequence, now_ms, &e, &held, &buffer);
     if (held.owned) cache_entry_release(held.entry);
     epoch_leave();
     *out = status == VELOCITY_OK ? e.sequence : VELOCITY_ABSENT;
@@ -152,9 +154,10 @@ static velocity_status current_version(velocity *db, velocity_slice key, uint64_
 /* Checks the batch's conditions against everything before it, its own group's earlier batches too. */
 static velocity_status check_requirements(velocity *db, velocity_batch *batch, uint64_t sequence) {
     batch->conflict = SIZE_MAX;
+    uint64_t now_ms = 0;
     for (size_t i = 0; i < batch->requirement_count; i++) {
         uint64_t wanted = batch->requirements[i].sequence, current;
-        velocity_status status = current_version(db, batch_required_key(batch, i), sequence, &current);
+        velocity_status status = current_version(db, batch_required_key(batch, i), sequence, &now_ms, &current);
         if (status) return status;
         if (wanted == VELOCITY_EXISTS ? current != VELOCITY_ABSENT : current == wanted) continue;
         batch->conflict = i;
@@ -264,7 +267,8 @@ static struct group gather(velocity *db) {
 }
 
 static void fail_group(const struct group *g, velocity_status status) {
-    for (struct writer *w = g->first; w != g->end; w = w->next) writer_fail(w, status);
+    for (struct writer *w = g->first; w != g->end; w = w->next)
+        if (!w->status) writer_fail(w, status);
 }
 
 static velocity_status write_group_bytes(velocity *db, const struct group *g, uint64_t *last) {
@@ -274,6 +278,7 @@ static velocity_status write_group_bytes(velocity *db, const struct group *g, ui
     uint8_t *p = payload;
     size_t stored = 0;
     for (struct writer *w = g->first; w != g->end; w = w->next) {
+        if (w->status) continue; /* refused */
         if (w->batch && (w->batch->requirement_count || w->batch->validation) &&
             (status = check_batch(db, w->batch, *last))) {
             writer_fail(w, status);
@@ -284,7 +289,7 @@ static velocity_status write_group_bytes(velocity *db, const struct group *g, ui
     }
     if (p == payload) return VELOCITY_OK;
     struct log_group header = {.first_sequence = db->next_sequence,
-                               .wall_ms = env_now_ms(db->env),
+                               .wall_ms = clock_now(&db->clock),
                                .synced_through = db->synced_sequence,
                                .payload_bytes = (uint32_t)(p - payload),
                                .count = (uint32_t)(*last + 1 - db->next_sequence)};
@@ -297,12 +302,67 @@ static velocity_status write_group_bytes(velocity *db, const struct group *g, ui
     return VELOCITY_OK;
 }
 
-static void write_group(velocity *db, const struct group *g) {
+/* ---- a full disk ---- */
+
+static bool only_deletes(const struct writer *w) {
+    return w->batch ? w->batch->puts == 0 : !w->single || w->single->kind != ENTRY_PUT;
+}
+
+/* The writers that put are refused; the others stay, to be paid for from the reserve. */
+static void refuse_puts(struct group *g) {
+    g->payload_bytes = g->operations = 0;
+    for (struct writer *w = g->first; w != g->end; w = w->next) {
+        if (only_deletes(w)) {
+            g->payload_bytes += w->payload_bytes;
+            g->operations += w->operations;
+        } else {
+            writer_fail(w, VELOCITY_NO_SPACE);
+        }
+    }
+}
+
+static bool puts_anything(const struct group *g) {
+    bool puts = false;
+    for (const struct writer *w = g->first; w != g->end; w = w->next) puts |= !only_deletes(w);
+    return puts;
+}
+
+/* Room for the group, or, on a full disk, for those in it that only delete: the others have failed then. */
+static velocity_status make_room(velocity *db, struct group *g) {
+    if (g->operations == 0) return VELOCITY_OK;
+    velocity_status status = VELOCITY_OK;
+    if (reserve_is_spent(&db->reserve) && puts_anything(g)) {
+        database_refill_reserve(db);
+        if (reserve_is_spent(&db->reserve)) {
+            atomic_store(&db->figures.out_of_space, true);
+            status = status_set(VELOCITY_NO_SPACE, "%s: the disk is full: until there is room, writes can only delete",
+                                db->path);
+        }
+    }
+    if (!status) status = room_make(db, g->operations, g->payload_bytes);
+    if (status != VELOCITY_NO_SPACE) return status;
+    refuse_puts(g);
+    if (g->operations == 0 || !room_give_reserve(db)) return status;
+    return room_make(db, g->operations, g->payload_bytes);
+}
+
+/* A full disk has no room for a new buffer; then the range deletes go where they are. */
+static velocity_status switch_for_ranges(velocity *db, const struct group *g) {
+    velocity_status status = VELOCITY_OK;
+    bool wanted = false;
+    for (const struct writer *w = g->first; w != g->end && !wanted; w = w->next)
+        wanted = w->range_deletes && write_range_wants_switch(db, w->single, w->batch);
+    if (wanted && !reserve_is_spent(&db->reserve)) status = room_switch_buffer(db);
+    return status == VELOCITY_NO_SPACE ? VELOCITY_OK : status;
+}
+
+static void write_group(velocity *db, struct group *g) {
     velocity_status status = VELOCITY_OK;
     if (atomic_load_explicit(&db->read_only, memory_order_relaxed)) status = database_read_only_status(db);
     if (!status && g->weak && !atomic_load_explicit(&db->weak_writes, memory_order_relaxed))
         status = install_weak_writes(db, true);
-    if (!status && g->operations) status = room_make(db, g->operations, g->payload_bytes);
+    if (!status && g->range_deletes) status = switch_for_ranges(db, g);
+    if (!status) status = make_room(db, g);
     if (!status && g->range_deletes) status = range_buffer_reserve(&db->active->ranges, g->range_deletes);
     uint64_t last = db->next_sequence - 1;
     if (!status) status = write_group_bytes(db, g, &last);

@@ -187,6 +187,12 @@ static velocity_status sim_truncate(env_file *file, uint64_t size) {
     return status;
 }
 
+static velocity_status sim_open_to_others(env_file *file, bool *out) {
+    (void)file;
+    *out = false; /* one user alone */
+    return VELOCITY_OK;
+}
+
 static velocity_status sim_size(env_file *file, uint64_t *out) {
     struct sim_file *f = (struct sim_file *)file;
     machine_lock(f->sim);
@@ -397,7 +403,11 @@ static uint64_t sim_monotonic_us(env *e) {
 #define CLOCK_STARTS_AT_MS UINT64_C(1700000000000) /* in November 2023 */
 
 static uint64_t sim_now_ms(env *e) {
-    return CLOCK_STARTS_AT_MS + sim_monotonic_us(e) / 1000;
+    env_sim *sim = sim_of(e);
+    machine_lock(sim);
+    uint64_t now = CLOCK_STARTS_AT_MS + ++sim->clock_us / 1000 - sim->set_back_ms;
+    machine_unlock(sim);
+    return now;
 }
 
 static velocity_status sim_random(env *e, void *buffer, size_t size) {
@@ -419,6 +429,7 @@ const struct env_operations env_sim_operations = {
     .flush_range = sim_flush_range,
     .truncate = sim_truncate,
     .size = sim_size,
+    .open_to_others = sim_open_to_others,
     .close = sim_close,
     .map = sim_map,
     .unmap = sim_unmap,

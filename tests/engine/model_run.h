@@ -30,6 +30,7 @@ struct run_cursor {
     velocity_iterator *it;
     bool reverse, keys_only;
     uint64_t sequence;
+    long day;
     long low, high; /* the keys of its range */
     long position;  /* -1: not valid */
 };
@@ -43,6 +44,7 @@ struct run_txn {
     velocity_txn *txn; /* NULL: none */
     velocity_isolation isolation;
     uint64_t begin;
+    long day;
     struct model_operation operations[RUN_BATCH];
     size_t count;
     struct run_savepoint savepoints[RUN_SAVEPOINTS];
@@ -59,6 +61,7 @@ struct run {
     velocity *db;
     velocity_options options;
     velocity_snapshot *snapshots[RUN_SNAPSHOTS];
+    long snapshot_days[RUN_SNAPSHOTS];
     struct run_cursor cursors[RUN_CURSORS];
     struct run_txn txns[RUN_TXNS];
     struct run_async *async[RUN_ASYNC]; /* oldest first */
@@ -68,7 +71,8 @@ struct run {
     bool space_may_end;  /* NO_SPACE is an answer */
     bool io_may_fail;    /* IO, and then READ_ONLY, is an answer; `failed` tells that it was given */
     bool failed;
-    uint64_t floor; /* the next open must find everything up to here */
+    uint64_t floor;                                  /* the next open must find everything up to here */
+    long wall_day, acked_day, synced_day, day_floor; /* of the time as model.h has it for the sequences */
 };
 
 struct run *run_new(uint64_t seed, size_t keys);
@@ -97,6 +101,7 @@ velocity_status run_txn(struct run *r);
 void run_flush(struct run *r);
 void run_compact(struct run *r);
 void run_reopen(struct run *r);
+void run_idle(struct run *r);
 
 /* Every key by get, every entry by scans in both directions. */
 void run_compare_all(struct run *r);

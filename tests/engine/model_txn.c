@@ -26,15 +26,19 @@ static uint64_t view_of(const struct run_txn *t) {
     return t->isolation == VELOCITY_ISOLATION_READ_COMMITTED ? UINT64_MAX : t->begin;
 }
 
+static long day_of(const struct run *r, const struct run_txn *t) {
+    return t->isolation == VELOCITY_ISOLATION_READ_COMMITTED ? r->m->day : t->day;
+}
+
 /* Whether it sees a value of the key, and which. */
 static bool sees(const struct run *r, const struct run_txn *t, size_t key, struct model_version *out) {
     const struct model_operation *own = own_write(t, key);
     if (own) {
-        *out = (struct model_version){VELOCITY_ABSENT, model_hash(own->value), (uint32_t)own->value.size, own->flags,
-                                      own->is_delete};
-        return !own->is_delete;
+        *out = (struct model_version){VELOCITY_ABSENT, model_hash(own->value), (uint32_t)own->value.size,
+                                      own->flags,      own->expires_at_ms,     own->is_delete};
+        return !own->is_delete && (own->expires_at_ms == 0 || day_of(r, t) * MODEL_DAY_MS < own->expires_at_ms);
     }
-    const struct model_version *v = model_find(r->m, key, view_of(t));
+    const struct model_version *v = model_find_on(r->m, key, view_of(t), day_of(r, t));
     if (v) *out = *v;
     return v != NULL;
 }
@@ -55,6 +59,7 @@ bool run_txn_conflicts(const struct run *r, const struct run_txn *t) {
 static void begin(struct run *r, struct run_txn *t) {
     t->isolation = (velocity_isolation)model_random(r->m, 3);
     t->begin = r->m->last;
+    t->day = r->m->day;
     t->count = t->savepoint_count = 0;
     t->read = calloc(r->m->key_count, 1);
     run_doing(r, "begin a transaction, isolation %d", (int)t->isolation);
@@ -172,6 +177,7 @@ static void write(struct run *r, struct run_txn *t) {
     velocity_slice key = r->m->keys[op->key].bytes;
     velocity_put_options options = velocity_put_options_default();
     options.flags = op->flags;
+    options.expires_at_ms = op->expires_at_ms;
     run_doing(r, "transaction %s key %zu, up to %zu", op->is_delete ? "deletes" : "puts", op->key, op->end);
     velocity_status status = op->end         ? velocity_txn_delete_range(t->txn, key, r->m->keys[op->end].bytes)
                              : op->is_delete ? velocity_txn_delete(t->txn, key)

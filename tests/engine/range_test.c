@@ -252,6 +252,25 @@ static void a_seek_passes_by_a_million_deleted_entries_in_tables(void **state) {
     OK(velocity_close(db));
 }
 
+/* Also where it is all in memory, and something else was written since. */
+static void a_seek_passes_by_deleted_entries_of_a_write_buffer(void **state) {
+    enum { MANY = 200000, PLENTY = 1000 };
+    velocity_options options = velocity_options_default();
+    options.durability = VELOCITY_DURABILITY_OS;
+    velocity *db;
+    OK(velocity_open(*state, &options, &db));
+    put_many(db, 0, MANY + 20);
+    delete_range(db, 10, MANY);
+    put(db, MANY + 5);
+    put(db, 5);
+    assert_int_equal(count_all(db, false, NULL), 30);
+    assert_int_equal(count_all(db, true, NULL), 30);
+    struct superversion *sv = superversion_acquire(db);
+    assert_true(memtable_entries(sv->active->memtable) < PLENTY); /* what is older is in a run of its own */
+    superversion_release(sv);
+    OK(velocity_close(db));
+}
+
 /* Both halves and everything that was written in between: fragments that join are passed by together. */
 static void ranges_that_join_are_passed_by_at_once_and_newer_entries_show(void **state) {
     velocity *db = open_small(*state);
@@ -417,6 +436,7 @@ int main(void) {
         TEST_IN_FOLDER(a_covered_key_is_absent_for_conditions_and_for_later_ones_of_its_group),
         TEST_IN_FOLDER(a_snapshot_sees_what_it_saw_through_flush_and_compaction),
         TEST_IN_FOLDER(a_seek_passes_by_a_million_deleted_entries_in_tables),
+        TEST_IN_FOLDER(a_seek_passes_by_deleted_entries_of_a_write_buffer),
         TEST_IN_FOLDER(ranges_that_join_are_passed_by_at_once_and_newer_entries_show),
         cmocka_unit_test(a_run_whose_entries_are_all_older_is_sought_not_walked),
         TEST_IN_FOLDER(a_lookup_below_a_range_delete_asks_no_filter),
