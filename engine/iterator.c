@@ -143,7 +143,8 @@ static void add_buffer(velocity_iterator *it, struct write_buffer *buffer, uint6
 static bool add_runs(velocity_iterator *it, const struct table_read *read) {
     const struct superversion *sv = it->sv;
     const struct version *version = sv->version;
-    size_t most = 2 + (size_t)sv->immutable_count + version->levels[0].count + VELOCITY_LEVELS;
+    size_t most = 2 + (size_t)sv->immutable_count + version->levels[0].count;
+    for (int l = 1; l < VELOCITY_LEVELS; l++) most += version->levels[l].count > 0;
     it->runs = env_alloc(most * sizeof *it->runs);
     if (!it->runs) return false;
     if (it->own) add_buffer(it, it->own, it->own_last);
@@ -195,11 +196,12 @@ velocity_iterator *iterator_no_memory(void) {
 velocity_iterator *iterator_new(velocity *db, const velocity_range *range, const struct iterator_view *view) {
     velocity_range r = velocity_range_default();
     if (range) memcpy(&r, range, range->struct_size < sizeof r ? range->struct_size : sizeof r);
-    velocity_iterator *it = env_alloc_zeroed(sizeof *it);
+    velocity_iterator *it = env_alloc(sizeof *it);
     if (!it) {
         if (view) read_scan_free(view->scan);
         return &no_memory;
     }
+    memset(it, 0, sizeof *it); /* glibc's calloc passes a thread's own free lists by */
     if (view) {
         r.snapshot = view->snapshot;
         it->own = view->own;
