@@ -5,9 +5,12 @@
  *   recovery.c    what opening finds on disk               iterator.c   scans
  *   write.c       the commit queue and groups              snapshot.c   frozen views
  *   room.c        write buffers, log segments, stalls      stats.c      figures
+ *   write_ranges.c  range deletes into write buffers       reclaim.c    what they let go of in tables
  *   flush.c       write buffer -> table                    compaction.c tables -> tables
  *   install.c     putting a new version in force           history.c    logs of the past
  *   changes.c     change feeds                             checkpoint.c copies of the whole
+ *   txn.c         transactions                             validate.c   whether they may commit
+ *   read_set.c    what they have read
  *
  * How a read finds its data: `superversion` names the write buffers and the version that make up the database now. It
  * is replaced whole; readers load it inside an epoch section and take no lock.
@@ -30,16 +33,18 @@
 #include "manifest.h"
 #include "memtable.h"
 #include "pool.h"
+#include "range_list.h"
 #include "reserve.h"
 #include "status.h"
 #include "stripe.h"
 #include "version.h"
 
 enum {
-    IMMUTABLE_MAX = 2,           /* full write buffers that may wait to be flushed */
-    MESSAGE_BYTES = 192,         /* of an error that is carried from thread to thread */
-    SEGMENT_MIN_BYTES = 1 << 20, /* the first log segment; each next one is twice as large ... */
-    SEGMENT_MAX_BYTES = 1 << 24, /* ... up to this */
+    IMMUTABLE_MAX = 2,                            /* full write buffers that may wait to be flushed */
+    MESSAGE_BYTES = 192,                          /* of an error that is carried from thread to thread */
+    GROUP_RANGES_MAX = VELOCITY_MAX_BATCH_RANGES, /* range deletes of a commit group: bounds what it reserves */
+    SEGMENT_MIN_BYTES = 1 << 20,                  /* the first log segment; each next one is twice as large ... */
+    SEGMENT_MAX_BYTES = 1 << 24,                  /* ... up to this */
     TICK_MS = 250,
 };
 
@@ -57,6 +62,7 @@ struct write_buffer {
     memtable *memtable;
     uint64_t first_log;             /* logs from here on hold its entries */
     _Atomic uint64_t last_sequence; /* once frozen: its newest entry; 0 before */
+    struct range_buffer ranges;     /* the range deletes among its entries */
 };
 
 struct superversion {
@@ -103,7 +109,7 @@ struct velocity {
     _Atomic bool read_only;
     struct reserve reserve;
     _Atomic bool weak_writes;      /* the manifest says so: see install_weak_writes */
-    _Atomic uint64_t live_handles; /* values, iterators, snapshots, change feeds; checkpoints under way */
+    _Atomic uint64_t live_handles; /* values, iterators, snapshots, transactions, change feeds; checkpoints under way */
 
     /* The commit queue: write.c. */
     _Atomic(struct writer *) pending;     /* newest first */
@@ -144,6 +150,10 @@ struct velocity {
     size_t seal_count;
     bool flush_queued, compaction_queued, prepare_queued, closing;
     bool idle_compaction; /* merge although no threshold asks for it */
+    bool reclaim;         /* look for tables that range deletes cover */
+    struct reclaim_state {
+        uint64_t generation, oldest; /* of the version, and the oldest snapshot */
+    } reclaimed;                     /* where an idle compaction found nothing to do */
     struct manual_compaction *manual;
     struct job_failure flush_failure, compaction_failure;
     char read_only_message[MESSAGE_BYTES];
@@ -166,7 +176,7 @@ struct velocity {
     struct { /* written by the leader, or under mutex; read by anyone */
         _Atomic uint64_t writes, operations, write_bytes, groups, group_batches[VELOCITY_GROUP_BUCKETS], syncs,
             log_bytes, flushes, flush_bytes, compactions, compaction_read, compaction_written, trivial_moves, stalls,
-            stall_us, expired;
+            stall_us, expired, txn_commits, txn_conflicts;
         _Atomic bool out_of_space;
     } figures;
 };
@@ -176,7 +186,16 @@ struct counters *database_counters(velocity *db); /* the calling thread's stripe
 /* superversions: database.c */
 struct write_buffer *write_buffer_new(velocity *db, uint64_t first_log);
 void write_buffer_acquire(struct write_buffer *buffer);
+void write_buffer_insert_range(struct write_buffer *buffer, const struct entry *e); /* write_ranges.c */
 void write_buffer_release(struct write_buffer *buffer);
+/* By its inserter, after the reserves of memtable and ranges. */
+static inline void write_buffer_insert(struct write_buffer *buffer, const struct entry *e) {
+    memtable_insert(buffer->memtable, e);
+    if (e->kind == ENTRY_RANGE_DELETE) write_buffer_insert_range(buffer, e);
+}
+static inline size_t write_buffer_bytes(const struct write_buffer *buffer) {
+    return memtable_bytes(buffer->memtable) + atomic_load_explicit(&buffer->ranges.bytes, memory_order_relaxed);
+}
 /* Takes references on its parts. NULL: no memory. */
 struct superversion *superversion_new(struct write_buffer *active, struct write_buffer *const *immutable, int count,
                                       struct version *version);
@@ -202,6 +221,9 @@ VELOCITY_CHECK_RESULT velocity_status commit_switch(velocity *db);
 void commit_pass(velocity *db);
 void database_set_read_only(velocity *db, const char *why);
 velocity_status database_read_only_status(velocity *db);
+
+/* write_ranges.c: whether the range deletes of a writer (one of the two is NULL) should go into a new write buffer. */
+bool write_range_wants_switch(const velocity *db, const struct entry *single, const velocity_batch *batch);
 
 /* room.c; leader only */
 VELOCITY_CHECK_RESULT velocity_status room_make(velocity *db, size_t operations, uint64_t payload_bytes);
@@ -261,11 +283,20 @@ VELOCITY_CHECK_RESULT velocity_status read_entry(velocity *db, const struct supe
                                                  uint64_t *now_ms, struct entry *out, struct held_block *held,
                                                  struct write_buffer **buffer);
 
+/* Copies a small value, pins a large one: in `buffer`, else in the block. Inside the epoch section of the lookup. */
+void read_fill_value(velocity *db, velocity_value *value, const struct entry *e, const struct held_block *held,
+                     struct write_buffer *buffer);
+/* velocity_contains at a snapshot, if one is given. */
+VELOCITY_CHECK_RESULT velocity_status read_contains(velocity *db, const velocity_snapshot *snapshot,
+                                                    velocity_slice key);
+
 /* snapshot.c: the sequences that live snapshots see, and the visible one, ascending; *out is for env_free. *clocks, a
  * part of it: the earliest time that it is for anybody who sees that, ascending too. */
 VELOCITY_CHECK_RESULT velocity_status snapshot_sequences(velocity *db, uint64_t **out, uint64_t **clocks,
                                                          size_t *count);
 /* The earliest time that it is for anybody: what has expired by then nobody sees, now or later. */
 uint64_t snapshot_earliest_clock(velocity *db);
+/* The sequence of the oldest live snapshot; the present if there is none. */
+uint64_t snapshot_oldest(velocity *db);
 
 #endif

@@ -42,6 +42,8 @@ static void add_counters(velocity *db, velocity_stats *s) {
     s->stall_ms = atomic_load(&db->figures.stall_us) / 1000;
     s->expired_dropped = atomic_load(&db->figures.expired);
     s->clock_ms = clock_tell(&db->clock);
+    s->txn_commits = atomic_load(&db->figures.txn_commits);
+    s->txn_conflicts = atomic_load(&db->figures.txn_conflicts);
     s->out_of_space = atomic_load(&db->figures.out_of_space);
 }
 
@@ -62,11 +64,14 @@ velocity_status velocity_stats_get(velocity *db, velocity_stats *out) {
     velocity_stats s = {.struct_size = out->struct_size};
     struct superversion *sv = superversion_acquire(db);
     add_tables(sv->version, &s);
-    s.memtable_bytes = memtable_bytes(sv->active->memtable);
+    s.memtable_bytes = write_buffer_bytes(sv->active);
     s.memtable_entries = memtable_entries(sv->active->memtable);
+    const struct range_list *ranges = range_index_list(sv->version->ranges);
+    s.range_tombstones = (ranges ? ranges->tombstones : 0) + atomic_load(&sv->active->ranges.count);
     for (int i = 0; i < sv->immutable_count; i++) {
-        s.memtable_bytes += memtable_bytes(sv->immutable[i]->memtable);
+        s.memtable_bytes += write_buffer_bytes(sv->immutable[i]);
         s.memtable_entries += memtable_entries(sv->immutable[i]->memtable);
+        s.range_tombstones += atomic_load(&sv->immutable[i]->ranges.count);
     }
     s.immutable_memtables = (uint64_t)sv->immutable_count;
     s.compaction_pending_bytes = compaction_pending(db, sv->version);
