@@ -90,6 +90,17 @@ velocity_shared *velocity_shared_new(const velocity_shared_options *options) {
     return shared_new(env_posix(), options);
 }
 
+void velocity_shared_set_cache_bytes(velocity_shared *shared, uint64_t bytes) {
+    table_files_set_cache_bytes(shared->files, bytes);
+}
+
+velocity_status velocity_set_cache_bytes(velocity *db, uint64_t bytes) {
+    if (!db->owns_shared)
+        return status_set(VELOCITY_INVALID, "%s: the cache is shared: velocity_shared_set_cache_bytes", db->path);
+    velocity_shared_set_cache_bytes(db->shared, bytes);
+    return VELOCITY_OK;
+}
+
 void velocity_shared_free(velocity_shared *shared) {
     if (!shared) return;
     pool_free(shared->pool);

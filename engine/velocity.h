@@ -384,6 +384,15 @@ VELOCITY_CHECK_RESULT velocity_status velocity_flush(velocity *db);
  * NULL: everything. Only start, end and prefix are looked at. Returns when done; writes and reads go on meanwhile. */
 VELOCITY_CHECK_RESULT velocity_status velocity_compact(velocity *db, const velocity_range *range);
 
+/*
+ * Changes the size of the block cache while it is in use. What no longer fits is given back to the system before the
+ * call returns, but for blocks that callers pin and what readers are just looking at. Reads go on meanwhile. The number
+ * of its parts, each with a lock of its own for what comes and goes, was chosen by the first size. INVALID: the cache
+ * is shared by databases, and is changed for all of them by the second function.
+ */
+VELOCITY_CHECK_RESULT velocity_status velocity_set_cache_bytes(velocity *db, uint64_t bytes);
+void velocity_shared_set_cache_bytes(velocity_shared *shared, uint64_t bytes);
+
 #define VELOCITY_LEVELS        7
 #define VELOCITY_GROUP_BUCKETS 8 /* 1, 2, 3-4, 5-8, 9-16, 17-32, 33-64, 65 and more batches */
 
