@@ -87,6 +87,7 @@ static velocity_status switch_version(velocity *db, struct version *version, str
     if (next) {
         atomic_store(&db->level0_tables, (uint32_t)version->levels[0].count);
         sv = superversion_install(db, next);
+        limit_note(db);
         env_condition_broadcast(&db->changed);
     }
     env_mutex_unlock(&db->mutex);

@@ -69,6 +69,7 @@ bool room_durable_logs(const velocity *db) {
 
 void room_schedule_prepare(velocity *db) {
     if (db->prepare_queued || db->next_log || db->closing || atomic_load(&db->read_only)) return;
+    if (!limit_allows(db, db->segment_bytes)) return;
     db->prepare_queued = true;
     pool_submit(db->shared->pool, POOL_URGENT, &db->prepare_job);
 }
@@ -89,6 +90,7 @@ void room_prepare_job(struct pool_job *job) {
         log->next = db->spare_logs;
         db->spare_logs = log;
     } /* a failure shows when the leader needs the segment and prepares it itself */
+    limit_note(db);
     db->prepare_queued = false;
     env_condition_broadcast(&db->changed);
     env_mutex_unlock(&db->mutex);
@@ -136,6 +138,7 @@ static void use_segment(velocity *db, struct log *log) {
     db->log->next = NULL;
     db->log = log;
     db->last_log = log->number;
+    limit_note(db);
     env_mutex_unlock(&db->mutex);
 }
 
@@ -173,12 +176,14 @@ void room_retire_logs(velocity *db, uint64_t min_log) {
         /* A recycled segment costs a sync where a new one needs none, and what was never written out need not be. */
         bool keep =
             room_durable_logs(db) && spares < SPARE_LOGS_MAX && log->capacity >= db->segment_bytes && !db->closing;
+        keep = keep && !db->options.max_database_bytes; /* room is dearer than time */
         struct log **list = keep ? &db->spare_logs : &garbage;
         log->next = *list;
         *list = log;
         spares += keep;
     }
     if (db->seal_count) remove_sealed(db, min_log);
+    limit_note(db);
     env_mutex_unlock(&db->mutex);
     while (garbage) {
         struct log *next = garbage->next;

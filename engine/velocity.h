@@ -139,8 +139,18 @@ typedef struct {
     velocity_slice encryption_passphrase; /* instead of the key, which is derived from it */
     const velocity_slice *old_encryption_passphrases;
     size_t old_encryption_passphrase_count;
-    bool encryption_required; /* false; true: INVALID where a file is not encrypted. Needs a key or a passphrase */
+    bool encryption_required;    /* false; true: INVALID where a file is not encrypted. Needs a key or a passphrase */
+    uint64_t max_database_bytes; /* 0: no limit; else at least 32 MiB: see below */
 } velocity_options;
+
+/*
+ * A size limit (max_database_bytes). Once tables and log segments together would take more, writes that put anything
+ * get NO_SPACE, with nothing done; deletes go on. Background work then merges as if the database were idle, and when
+ * deletes, overwritten versions or expiry have given back enough, puts go on by themselves. What a merge is writing
+ * counts once it takes the place of what it merged: until then the folder can hold up to twice the limit. Deletes and
+ * the group that reaches the limit can go beyond it by what they themselves take. memtable_bytes is at most a sixteenth
+ * of the limit, because the log holds what write buffers hold.
+ */
 
 /*
  * A full disk. Space for the log is set aside ahead, so a write that has none gets NO_SPACE before any of it is done;
@@ -425,6 +435,7 @@ typedef struct {
     bool out_of_space;                /* the last write that needed room found none */
     uint64_t files_with_old_key;      /* not encrypted with the present key, or not at all although there is one */
     uint64_t expired_dropped;         /* versions whose space was reclaimed because they had expired */
+    uint64_t disk_bytes;              /* tables and log segments: what max_database_bytes limits */
     uint64_t clock_ms;                /* the time that the database lives by: see velocity_put_options */
 } velocity_stats;
 
