@@ -128,8 +128,7 @@ static void find_day(struct run *r) {
     r->day_floor = LONG_MAX;
 }
 
-/* Days pass, or somebody sets the wall clock back. */
-static void turn_clock(struct run *r) {
+void run_turn_clock(struct run *r) {
     long days = 1 + (long)model_random(r->m, 3);
     bool back = model_random(r->m, 3) == 0;
     run_doing(r, "%ld days %s", days, back ? "back" : "on");
@@ -484,8 +483,8 @@ void run_step(struct run *r) {
         run_compare_all(r);
     else if (sort < 530)
         env_sim_advance_ms(r->sim, model_random(r->m, 2000));
-    else if (sort < 540)
-        turn_clock(r);
+    else if (sort < 550)
+        run_turn_clock(r);
     else
         run_read_step(r);
 }

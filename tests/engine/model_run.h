@@ -82,6 +82,7 @@ velocity_status run_batch(struct run *r);
 void run_flush(struct run *r);
 void run_compact(struct run *r);
 void run_reopen(struct run *r);
+void run_turn_clock(struct run *r); /* days pass, or somebody sets the wall clock back */
 
 /* Every key by get, every entry by scans in both directions. */
 void run_compare_all(struct run *r);
