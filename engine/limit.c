@@ -2,9 +2,9 @@
  * limit.c - the size limit of a database (options.max_database_bytes): what its files take, and whether puts have to be
  * refused. See database_internal.h.
  *
- * Counted is what stays: tables in force and log segments, by their capacity. What a flush or merge writes counts once
- * it is in force, when what it replaces no longer does. db->disk_bytes changes only where one of these comes or goes,
- * so a write compares two numbers.
+ * Counted is what stays: tables in force, log segments by their capacity, and logs that are retained. What a flush or
+ * merge writes counts once it is in force, when what it replaces no longer does. db->disk_bytes changes only where one
+ * of these comes or goes, so a write compares two numbers.
  */
 #include "database_internal.h"
 
@@ -20,6 +20,7 @@ uint64_t limit_count(velocity *db) {
     const struct version *version = atomic_load(&db->superversion)->version;
     uint64_t bytes = db->log->capacity + log_bytes(db->old_logs) + log_bytes(db->spare_logs);
     if (db->next_log) bytes += db->next_log->capacity;
+    bytes += history_retained_bytes(&db->history);
     for (size_t i = 0; i < db->seal_count; i++) bytes += db->seals[i].end;
     for (int l = 0; l < VELOCITY_LEVELS; l++) bytes += version->levels[l].bytes;
     return bytes;
