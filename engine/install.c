@@ -72,7 +72,6 @@ static velocity_status rewrite_manifest(velocity *db, const struct version *vers
 static velocity_status write_manifest(velocity *db, const struct version *version, const struct version_edit *tables,
                                       struct write_buffer *flushed, uint64_t *min_log) {
     struct manifest_edit edit = {.tables = tables};
-    atomic_store(&db->clock.shown, false); /* what is shown from here on is later than the time that is written */
     install_numbers(db, flushed, &edit);
     *min_log = edit.min_log;
     struct log_retained *retained = NULL;
@@ -82,6 +81,8 @@ static velocity_status write_manifest(velocity *db, const struct version *versio
         if (status) return status;
         edit.retained = retained;
     }
+    atomic_store(&db->clock.shown, false); /* what is shown from here on is later than the time that is written */
+    edit.clock_ms = clock_now(&db->clock);
     bool appended = false;
     if (!db->manifest_broken && manifest_bytes(db->manifest) < MANIFEST_REWRITE_BYTES) {
         appended = manifest_append(db->manifest, &edit) == VELOCITY_OK;

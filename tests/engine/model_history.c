@@ -27,7 +27,8 @@ static void expect_change(struct run *r, const velocity_change *found, const str
     if (found->sequence != version->sequence)
         run_fail(r, "the feed shows %llu, the model %llu", (unsigned long long)found->sequence,
                  (unsigned long long)version->sequence);
-    RUN_EXPECT(r, found->kind == kind && found->flags == version->flags && found->expires_at_ms == version->expires_at_ms);
+    RUN_EXPECT(r,
+               found->kind == kind && found->flags == version->flags && found->expires_at_ms == version->expires_at_ms);
     RUN_EXPECT(r, slice_equal(found->key, r->m->keys[expected->key].bytes));
     RUN_EXPECT(r, found->value.size == version->size && model_hash(found->value) == version->hash);
     RUN_EXPECT(r, found->ends_batch == expected->ends_batch);
