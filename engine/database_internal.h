@@ -108,6 +108,8 @@ struct velocity {
     _Atomic uint64_t visible_sequence;
     _Atomic bool read_only;
     struct reserve reserve;
+    _Atomic uint64_t disk_bytes;   /* with a size limit: see limit.c */
+    _Atomic bool limit_hit;        /* puts were refused since the last tick */
     _Atomic bool weak_writes;      /* the manifest says so: see install_weak_writes */
     _Atomic uint64_t live_handles; /* values, iterators, snapshots, transactions, change feeds; checkpoints under way */
 
@@ -120,6 +122,7 @@ struct velocity {
     uint64_t sequence_floor;              /* every write since the open has a higher one; constant */
     uint64_t synced_sequence;             /* (leader) everything up to it is on disk */
     uint64_t last_sync_us;                /* (leader) */
+    bool limit_refuses;                   /* (leader) the last put was refused by the size limit */
     uint64_t delay_debt_us;               /* (leader) how long writers still have to be held back */
     _Atomic uint32_t level0_tables;       /* as in the superversion */
     struct log *log;                      /* (leader) the segment that is appended to */
@@ -242,6 +245,15 @@ VELOCITY_CHECK_RESULT velocity_status room_settle_logs(velocity *db, uint64_t mi
 void room_wait(velocity *db);
 /* Syncs filled segments that are not yet on disk, then the present one. */
 VELOCITY_CHECK_RESULT velocity_status room_sync_logs(velocity *db);
+
+/* limit.c: the size limit. _count: what the files take, also without a limit; it and _note: under db->mutex. */
+uint64_t limit_count(velocity *db);
+void limit_note(velocity *db); /* something that counts came or went */
+bool limit_allows(const velocity *db, uint64_t more_bytes);
+/* Leader: whether a group with puts may be written. */
+VELOCITY_CHECK_RESULT velocity_status limit_check(velocity *db, uint64_t payload_bytes);
+/* The ticker's: where puts were refused, merges as if the database were idle. */
+void limit_tend(velocity *db);
 
 /* flush.c and compaction.c. _schedule: under db->mutex. */
 void flush_schedule(velocity *db);

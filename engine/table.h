@@ -24,6 +24,8 @@ void table_files_free(table_files *files);                     /* no tables may 
  * file held), so the background does it, never the thread whose release was the last. */
 void table_files_sweep(table_files *files);
 uint64_t table_files_open_count(table_files *files);
+/* Of the cache and what tables pin of it together. Not inside an epoch section. */
+void table_files_set_cache_bytes(table_files *files, uint64_t bytes);
 
 /* ---- tables -------------------------------------------------------------------------------------------------------
  */

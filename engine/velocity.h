@@ -147,7 +147,17 @@ typedef struct {
      * newest so many bytes of them. They survive reopening with the option set, unless the encryption key changes; they
      * are never recycled */
     uint64_t log_retention_bytes;
+    uint64_t max_database_bytes; /* 0: no limit; else at least 32 MiB: see below */
 } velocity_options;
+
+/*
+ * A size limit (max_database_bytes). Once tables and logs (retained ones, too) together would take more, writes that
+ * put anything get NO_SPACE, with nothing done; deletes go on. Background work then merges as if the database were
+ * idle, and when deletes, overwritten versions or expiry have given back enough, puts go on by themselves. What a merge
+ * is writing counts once it takes the place of what it merged: until then the folder can hold up to twice the limit.
+ * Deletes and the group that reaches the limit can go beyond it by what they themselves take. memtable_bytes is at most
+ * a sixteenth of the limit, because the log holds what write buffers hold.
+ */
 
 /*
  * A full disk. Space for the log is set aside ahead, so a write that has none gets NO_SPACE before any of it is done;
@@ -550,6 +560,15 @@ VELOCITY_CHECK_RESULT velocity_status velocity_flush(velocity *db);
 VELOCITY_CHECK_RESULT velocity_status velocity_compact(velocity *db, const velocity_range *range);
 
 /*
+ * Changes the size of the block cache while it is in use. What no longer fits is given back to the system before the
+ * call returns, but for blocks that callers pin and what readers are just looking at. Reads go on meanwhile. The number
+ * of its parts, each with a lock of its own for what comes and goes, was chosen by the first size. INVALID: the cache
+ * is shared by databases, and is changed for all of them by the second function.
+ */
+VELOCITY_CHECK_RESULT velocity_status velocity_set_cache_bytes(velocity *db, uint64_t bytes);
+void velocity_shared_set_cache_bytes(velocity_shared *shared, uint64_t bytes);
+
+/*
  * Copies the whole database, as it is at one sequence between two batches, to the new folder `path`, while reads and
  * writes go on. Tables are linked (copied where the file system can't: another disk), what is not yet in tables is
  * copied from the log: so it takes as long as that, bounded by the write buffers, whatever the database holds. When it
@@ -594,6 +613,7 @@ typedef struct {
     bool out_of_space;                   /* the last write that needed room found none */
     uint64_t files_with_old_key;         /* not encrypted with the present key, or not at all although there is one */
     uint64_t expired_dropped;            /* versions whose space was reclaimed because they had expired */
+    uint64_t disk_bytes;                 /* tables and logs: what max_database_bytes limits */
     uint64_t clock_ms;                   /* the time that the database lives by: see velocity_put_options */
     uint64_t log_retained_bytes;         /* logs that are kept for change feeds alone */
     uint64_t oldest_change_sequence;     /* feeds that begin after a sequence below this one less 1: HISTORY_GONE */

@@ -344,6 +344,11 @@ static velocity_status make_room(velocity *db, struct group *g) {
                                 db->path);
         }
     }
+    if (!status && db->options.max_database_bytes && puts_anything(g) && (status = limit_check(db, g->payload_bytes))) {
+        refuse_puts(g);
+        if (g->operations == 0) return status;
+        status = VELOCITY_OK;
+    }
     if (!status) status = room_make(db, g->operations, g->payload_bytes);
     if (status != VELOCITY_NO_SPACE) return status;
     refuse_puts(g);

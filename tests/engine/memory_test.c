@@ -46,6 +46,24 @@ static void put(struct life *l, size_t i, uint32_t number) {
     if (went_well(l, velocity_put(l->db, key_of(key, i), velocity_bytes(value, sizeof value)))) l->numbers[i] = number;
 }
 
+/* Long expired, or not in this century. */
+static void put_expiring(struct life *l, size_t i, uint32_t number, bool over) {
+    uint8_t value[VALUE_BYTES];
+    char key[16];
+    memset(value, (int)(number & 0xff), sizeof value);
+    memcpy(value, &number, sizeof number);
+    velocity_put_options options = velocity_put_options_default();
+    options.expires_at_ms = over ? 1 + (int64_t)number : INT64_C(4102444800000);
+    velocity_batch *b = velocity_batch_new();
+    if (!b) {
+        l->failures++;
+        return;
+    }
+    velocity_batch_put(b, key_of(key, i), velocity_bytes(value, sizeof value), &options);
+    if (went_well(l, velocity_write(l->db, b, NULL, NULL))) l->numbers[i] = over ? 0 : number;
+    velocity_batch_free(b);
+}
+
 static void delete (struct life *l, size_t i) {
     char key[16];
     if (went_well(l, velocity_delete(l->db, key_of(key, i)))) l->numbers[i] = 0;
@@ -203,6 +221,8 @@ static void use(struct life *l) {
         if (round % 5 == 0) delete (l, (i + 3) % KEYS);
         if (round % 8 == 0) delete_range(l, i * 3 / 4, i * 3 / 4 + 4);
         if (round % 9 == 0) get(l, i);
+        if (round % 3 == 0) put_expiring(l, (i + 5) % KEYS, round, round % 2);
+        if (round == 2 * ROUNDS / 3 && velocity_set_cache_bytes(l->db, 16 << 10)) fail();
         if (round == ROUNDS / 2) scan(l, true);
         if (round == ROUNDS / 2) batch(l, round);
         if (round % 40 == 2) transact(l, round);

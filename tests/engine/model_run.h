@@ -105,6 +105,7 @@ velocity_status run_txn(struct run *r);
 void run_flush(struct run *r);
 void run_compact(struct run *r);
 void run_reopen(struct run *r);
+void run_turn_clock(struct run *r); /* days pass, or somebody sets the wall clock back */
 /* Opens a change feed, reads on in it, or closes it; model_history.c. */
 void run_follow(struct run *r);
 /* Reads a feed from the oldest change that it answers for up to the end. */
