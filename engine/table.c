@@ -95,19 +95,18 @@ static void forget_blocks(struct table *t) {
 
 /* ---- life ------------------------------------------------------------------------------------------------------- */
 
-velocity_status table_new(env *e, table_files *files, const char *folder, const uint64_t database_id[2],
-                          struct table_meta *meta, struct table **out) {
+velocity_status table_new_at(env *e, table_files *files, const char *path, const uint64_t database_id[2],
+                             struct table_meta *meta, struct table **out) {
     struct table *t = env_alloc_zeroed(sizeof *t);
-    char *path = file_path(folder, FILE_TABLE, meta->number);
-    if (!t || !path) {
+    size_t size = strlen(path) + 1;
+    if (!t || !(t->path = env_alloc(size))) {
         env_free(t);
-        env_free(path);
         return VELOCITY_NO_MEMORY;
     }
+    memcpy(t->path, path, size);
     t->env = e;
     t->files = files;
     t->cache = files->cache;
-    t->path = path;
     memcpy(t->database_id, database_id, sizeof t->database_id);
     t->meta = *meta;
     memset(meta, 0, sizeof *meta);
@@ -116,6 +115,14 @@ velocity_status table_new(env *e, table_files *files, const char *folder, const 
     env_mutex_init(&t->mutex);
     *out = t;
     return VELOCITY_OK;
+}
+
+velocity_status table_new(env *e, table_files *files, const char *folder, const uint64_t database_id[2],
+                          struct table_meta *meta, struct table **out) {
+    char *path = file_path(folder, FILE_TABLE, meta->number);
+    velocity_status status = path ? table_new_at(e, files, path, database_id, meta, out) : VELOCITY_NO_MEMORY;
+    env_free(path);
+    return status;
 }
 
 const struct table_meta *table_meta(const struct table *t) {
@@ -272,6 +279,21 @@ static velocity_status damaged(const struct table *t, uint64_t offset, const cha
     return status_set(VELOCITY_CORRUPT, "%s: offset %llu: %s", t->path, (unsigned long long)offset, what);
 }
 
+bool table_trailer_plausible(const struct table *t, const uint8_t *trailer, uint64_t stored_bytes) {
+    (void)t;
+    uint32_t raw_bytes = get_u32(trailer + 1);
+    return trailer[0] == BLOCK_RAW ? raw_bytes == stored_bytes : trailer[0] == BLOCK_LZ4 && raw_bytes <= INT32_MAX;
+}
+
+struct block_handle table_top_handle(const struct table *t) {
+    return t->top_handle;
+}
+
+struct block_handle table_filter_handle(const struct table *t, uint32_t i) {
+    uint64_t size = t->filter.partition_bytes;
+    return (struct block_handle){t->filter_offset + i * (size + BLOCK_TRAILER_BYTES), (uint32_t)size};
+}
+
 velocity_status table_decode_block(const struct table *t, struct block_handle handle, const uint8_t *stored,
                                    struct cache_entry **out) {
     const uint8_t *trailer = stored + handle.bytes;
@@ -279,7 +301,7 @@ velocity_status table_decode_block(const struct table *t, struct block_handle ha
     checksum = file_block_checksum(checksum, handle.offset, trailer, 5);
     if (checksum != get_u32(trailer + 5)) return damaged(t, handle.offset, "a block's checksum is wrong");
     uint32_t raw_bytes = get_u32(trailer + 1);
-    if (trailer[0] > BLOCK_LZ4 || (trailer[0] == BLOCK_RAW && raw_bytes != handle.bytes) || raw_bytes > INT32_MAX)
+    if (!table_trailer_plausible(t, trailer, handle.bytes))
         return damaged(t, handle.offset, "a block's trailer makes no sense");
     struct cache_entry *entry = cache_entry_new(raw_bytes);
     if (!entry) return VELOCITY_NO_MEMORY;
@@ -419,10 +441,9 @@ static velocity_status load(struct table *t, env_file *file) {
     if (header.number != t->meta.number || memcmp(header.uid, t->meta.uid, sizeof header.uid) != 0)
         return damaged(t, 0, "this is not the file that the manifest names");
     t->seed = file_seed(&header);
-    struct block_handle top;
     struct cache_entry *entry;
-    status = load_footer(t, file, &top);
-    if (!status) status = read_stored(t, file, top, &entry);
+    status = load_footer(t, file, &t->top_handle);
+    if (!status) status = read_stored(t, file, t->top_handle, &entry);
     if (status) return status;
     t->top_bytes = env_alloc(entry->size);
     if (!t->top_bytes)
@@ -430,7 +451,7 @@ static velocity_status load(struct table *t, env_file *file) {
     else
         memcpy(t->top_bytes, cache_entry_data(entry), entry->size);
     if (!status && !block_open(&t->top, t->top_bytes, entry->size))
-        status = damaged(t, top.offset, "the top index makes no sense");
+        status = damaged(t, t->top_handle.offset, "the top index makes no sense");
     cache_entry_release(entry);
     if (!status) {
         t->index_pins = env_alloc_zeroed(t->top.count * sizeof *t->index_pins);
@@ -476,7 +497,7 @@ static velocity_status check_filter(struct table *t, const struct table_read *re
     if (t->filter.partitions == 0) return VELOCITY_OK;
     uint64_t size = t->filter.partition_bytes;
     uint32_t partition = filter_partition(&t->filter, hash);
-    struct block_handle handle = {t->filter_offset + partition * (size + BLOCK_TRAILER_BYTES), (uint32_t)size};
+    struct block_handle handle = table_filter_handle(t, partition);
     struct held_block held;
     velocity_status status = table_load_pinned(t, &t->filter_pins[partition], handle, CACHE_FILTER, read, &held);
     if (status) return status;

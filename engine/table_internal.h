@@ -24,6 +24,7 @@ struct table {
     /* Valid once loaded: */
     uint64_t seed;
     uint8_t *top_bytes;
+    struct block_handle top_handle;
     struct block top;
     struct filter_shape filter;
     uint64_t filter_offset;
@@ -49,5 +50,12 @@ VELOCITY_CHECK_RESULT velocity_status table_open_block(const struct table *t, co
 /* The place that entry i of an index block names. */
 VELOCITY_CHECK_RESULT velocity_status table_index_handle(const struct table *t, const struct block *index, uint32_t i,
                                                          struct block_handle *out);
+
+/* Where top index and filter partition i of a loaded table stand. */
+struct block_handle table_top_handle(const struct table *t);
+struct block_handle table_filter_handle(const struct table *t, uint32_t i);
+/* Whether this may be the trailer of a block of so many stored bytes; its checksum is not looked at. */
+bool table_trailer_plausible(const struct table *t, const uint8_t *trailer, uint64_t stored_bytes);
+#define TABLE_TRAILER_KINDS BLOCK_LZ4 /* the highest kind of compression */
 
 #endif
