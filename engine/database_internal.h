@@ -26,6 +26,7 @@
 #include "manifest.h"
 #include "memtable.h"
 #include "pool.h"
+#include "reserve.h"
 #include "status.h"
 #include "version.h"
 
@@ -90,30 +91,32 @@ struct velocity {
     bool owns_shared;
     env_lock *lock;
     uint64_t database_id[2];
+    key_ring *keys; /* NULL: none; constant once the opening has bound it */
 
     _Atomic(struct superversion *) superversion;
     _Atomic uint64_t visible_sequence;
     _Atomic bool read_only;
-    _Atomic bool weak_writes; /* the manifest says so: see install_weak_writes */
+    struct reserve reserve;
+    _Atomic bool weak_writes;      /* the manifest says so: see install_weak_writes */
     _Atomic uint64_t live_handles; /* values, iterators, snapshots */
 
     /* The commit queue: write.c. */
-    _Atomic(struct writer *) pending; /* newest first */
-    _Atomic uint32_t leading;         /* 1: somebody leads */
-    struct writer *waiting;           /* (leader) taken from pending, oldest first, not yet written */
-    uint64_t next_sequence;           /* (leader) */
-    uint64_t start_log;               /* the log that the opening began with; constant */
-    uint64_t sequence_floor;          /* every write since the open has a higher one; constant */
-    uint64_t synced_sequence;         /* (leader) everything up to it is on disk */
-    uint64_t last_sync_us;            /* (leader) */
-    uint64_t delay_debt_us;           /* (leader) how long writers still have to be held back */
-    _Atomic uint32_t level0_tables;   /* as in the superversion */
-    struct log *log;                  /* (leader) the segment that is appended to */
-    struct write_buffer *active;      /* (leader) as in the superversion */
-    _Atomic uint64_t pending_bytes;   /* of asynchronous writes */
-    _Atomic uint64_t asynchronous;    /* writes whose `done` has not run */
-    _Atomic uint64_t last_write_us;
-    env_mutex commit_mutex; /* guards what follows; a leaf */
+    _Atomic(struct writer *) pending;     /* newest first */
+    _Atomic uint32_t leading;             /* 1: somebody leads */
+    struct writer *waiting;               /* (leader) taken from pending, oldest first, not yet written */
+    uint64_t next_sequence;               /* (leader) */
+    uint64_t start_log;                   /* the log that the opening began with; constant */
+    uint64_t sequence_floor;              /* every write since the open has a higher one; constant */
+    uint64_t synced_sequence;             /* (leader) everything up to it is on disk */
+    uint64_t last_sync_us;                /* (leader) */
+    uint64_t delay_debt_us;               /* (leader) how long writers still have to be held back */
+    _Atomic uint32_t level0_tables;       /* as in the superversion */
+    struct log *log;                      /* (leader) the segment that is appended to */
+    struct write_buffer *active;          /* (leader) as in the superversion */
+    _Atomic uint64_t pending_bytes;       /* of asynchronous writes */
+    _Atomic uint64_t asynchronous;        /* writes whose `done` has not run */
+    uint64_t groups_seen, writes_seen_us; /* (ticker) figures.groups when it last changed, and when that was seen */
+    env_mutex commit_mutex;               /* guards what follows; a leaf */
     env_condition commit_condition;
     env_thread commit_thread;
     struct writer *completed, *completed_last; /* asynchronous writes whose `done` is due */
@@ -168,6 +171,7 @@ void superversion_release(struct superversion *sv);
 /* Under db->mutex: puts it in force. The one before is the caller's to retire, with no lock held. */
 struct superversion *superversion_install(velocity *db, struct superversion *sv);
 void superversion_retire(struct superversion *sv); /* NULL is allowed */
+void database_refill_reserve(velocity *db);        /* takes no lock that a caller may hold */
 void database_free(velocity *db);
 
 /* recovery.c */
@@ -186,6 +190,8 @@ velocity_status database_read_only_status(velocity *db);
 /* room.c; leader only */
 VELOCITY_CHECK_RESULT velocity_status room_make(velocity *db, size_t operations, uint64_t payload_bytes);
 VELOCITY_CHECK_RESULT velocity_status room_switch_buffer(velocity *db);
+/* Leader. After NO_SPACE, or while the reserve is spent: whether writes that only delete may be tried (again). */
+bool room_give_reserve(velocity *db);
 bool room_durable_logs(const velocity *db); /* log segments are made durable before they are used */
 /* Under db->mutex: queues the preparation of a segment ahead if none is there. */
 void room_schedule_prepare(velocity *db);
@@ -206,8 +212,8 @@ uint64_t compaction_pending(velocity *db, const struct version *version);
 /* Whether merging although no threshold asks for it would pay. */
 bool compaction_idle_worthwhile(velocity *db, const struct version *version);
 void background_tick(struct pool_ticker *ticker);
-/* Under db->mutex. */
-void job_ended(struct job_failure *failure, velocity_status status);
+/* Under db->mutex. A job that found no space gets the reserve, and another try. */
+void job_ended(velocity *db, struct job_failure *failure, velocity_status status);
 
 /* install.c: replaces the version, in the manifest first. Drops `flushed` (may be NULL) from the immutable buffers.
  * On failure the tables of edit->add stay on disk, unused, until the next open. */
@@ -216,8 +222,8 @@ VELOCITY_CHECK_RESULT velocity_status install_edit(velocity *db, const struct ve
 /* Before tables are written: makes a manifest that failed whole again. Else each attempt would leave its tables behind.
  */
 VELOCITY_CHECK_RESULT velocity_status install_repair(velocity *db);
-/* Before the first write is acknowledged that is not on disk, and when a close has synced everything: the manifest takes
- * note, so that an opening after a power cut knows that versions were seen which the log has lost. */
+/* Before the first write is acknowledged that is not on disk, and when a close has synced everything: the manifest
+ * takes note, so that an opening after a power cut knows that versions were seen which the log has lost. */
 VELOCITY_CHECK_RESULT velocity_status install_weak_writes(velocity *db, bool weak);
 uint64_t database_new_number(velocity *db); /* takes db->mutex */
 void database_table_options(velocity *db, uint64_t number, struct table_builder_options *out);

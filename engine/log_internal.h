@@ -2,6 +2,7 @@
 #ifndef VELOCITY_LOG_INTERNAL_H
 #define VELOCITY_LOG_INTERNAL_H
 
+#include "cipher.h"
 #include "log.h"
 
 enum log_group_field {
@@ -14,7 +15,15 @@ enum log_group_field {
     GROUP_FIRST_SEQUENCE = 40,
     GROUP_WALL_MS = 48,
     GROUP_SYNCED_THROUGH = 56,
+    GROUP_HEADER_END = 64,
 };
+
+/* The group's payload as a message to encrypt: bound to everything in the header but the checksum, which is of the
+ * encrypted bytes. */
+static inline struct cipher_place log_group_place(const uint8_t *group, uint64_t position) {
+    struct cipher_place place = {position, group + GROUP_PAYLOAD_BYTES, GROUP_HEADER_END - GROUP_PAYLOAD_BYTES};
+    return place;
+}
 
 /* Of the group at `group`, over everything behind the checksum. */
 uint64_t log_group_checksum(uint64_t seed, const uint8_t *group, uint64_t payload_bytes);
@@ -24,6 +33,8 @@ struct segment_bytes {
     char *path;
     uint8_t *data;
     uint64_t size, seed, number, database_id;
+    cipher *cipher;
+    bool old_key;
     bool never_used; /* its header was never completed, so no group can have been written behind it, or a crash came
                         while it was recycled: it had a higher number already, but not yet the name */
 };
@@ -33,9 +44,9 @@ VELOCITY_CHECK_RESULT velocity_status segment_read(const struct log_replay *repl
 void segment_free(struct segment_bytes *s);
 /* Whether a valid group begins at `at`. */
 bool segment_group_at(const struct segment_bytes *s, uint64_t at, struct log_group *out);
-/* Hands a valid group on. CORRUPT: its operations make no sense. */
+/* Hands a valid group on, decrypted in place if need be. CORRUPT: its operations make no sense. */
 VELOCITY_CHECK_RESULT velocity_status segment_apply(const struct log_replay *replay, const struct segment_bytes *s,
-                                                    uint64_t at, const struct log_group *group);
+                                                    uint64_t at, struct log_group group);
 /* Looks from `at` on for a group that proves that `sequence` was once on disk. */
 bool segment_proves(const struct segment_bytes *s, uint64_t at, uint64_t sequence);
 /* Where the next group begins. */

@@ -14,6 +14,7 @@
 void segment_free(struct segment_bytes *s) {
     env_free(s->path);
     env_free(s->data);
+    cipher_free(s->cipher);
     memset(s, 0, sizeof *s);
 }
 
@@ -53,7 +54,11 @@ velocity_status segment_read(const struct log_replay *replay, uint64_t number, s
     if (!status && !s->never_used &&
         (header.number != number || memcmp(header.database_id, replay->database_id, sizeof header.database_id) != 0))
         status = status_set(VELOCITY_CORRUPT, "%s: offset 0: the header is of another file", s->path);
-    if (!status && !s->never_used) s->seed = file_seed(&header);
+    if (!status && !s->never_used) {
+        s->seed = file_seed(&header);
+        s->old_key = !key_ring_is_present(replay->keys, &header);
+        status = cipher_of(replay->keys, &header, s->path, &s->cipher);
+    }
     if (env_close(file) && !status) status = VELOCITY_IO;
     if (status) segment_free(s);
     return status;
@@ -72,15 +77,6 @@ bool segment_group_at(const struct segment_bytes *s, uint64_t at, struct log_gro
     out->wall_ms = get_u64(g + GROUP_WALL_MS);
     out->synced_through = get_u64(g + GROUP_SYNCED_THROUGH);
     return get_u64(g + GROUP_CHECKSUM) == log_group_checksum(s->seed, g, out->payload_bytes);
-}
-
-velocity_status segment_apply(const struct log_replay *replay, const struct segment_bytes *s, uint64_t at,
-                              const struct log_group *group) {
-    velocity_status status = replay->apply(replay->arg, s->number, group, s->data + at + LOG_GROUP_HEADER_BYTES);
-    if (status == VELOCITY_CORRUPT)
-        status = status_set(VELOCITY_CORRUPT, "%s: offset %llu: a commit group's operations make no sense", s->path,
-                            (unsigned long long)at);
-    return status;
 }
 
 bool segment_proves(const struct segment_bytes *s, uint64_t at, uint64_t sequence) {
@@ -113,6 +109,22 @@ static velocity_status judge_end(const struct log_replay *replay, const struct s
     return VELOCITY_OK;
 }
 
+velocity_status segment_apply(const struct log_replay *replay, const struct segment_bytes *s, uint64_t at,
+                              struct log_group group) {
+    uint8_t *payload = s->data + at + LOG_GROUP_HEADER_BYTES;
+    velocity_status status = VELOCITY_OK;
+    if (s->cipher) {
+        struct cipher_place place = log_group_place(s->data + at, at);
+        status = cipher_unseal(s->cipher, &place, payload, group.payload_bytes, payload);
+        if (!status) group.payload_bytes -= CIPHER_TAG_BYTES;
+    }
+    if (!status) status = replay->apply(replay->arg, s->number, &group, payload);
+    if (status == VELOCITY_CORRUPT)
+        status = status_set(VELOCITY_CORRUPT, "%s: offset %llu: a commit group's operations make no sense", s->path,
+                            (unsigned long long)at);
+    return status;
+}
+
 /* Replays one segment. *gap: a group is there that begins too late, so something before it is missing. */
 static velocity_status replay_segment(struct log_replay *replay, const struct segment_bytes *s,
                                       struct log_segment *segment, bool *gap) {
@@ -131,7 +143,7 @@ static velocity_status replay_segment(struct log_replay *replay, const struct se
             *gap = true;
             break;
         }
-        velocity_status status = segment_apply(replay, s, at, &group);
+        velocity_status status = segment_apply(replay, s, at, group);
         if (status) return status;
         replay->next_sequence = group.first_sequence + group.count;
         at = segment_behind(at, &group);
@@ -151,6 +163,7 @@ velocity_status log_replay(struct log_replay *replay, struct log_segment *segmen
         if (segments[i].begins_with) replay->next_sequence = segments[i].begins_with;
         status = segment_read(replay, segments[i].number, &s);
         if (status) break;
+        segments[i].old_key = s.old_key;
         status = replay_segment(replay, &s, &segments[i], &gap);
         if (!status && gap) {
             /* The groups here continue something that is not there. Is it provably lost, or were both never synced? */

@@ -90,7 +90,7 @@ static velocity_status salvage_groups(struct salvage *v, size_t i, const struct 
         bool gap = at != good || (group.first_sequence > replay->next_sequence && !may_skip);
         if (gap) status = judge_gap(v, i, s, good, at, &group);
         if (status || v->ended) break;
-        status = segment_apply(replay, s, at, &group);
+        status = segment_apply(replay, s, at, group);
         if (status == VELOCITY_CORRUPT)
             status = tell(v, s->number, at, group.first_sequence, group.first_sequence + group.count);
         replay->next_sequence = group.first_sequence + group.count;

@@ -9,6 +9,7 @@
 #ifndef VELOCITY_MANIFEST_H
 #define VELOCITY_MANIFEST_H
 
+#include "cipher.h"
 #include "table_builder.h"
 #include "version.h"
 
@@ -42,14 +43,17 @@ struct manifest_state {
 
 void manifest_state_clear(struct manifest_state *state);
 
-/* NOT_FOUND: the folder has no CURRENT. A torn last record is left out; damage anywhere else is CORRUPT. */
-VELOCITY_CHECK_RESULT velocity_status manifest_load(env *e, const char *folder, struct manifest_state *out);
+/* NOT_FOUND: the folder has no CURRENT. A torn last record is left out; damage anywhere else is CORRUPT. Binds the keys
+ * (may be NULL) to the database's id. */
+VELOCITY_CHECK_RESULT velocity_status manifest_load(env *e, const char *folder, key_ring *keys,
+                                                    struct manifest_state *out);
 
 /*
  * Reads one manifest file as far as it can be read, whichever CURRENT names. Damaged records are passed over: `damaged`
  * tells, and the state is then that of the others. CORRUPT: its header, or every record, is damaged.
  */
-VELOCITY_CHECK_RESULT velocity_status manifest_salvage(env *e, const char *path, struct manifest_state *out);
+VELOCITY_CHECK_RESULT velocity_status manifest_salvage(env *e, const char *path, key_ring *keys,
+                                                       struct manifest_state *out);
 /* What CURRENT says: the database's id, and the number of the manifest in force. As manifest_load. */
 VELOCITY_CHECK_RESULT velocity_status manifest_current(env *e, const char *folder, uint64_t database_id[2],
                                                        uint64_t *number);
@@ -65,10 +69,12 @@ struct manifest_edit {
     uint64_t resume_sequence;
 };
 
-/* Writes a new manifest that holds `version` (may be NULL) and the edit's numbers, syncs it, and puts it in force. */
+/* Writes a new manifest, encrypted with the present key of `keys` (may be NULL), that holds `version` (may be NULL) and
+ * the edit's numbers, syncs it, and puts it in force. */
 VELOCITY_CHECK_RESULT velocity_status manifest_create(env *e, const char *folder, const uint64_t database_id[2],
-                                                      uint64_t number, const struct version *version,
-                                                      const struct manifest_edit *edit, manifest **out);
+                                                      const key_ring *keys, uint64_t number,
+                                                      const struct version *version, const struct manifest_edit *edit,
+                                                      manifest **out);
 /* Appends and syncs. After a failure the manifest must not be used again: create a new one. */
 VELOCITY_CHECK_RESULT velocity_status manifest_append(manifest *m, const struct manifest_edit *edit);
 uint64_t manifest_number(const manifest *m);

@@ -137,9 +137,9 @@ static velocity_status put_in_force(struct repair *r, bool *tried) {
                                  .resume_sequence = last + 1};
     velocity_status status = build_version(r, &version);
     if (!status) status = env_sync_directory(s->env, s->path);
-    if (!status) status = log_create(s->env, s->path, s->database_id, log_number, LOG_BYTES, true, &log);
+    if (!status) status = log_create(s->env, s->path, s->database_id, s->keys, log_number, LOG_BYTES, true, &log);
     *tried = !status;
-    if (!status) status = manifest_create(s->env, s->path, s->database_id, number, version, &edit, &m);
+    if (!status) status = manifest_create(s->env, s->path, s->database_id, s->keys, number, version, &edit, &m);
     s->report->last_sequence = last;
     manifest_close(m);
     log_close(log);

@@ -38,7 +38,7 @@ static velocity_status add(struct repair *r, int level, struct table *table, boo
 static velocity_status add_meta(struct repair *r, int level, struct table_meta *meta, bool is_new) {
     struct survey *s = r->survey;
     struct table *table;
-    velocity_status status = table_new(s->env, s->files, s->path, s->database_id, meta, &table);
+    velocity_status status = table_new(s->env, s->files, s->path, s->database_id, s->keys, meta, &table);
     if (status) {
         table_meta_clear(meta);
         return status;
@@ -85,6 +85,7 @@ static velocity_status write_entry(struct repair *r, int level, const struct ent
                                                 .database_id = {s->database_id[0], s->database_id[1]},
                                                 .number = r->next_number++,
                                                 .block_bytes = s->options.block_bytes,
+                                                .keys = s->keys,
                                                 .compression = s->options.compression,
                                                 .false_positive_rate = s->options.bloom_false_positive_rate};
         velocity_status status = table_builder_new(&options, &r->builder);

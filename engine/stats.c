@@ -10,6 +10,7 @@ static void add_tables(const struct version *version, velocity_stats *s) {
             s->table_entries += meta->entries;
             s->table_raw_bytes += meta->raw_bytes;
             s->table_bytes += meta->file_bytes;
+            s->files_with_old_key += table_has_old_key(version->levels[l].tables[i]);
         }
     }
 }

@@ -98,7 +98,7 @@ static velocity_status list_files(struct survey *s) {
 /* Loads that manifest as far as it can be read. A damage is reported; manifest_number says whether it was of use. */
 static velocity_status try_manifest(struct survey *s, uint64_t number) {
     char *path = survey_path(s, FILE_MANIFEST, number);
-    velocity_status status = path ? manifest_salvage(s->env, path, &s->state) : VELOCITY_NO_MEMORY;
+    velocity_status status = path ? manifest_salvage(s->env, path, s->keys, &s->state) : VELOCITY_NO_MEMORY;
     if (!status && s->has_database_id && memcmp(s->state.database_id, s->database_id, sizeof s->database_id) != 0) {
         manifest_state_clear(&s->state);
         status = status_set(VELOCITY_CORRUPT, "%s: offset 0: the file belongs to another database", path);
@@ -137,6 +137,7 @@ static velocity_status load_manifest(struct survey *s) {
         env_free(path);
         status = report_status(s->report);
     }
+    if (!status && current) status = key_ring_bind(s->keys, s->database_id);
     if (!status && current) status = try_manifest(s, number);
     /* The newest is what CURRENT named, unless an opening was cut off: then that one is torn, or says the same. */
     for (size_t i = s->found_count; i-- > 0 && !status && !s->manifest_number;) {
@@ -154,7 +155,7 @@ static velocity_status load_manifest(struct survey *s) {
 /* Takes over the meta. */
 static velocity_status add_table(struct survey *s, int level, bool whole_meta, struct table_meta *meta) {
     struct survey_table *t = &s->tables[s->table_count];
-    velocity_status status = table_new(s->env, s->files, s->path, s->database_id, meta, &t->table);
+    velocity_status status = table_new(s->env, s->files, s->path, s->database_id, s->keys, meta, &t->table);
     if (status) {
         table_meta_clear(meta);
         return status;
@@ -275,7 +276,7 @@ static velocity_status identify_by_log(struct survey *s, uint64_t number) {
     if (status || closed) return status ? status : closed;
     memcpy(s->database_id, header.database_id, sizeof s->database_id);
     s->has_database_id = true;
-    return VELOCITY_OK;
+    return key_ring_bind(s->keys, s->database_id);
 }
 
 /* As an opening does; without a whole manifest all that may count do. */
@@ -319,7 +320,8 @@ static velocity_status gather_logs(struct survey *s) {
 static velocity_status take_options(struct survey *s, const velocity_check_options *check) {
     s->check = velocity_check_options_default();
     if (check) memcpy(&s->check, check, check->struct_size < sizeof s->check ? check->struct_size : sizeof s->check);
-    return database_take_options(s->check.database, &s->options);
+    velocity_status status = database_take_options(s->check.database, &s->options);
+    return status ? status : key_ring_new(&s->options, &s->keys);
 }
 
 static velocity_status take_lock(struct survey *s) {
@@ -371,6 +373,7 @@ void survey_end(struct survey *s) {
     table_files_free(s->files);
     cache_free(s->cache);
     epoch_drain();
+    key_ring_free(s->keys);
     if (s->lock) env_unlock_file(s->env, s->lock);
     env_free(s->path);
     memset(s, 0, sizeof *s);

@@ -38,6 +38,7 @@ struct survey {
     velocity_options options; /* of the database */
     velocity_check_options check;
     velocity_report *report;
+    key_ring *keys;
     env_lock *lock;
     cache *cache;
     table_files *files;

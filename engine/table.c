@@ -15,11 +15,10 @@
  */
 #include "table.h"
 
+#include "compress.h"
 #include "filter.h"
 #include "status.h"
 #include "table_internal.h"
-
-#include <lz4.h>
 
 struct descriptor {
     struct epoch_item item; /* first */
@@ -35,6 +34,7 @@ struct table_files {
     cache *cache;
     uint64_t cache_bytes; /* the cache's capacity with nothing pinned */
     _Atomic uint64_t pinned_bytes;
+    struct unpackers unpackers;
     env_mutex mutex; /* guards open, open_count, hand and the tables' open_next/open_previous */
     struct table *open;
     struct table *hand;   /* where the clock stands */
@@ -59,6 +59,7 @@ table_files *table_files_new(cache *c, uint32_t max_open) {
 void table_files_free(table_files *files) {
     if (!files) return;
     table_files_sweep(files);
+    unpackers_clear(&files->unpackers);
     env_mutex_destroy(&files->mutex);
     env_free(files);
 }
@@ -96,7 +97,7 @@ static void forget_blocks(struct table *t) {
 /* ---- life ------------------------------------------------------------------------------------------------------- */
 
 velocity_status table_new_at(env *e, table_files *files, const char *path, const uint64_t database_id[2],
-                             struct table_meta *meta, struct table **out) {
+                             const key_ring *keys, struct table_meta *meta, struct table **out) {
     struct table *t = env_alloc_zeroed(sizeof *t);
     size_t size = strlen(path) + 1;
     if (!t || !(t->path = env_alloc(size))) {
@@ -107,6 +108,7 @@ velocity_status table_new_at(env *e, table_files *files, const char *path, const
     t->env = e;
     t->files = files;
     t->cache = files->cache;
+    t->keys = keys;
     memcpy(t->database_id, database_id, sizeof t->database_id);
     t->meta = *meta;
     memset(meta, 0, sizeof *meta);
@@ -118,15 +120,19 @@ velocity_status table_new_at(env *e, table_files *files, const char *path, const
 }
 
 velocity_status table_new(env *e, table_files *files, const char *folder, const uint64_t database_id[2],
-                          struct table_meta *meta, struct table **out) {
+                          const key_ring *keys, struct table_meta *meta, struct table **out) {
     char *path = file_path(folder, FILE_TABLE, meta->number);
-    velocity_status status = path ? table_new_at(e, files, path, database_id, meta, out) : VELOCITY_NO_MEMORY;
+    velocity_status status = path ? table_new_at(e, files, path, database_id, keys, meta, out) : VELOCITY_NO_MEMORY;
     env_free(path);
     return status;
 }
 
 const struct table_meta *table_meta(const struct table *t) {
     return &t->meta;
+}
+
+bool table_has_old_key(const struct table *t) {
+    return atomic_load(&t->loaded) && t->old_key;
 }
 
 void table_acquire(struct table *t) {
@@ -167,6 +173,7 @@ static void table_destroy(struct table *t) {
     if (d) descriptor_destroy(&d->item);
     if (doomed) forget_blocks(t);
     give_pins_back(t);
+    cipher_free(t->cipher);
     env_free(t->top_bytes);
     table_meta_clear(&t->meta);
     env_mutex_destroy(&t->mutex);
@@ -279,10 +286,11 @@ static velocity_status damaged(const struct table *t, uint64_t offset, const cha
     return status_set(VELOCITY_CORRUPT, "%s: offset %llu: %s", t->path, (unsigned long long)offset, what);
 }
 
+enum { STORED_ON_STACK_BYTES = 12 * 1024 };
+
 bool table_trailer_plausible(const struct table *t, const uint8_t *trailer, uint64_t stored_bytes) {
-    (void)t;
-    uint32_t raw_bytes = get_u32(trailer + 1);
-    return trailer[0] == BLOCK_RAW ? raw_bytes == stored_bytes : trailer[0] == BLOCK_LZ4 && raw_bytes <= INT32_MAX;
+    uint32_t overhead = cipher_overhead(t->cipher);
+    return stored_bytes >= overhead && unpack_size_possible(trailer[0], stored_bytes - overhead, get_u32(trailer + 1));
 }
 
 struct block_handle table_top_handle(const struct table *t) {
@@ -290,27 +298,44 @@ struct block_handle table_top_handle(const struct table *t) {
 }
 
 struct block_handle table_filter_handle(const struct table *t, uint32_t i) {
-    uint64_t size = t->filter.partition_bytes;
-    return (struct block_handle){t->filter_offset + i * (size + BLOCK_TRAILER_BYTES), (uint32_t)size};
+    uint32_t size = t->filter.partition_bytes + cipher_overhead(t->cipher);
+    return (struct block_handle){t->filter_offset + i * (uint64_t)(size + BLOCK_TRAILER_BYTES), size};
+}
+
+/* Decrypts, then unpacks: what is stored raw straight to its place. CORRUPT comes without a message. */
+static velocity_status unseal_block(const struct table *t, struct block_handle handle, const uint8_t *stored,
+                                    uint8_t *raw, uint32_t raw_bytes) {
+    uint8_t small[STORED_ON_STACK_BYTES];
+    const uint8_t *trailer = stored + handle.bytes;
+    enum packing how = trailer[0];
+    struct cipher_place place = {handle.offset, trailer, BLOCK_BOUND_BYTES};
+    if (how == PACKED_RAW) return cipher_unseal(t->cipher, &place, stored, handle.bytes, raw);
+    uint8_t *packed = handle.bytes <= sizeof small ? small : env_alloc(handle.bytes);
+    if (!packed) return VELOCITY_NO_MEMORY;
+    velocity_status status = cipher_unseal(t->cipher, &place, stored, handle.bytes, packed);
+    if (!status) status = unpack(&t->files->unpackers, how, packed, handle.bytes - CIPHER_TAG_BYTES, raw, raw_bytes);
+    if (packed != small) env_free(packed);
+    return status;
 }
 
 velocity_status table_decode_block(const struct table *t, struct block_handle handle, const uint8_t *stored,
                                    struct cache_entry **out) {
     const uint8_t *trailer = stored + handle.bytes;
     uint32_t checksum = file_block_checksum(t->seed, handle.offset, stored, handle.bytes);
-    checksum = file_block_checksum(checksum, handle.offset, trailer, 5);
+    checksum = file_block_checksum(checksum, handle.offset, trailer, BLOCK_BOUND_BYTES);
     if (checksum != get_u32(trailer + 5)) return damaged(t, handle.offset, "a block's checksum is wrong");
     uint32_t raw_bytes = get_u32(trailer + 1);
     if (!table_trailer_plausible(t, trailer, handle.bytes))
         return damaged(t, handle.offset, "a block's trailer makes no sense");
     struct cache_entry *entry = cache_entry_new(raw_bytes);
     if (!entry) return VELOCITY_NO_MEMORY;
-    if (trailer[0] == BLOCK_RAW) {
-        memcpy(cache_entry_data(entry), stored, raw_bytes);
-    } else if (LZ4_decompress_safe((const char *)stored, cache_entry_data(entry), (int)handle.bytes, (int)raw_bytes) !=
-               (int)raw_bytes) {
+    uint8_t *raw = cache_entry_data(entry);
+    velocity_status status = t->cipher ? unseal_block(t, handle, stored, raw, raw_bytes)
+                                       : unpack(&t->files->unpackers, trailer[0], stored, handle.bytes, raw, raw_bytes);
+    if (status) {
         cache_entry_release(entry);
-        return damaged(t, handle.offset, "a block does not decompress");
+        return status == VELOCITY_CORRUPT ? damaged(t, handle.offset, "a block does not decrypt or decompress")
+                                          : status;
     }
     *out = entry;
     return VELOCITY_OK;
@@ -321,7 +346,7 @@ static velocity_status read_stored(const struct table *t, env_file *file, struct
     uint64_t end = handle.offset + handle.bytes + BLOCK_TRAILER_BYTES;
     if (handle.offset < FILE_HEADER_BYTES || end > t->meta.file_bytes || end < handle.offset)
         return damaged(t, handle.offset, "a block lies outside of the file");
-    uint8_t small[12 * 1024];
+    uint8_t small[STORED_ON_STACK_BYTES];
     size_t size = handle.bytes + BLOCK_TRAILER_BYTES, got;
     uint8_t *stored = size <= sizeof small ? small : env_alloc(size);
     if (!stored) return VELOCITY_NO_MEMORY;
@@ -413,6 +438,12 @@ static velocity_status load_footer(struct table *t, env_file *file, struct block
     if (get_u64(footer + FOOTER_MAGIC) != TABLE_FOOTER_MAGIC ||
         get_u32(footer + FOOTER_CHECKSUM) != file_block_checksum(t->seed, at, footer, FOOTER_CHECKSUM))
         return damaged(t, at, "the footer's checksum is wrong");
+    if (t->cipher) {
+        struct cipher_place place = {at, footer, FOOTER_TAG};
+        status = cipher_unseal(t->cipher, &place, footer + FOOTER_TAG, CIPHER_TAG_BYTES, footer + FOOTER_TAG);
+        if (status == VELOCITY_CORRUPT) return damaged(t, at, "the footer is not the one that was written");
+        if (status) return status;
+    }
     if (get_u32(footer + FOOTER_VERSION) > FILE_FORMAT_VERSION)
         return status_set(VELOCITY_UNSUPPORTED, "%s: table format %u is newer than this build", t->path,
                           get_u32(footer + FOOTER_VERSION));
@@ -441,8 +472,11 @@ static velocity_status load(struct table *t, env_file *file) {
     if (header.number != t->meta.number || memcmp(header.uid, t->meta.uid, sizeof header.uid) != 0)
         return damaged(t, 0, "this is not the file that the manifest names");
     t->seed = file_seed(&header);
+    t->old_key = !key_ring_is_present(t->keys, &header);
+    cipher_free(t->cipher); /* of an attempt that failed */
+    status = cipher_of(t->keys, &header, t->path, &t->cipher);
     struct cache_entry *entry;
-    status = load_footer(t, file, &t->top_handle);
+    if (!status) status = load_footer(t, file, &t->top_handle);
     if (!status) status = read_stored(t, file, t->top_handle, &entry);
     if (status) return status;
     t->top_bytes = env_alloc(entry->size);

@@ -4,8 +4,8 @@
 #ifndef VELOCITY_TABLE_BUILDER_H
 #define VELOCITY_TABLE_BUILDER_H
 
+#include "cipher.h"
 #include "entry.h"
-#include "file.h"
 
 /* What the manifest keeps of a table. smallest and largest are allocated; table_meta_clear frees them. */
 struct table_meta {
@@ -26,7 +26,9 @@ struct table_builder_options {
     uint64_t number;
     uint32_t block_bytes;
     velocity_compression compression;
+    bool last_level; /* see compress.h */
     double false_positive_rate;
+    const key_ring *keys; /* NULL: not encrypted */
 };
 
 typedef struct table_builder table_builder;

@@ -2,6 +2,7 @@
 #ifndef VELOCITY_TABLE_INTERNAL_H
 #define VELOCITY_TABLE_INTERNAL_H
 
+#include "compress.h"
 #include "filter.h"
 #include "table.h"
 
@@ -13,7 +14,8 @@ struct table {
     cache *cache;
     char *path;
     uint64_t database_id[2];
-    uint64_t cache_id; /* names the table's blocks in the cache, unique while the cache lives */
+    const key_ring *keys; /* borrowed */
+    uint64_t cache_id;    /* names the table's blocks in the cache, unique while the cache lives */
     struct table_meta meta;
     env_mutex mutex; /* opening and loading */
     _Atomic uint32_t references;
@@ -23,6 +25,8 @@ struct table {
                                                files->mutex */
     /* Valid once loaded: */
     uint64_t seed;
+    cipher *cipher; /* NULL: not encrypted */
+    bool old_key;
     uint8_t *top_bytes;
     struct block_handle top_handle;
     struct block top;
@@ -56,6 +60,6 @@ struct block_handle table_top_handle(const struct table *t);
 struct block_handle table_filter_handle(const struct table *t, uint32_t i);
 /* Whether this may be the trailer of a block of so many stored bytes; its checksum is not looked at. */
 bool table_trailer_plausible(const struct table *t, const uint8_t *trailer, uint64_t stored_bytes);
-#define TABLE_TRAILER_KINDS BLOCK_LZ4 /* the highest kind of compression */
+#define TABLE_TRAILER_KINDS PACKED_ZSTD /* the highest kind of compression */
 
 #endif

@@ -4,6 +4,7 @@
  */
 #include "verify.h"
 
+#include "database.h"
 #include "status.h"
 #include "survey.h"
 #include "table_walk.h"
@@ -124,20 +125,26 @@ static velocity_status read_table(struct reading *r, env *e) {
     struct table *table = NULL;
     cache *cache = NULL;
     table_files *files = NULL;
-    velocity_status status = identify(r, e, &meta, database_id);
+    key_ring *keys = NULL;
+    velocity_options options;
+    velocity_status status = database_take_options(r->check.database, &options);
+    if (!status) status = identify(r, e, &meta, database_id);
     if (status == VELOCITY_CORRUPT) {
         report_add_message(&r->report, VELOCITY_FINDING_DAMAGE, r->path);
         return report_status(&r->report);
     }
-    if (status) return status;
-    if ((cache = cache_new(1 << 20, 1))) files = table_files_new(cache, 1);
-    status = files ? table_new_at(e, files, r->path, database_id, &meta, &table) : VELOCITY_NO_MEMORY;
+    if (!status) status = key_ring_new(&options, &keys);
+    if (!status) status = key_ring_bind(keys, database_id);
+    if (!status && (cache = cache_new(1 << 20, 1))) files = table_files_new(cache, 1);
+    if (!status)
+        status = files ? table_new_at(e, files, r->path, database_id, keys, &meta, &table) : VELOCITY_NO_MEMORY;
     if (!status) status = read_whole(r, table);
     if (table) table_release(table);
     epoch_drain();
     table_files_free(files);
     cache_free(cache);
     epoch_drain();
+    key_ring_free(keys);
     return status;
 }
 

@@ -112,6 +112,44 @@ static void a_database_of_which_only_logs_hold_something_is_found_whole(void **s
     format_free(&found);
 }
 
+static const uint8_t master_key[] = "thirty-two bytes, and not a more";
+
+static velocity_options encrypted_options(velocity_compression compression) {
+    velocity_options options = velocity_options_default();
+    options.table_bytes = 256 << 10;
+    options.block_bytes = 1024;
+    options.compaction_threshold = 4;
+    options.durability = VELOCITY_DURABILITY_OS;
+    options.compression = compression;
+    options.encryption_key = velocity_bytes(master_key, 32);
+    return options;
+}
+
+static void encrypted_files_are_as_the_page_says(void **state) {
+    uint64_t random = 3;
+    format_master_key = master_key;
+    velocity *db = open_small(*state, VELOCITY_COMPRESSION_LZ4); /* plain, to begin with */
+    live(db, &random, 1500);
+    OK(velocity_close(db));
+    for (int round = 0; round < 4; round++) {
+        velocity_options options = encrypted_options((velocity_compression)round);
+        OK(velocity_open(*state, &options, &db));
+        live(db, &random, 1500);
+        OK(velocity_flush(db));
+        if (round > 1) OK(velocity_compact(db, NULL));
+        live(db, &random, 50);
+        OK(velocity_close(db));
+        struct format_database found;
+        format_read(&found, *state);
+        assert_true(found.groups >= 50 && found.tables > 1 && found.filter_partitions > 0);
+        if (round > 1) assert_true(found.encrypted_files >= found.tables + 2 && found.zstd_blocks > 0);
+        OK(velocity_open(*state, &options, &db));
+        expect_same(db, &found);
+        OK(velocity_close(db));
+        format_free(&found);
+    }
+}
+
 struct copying {
     env_sim *sim;
     const char *to;
@@ -192,6 +230,7 @@ static void large_values_and_keys_and_a_table_without_filter_are_as_the_page_say
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST_IN_FOLDER(a_reader_made_from_the_page_finds_what_the_engine_shows),
+        TEST_IN_FOLDER(encrypted_files_are_as_the_page_says),
         TEST_IN_FOLDER(a_database_of_which_only_logs_hold_something_is_found_whole),
         TEST_IN_FOLDER(the_files_of_a_killed_process_hold_what_it_acknowledged),
         TEST_IN_FOLDER(large_values_and_keys_and_a_table_without_filter_are_as_the_page_says),

@@ -124,8 +124,8 @@ static void an_option_out_of_range_is_named(void **state) {
     FAILS(VELOCITY_INVALID, "max_open_files", (o = defaults, o.max_open_files = 15, velocity_open(*state, &o, &db)));
     FAILS(VELOCITY_INVALID, "bloom", (o = defaults, o.bloom_false_positive_rate = 0, velocity_open(*state, &o, &db)));
     FAILS(VELOCITY_INVALID, "bloom", (o = defaults, o.bloom_false_positive_rate = 0.9, velocity_open(*state, &o, &db)));
-    FAILS(VELOCITY_UNSUPPORTED, "compression",
-          (o = defaults, o.compression = VELOCITY_COMPRESSION_ZSTD, velocity_open(*state, &o, &db)));
+    FAILS(VELOCITY_INVALID, "compression",
+          (o = defaults, o.compression = VELOCITY_COMPRESSION_ADAPTIVE + 1, velocity_open(*state, &o, &db)));
     FAILS(VELOCITY_INVALID, "path", velocity_open("", NULL, &db));
     assert_int_equal(files_ending(*state, "CURRENT", NULL), 0);
 }
@@ -367,6 +367,45 @@ static void versions_that_a_power_cut_took_are_never_given_again_whatever_the_ne
     assert_true(skipped_after_power_cut(VELOCITY_DURABILITY_INTERVAL, os, always) > 1000);
 }
 
+static void at_an_interval_a_power_cut_loses_nothing_that_is_older(void **state) {
+    (void)state;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        env_sim *sim = env_sim_new(seed);
+        velocity_options options = velocity_options_default();
+        options.durability = VELOCITY_DURABILITY_INTERVAL;
+        options.interval_ms = 100;
+        velocity *db;
+        OK(database_open(env_sim_env(sim), "db", &options, &db));
+        put(db, "first", "1");
+        env_sim_advance_ms(sim, 101);
+        put(db, "second", "2"); /* its group finds that the interval is over, and waits for the disk */
+        put(db, "third", "3");
+        env_sim_crash_after(sim, 0);
+        assert_int_not_equal(velocity_close(db), VELOCITY_OK);
+        env_sim_power_cut(sim);
+        OK(database_open(env_sim_env(sim), "db", &options, &db));
+        assert_true(has(db, "first") && has(db, "second"));
+        OK(velocity_close(db));
+        env_sim_free(sim);
+    }
+}
+
+static void at_an_interval_the_last_write_is_synced_without_another_one(void **state) {
+    velocity_options options = velocity_options_default();
+    velocity_stats stats = {.struct_size = sizeof stats};
+    velocity *db;
+    options.durability = VELOCITY_DURABILITY_INTERVAL;
+    options.interval_ms = 20;
+    OK(velocity_open(*state, &options, &db));
+    put(db, "key", "value");
+    for (int i = 0; i < 5000 && stats.syncs == 0; i++) {
+        env_sleep_us(1000);
+        OK(velocity_stats_get(db, &stats));
+    }
+    assert_true(stats.syncs > 0);
+    OK(velocity_close(db));
+}
+
 /* ---- crashes while opening
  * -------------------------------------------------------------------------------------------- */
 
@@ -496,6 +535,8 @@ int main(void) {
         TEST_IN_FOLDER(a_damaged_last_record_of_the_manifest_does_not_lose_what_was_flushed),
         TEST_IN_FOLDER(a_table_of_another_database_is_refused),
         TEST_IN_FOLDER(a_log_that_an_opening_did_not_count_never_counts_later),
+        cmocka_unit_test(at_an_interval_a_power_cut_loses_nothing_that_is_older),
+        TEST_IN_FOLDER(at_an_interval_the_last_write_is_synced_without_another_one),
         cmocka_unit_test(versions_that_a_power_cut_took_are_never_given_again_whatever_the_next_opening_asks),
         cmocka_unit_test(a_kill_at_any_call_of_the_first_open_is_survived),
         cmocka_unit_test(a_power_cut_at_any_call_of_the_first_open_is_survived),
