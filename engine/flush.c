@@ -1,5 +1,6 @@
 /* flush.c - write buffer to table, and the background's small duties: retries, idleness. See database_internal.h. */
 #include "database_internal.h"
+#include "expiry_reclaim.h"
 #include "retention.h"
 
 #include <stdio.h>
@@ -27,7 +28,7 @@ void flush_schedule(velocity *db) {
 }
 
 /* *out: the new table; it has at least one entry, because tombstones stay until the last level. */
-static velocity_status write_table(velocity *db, struct write_buffer *buffer, struct table **out) {
+static velocity_status write_table(velocity *db, struct write_buffer *buffer, struct table **out, uint64_t *expired) {
     struct table_builder_options options;
     table_builder *builder = NULL;
     struct retention retention;
@@ -44,8 +45,9 @@ static velocity_status write_table(velocity *db, struct write_buffer *buffer, st
         bool keep, new_key;
         memtable_cursor_entry(&cursor, &e);
         status = retention_judge(&retention, &e, &keep, &new_key);
-        if (!status && keep) status = table_builder_add(builder, &e);
+        if (!status && keep) status = table_builder_add(builder, retention.expired ? &retention.tombstone : &e);
     }
+    *expired = retention.expired_count;
     retention_clear(&retention);
     if (status) {
         table_builder_abandon(builder);
@@ -59,8 +61,9 @@ static velocity_status write_table(velocity *db, struct write_buffer *buffer, st
 
 static velocity_status flush_one(velocity *db, struct write_buffer *buffer) {
     struct version_change add = {0, NULL};
+    uint64_t expired;
     velocity_status status = install_repair(db);
-    if (!status) status = write_table(db, buffer, &add.table);
+    if (!status) status = write_table(db, buffer, &add.table, &expired);
     if (status) return status;
     struct version_edit edit = {.add = &add, .add_count = 1};
     uint64_t bytes = table_meta(add.table)->file_bytes;
@@ -68,6 +71,7 @@ static velocity_status flush_one(velocity *db, struct write_buffer *buffer) {
     table_release(add.table);
     if (status) return status;
     atomic_fetch_add(&db->figures.flushes, 1);
+    atomic_fetch_add(&db->figures.expired, expired);
     atomic_fetch_add(&db->figures.flush_bytes, bytes);
     return VELOCITY_OK;
 }
@@ -133,11 +137,22 @@ static bool is_idle(velocity *db) {
     return now_us - db->writes_seen_us >= IDLE_US;
 }
 
+static void reclaim_expired(velocity *db) {
+    struct superversion *sv = superversion_acquire(db);
+    bool due = expiry_is_due(db, sv->version);
+    superversion_release(sv);
+    if (!due) return;
+    env_mutex_lock(&db->mutex);
+    if (!db->compaction_failure.status) compaction_schedule(db);
+    env_mutex_unlock(&db->mutex);
+}
+
 void background_tick(struct pool_ticker *ticker) {
     velocity *db = (velocity *)((char *)ticker - offsetof(velocity, ticker));
     sync_interval(db);
     table_files_sweep(db->shared->files);
     chunk_pool_tend(db->shared->chunks);
+    reclaim_expired(db);
     database_refill_reserve(db);
     if (!is_idle(db)) return;
     struct superversion *sv = superversion_acquire(db);

@@ -26,6 +26,8 @@ static void fill_numbers(velocity *db, struct write_buffer *flushed, struct mani
     edit->min_log = oldest->first_log;
     edit->start_log = db->start_log;
     edit->weak_writes = atomic_load(&db->weak_writes);
+    atomic_store(&db->clock.shown, false); /* what is shown from here on is later than the time that is written */
+    edit->clock_ms = clock_now(&db->clock);
     /* Frozen buffers end where the next one's first log begins, so the replay of that log continues exactly here. */
     edit->last_sequence = flushed ? atomic_load(&flushed->last_sequence) : db->flushed_sequence;
     env_mutex_unlock(&db->mutex);
@@ -72,7 +74,9 @@ static velocity_status write_manifest(velocity *db, const struct version *versio
         if (!manifest_append(db->manifest, &edit)) return VELOCITY_OK;
         db->manifest_broken = true;
     }
-    return rewrite_manifest(db, version, &edit);
+    velocity_status status = rewrite_manifest(db, version, &edit);
+    if (status) atomic_store(&db->clock.shown, true);
+    return status;
 }
 
 static velocity_status switch_version(velocity *db, struct version *version, struct write_buffer *flushed) {
@@ -118,6 +122,15 @@ velocity_status install_weak_writes(velocity *db, bool weak) {
     velocity_status status =
         before == weak ? VELOCITY_OK : write_manifest(db, present_version(db), NULL, NULL, &min_log);
     if (status) atomic_store(&db->weak_writes, before);
+    env_mutex_unlock(&db->install_mutex);
+    return status;
+}
+
+velocity_status install_clock(velocity *db) {
+    env_mutex_lock(&db->install_mutex);
+    uint64_t min_log;
+    velocity_status status = VELOCITY_OK;
+    if (atomic_load(&db->clock.shown)) status = write_manifest(db, present_version(db), NULL, NULL, &min_log);
     env_mutex_unlock(&db->install_mutex);
     return status;
 }

@@ -134,7 +134,8 @@ static velocity_status put_in_force(struct repair *r, bool *tried) {
                                  .min_log = log_number,
                                  .start_log = log_number,
                                  .last_sequence = last,
-                                 .resume_sequence = last + 1};
+                                 .resume_sequence = last + 1,
+                                 .clock_ms = s->clock_ms};
     velocity_status status = build_version(r, &version);
     if (!status) status = env_sync_directory(s->env, s->path);
     if (!status) status = log_create(s->env, s->path, s->database_id, s->keys, log_number, LOG_BYTES, true, &log);

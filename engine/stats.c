@@ -16,7 +16,7 @@ static void add_tables(const struct version *version, velocity_stats *s) {
 }
 
 static void add_counters(velocity *db, velocity_stats *s) {
-    for (int i = 0; i < STATS_STRIPES; i++) {
+    for (int i = 0; i < (int)STRIPES; i++) {
         struct counters *c = &db->counters[i];
         s->gets += atomic_load(&c->gets);
         s->get_hits += atomic_load(&c->get_hits);
@@ -40,6 +40,8 @@ static void add_counters(velocity *db, velocity_stats *s) {
     s->trivial_moves = atomic_load(&db->figures.trivial_moves);
     s->stalls = atomic_load(&db->figures.stalls);
     s->stall_ms = atomic_load(&db->figures.stall_us) / 1000;
+    s->expired_dropped = atomic_load(&db->figures.expired);
+    s->clock_ms = clock_tell(&db->clock);
     s->out_of_space = atomic_load(&db->figures.out_of_space);
 }
 

@@ -200,6 +200,7 @@ static velocity_status add_unlisted_table(struct survey *s, const struct survey_
         status = status_set(VELOCITY_CORRUPT, "%s: offset 0: the header is of another file", path);
     struct table_meta meta = {.number = found->number, .file_bytes = found->bytes};
     if (!status) memcpy(meta.uid, header.uid, sizeof meta.uid);
+    if (!status && header.created_ms > s->clock_ms) s->clock_ms = header.created_ms;
     bool known = !status;
     if (status == VELOCITY_CORRUPT || status == VELOCITY_IO) {
         report_add_message(s->report, VELOCITY_FINDING_DAMAGE, path);
@@ -356,6 +357,7 @@ velocity_status survey_begin(struct survey *s, env *e, const char *path, const v
     if (!status) status = gather_logs(s);
     if (!status && s->lossy) report_add_stale(s->report, SURVEY_EVERYTHING);
     s->last_sequence = s->state.last_sequence;
+    if (s->state.clock_ms > s->clock_ms) s->clock_ms = s->state.clock_ms;
     if (s->state.resume_sequence > s->last_sequence) s->last_sequence = s->state.resume_sequence;
     return status ? status : report_status(report);
 }

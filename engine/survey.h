@@ -56,6 +56,7 @@ struct survey {
     size_t segment_count;
     bool logs_damaged;
     uint64_t last_sequence; /* the highest that was met anywhere */
+    uint64_t clock_ms;      /* the latest time that anything tells of */
 };
 
 /* NOT_FOUND: there is no database. *s is for survey_end whatever this answers. */

@@ -131,6 +131,7 @@ static velocity_status note_group(void *arg, uint64_t log_number, const struct l
     for (uint32_t i = 0; i < group->count; i++)
         if (!(p = log_operation_decode(p, end, &e))) return VELOCITY_CORRUPT;
     if (p != end) return VELOCITY_CORRUPT;
+    if (group->wall_ms > s->clock_ms) s->clock_ms = group->wall_ms;
     s->report->log_groups += r->report;
     s->report->log_operations += r->report ? group->count : 0;
     if (group->count && group->first_sequence + group->count - 1 > s->last_sequence)

@@ -41,6 +41,7 @@ struct table_builder {
 void table_meta_clear(struct table_meta *meta) {
     env_free((void *)meta->smallest.data);
     env_free((void *)meta->largest.data);
+    env_free(meta->expiry);
     memset(meta, 0, sizeof *meta);
 }
 
@@ -52,11 +53,20 @@ static velocity_status copy_slice(velocity_slice *to, velocity_slice from) {
     return VELOCITY_OK;
 }
 
+static velocity_status copy_expiry(struct table_meta *to, const struct expiry_summary *from) {
+    to->expiry = env_alloc(sizeof *from);
+    if (!to->expiry) return VELOCITY_NO_MEMORY;
+    *to->expiry = *from;
+    return VELOCITY_OK;
+}
+
 velocity_status table_meta_copy(struct table_meta *to, const struct table_meta *from) {
     *to = *from;
     to->smallest = to->largest = velocity_bytes(NULL, 0);
     velocity_status status = copy_slice(&to->smallest, from->smallest);
     if (!status) status = copy_slice(&to->largest, from->largest);
+    to->expiry = NULL;
+    if (!status && from->expiry) status = copy_expiry(to, from->expiry);
     if (status) table_meta_clear(to);
     return status;
 }
@@ -261,6 +271,12 @@ static bool same_key_as_before(const table_builder *b, velocity_slice key) {
     return b->has_pending && slice_equal(key, velocity_bytes(b->last_key, b->last_key_bytes));
 }
 
+static velocity_status note_expiry(table_builder *b, const struct entry *entry) {
+    if (!b->meta.expiry && !(b->meta.expiry = env_alloc_zeroed(sizeof *b->meta.expiry))) return VELOCITY_NO_MEMORY;
+    expiry_add(b->meta.expiry, entry->expires_at_ms, entry->key.size + entry->value.size);
+    return VELOCITY_OK;
+}
+
 velocity_status table_builder_add(table_builder *b, const struct entry *entry) {
     velocity_status status = VELOCITY_OK;
     struct table_meta *meta = &b->meta;
@@ -274,6 +290,7 @@ velocity_status table_builder_add(table_builder *b, const struct entry *entry) {
         block_builder_bytes(&b->data) + entry->key.size + entry->value.size > b->options.block_bytes)
         status = finish_data_block(b);
     if (!status && b->has_pending && b->data.count == 0) status = index_pending(b, &entry->key);
+    if (!status && entry->expires_at_ms) status = note_expiry(b, entry);
     if (!status) status = block_builder_add(&b->data, entry);
     if (status) return status;
     meta->entries++;
@@ -312,8 +329,20 @@ static velocity_status append_filter(table_builder *b, struct filter_shape *shap
     return status;
 }
 
+static velocity_status append_expiry(table_builder *b, struct block_handle *where) {
+    uint8_t bytes[EXPIRY_MAX_BYTES];
+    *where = (struct block_handle){0, 0};
+    if (!b->meta.expiry) return VELOCITY_OK;
+    return append_block(b, velocity_bytes(bytes, expiry_encode(b->meta.expiry, bytes)), false, where);
+}
+
+static void put_slot(uint8_t *footer, enum table_slot slot, struct block_handle where) {
+    put_u64(footer + FOOTER_SLOTS + slot * 16, where.offset);
+    put_u64(footer + FOOTER_SLOTS + slot * 16 + 8, where.bytes);
+}
+
 static velocity_status append_footer(table_builder *b, struct block_handle top, const struct filter_shape *shape,
-                                     struct block_handle filter) {
+                                     struct block_handle filter, struct block_handle expiry) {
     const struct table_meta *meta = &b->meta;
     uint8_t footer[TABLE_FOOTER_BYTES] = {0};
     put_u64(footer + FOOTER_MAGIC, TABLE_FOOTER_MAGIC);
@@ -329,10 +358,9 @@ static velocity_status append_footer(table_builder *b, struct block_handle top, 
     put_u32(footer + FOOTER_FILTER_PARTITIONS, shape->partitions);
     put_u32(footer + FOOTER_FILTER_PARTITION_BYTES, shape->partition_bytes);
     put_u32(footer + FOOTER_FILTER_PROBES, shape->probes);
-    put_u64(footer + FOOTER_SLOTS + SLOT_TOP_INDEX * 16, top.offset);
-    put_u64(footer + FOOTER_SLOTS + SLOT_TOP_INDEX * 16 + 8, top.bytes);
-    put_u64(footer + FOOTER_SLOTS + SLOT_FILTER * 16, filter.offset);
-    put_u64(footer + FOOTER_SLOTS + SLOT_FILTER * 16 + 8, filter.bytes);
+    put_slot(footer, SLOT_TOP_INDEX, top);
+    put_slot(footer, SLOT_FILTER, filter);
+    put_slot(footer, SLOT_EXPIRY, expiry);
     if (b->cipher) { /* nothing to hide, but nothing to be changed either */
         struct cipher_place place = {b->offset, footer, FOOTER_TAG};
         velocity_status status = cipher_seal(b->cipher, &place, footer, 0, footer + FOOTER_TAG);
@@ -344,7 +372,7 @@ static velocity_status append_footer(table_builder *b, struct block_handle top, 
 
 velocity_status table_builder_finish(table_builder *b, struct table_meta *out) {
     struct filter_shape shape;
-    struct block_handle filter, top;
+    struct block_handle filter, top, expiry;
     velocity_slice raw;
     velocity_status status = VELOCITY_OK;
     if (b->data.count) status = finish_data_block(b);
@@ -352,9 +380,10 @@ velocity_status table_builder_finish(table_builder *b, struct table_meta *out) {
     if (!status) status = index_pending(b, NULL);
     if (!status && b->index.count) status = finish_index_block(b);
     if (!status) status = append_filter(b, &shape, &filter);
+    if (!status) status = append_expiry(b, &expiry);
     if (!status) status = block_builder_finish(&b->top, &raw);
     if (!status) status = append_block(b, raw, true, &top);
-    if (!status) status = append_footer(b, top, &shape, filter);
+    if (!status) status = append_footer(b, top, &shape, filter, expiry);
     if (!status) status = write_out(b);
     if (!status) status = env_sync(b->file);
     if (!status) {

@@ -20,6 +20,7 @@ struct table {
     env_mutex mutex; /* opening and loading */
     _Atomic uint32_t references;
     _Atomic bool doomed, loaded, recently_used;
+    _Atomic uint8_t absent_lately; /* above 0: lookups ask the filter first; see table_get */
     _Atomic(struct descriptor *) descriptor;
     struct table *open_next, *open_previous; /* ring of open tables, or (next) list of doomed ones; guarded by
                                                files->mutex */
@@ -28,13 +29,17 @@ struct table {
     cipher *cipher; /* NULL: not encrypted */
     bool old_key;
     uint8_t *top_bytes;
-    struct block_handle top_handle;
+    struct block_handle top_handle, expiry_handle; /* no bytes: there is none */
     struct block top;
     struct filter_shape filter;
     uint64_t filter_offset;
     _Atomic(struct cache_entry *) *index_pins, *filter_pins; /* by index block, by partition */
 };
 
+/* Reads a block that is not in the cache; the rest of table_load_block. */
+VELOCITY_CHECK_RESULT velocity_status table_read_block(struct table *t, struct block_handle handle,
+                                                       enum cache_kind kind, const struct table_read *read,
+                                                       struct held_block *held);
 /* Finds or reads a block. Inside an epoch section. */
 VELOCITY_CHECK_RESULT velocity_status table_load_block(struct table *t, struct block_handle handle,
                                                        enum cache_kind kind, const struct table_read *read,
@@ -55,8 +60,7 @@ VELOCITY_CHECK_RESULT velocity_status table_open_block(const struct table *t, co
 VELOCITY_CHECK_RESULT velocity_status table_index_handle(const struct table *t, const struct block *index, uint32_t i,
                                                          struct block_handle *out);
 
-/* Where top index and filter partition i of a loaded table stand. */
-struct block_handle table_top_handle(const struct table *t);
+/* Where filter partition i of a loaded table stands. */
 struct block_handle table_filter_handle(const struct table *t, uint32_t i);
 /* Whether this may be the trailer of a block of so many stored bytes; its checksum is not looked at. */
 bool table_trailer_plausible(const struct table *t, const uint8_t *trailer, uint64_t stored_bytes);

@@ -89,7 +89,7 @@ static velocity_status get_entry(struct walk *w, const struct block *block, uint
     if (!block_entry_read(block, i, &e)) return VELOCITY_CORRUPT;
     size_t bytes = block_key_bytes(block, &e);
     if (bytes == 0 || bytes > VELOCITY_MAX_KEY_BYTES) return VELOCITY_CORRUPT;
-    if (!reserve(&w->scratch, &w->scratch_capacity, bytes + 4)) return VELOCITY_NO_MEMORY;
+    if (!reserve(&w->scratch, &w->scratch_capacity, bytes + BLOCK_SUFFIX_SLACK)) return VELOCITY_NO_MEMORY;
     memcpy(w->scratch, block->prefix, block->prefix_bytes);
     block_suffix_copy(block, i, &e, w->scratch + block->prefix_bytes);
     *out = (struct entry){.key = velocity_bytes(w->scratch, bytes),
@@ -153,6 +153,10 @@ static velocity_status count(struct walk *w, const struct entry *e) {
     seen->raw_bytes += e->key.size + e->value.size;
     if (e->sequence < seen->min_sequence) seen->min_sequence = e->sequence;
     if (e->sequence > seen->max_sequence) seen->max_sequence = e->sequence;
+    if (e->expires_at_ms) {
+        if (!seen->expiry && !(seen->expiry = env_alloc_zeroed(sizeof *seen->expiry))) return VELOCITY_NO_MEMORY;
+        expiry_add(seen->expiry, e->expires_at_ms, e->key.size + e->value.size);
+    }
     if (seen->smallest.data) return VELOCITY_OK;
     uint8_t *copy = env_alloc(e->key.size);
     if (!copy) return VELOCITY_NO_MEMORY;
@@ -351,6 +355,13 @@ static bool counts_agree(const struct table_meta *seen, uint64_t entries, uint64
            seen->min_sequence == min_sequence && seen->max_sequence == max_sequence && seen->one_version == one_version;
 }
 
+static bool same_expiry(const struct expiry_summary *a, const struct expiry_summary *b) {
+    uint8_t x[EXPIRY_MAX_BYTES], y[EXPIRY_MAX_BYTES];
+    if (!a || !b) return a == b;
+    size_t size = expiry_encode(a, x);
+    return size == expiry_encode(b, y) && memcmp(x, y, size) == 0;
+}
+
 /* What footer and manifest say of the entries, once all of them were seen. */
 static velocity_status check_totals(struct walk *w, bool whole_meta) {
     const struct table_meta *meta = &w->table->meta, *seen = &w->seen;
@@ -363,6 +374,8 @@ static velocity_status check_totals(struct walk *w, bool whole_meta) {
                       f.one_version) ||
         f.data_blocks != w->data_blocks)
         status = tell_of(w, footer_at, "the footer's counts are not those of the entries");
+    if (!status && !same_expiry(seen->expiry, meta->expiry))
+        status = tell_of(w, w->table->expiry_handle.offset, "the expiry summary is not that of the entries");
     if (!status && w->covered != meta->file_bytes)
         status = tell_of(w, footer_at, "the file holds bytes that belong to no block");
     if (status || !whole_meta) return status;
@@ -394,8 +407,7 @@ static velocity_status walk_by_index(struct walk *w, bool whole_meta) {
         if (!status) memcpy(separator, e.key.data, e.key.size);
         if (!status) status = walk_index(w, handle, velocity_bytes(separator, e.key.size));
     }
-    if (!status)
-        status = show_block(w, VELOCITY_BLOCK_INDEX, table_top_handle(w->table), (uint32_t)top->size, top->count);
+    if (!status) status = show_block(w, VELOCITY_BLOCK_INDEX, w->table->top_handle, (uint32_t)top->size, top->count);
     return status || !w->complete ? status : check_totals(w, whole_meta);
 }
 
@@ -409,6 +421,10 @@ static velocity_status walk_by_search(struct walk *w, bool whole_meta) {
     return search(w, FILE_HEADER_BYTES, sized ? meta->file_bytes - TABLE_FOOTER_BYTES : UINT64_MAX, meta->largest);
 }
 
+static uint64_t stored_bytes(struct block_handle handle) {
+    return handle.bytes ? handle.bytes + BLOCK_TRAILER_BYTES : 0;
+}
+
 velocity_status table_walk(struct table *table, bool whole_meta, const struct table_visitor *visitor) {
     struct walk w = {.table = table, .visitor = visitor, .complete = true};
     w.seen.min_sequence = UINT64_MAX;
@@ -417,7 +433,8 @@ velocity_status table_walk(struct table *table, bool whole_meta, const struct ta
     for (int attempt = 0; status == VELOCITY_IO && attempt < READ_ATTEMPTS; attempt++)
         status = table_ensure_loaded(table, false);
     if (!status) {
-        w.covered = FILE_HEADER_BYTES + TABLE_FOOTER_BYTES + table_top_handle(table).bytes + BLOCK_TRAILER_BYTES;
+        w.covered = FILE_HEADER_BYTES + TABLE_FOOTER_BYTES + stored_bytes(table->top_handle) +
+                    stored_bytes(table->expiry_handle);
         status = walk_by_index(&w, whole_meta);
     } else if (is_damage(status)) {
         status = walk_by_search(&w, whole_meta);
