@@ -313,6 +313,7 @@ static inline _Atomic(struct cache_entry *) *table_bucket(uintptr_t table, uint6
 /* An entry with its header, and as much of a data block as a search begins with: heads, offsets, the common prefix.
  * They come at the same time instead of one after the other. */
 static inline void prefetch_entry(const struct cache_entry *e) {
+    if (!e) return;
     for (uint32_t line = 0; line < PREFETCHED_LINES; line++)
         __builtin_prefetch((const char *)e + (size_t)line * CACHE_LINE_BYTES);
 }
@@ -495,6 +496,18 @@ struct cache_entry *cache_lookup(cache *c, uint64_t file_id, uint64_t offset) {
     uint8_t frequency = atomic_load_explicit(&e->frequency, memory_order_relaxed);
     if (frequency < FREQUENCY_MAX) atomic_store_explicit(&e->frequency, frequency + 1, memory_order_relaxed);
     return e;
+}
+
+void cache_prefetch_place(cache *c, uint64_t file_id, uint64_t offset) {
+    uint64_t hash = hash_key(file_id, offset);
+    uintptr_t table = atomic_load_explicit(&shard_of(c, hash)->index.table, memory_order_acquire);
+    if (table) __builtin_prefetch((const void *)table_bucket(table, hash));
+}
+
+void cache_prefetch_entry(cache *c, uint64_t file_id, uint64_t offset) {
+    uint64_t hash = hash_key(file_id, offset);
+    uintptr_t table = atomic_load_explicit(&shard_of(c, hash)->index.table, memory_order_acquire);
+    if (table) prefetch_entry(atomic_load_explicit(table_bucket(table, hash), memory_order_relaxed));
 }
 
 void cache_insert(cache *c, struct cache_entry *entry, uint64_t file_id, uint64_t offset, enum cache_kind kind) {

@@ -59,6 +59,11 @@ void cache_free(cache *c); /* no lookups or acquired entries may remain; NULL is
 /* Inside an epoch section. NULL: not there. Counts a hit or a miss. */
 struct cache_entry *cache_lookup(cache *c, uint64_t file_id, uint64_t offset);
 
+/* Inside an epoch section. Fetches what a lookup of this key will touch: the place in the hash table where the lookup
+ * begins, or, where that came meanwhile, the entry's beginning. Changes and counts nothing. */
+void cache_prefetch_place(cache *c, uint64_t file_id, uint64_t offset);
+void cache_prefetch_entry(cache *c, uint64_t file_id, uint64_t offset);
+
 /* Memory for a block that is about to be read, referenced once by the caller and not in the cache yet, nor ever in
  * another one. NULL: no memory. */
 struct cache_entry *cache_entry_new(cache *c, uint32_t payload_bytes);

@@ -5,8 +5,8 @@
  * The mark outlives the process: each commit group holds the time of its commit, each manifest record that of its
  * writing, and opening raises the mark to the latest of those that count. So a process that dies takes with it at most
  * the time that has passed since its last write, and only if the wall clock is set back meanwhile does that show; an
- * orderly close loses nothing. A wall clock that was once far ahead leaves the mark there: what would have expired until
- * then has expired.
+ * orderly close loses nothing. A wall clock that was once far ahead leaves the mark there: what would have expired
+ * until then has expired.
  *
  * Any thread; no lock.
  */
@@ -31,8 +31,8 @@ void clock_raise(struct clock *c, uint64_t ms);
 /* As below, of something that expires at some time. */
 bool clock_has_passed(struct clock *c, int64_t expires_at_ms, uint64_t *now_ms);
 
-/* Whether something that expires then (0: never) is over for a reader whose time is *now_ms; 0 there: the present, which
- * is filled in when it is first needed. What never expires costs no look at the clock. */
+/* Whether something that expires then (0: never) is over for a reader whose time is *now_ms; 0 there: the present,
+ * which is filled in when it is first needed. What never expires costs no look at the clock. */
 static inline bool clock_is_over(struct clock *c, int64_t expires_at_ms, uint64_t *now_ms) {
     return __builtin_expect(expires_at_ms != 0, 0) && clock_has_passed(c, expires_at_ms, now_ms);
 }

@@ -381,7 +381,8 @@ velocity_status velocity_close(velocity *db) {
         if (!synced) synced = log_trim(db->log);
         if (!synced) synced = install_weak_writes(db, false);
         if (!synced) synced = install_clock(db);
-        if (synced == VELOCITY_NO_SPACE) synced = VELOCITY_OK; /* both are notes: without them the next open is careful */
+        if (synced == VELOCITY_NO_SPACE)
+            synced = VELOCITY_OK; /* both are notes: without them the next open is careful */
         if (!status) status = synced;
     }
     database_free(db);

@@ -115,7 +115,8 @@ static bool outside(const velocity_iterator *it, const struct table *table) {
 static bool add_runs(velocity_iterator *it, const struct table_read *read) {
     const struct superversion *sv = it->sv;
     const struct version *version = sv->version;
-    size_t most = 1 + (size_t)sv->immutable_count + version->levels[0].count + VELOCITY_LEVELS;
+    size_t most = 1 + (size_t)sv->immutable_count + version->levels[0].count;
+    for (int l = 1; l < VELOCITY_LEVELS; l++) most += version->levels[l].count > 0;
     it->runs = env_alloc(most * sizeof *it->runs);
     if (!it->runs) return false;
     if (memtable_entries(sv->active->memtable)) run_init_memtable(&it->runs[it->run_count++], sv->active->memtable);
@@ -147,8 +148,9 @@ static velocity_iterator no_memory = {.status = VELOCITY_NO_MEMORY};
 velocity_iterator *velocity_iterator_new(velocity *db, const velocity_range *range) {
     velocity_range r = velocity_range_default();
     if (range) memcpy(&r, range, range->struct_size < sizeof r ? range->struct_size : sizeof r);
-    velocity_iterator *it = env_alloc_zeroed(sizeof *it);
+    velocity_iterator *it = env_alloc(sizeof *it);
     if (!it) return &no_memory;
+    memset(it, 0, sizeof *it); /* glibc's calloc passes a thread's own free lists by */
     it->db = db;
     it->reverse = r.reverse;
     it->keys_only = r.keys_only;

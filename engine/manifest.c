@@ -301,7 +301,7 @@ static velocity_status apply_record(struct manifest_state *state, const uint8_t 
         uint64_t number;
         int level;
         struct table_meta meta;
-        struct log_seal seal;
+        struct log_seal seal = {0};
         velocity_status status = VELOCITY_OK;
         switch (*p++) {
         case TAG_NEXT_NUMBER: p = get_varint64(p, end, &state->next_number); break;

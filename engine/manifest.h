@@ -16,6 +16,7 @@
 /* A log that the opener has replayed and that still holds what no table has. */
 struct log_seal {
     uint64_t number, end;
+    bool old_key; /* not in the manifest: not encrypted as a new log would be */
 };
 
 /* The present state, as replayed. The metas are owned until taken (manifest_state_clear frees the rest). */

@@ -253,7 +253,7 @@ static velocity_status seal_segments(struct recovery *r) {
     for (size_t i = 0; i < r->segment_count; i++) {
         const struct log_segment *s = &r->segments[i];
         if (s->end <= FILE_HEADER_BYTES) continue;
-        db->seals[db->seal_count++] = (struct log_seal){s->number, s->end};
+        db->seals[db->seal_count++] = (struct log_seal){s->number, s->end, s->old_key};
         if (s->sealed_end) continue;
         char *path = file_path(db->path, FILE_LOG, s->number);
         env_file *file = NULL;
@@ -283,7 +283,7 @@ static velocity_status replay_logs(struct recovery *r) {
     if (status) return status;
     choose_next_sequence(r, replay.next_sequence);
     size_t live = 0;
-    bool old_key = false; /* no log outlives the opening that changes the key */
+    bool old_key = false; /* if there is room, no log outlives the opening that changes the key */
     for (size_t i = 0; i < r->segment_count; i++) {
         if (r->segments[i].end <= FILE_HEADER_BYTES) continue;
         live++;

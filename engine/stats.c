@@ -49,6 +49,7 @@ static void add_background(velocity *db, velocity_stats *s) {
     env_mutex_lock(&db->mutex);
     for (const struct log *log = db->old_logs; log; log = log->next) s->log_live_bytes += log->position;
     s->log_live_bytes += db->log->capacity;
+    for (size_t i = 0; i < db->seal_count; i++) s->files_with_old_key += db->seals[i].old_key;
     s->background_jobs = (uint64_t)db->flush_queued + db->compaction_queued + db->prepare_queued;
     env_mutex_unlock(&db->mutex);
     env_mutex_lock(&db->snapshot_mutex);

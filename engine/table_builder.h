@@ -8,8 +8,8 @@
 #include "entry.h"
 #include "expiry.h"
 
-/* What the manifest keeps of a table, and what the table itself keeps but is wanted beside. smallest, largest and expiry
- * are allocated; table_meta_clear frees them. */
+/* What the manifest keeps of a table, and what the table itself keeps but is wanted beside. smallest, largest and
+ * expiry are allocated; table_meta_clear frees them. */
 struct table_meta {
     uint64_t number;
     uint64_t uid[2]; /* of the file's header: a file put in its place does not pass */

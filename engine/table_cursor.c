@@ -91,6 +91,17 @@ static bool may_read_ahead(struct table_cursor *c, struct block_handle handle) {
     return true;
 }
 
+/* The next data block of the scan is fetched while this one is walked, and where the one behind it will be looked up.
+ */
+static inline void prefetch_following(const struct table_cursor *c) {
+    struct block_handle handle;
+    const struct table *t = c->table;
+    if (c->index_at + 1 >= c->index.count || table_index_handle(t, &c->index, c->index_at + 1, &handle)) return;
+    cache_prefetch_entry(t->cache, t->cache_id, handle.offset);
+    if (c->index_at + 2 >= c->index.count || table_index_handle(t, &c->index, c->index_at + 2, &handle)) return;
+    cache_prefetch_place(t->cache, t->cache_id, handle.offset);
+}
+
 /* From the cache; what it does not have, from a piece that is read ahead once the scan has gone on for some blocks. */
 static velocity_status load_scanned(struct table_cursor *c, struct block_handle handle, struct cache_entry **out) {
     struct table *t = c->table;
@@ -108,6 +119,7 @@ static velocity_status load_scanned(struct table_cursor *c, struct block_handle 
         c->missed++;
         status = table_read_block(t, handle, CACHE_DATA, &c->read, &held);
     }
+    if (!c->backward) prefetch_following(c);
     epoch_leave();
     if (!status) *out = held.entry;
     return status;

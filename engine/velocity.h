@@ -197,9 +197,9 @@ void velocity_shared_free(velocity_shared *shared);
 
 /*
  * Opens the database in the folder `path`, making it (and its last folder) if it is missing, and recovers what the log
- * holds. NULL options: defaults. Costs what log and manifest hold and three short reads for each table (header, footer,
- * top index: a damaged one shows here), not what the database holds. LOCKED: open elsewhere. CORRUPT: a damaged file,
- * named in the message. INVALID: an option outside its range.
+ * holds. NULL options: defaults. Costs what log and manifest hold and three or four short reads for each table (header,
+ * footer, top index: a damaged one shows here), not what the database holds. LOCKED: open elsewhere. CORRUPT: a damaged
+ * file, named in the message. INVALID: an option outside its range.
  */
 VELOCITY_CHECK_RESULT velocity_status velocity_open(const char *path, const velocity_options *options, velocity **out);
 

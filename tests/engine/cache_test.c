@@ -120,6 +120,29 @@ static void a_payload_begins_on_a_cache_line(void **state) {
     end(c);
 }
 
+static void prefetching_changes_and_counts_nothing(void **state) {
+    (void)state;
+    cache *c = new_cache(CAPACITY, 1);
+    struct cache_stats before, after;
+    for (uint32_t round = 0; round < 2; round++) { /* empty at first */
+        cache_stats_get(c, &before);
+        epoch_enter();
+        for (uint32_t i = 0; i < 200; i++) {
+            cache_prefetch_place(c, 1, i);
+            cache_prefetch_entry(c, 1, i);
+        }
+        epoch_leave();
+        cache_stats_get(c, &after);
+        assert_memory_equal(&before, &after, sizeof before);
+        for (uint32_t i = 0; i < 100; i++) {
+            struct cache_entry *e = new_block(c, (struct label){1, i, 0}, BLOCK_BYTES);
+            cache_insert(c, e, 1, i, CACHE_DATA);
+            cache_entry_release(e);
+        }
+    }
+    end(c);
+}
+
 static void of_two_entries_under_one_key_the_first_stays(void **state) {
     (void)state;
     cache *c = new_cache(CAPACITY, 1);
@@ -536,6 +559,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_inserted_is_found_and_counted),
         cmocka_unit_test(a_payload_begins_on_a_cache_line),
+        cmocka_unit_test(prefetching_changes_and_counts_nothing),
         cmocka_unit_test(of_two_entries_under_one_key_the_first_stays),
         cmocka_unit_test(usage_is_told_by_kind),
         cmocka_unit_test(a_forgotten_block_is_absent_and_the_others_stay),

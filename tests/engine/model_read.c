@@ -9,7 +9,8 @@
 
 static bool value_is(const velocity_value *value, const struct model_version *expected) {
     return value->size == expected->size && value->flags == expected->flags && value->sequence == expected->sequence &&
-           value->expires_at_ms == expected->expires_at_ms && model_hash(velocity_bytes(value->data, value->size)) == expected->hash;
+           value->expires_at_ms == expected->expires_at_ms &&
+           model_hash(velocity_bytes(value->data, value->size)) == expected->hash;
 }
 
 /* Compares what a lookup answered with the model as of `sequence`. */
@@ -142,8 +143,7 @@ static void place_cursor(struct run *r, struct run_cursor *c, const velocity_ran
     while (c->low < count && !in_range(r->m->keys[c->low].bytes, range)) c->low++;
     c->high = c->low;
     while (c->high < count && in_range(r->m->keys[c->high].bytes, range)) c->high++;
-    c->position = c->reverse ? next_of(r, c, c->high - 1, -1)
-                             : next_of(r, c, c->low, 1);
+    c->position = c->reverse ? next_of(r, c, c->high - 1, -1) : next_of(r, c, c->low, 1);
 }
 
 static void expect_cursor(struct run *r, const struct run_cursor *c) {

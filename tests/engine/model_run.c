@@ -105,13 +105,15 @@ static bool may_have_failed(struct run *r, velocity_status status) {
 
 /* ---- opening and finding out what is there ----------------------------------------------------------------------- */
 
-/* ---- the time ----------------------------------------------------------------------------------------------------- */
+/* ---- the time -----------------------------------------------------------------------------------------------------
+ */
 
 /* What the database takes for today. It has told now: a close keeps it. */
 static long told_day(struct run *r) {
     velocity_stats stats = {.struct_size = sizeof stats};
     RUN_EXPECT(r, velocity_stats_get(r->db, &stats) == VELOCITY_OK);
-    RUN_EXPECT(r, stats.clock_ms % MODEL_DAY_MS > MODEL_DAY_MS / 4 && stats.clock_ms % MODEL_DAY_MS < MODEL_DAY_MS / 4 * 3);
+    RUN_EXPECT(r, stats.clock_ms % MODEL_DAY_MS > MODEL_DAY_MS / 4 &&
+                      stats.clock_ms % MODEL_DAY_MS < MODEL_DAY_MS / 4 * 3);
     return (long)(stats.clock_ms / MODEL_DAY_MS);
 }
 

@@ -53,7 +53,7 @@ struct run {
     bool space_may_end;  /* NO_SPACE is an answer */
     bool io_may_fail;    /* IO, and then READ_ONLY, is an answer; `failed` tells that it was given */
     bool failed;
-    uint64_t floor; /* the next open must find everything up to here */
+    uint64_t floor;                                  /* the next open must find everything up to here */
     long wall_day, acked_day, synced_day, day_floor; /* of the time as model.h has it for the sequences */
 };
 
