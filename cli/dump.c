@@ -190,7 +190,7 @@ static velocity_status show_table(void *arg, const velocity_table_info *info) {
 }
 
 static velocity_status show_block(void *arg, const velocity_block *block) {
-    static const char *const kinds[] = {"data", "index", "filter"};
+    static const char *const kinds[] = {"data", "index", "filter", "ranges"};
     struct dump *d = arg;
     if (!d->blocks) return VELOCITY_OK;
     if (!d->json) {

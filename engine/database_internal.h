@@ -5,8 +5,10 @@
  *   recovery.c    what opening finds on disk               iterator.c   scans
  *   write.c       the commit queue and groups              snapshot.c   frozen views
  *   room.c        write buffers, log segments, stalls      stats.c      figures
+ *   write_ranges.c  range deletes into write buffers       reclaim.c    what they let go of in tables
  *   flush.c       write buffer -> table                    compaction.c tables -> tables
- *   install.c     putting a new version in force
+ *   install.c     putting a new version in force           history.c    logs of the past
+ *   changes.c     change feeds                             checkpoint.c copies of the whole
  *
  * How a read finds its data: `superversion` names the write buffers and the version that make up the database now. It
  * is replaced whole; readers load it inside an epoch section and take no lock.
@@ -15,7 +17,8 @@
  * makes room (room.c), stores it in the log, inserts it into the active write buffer, syncs if asked, and moves
  * visible_sequence. What only the leader touches is marked (leader).
  *
- * Locks, in rank order: install_mutex; mutex; snapshot_mutex; what pool, table_files and cache have inside.
+ * Locks, in rank order: install_mutex; mutex; snapshot_mutex; what pool, table_files, cache and history have inside;
+ * watch_mutex.
  */
 #ifndef VELOCITY_DATABASE_INTERNAL_H
 #define VELOCITY_DATABASE_INTERNAL_H
@@ -23,20 +26,23 @@
 #include "batch.h"
 #include "clock.h"
 #include "database.h"
+#include "history.h"
 #include "log.h"
 #include "manifest.h"
 #include "memtable.h"
 #include "pool.h"
+#include "range_list.h"
 #include "reserve.h"
 #include "status.h"
 #include "stripe.h"
 #include "version.h"
 
 enum {
-    IMMUTABLE_MAX = 2,           /* full write buffers that may wait to be flushed */
-    MESSAGE_BYTES = 192,         /* of an error that is carried from thread to thread */
-    SEGMENT_MIN_BYTES = 1 << 20, /* the first log segment; each next one is twice as large ... */
-    SEGMENT_MAX_BYTES = 1 << 24, /* ... up to this */
+    IMMUTABLE_MAX = 2,                            /* full write buffers that may wait to be flushed */
+    MESSAGE_BYTES = 192,                          /* of an error that is carried from thread to thread */
+    GROUP_RANGES_MAX = VELOCITY_MAX_BATCH_RANGES, /* range deletes of a commit group: bounds what it reserves */
+    SEGMENT_MIN_BYTES = 1 << 20,                  /* the first log segment; each next one is twice as large ... */
+    SEGMENT_MAX_BYTES = 1 << 24,                  /* ... up to this */
     TICK_MS = 250,
 };
 
@@ -54,6 +60,7 @@ struct write_buffer {
     memtable *memtable;
     uint64_t first_log;             /* logs from here on hold its entries */
     _Atomic uint64_t last_sequence; /* once frozen: its newest entry; 0 before */
+    struct range_buffer ranges;     /* the range deletes among its entries */
 };
 
 struct superversion {
@@ -100,7 +107,7 @@ struct velocity {
     _Atomic bool read_only;
     struct reserve reserve;
     _Atomic bool weak_writes;      /* the manifest says so: see install_weak_writes */
-    _Atomic uint64_t live_handles; /* values, iterators, snapshots */
+    _Atomic uint64_t live_handles; /* values, iterators, snapshots, change feeds; checkpoints under way */
 
     /* The commit queue: write.c. */
     _Atomic(struct writer *) pending;     /* newest first */
@@ -141,11 +148,24 @@ struct velocity {
     size_t seal_count;
     bool flush_queued, compaction_queued, prepare_queued, closing;
     bool idle_compaction; /* merge although no threshold asks for it */
+    bool reclaim;         /* look for tables that range deletes cover */
+    struct reclaim_state {
+        uint64_t generation, oldest; /* of the version, and the oldest snapshot */
+    } reclaimed;                     /* where an idle compaction found nothing to do */
     struct manual_compaction *manual;
     struct job_failure flush_failure, compaction_failure;
     char read_only_message[MESSAGE_BYTES];
     struct pool_job flush_job, compaction_job, prepare_job;
     struct pool_ticker ticker;
+
+    struct log_history history;
+
+    /* Who waits for changes: changes.c. */
+    _Atomic bool followed;     /* somebody has waited: the leader looks at `watchers` */
+    _Atomic uint32_t watchers; /* threads that wait, and feeds of `watching` */
+    env_mutex watch_mutex;     /* guards `watching` and what stands in it */
+    env_condition watch_condition;
+    struct velocity_changes *watching;
 
     env_mutex snapshot_mutex;           /* guards the list */
     struct velocity_snapshot snapshots; /* its head */
@@ -164,7 +184,16 @@ struct counters *database_counters(velocity *db); /* the calling thread's stripe
 /* superversions: database.c */
 struct write_buffer *write_buffer_new(velocity *db, uint64_t first_log);
 void write_buffer_acquire(struct write_buffer *buffer);
+void write_buffer_insert_range(struct write_buffer *buffer, const struct entry *e); /* write_ranges.c */
 void write_buffer_release(struct write_buffer *buffer);
+/* By its inserter, after the reserves of memtable and ranges. */
+static inline void write_buffer_insert(struct write_buffer *buffer, const struct entry *e) {
+    memtable_insert(buffer->memtable, e);
+    if (e->kind == ENTRY_RANGE_DELETE) write_buffer_insert_range(buffer, e);
+}
+static inline size_t write_buffer_bytes(const struct write_buffer *buffer) {
+    return memtable_bytes(buffer->memtable) + atomic_load_explicit(&buffer->ranges.bytes, memory_order_relaxed);
+}
 /* Takes references on its parts. NULL: no memory. */
 struct superversion *superversion_new(struct write_buffer *active, struct write_buffer *const *immutable, int count,
                                       struct version *version);
@@ -186,8 +215,13 @@ void commit_thread_stop(velocity *db);
 VELOCITY_CHECK_RESULT velocity_status commit_sync(velocity *db);
 /* Makes the active write buffer immutable (unless it is empty) from outside of the commit path. */
 VELOCITY_CHECK_RESULT velocity_status commit_switch(velocity *db);
+/* Returns once every later group is led by a thread that sees what this one did before. */
+void commit_pass(velocity *db);
 void database_set_read_only(velocity *db, const char *why);
 velocity_status database_read_only_status(velocity *db);
+
+/* write_ranges.c: whether the range deletes of a writer (one of the two is NULL) should go into a new write buffer. */
+bool write_range_wants_switch(const velocity *db, const struct entry *single, const velocity_batch *batch);
 
 /* room.c; leader only */
 VELOCITY_CHECK_RESULT velocity_status room_make(velocity *db, size_t operations, uint64_t payload_bytes);
@@ -200,6 +234,8 @@ void room_schedule_prepare(velocity *db);
 void room_prepare_job(struct pool_job *job);
 /* Takes db->mutex. Logs that no write buffer needs any more go to the spares, or away. */
 void room_retire_logs(velocity *db, uint64_t min_log);
+/* Before the manifest calls them retained: trims and syncs the filled logs below min_log. */
+VELOCITY_CHECK_RESULT velocity_status room_settle_logs(velocity *db, uint64_t min_log);
 /* Waits, with db->mutex held, for the background to change something. Inline: runs a job. */
 void room_wait(velocity *db);
 /* Syncs filled segments that are not yet on disk, then the present one. */
@@ -232,6 +268,12 @@ VELOCITY_CHECK_RESULT velocity_status install_clock(velocity *db);
 uint64_t database_new_number(velocity *db); /* takes db->mutex */
 void database_table_options(velocity *db, uint64_t number, struct table_builder_options *out);
 
+/* The numbers that go with an edit, `flushed` being in a table. */
+void install_numbers(velocity *db, struct write_buffer *flushed, struct manifest_edit *edit);
+
+/* changes.c: tells who waits that something became visible; called by the leader if db->followed. */
+void changes_notify(velocity *db);
+
 /* read.c: the newest version of key up to `sequence` in sv, unless it is over (*now_ms: see clock_is_over); inside an
  * epoch section. */
 VELOCITY_CHECK_RESULT velocity_status read_entry(velocity *db, const struct superversion *sv,
@@ -245,5 +287,7 @@ VELOCITY_CHECK_RESULT velocity_status snapshot_sequences(velocity *db, uint64_t 
                                                          size_t *count);
 /* The earliest time that it is for anybody: what has expired by then nobody sees, now or later. */
 uint64_t snapshot_earliest_clock(velocity *db);
+/* The sequence of the oldest live snapshot; the present if there is none. */
+uint64_t snapshot_oldest(velocity *db);
 
 #endif

@@ -32,8 +32,8 @@ uint64_t log_group_checksum(uint64_t seed, const uint8_t *group, uint64_t payloa
 struct segment_bytes {
     char *path;
     uint8_t *data;
-    uint64_t size, seed, number, database_id;
-    cipher *cipher;
+    uint64_t size;
+    struct log_identity identity;
     bool old_key;
     bool never_used; /* its header was never completed, so no group can have been written behind it, or a crash came
                         while it was recycled: it had a higher number already, but not yet the name */
@@ -49,9 +49,5 @@ VELOCITY_CHECK_RESULT velocity_status segment_apply(const struct log_replay *rep
                                                     uint64_t at, struct log_group group);
 /* Looks from `at` on for a group that proves that `sequence` was once on disk. */
 bool segment_proves(const struct segment_bytes *s, uint64_t at, uint64_t sequence);
-/* Where the next group begins. */
-static inline uint64_t segment_behind(uint64_t at, const struct log_group *group) {
-    return (at + LOG_GROUP_HEADER_BYTES + group->payload_bytes + LOG_ALIGNMENT - 1) & ~(uint64_t)(LOG_ALIGNMENT - 1);
-}
 
 #endif

@@ -14,7 +14,7 @@
 void segment_free(struct segment_bytes *s) {
     env_free(s->path);
     env_free(s->data);
-    cipher_free(s->cipher);
+    cipher_free(s->identity.cipher);
     memset(s, 0, sizeof *s);
 }
 
@@ -25,13 +25,14 @@ void segment_free(struct segment_bytes *s) {
 static bool holds_group_shape(const struct segment_bytes *s) {
     if (s->size < FILE_HEADER_BYTES + LOG_GROUP_HEADER_BYTES) return false;
     const uint8_t *g = s->data + FILE_HEADER_BYTES;
-    return get_u64(g + GROUP_POSITION) == FILE_HEADER_BYTES && get_u64(g + GROUP_DATABASE_ID) == s->database_id;
+    return get_u64(g + GROUP_POSITION) == FILE_HEADER_BYTES &&
+           get_u64(g + GROUP_DATABASE_ID) == s->identity.database_id;
 }
 
 velocity_status segment_read(const struct log_replay *replay, uint64_t number, struct segment_bytes *s) {
     memset(s, 0, sizeof *s);
-    s->number = number;
-    s->database_id = replay->database_id[0];
+    s->identity.number = number;
+    s->identity.database_id = replay->database_id[0];
     env_file *file = NULL;
     size_t got;
     struct file_header header;
@@ -55,28 +56,34 @@ velocity_status segment_read(const struct log_replay *replay, uint64_t number, s
         (header.number != number || memcmp(header.database_id, replay->database_id, sizeof header.database_id) != 0))
         status = status_set(VELOCITY_CORRUPT, "%s: offset 0: the header is of another file", s->path);
     if (!status && !s->never_used) {
-        s->seed = file_seed(&header);
+        s->identity.seed = file_seed(&header);
         s->old_key = !key_ring_is_present(replay->keys, &header);
-        status = cipher_of(replay->keys, &header, s->path, &s->cipher);
+        status = cipher_of(replay->keys, &header, s->path, &s->identity.cipher);
     }
     if (env_close(file) && !status) status = VELOCITY_IO;
     if (status) segment_free(s);
     return status;
 }
 
-bool segment_group_at(const struct segment_bytes *s, uint64_t at, struct log_group *out) {
-    if (s->never_used || at + LOG_GROUP_HEADER_BYTES > s->size) return false;
-    const uint8_t *g = s->data + at;
-    if (get_u64(g + GROUP_POSITION) != at || get_u64(g + GROUP_LOG_NUMBER) != s->number ||
-        get_u64(g + GROUP_DATABASE_ID) != s->database_id)
-        return false;
+enum log_found log_group_find(const struct log_identity *identity, const uint8_t *g, uint64_t size, uint64_t offset,
+                              struct log_group *out) {
+    if (size < LOG_GROUP_HEADER_BYTES) return LOG_GROUP_NONE;
+    if (get_u64(g + GROUP_POSITION) != offset || get_u64(g + GROUP_LOG_NUMBER) != identity->number ||
+        get_u64(g + GROUP_DATABASE_ID) != identity->database_id)
+        return LOG_GROUP_NONE;
     out->payload_bytes = get_u32(g + GROUP_PAYLOAD_BYTES);
-    if (out->payload_bytes > s->size - at - LOG_GROUP_HEADER_BYTES) return false;
+    if (out->payload_bytes > size - LOG_GROUP_HEADER_BYTES) return LOG_GROUP_CUT;
     out->count = get_u32(g + GROUP_COUNT);
     out->first_sequence = get_u64(g + GROUP_FIRST_SEQUENCE);
     out->wall_ms = get_u64(g + GROUP_WALL_MS);
     out->synced_through = get_u64(g + GROUP_SYNCED_THROUGH);
-    return get_u64(g + GROUP_CHECKSUM) == log_group_checksum(s->seed, g, out->payload_bytes);
+    return get_u64(g + GROUP_CHECKSUM) == log_group_checksum(identity->seed, g, out->payload_bytes) ? LOG_GROUP_WHOLE
+                                                                                                    : LOG_GROUP_NONE;
+}
+
+bool segment_group_at(const struct segment_bytes *s, uint64_t at, struct log_group *out) {
+    if (s->never_used || at > s->size) return false;
+    return log_group_find(&s->identity, s->data + at, s->size - at, at, out) == LOG_GROUP_WHOLE;
 }
 
 bool segment_proves(const struct segment_bytes *s, uint64_t at, uint64_t sequence) {
@@ -109,16 +116,23 @@ static velocity_status judge_end(const struct log_replay *replay, const struct s
     return VELOCITY_OK;
 }
 
+velocity_status log_group_open(const struct log_identity *identity, uint8_t *group, const struct log_group *found,
+                               velocity_slice *payload) {
+    uint8_t *stored = group + LOG_GROUP_HEADER_BYTES;
+    *payload = velocity_bytes(stored, found->payload_bytes);
+    if (!identity->cipher) return VELOCITY_OK;
+    struct cipher_place place = log_group_place(group, get_u64(group + GROUP_POSITION));
+    velocity_status status = cipher_unseal(identity->cipher, &place, stored, payload->size, stored);
+    payload->size -= CIPHER_TAG_BYTES;
+    return status;
+}
+
 velocity_status segment_apply(const struct log_replay *replay, const struct segment_bytes *s, uint64_t at,
                               struct log_group group) {
-    uint8_t *payload = s->data + at + LOG_GROUP_HEADER_BYTES;
-    velocity_status status = VELOCITY_OK;
-    if (s->cipher) {
-        struct cipher_place place = log_group_place(s->data + at, at);
-        status = cipher_unseal(s->cipher, &place, payload, group.payload_bytes, payload);
-        if (!status) group.payload_bytes -= CIPHER_TAG_BYTES;
-    }
-    if (!status) status = replay->apply(replay->arg, s->number, &group, payload);
+    velocity_slice payload;
+    velocity_status status = log_group_open(&s->identity, s->data + at, &group, &payload);
+    group.payload_bytes = (uint32_t)payload.size;
+    if (!status) status = replay->apply(replay->arg, s->identity.number, &group, payload.data);
     if (status == VELOCITY_CORRUPT)
         status = status_set(VELOCITY_CORRUPT, "%s: offset %llu: a commit group's operations make no sense", s->path,
                             (unsigned long long)at);
@@ -146,7 +160,9 @@ static velocity_status replay_segment(struct log_replay *replay, const struct se
         velocity_status status = segment_apply(replay, s, at, group);
         if (status) return status;
         replay->next_sequence = group.first_sequence + group.count;
-        at = segment_behind(at, &group);
+        if (first) segment->after = group.first_sequence - 1;
+        segment->last = replay->next_sequence - 1;
+        at += log_group_bytes(group.payload_bytes);
         first = false;
     }
     segment->end = at;

@@ -65,7 +65,7 @@ static velocity_status judge_gap(struct salvage *v, size_t i, const struct segme
     else
         (void)status_set(VELOCITY_CORRUPT, "%s: offset %llu: a commit group without operations is damaged", s->path,
                          (unsigned long long)good);
-    return tell(v, s->number, good, next, first > next ? first : next);
+    return tell(v, s->identity.number, good, next, first > next ? first : next);
 }
 
 static velocity_status salvage_groups(struct salvage *v, size_t i, const struct segment_bytes *s) {
@@ -81,7 +81,7 @@ static velocity_status salvage_groups(struct salvage *v, size_t i, const struct 
             at += LOG_ALIGNMENT;
             continue;
         }
-        uint64_t behind = segment_behind(at, &group);
+        uint64_t behind = at + log_group_bytes(group.payload_bytes);
         if (group.first_sequence < replay->next_sequence &&
             group.first_sequence + group.count <= replay->next_sequence) {
             at = good = behind; /* tables have it */
@@ -92,7 +92,7 @@ static velocity_status salvage_groups(struct salvage *v, size_t i, const struct 
         if (status || v->ended) break;
         status = segment_apply(replay, s, at, group);
         if (status == VELOCITY_CORRUPT)
-            status = tell(v, s->number, at, group.first_sequence, group.first_sequence + group.count);
+            status = tell(v, s->identity.number, at, group.first_sequence, group.first_sequence + group.count);
         replay->next_sequence = group.first_sequence + group.count;
         at = good = behind;
         may_skip = false;
@@ -102,7 +102,7 @@ static velocity_status salvage_groups(struct salvage *v, size_t i, const struct 
     if (status || v->ended || good >= segment->sealed_end) return status;
     (void)status_set(VELOCITY_CORRUPT, "%s: offset %llu: the log counted up to %llu once, and ends here", s->path,
                      (unsigned long long)good, (unsigned long long)segment->sealed_end);
-    return tell(v, s->number, good, replay->next_sequence, UINT64_MAX);
+    return tell(v, s->identity.number, good, replay->next_sequence, UINT64_MAX);
 }
 
 velocity_status log_salvage(struct log_replay *replay, struct log_segment *segments, size_t count,

@@ -86,6 +86,8 @@ static bool is_damaged(const struct survey *s, const struct survey_file *file) {
     case FILE_LOG:
         for (size_t i = 0; i < s->segment_count; i++)
             if (s->segments[i].number == file->number) return s->logs_damaged;
+        for (size_t i = 0; i < s->history_count; i++)
+            if (s->history[i].number == file->number) return s->history_damaged;
         return false;
     default: return s->lossy || !s->current_is_whole;
     }
@@ -173,6 +175,7 @@ static void remove_superfluous(const struct repair *r) {
 static velocity_status look(struct survey *s) {
     velocity_status status = survey_tables(s);
     if (!status) status = survey_logs(s, true, NULL, NULL);
+    if (!status) status = survey_history(s);
     if (!status && !s->report->damages) {
         status = survey_order(s);
         if (s->report->damages) s->lossy = true; /* no level that the manifest gives can be trusted */

@@ -195,18 +195,28 @@ static int by_smallest(const void *a, const void *b) {
                          table_meta(*(struct table *const *)b)->smallest);
 }
 
-/* Of each key the newest version, which all others are hidden behind. */
+/* Of each key the newest version, which all others are hidden behind; and every range delete, once. */
 static velocity_status write_merged(struct repair *r, struct merge *m) {
     uint8_t *key = env_alloc(VELOCITY_MAX_KEY_BYTES);
     size_t key_bytes = 0;
+    uint64_t last_range = 0; /* the sequence of the key's range delete before */
+    bool has_version = false;
     if (!key) return VELOCITY_NO_MEMORY;
     velocity_status status = VELOCITY_OK;
     for (merge_first(m); merge_valid(m) && !status; merge_next(m)) {
         const struct entry *e = merge_entry(m);
-        if (key_bytes && slice_equal(e->key, velocity_bytes(key, key_bytes))) continue;
+        bool new_key = !key_bytes || !slice_equal(e->key, velocity_bytes(key, key_bytes));
+        bool is_range = e->kind == ENTRY_RANGE_DELETE;
+        if (new_key) has_version = false, last_range = 0;
+        if (is_range ? e->sequence == last_range : has_version) continue;
+        if (is_range)
+            last_range = e->sequence;
+        else
+            has_version = true;
         memcpy(key, e->key.data, e->key.size);
         key_bytes = e->key.size;
-        if (r->builder && table_builder_bytes(r->builder) >= r->survey->options.table_bytes) status = finish_table(r);
+        if (new_key && r->builder && table_builder_bytes(r->builder) >= r->survey->options.table_bytes)
+            status = finish_table(r);
         if (!status) status = write_entry(r, LEVEL_UNKNOWN, e);
     }
     if (!status) status = m->status;

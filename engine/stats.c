@@ -62,11 +62,14 @@ velocity_status velocity_stats_get(velocity *db, velocity_stats *out) {
     velocity_stats s = {.struct_size = out->struct_size};
     struct superversion *sv = superversion_acquire(db);
     add_tables(sv->version, &s);
-    s.memtable_bytes = memtable_bytes(sv->active->memtable);
+    s.memtable_bytes = write_buffer_bytes(sv->active);
     s.memtable_entries = memtable_entries(sv->active->memtable);
+    const struct range_list *ranges = range_index_list(sv->version->ranges);
+    s.range_tombstones = (ranges ? ranges->tombstones : 0) + atomic_load(&sv->active->ranges.count);
     for (int i = 0; i < sv->immutable_count; i++) {
-        s.memtable_bytes += memtable_bytes(sv->immutable[i]->memtable);
+        s.memtable_bytes += write_buffer_bytes(sv->immutable[i]);
         s.memtable_entries += memtable_entries(sv->immutable[i]->memtable);
+        s.range_tombstones += atomic_load(&sv->immutable[i]->ranges.count);
     }
     s.immutable_memtables = (uint64_t)sv->immutable_count;
     s.compaction_pending_bytes = compaction_pending(db, sv->version);
@@ -80,6 +83,8 @@ velocity_status velocity_stats_get(velocity *db, velocity_stats *out) {
     s.cache_used_bytes = cache.used_bytes;
     s.cache_capacity_bytes = cache.capacity_bytes;
     s.open_tables = table_files_open_count(db->shared->files);
+    s.log_retained_bytes = history_retained_bytes(&db->history);
+    s.oldest_change_sequence = history_after(&db->history) + 1;
     s.last_sequence = atomic_load(&db->visible_sequence);
     s.live_handles = atomic_load(&db->live_handles);
     s.read_only = atomic_load(&db->read_only);

@@ -264,6 +264,12 @@ static uint64_t seal_of(const struct survey *s, uint64_t number) {
     return 0;
 }
 
+static const struct log_retained *find_retained(const struct survey *s, uint64_t number) {
+    for (size_t i = s->state.retained_count; i-- > 0;)
+        if (s->state.retained[i].number == number) return &s->state.retained[i];
+    return NULL;
+}
+
 /* Of a database that has nothing else left. */
 static velocity_status identify_by_log(struct survey *s, uint64_t number) {
     char *path = survey_path(s, FILE_LOG, number);
@@ -283,12 +289,19 @@ static velocity_status identify_by_log(struct survey *s, uint64_t number) {
 /* As an opening does; without a whole manifest all that may count do. */
 static velocity_status gather_logs(struct survey *s) {
     s->segments = env_alloc_zeroed((s->found_count + 1) * sizeof *s->segments);
-    if (!s->segments) return VELOCITY_NO_MEMORY;
+    s->history = env_alloc_zeroed((s->found_count + 1) * sizeof *s->history);
+    if (!s->segments || !s->history) return VELOCITY_NO_MEMORY;
     velocity_status status = VELOCITY_OK;
     for (size_t i = 0; i < s->found_count && !status; i++) {
         const struct survey_file *f = &s->found[i];
         if (f->kind != FILE_LOG) continue;
         uint64_t sealed_end = seal_of(s, f->number);
+        const struct log_retained *retained = find_retained(s, f->number);
+        if (retained && f->number < s->state.min_log) {
+            s->history[s->history_count++] = (struct log_segment){
+                .number = f->number, .sealed_end = retained->end, .begins_with = retained->after + 1};
+            continue;
+        }
         if (f->number < s->state.min_log || (!sealed_end && f->number < s->state.start_log)) {
             status = note_leftover(s, f);
             continue;
@@ -369,6 +382,7 @@ void survey_end(struct survey *s) {
     }
     env_free(s->tables);
     env_free(s->segments);
+    env_free(s->history);
     env_free(s->found);
     manifest_state_clear(&s->state);
     epoch_drain();

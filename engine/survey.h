@@ -4,6 +4,7 @@
  *     survey_begin    lock, list of files, CURRENT, manifest -> which tables and logs count
  *     survey_tables   every block of every table (table_walk.h)
  *     survey_logs     every group of the logs (log_salvage)
+ *     survey_history  the same of logs that are kept for change feeds alone
  *     survey_order    that versions of a key stand in the right order across tables
  *     survey_end
  *
@@ -55,6 +56,9 @@ struct survey {
     struct log_segment *segments; /* ascending */
     size_t segment_count;
     bool logs_damaged;
+    struct log_segment *history; /* kept for change feeds alone, as the manifest lists them */
+    size_t history_count;
+    bool history_damaged;
     uint64_t last_sequence; /* the highest that was met anywhere */
     uint64_t clock_ms;      /* the latest time that anything tells of */
 };
@@ -67,6 +71,7 @@ VELOCITY_CHECK_RESULT velocity_status survey_tables(struct survey *s);
 VELOCITY_CHECK_RESULT velocity_status survey_logs(struct survey *s, bool report,
                                                   velocity_status (*apply)(void *arg, const struct entry *e),
                                                   void *arg);
+VELOCITY_CHECK_RESULT velocity_status survey_history(struct survey *s);
 VELOCITY_CHECK_RESULT velocity_status survey_order(struct survey *s);
 void survey_end(struct survey *s);
 

@@ -27,9 +27,7 @@ static velocity_status note_damage(void *arg, const struct table_loss *loss) {
     velocity_report *report = w->survey->report;
     w->table->damaged = true;
     if (w->report) report_add_message(report, VELOCITY_FINDING_DAMAGE, w->table->table->path);
-    if (loss->entries)
-        report_add_stale(report, loss->after.data ? loss->after : meta->smallest,
-                         loss->upto.data ? loss->upto : meta->largest);
+    if (loss->entries) report_add_stale(report, loss->after.data ? loss->after : meta->smallest, loss->upto);
     return report_status(report);
 }
 
@@ -91,7 +89,8 @@ static velocity_status survey_table(struct survey *s, struct survey_table *t) {
     if (t->missing) {
         t->damaged = true;
         report_add(report, VELOCITY_FINDING_DAMAGE, t->table->path, 0, "the table is missing");
-        report_add_stale(report, meta->smallest, meta->largest);
+        /* Range deletes that it held covered keys behind its last, too. */
+        report_add_stale(report, meta->smallest, meta->tombstones ? velocity_bytes(NULL, 0) : meta->largest);
         return report_status(report);
     }
     velocity_status status = survey_walk(s, t, true, NULL, NULL);
@@ -179,6 +178,39 @@ velocity_status survey_logs(struct survey *s, bool report, velocity_status (*app
         .env = s->env, .folder = s->path, .next_sequence = flushed_sequence(s) + 1, .apply = note_group, .arg = &r};
     memcpy(replay.database_id, s->database_id, sizeof replay.database_id);
     return log_salvage(&replay, s->segments, s->segment_count, note_log_damage, &r);
+}
+
+static velocity_status note_history_group(void *arg, uint64_t log_number, const struct log_group *group,
+                                          const uint8_t *payload) {
+    struct replaying r = {.survey = ((struct replaying *)arg)->survey};
+    return note_group(&r, log_number, group, payload);
+}
+
+/* Nothing is lost with it but the history. */
+static velocity_status note_history_damage(void *arg, const struct log_damage *damage) {
+    struct replaying *r = arg;
+    char *path = survey_path(r->survey, FILE_LOG, damage->number);
+    if (!path) return VELOCITY_NO_MEMORY;
+    r->survey->history_damaged = true;
+    report_add_message(r->survey->report, VELOCITY_FINDING_DAMAGE, path);
+    env_free(path);
+    return report_status(r->survey->report);
+}
+
+velocity_status survey_history(struct survey *s) {
+    struct replaying r = {.survey = s};
+    velocity_status status = VELOCITY_OK;
+    for (size_t i = 0; i < s->history_count && !status; i++) {
+        struct log_replay replay = {.env = s->env,
+                                    .folder = s->path,
+                                    .keys = s->keys,
+                                    .next_sequence = s->history[i].begins_with,
+                                    .apply = note_history_group,
+                                    .arg = &r};
+        memcpy(replay.database_id, s->database_id, sizeof replay.database_id);
+        status = log_salvage(&replay, &s->history[i], 1, note_history_damage, &r);
+    }
+    return status;
 }
 
 /* ---- the order of versions across tables ------------------------------------------------------------------------- */

@@ -11,6 +11,7 @@
 enum {
     WRITE_BUFFER_BYTES = 256 * 1024,
     INDEX_BLOCK_BYTES = 8 * 1024,
+    RANGE_BLOCK_BYTES = 32 * 1024,
     PACE_BYTES = 1024 * 1024, /* dirty bytes after which writeback is started, so that the final sync finds little */
 };
 
@@ -28,7 +29,8 @@ struct table_builder {
     uint8_t *sealed;
     size_t sealed_capacity;
     struct block_builder data, index, top;
-    struct block_handle pending; /* the data block whose separator waits for the next key */
+    struct block_builder ranges, ranges_index; /* range deletes once more, apart; where their blocks are */
+    struct block_handle pending;               /* the data block whose separator waits for the next key */
     bool has_pending;
     uint8_t *last_key; /* the last key of the pending block */
     size_t last_key_bytes, last_key_capacity;
@@ -75,6 +77,8 @@ static void builder_free(table_builder *b) {
     block_builder_free(&b->data);
     block_builder_free(&b->index);
     block_builder_free(&b->top);
+    block_builder_free(&b->ranges);
+    block_builder_free(&b->ranges_index);
     env_free(b->buffer);
     packer_clear(&b->packer);
     cipher_free(b->cipher);
@@ -266,6 +270,35 @@ static velocity_status finish_data_block(table_builder *b) {
     return VELOCITY_OK;
 }
 
+static velocity_status finish_range_block(table_builder *b) {
+    velocity_slice raw;
+    struct block_handle handle;
+    uint8_t last[VELOCITY_MAX_KEY_BYTES];
+    velocity_slice key = block_builder_last_key(&b->ranges);
+    memcpy(last, key.data, key.size);
+    key.data = last;
+    velocity_status status = block_builder_finish(&b->ranges, &raw);
+    if (!status) status = append_block(b, raw, true, &handle);
+    return status ? status : add_index_entry(&b->ranges_index, key, handle);
+}
+
+static velocity_status list_range(table_builder *b, const struct entry *entry) {
+    velocity_status status = block_builder_add(&b->ranges, entry);
+    if (!status && block_builder_bytes(&b->ranges) >= RANGE_BLOCK_BYTES) status = finish_range_block(b);
+    if (!status) b->meta.range_tombstones++;
+    return status;
+}
+
+/* What slot 2 names; nothing where there are no range deletes. */
+static velocity_status append_ranges(table_builder *b, struct block_handle *where) {
+    velocity_slice raw;
+    *where = (struct block_handle){0, 0};
+    velocity_status status = b->ranges.count ? finish_range_block(b) : VELOCITY_OK;
+    if (status || b->ranges_index.count == 0) return status;
+    status = block_builder_finish(&b->ranges_index, &raw);
+    return status ? status : append_block(b, raw, true, where);
+}
+
 static bool same_key_as_before(const table_builder *b, velocity_slice key) {
     if (b->data.count) return slice_equal(key, block_builder_last_key(&b->data));
     return b->has_pending && slice_equal(key, velocity_bytes(b->last_key, b->last_key_bytes));
@@ -292,9 +325,10 @@ velocity_status table_builder_add(table_builder *b, const struct entry *entry) {
     if (!status && b->has_pending && b->data.count == 0) status = index_pending(b, &entry->key);
     if (!status && entry->expires_at_ms) status = note_expiry(b, entry);
     if (!status) status = block_builder_add(&b->data, entry);
+    if (!status && entry->kind == ENTRY_RANGE_DELETE) status = list_range(b, entry);
     if (status) return status;
     meta->entries++;
-    meta->tombstones += entry->kind == ENTRY_DELETE;
+    meta->tombstones += entry_is_delete(entry);
     meta->raw_bytes += entry->key.size + entry->value.size;
     if (entry->sequence < meta->min_sequence) meta->min_sequence = entry->sequence;
     if (entry->sequence > meta->max_sequence) meta->max_sequence = entry->sequence;
@@ -342,7 +376,8 @@ static void put_slot(uint8_t *footer, enum table_slot slot, struct block_handle 
 }
 
 static velocity_status append_footer(table_builder *b, struct block_handle top, const struct filter_shape *shape,
-                                     struct block_handle filter, struct block_handle expiry) {
+                                     struct block_handle filter, struct block_handle ranges,
+                                     struct block_handle expiry) {
     const struct table_meta *meta = &b->meta;
     uint8_t footer[TABLE_FOOTER_BYTES] = {0};
     put_u64(footer + FOOTER_MAGIC, TABLE_FOOTER_MAGIC);
@@ -360,6 +395,7 @@ static velocity_status append_footer(table_builder *b, struct block_handle top, 
     put_u32(footer + FOOTER_FILTER_PROBES, shape->probes);
     put_slot(footer, SLOT_TOP_INDEX, top);
     put_slot(footer, SLOT_FILTER, filter);
+    put_slot(footer, SLOT_RANGE_TOMBSTONES, ranges);
     put_slot(footer, SLOT_EXPIRY, expiry);
     if (b->cipher) { /* nothing to hide, but nothing to be changed either */
         struct cipher_place place = {b->offset, footer, FOOTER_TAG};
@@ -372,18 +408,19 @@ static velocity_status append_footer(table_builder *b, struct block_handle top, 
 
 velocity_status table_builder_finish(table_builder *b, struct table_meta *out) {
     struct filter_shape shape;
-    struct block_handle filter, top, expiry;
+    struct block_handle filter, top, ranges, expiry;
     velocity_slice raw;
     velocity_status status = VELOCITY_OK;
     if (b->data.count) status = finish_data_block(b);
     if (!status) status = copy_slice(&b->meta.largest, velocity_bytes(b->last_key, b->last_key_bytes));
     if (!status) status = index_pending(b, NULL);
     if (!status && b->index.count) status = finish_index_block(b);
+    if (!status) status = append_ranges(b, &ranges);
     if (!status) status = append_filter(b, &shape, &filter);
     if (!status) status = append_expiry(b, &expiry);
     if (!status) status = block_builder_finish(&b->top, &raw);
     if (!status) status = append_block(b, raw, true, &top);
-    if (!status) status = append_footer(b, top, &shape, filter, expiry);
+    if (!status) status = append_footer(b, top, &shape, filter, ranges, expiry);
     if (!status) status = write_out(b);
     if (!status) status = env_sync(b->file);
     if (!status) {

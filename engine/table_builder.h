@@ -17,6 +17,7 @@ struct table_meta {
     velocity_slice smallest, largest;
     bool one_version;              /* no key has two entries */
     struct expiry_summary *expiry; /* NULL: nothing in it expires (or, the manifest's: the table knows) */
+    uint64_t range_tombstones; /* among the tombstones; known once the table was built or loaded, not in the manifest */
 };
 
 void table_meta_clear(struct table_meta *meta);

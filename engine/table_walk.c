@@ -5,6 +5,8 @@
 #include "status.h"
 #include "table_search.h"
 
+#include <stdlib.h>
+
 enum { READ_ATTEMPTS = 3 }; /* an error of the disk that passes is no damage */
 
 struct walk {
@@ -18,19 +20,27 @@ struct walk {
     uint64_t sequence; /* of the entry before */
     uint8_t *scratch;  /* a key that is put together */
     size_t scratch_capacity;
+    /* The table's range deletes, as its list has them, or what a search found: shown where their places are, also where
+     * the data block that held them is lost. */
+    const struct range_tombstone *ranges;
+    size_t range_count, range_at;
+    bool listed;            /* the list is the table's: it must agree with the entries */
     struct table_meta seen; /* counted from the entries */
     uint64_t data_blocks;
-    bool complete; /* no entries were lost */
+    bool complete;        /* no entries were lost */
+    bool may_hold_ranges; /* nothing says that it has no range deletes */
+    bool list_told;
 };
 
 static velocity_slice key_before(const struct walk *w) {
     return velocity_bytes(w->key_bytes ? w->key : NULL, w->key_bytes);
 }
 
-/* The error message is set. */
+/* The error message is set. What a lost range delete covered is not known, unless the list is there. */
 static velocity_status tell(struct walk *w, bool entries, velocity_slice after, velocity_slice upto) {
     struct table_loss loss = {entries, after, upto};
     if (entries) w->complete = false;
+    if (entries && !w->listed && w->may_hold_ranges) loss.upto = velocity_bytes(NULL, 0);
     return w->visitor->damage(w->visitor->arg, &loss);
 }
 
@@ -149,7 +159,7 @@ static velocity_status count(struct walk *w, const struct entry *e) {
     struct table_meta *seen = &w->seen;
     if (slice_equal(e->key, key_before(w))) seen->one_version = false;
     seen->entries++;
-    seen->tombstones += e->kind == ENTRY_DELETE;
+    seen->tombstones += entry_is_delete(e);
     seen->raw_bytes += e->key.size + e->value.size;
     if (e->sequence < seen->min_sequence) seen->min_sequence = e->sequence;
     if (e->sequence > seen->max_sequence) seen->max_sequence = e->sequence;
@@ -165,6 +175,37 @@ static velocity_status count(struct walk *w, const struct entry *e) {
     return VELOCITY_OK;
 }
 
+static velocity_status show_entry(struct walk *w, const struct entry *e) {
+    velocity_status status = count(w, e);
+    if (!status && w->visitor->entry) status = w->visitor->entry(w->visitor->arg, e);
+    return status ? status : remember(w, e);
+}
+
+/* Where list and entries are not the same although nothing was lost. */
+static velocity_status tell_of_list(struct walk *w) {
+    if (!w->listed || !w->complete || w->list_told) return VELOCITY_OK;
+    w->list_told = true;
+    return tell_of(w, w->table->ranges_handle.offset, "the list of range deletes is not that of the entries");
+}
+
+/* Shows the range deletes that stand before the entry (NULL: all) and did not show with the blocks. */
+static velocity_status show_ranges_before(struct walk *w, const struct entry *e) {
+    velocity_status status = VELOCITY_OK;
+    for (; w->range_at < w->range_count && !status; w->range_at++) {
+        const struct range_tombstone *r = &w->ranges[w->range_at];
+        if (e && !follows(e->key, e->sequence, r->start, r->sequence)) break;
+        struct entry range = {.key = r->start, .value = r->end, .sequence = r->sequence, .kind = ENTRY_RANGE_DELETE};
+        status = tell_of_list(w);
+        if (!status) status = show_entry(w, &range);
+    }
+    if (status || !e || e->kind != ENTRY_RANGE_DELETE) return status;
+    bool is_next = w->range_at < w->range_count && w->ranges[w->range_at].sequence == e->sequence &&
+                   slice_equal(w->ranges[w->range_at].start, e->key) &&
+                   slice_equal(w->ranges[w->range_at].end, e->value);
+    w->range_at += is_next;
+    return is_next ? VELOCITY_OK : tell_of_list(w);
+}
+
 /* Hands over the entries of a block that was checked. */
 static velocity_status show_entries(struct walk *w, const struct block *block, struct block_handle handle) {
     bool filter_told = false;
@@ -172,13 +213,12 @@ static velocity_status show_entries(struct walk *w, const struct block *block, s
     for (uint32_t i = 0; i < block->count && !status; i++) {
         struct entry e;
         status = get_entry(w, block, i, &e);
-        if (!status) status = count(w, &e);
+        if (!status) status = show_ranges_before(w, &e);
         if (!status && w->filter && !filter_told && !filter_knows(w, e.key)) {
             filter_told = true;
             status = tell_of(w, handle.offset, "the filter does not know a key of this block");
         }
-        if (!status && w->visitor->entry) status = w->visitor->entry(w->visitor->arg, &e);
-        if (!status) status = remember(w, &e);
+        if (!status) status = show_entry(w, &e);
     }
     return status;
 }
@@ -212,6 +252,17 @@ struct searching {
     bool gap; /* bytes were passed over since the last block */
 };
 
+/*
+ * A block of nothing but range deletes is one of the list, or a data block whose range deletes the list has, too. So
+ * these are gathered first (search_ranges), and shown from there.
+ */
+static bool holds_ranges_alone(const struct block *block) {
+    struct block_entry e;
+    for (uint32_t i = 0; i < block->count; i++)
+        if (!block_entry_read(block, i, &e) || e.kind != ENTRY_RANGE_DELETE) return false;
+    return true;
+}
+
 static velocity_status found_block(void *arg, struct block_handle handle, struct cache_entry *entry, bool gap) {
     struct searching *s = arg;
     struct walk *w = s->walk;
@@ -222,7 +273,7 @@ static velocity_status found_block(void *arg, struct block_handle handle, struct
     velocity_status status = opens ? get_entry(w, &block, 0, &first) : VELOCITY_CORRUPT;
     if (status == VELOCITY_NO_MEMORY) return status;
     /* A filter partition has not the layout of a block; entries of index blocks have no sequence. */
-    if (status || first.sequence == 0) return VELOCITY_OK;
+    if (status || first.sequence == 0 || holds_ranges_alone(&block)) return VELOCITY_OK;
     status = check_block(w, &block, handle, velocity_bytes(NULL, 0));
     if (status == VELOCITY_CORRUPT) {
         s->gap = true;
@@ -250,6 +301,62 @@ static velocity_status search(struct walk *w, uint64_t from, uint64_t to, veloci
     (void)status_set(VELOCITY_CORRUPT, "%s: offset %llu: data blocks behind this place are damaged", w->table->path,
                      (unsigned long long)from);
     return tell(w, true, key_before(w), upto);
+}
+
+struct gathering {
+    struct walk *walk;
+    struct range_tombstone *ranges;
+    size_t count, capacity;
+    struct arena bytes;
+};
+
+static velocity_status gather_ranges(void *arg, struct block_handle handle, struct cache_entry *entry, bool gap) {
+    struct gathering *g = arg;
+    struct block block;
+    (void)handle;
+    (void)gap;
+    if (!block_open(&block, cache_entry_data(entry), entry->size) || !holds_ranges_alone(&block)) return VELOCITY_OK;
+    velocity_status status = VELOCITY_OK;
+    for (uint32_t i = 0; i < block.count; i++) {
+        struct entry e;
+        status = get_entry(g->walk, &block, i, &e);
+        if (status == VELOCITY_CORRUPT) return VELOCITY_OK;
+        if (!status) status = arena_reserve(&g->bytes, e.key.size + e.value.size);
+        if (status) return status;
+        if (g->count == g->capacity) {
+            size_t capacity = g->capacity ? g->capacity * 2 : 16;
+            void *bigger = env_realloc(g->ranges, capacity * sizeof *g->ranges);
+            if (!bigger) return VELOCITY_NO_MEMORY;
+            g->ranges = bigger;
+            g->capacity = capacity;
+        }
+        uint8_t *key = arena_take(&g->bytes, e.key.size + e.value.size), *end = key + e.key.size;
+        memcpy(key, e.key.data, e.key.size);
+        if (e.value.size) memcpy(end, e.value.data, e.value.size);
+        g->ranges[g->count++] =
+            (struct range_tombstone){velocity_bytes(key, e.key.size), velocity_bytes(end, e.value.size), e.sequence};
+    }
+    return status;
+}
+
+static int by_place(const void *a, const void *b) {
+    const struct range_tombstone *x = a, *y = b;
+    int order = slice_compare(x->start, y->start);
+    return order ? order : (x->sequence < y->sequence) - (x->sequence > y->sequence);
+}
+
+/* Finds the range deletes of a table that can't be loaded: sorted, each once. */
+static velocity_status search_ranges(struct walk *w, uint64_t from, uint64_t to, struct gathering *g) {
+    bool gap_at_end;
+    velocity_status status = table_search(w->table, from, to, gather_ranges, g, &gap_at_end);
+    if (status || !g->count) return status;
+    qsort(g->ranges, g->count, sizeof *g->ranges, by_place);
+    size_t kept = 1;
+    for (size_t i = 1; i < g->count; i++)
+        if (by_place(&g->ranges[kept - 1], &g->ranges[i]) != 0) g->ranges[kept++] = g->ranges[i];
+    w->ranges = g->ranges;
+    w->range_count = kept;
+    return VELOCITY_OK;
 }
 
 /* ---- index, filter, footer --------------------------------------------------------------------------------------- */
@@ -285,6 +392,32 @@ out:
     cache_entry_release(entry);
     w->at = handle.offset + handle.bytes + BLOCK_TRAILER_BYTES;
     return status;
+}
+
+/* The blocks of the list of range deletes: they were read when the table was loaded. */
+static velocity_status walk_range_list(struct walk *w) {
+    struct table *t = w->table;
+    struct cache_entry *entry;
+    struct block index;
+    w->ranges = table_ranges(t, &w->range_count);
+    w->listed = true;
+    if (t->ranges_handle.bytes == 0) return VELOCITY_OK;
+    velocity_status status = load(w, t->ranges_handle, &entry);
+    if (!status) status = table_open_block(t, entry, &index);
+    if (!status) status = show_block(w, VELOCITY_BLOCK_INDEX, t->ranges_handle, entry->size, index.count);
+    for (uint32_t i = 0; !status && i < index.count; i++) {
+        struct block_handle handle;
+        struct cache_entry *list;
+        struct block block;
+        status = table_index_handle(t, &index, i, &handle);
+        if (status) break;
+        status = load(w, handle, &list);
+        if (!status) status = table_open_block(t, list, &block);
+        if (!status) status = show_block(w, VELOCITY_BLOCK_RANGES, handle, list->size, block.count);
+        cache_entry_release(list);
+    }
+    cache_entry_release(entry);
+    return is_damage(status) ? tell(w, false, velocity_bytes(NULL, 0), velocity_bytes(NULL, 0)) : status;
 }
 
 /* A damaged filter is told of once and then does not count. */
@@ -391,7 +524,8 @@ static velocity_status check_totals(struct walk *w, bool whole_meta) {
 
 static velocity_status walk_by_index(struct walk *w, bool whole_meta) {
     const struct block *top = &w->table->top;
-    velocity_status status = load_filter(w);
+    velocity_status status = walk_range_list(w);
+    if (!status) status = load_filter(w);
     w->at = FILE_HEADER_BYTES;
     for (uint32_t i = 0; !status && i < top->count; i++) {
         struct block_handle handle;
@@ -408,6 +542,7 @@ static velocity_status walk_by_index(struct walk *w, bool whole_meta) {
         if (!status) status = walk_index(w, handle, velocity_bytes(separator, e.key.size));
     }
     if (!status) status = show_block(w, VELOCITY_BLOCK_INDEX, w->table->top_handle, (uint32_t)top->size, top->count);
+    if (!status) status = show_ranges_before(w, NULL);
     return status || !w->complete ? status : check_totals(w, whole_meta);
 }
 
@@ -418,7 +553,17 @@ static velocity_status walk_by_search(struct walk *w, bool whole_meta) {
     /* Where the size is known, blocks up to where the footer was are all there were. */
     const struct table_meta *meta = &w->table->meta;
     bool sized = whole_meta && meta->file_bytes > FILE_HEADER_BYTES + TABLE_FOOTER_BYTES;
-    return search(w, FILE_HEADER_BYTES, sized ? meta->file_bytes - TABLE_FOOTER_BYTES : UINT64_MAX, meta->largest);
+    uint64_t to = sized ? meta->file_bytes - TABLE_FOOTER_BYTES : UINT64_MAX;
+    struct gathering g = {.walk = w};
+    arena_init(&g.bytes, 1, NULL);
+    w->may_hold_ranges = !whole_meta || meta->tombstones > 0;
+    if (w->may_hold_ranges) status = search_ranges(w, FILE_HEADER_BYTES, to, &g);
+    if (!status) status = search(w, FILE_HEADER_BYTES, to, meta->largest);
+    if (!status) status = show_ranges_before(w, NULL);
+    w->ranges = NULL;
+    env_free(g.ranges);
+    arena_free(&g.bytes);
+    return status;
 }
 
 static uint64_t stored_bytes(struct block_handle handle) {

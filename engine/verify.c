@@ -27,6 +27,7 @@ velocity_status database_verify(env *e, const char *path, const velocity_check_o
     velocity_status status = survey_begin(&s, e, path, options, &found);
     if (!status) status = survey_tables(&s);
     if (!status) status = survey_logs(&s, true, NULL, NULL);
+    if (!status) status = survey_history(&s);
     /* Tables that can't be read whole have no order. */
     if (!status && !found.damages) status = survey_order(&s);
     found.last_sequence = s.last_sequence;

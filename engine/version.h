@@ -19,7 +19,8 @@ struct level {
 struct version {
     _Atomic uint32_t references;
     struct level levels[VELOCITY_LEVELS];
-    int64_t expiry_due_ms; /* the first time at which so much of a table has expired that it should be rewritten */
+    struct range_index *ranges; /* the range deletes of all tables; NULL: there are none */
+    int64_t expiry_due_ms;      /* the first time at which so much of a table has expired that it should be rewritten */
 };
 
 /* What a flush or compaction changes. Both arrays are borrowed; `add` tables pass to the new version by reference. */
@@ -32,9 +33,12 @@ struct version_edit {
     size_t remove_count;
     const struct version_change *add;
     size_t add_count;
+    const uint64_t *snapshots; /* sequences that somebody sees, ascending; see range_index_new */
+    size_t snapshot_count;
 };
 
-/* `base` NULL: nothing before. The new version has one reference and acquires what it holds. */
+/* `base` NULL: nothing before. The new version has one reference and acquires what it holds. Reads tables that are
+ * added and have range deletes, if they are not loaded. */
 VELOCITY_CHECK_RESULT velocity_status version_new(const struct version *base, const struct version_edit *edit,
                                                   struct version **out);
 void version_acquire(struct version *version);

@@ -5,10 +5,13 @@
  * the rows that read - the mixed row - settle - count - close. To settle is to wait until the process has used
  * next to no processor time and written nothing for a while and the engine, if it can tell, says that nothing is
  * pending.
+ *
+ * The group of tombstones goes: load - settle - one scan - the rows, each with deletes of its own.
  */
 #include "child.h"
 #include "histogram.h"
 #include "load.h"
+#include "tombstones.h"
 
 #include <errno.h>
 #include <ftw.h>
@@ -141,6 +144,19 @@ static void run_unsynced(const bench_options *options, load_context *c) {
     }
 }
 
+static void settle_all(const load_context *c) {
+    (void)settle(c->engine, c->db);
+}
+
+static void run_tombstones(const bench_options *options, load_context *c) {
+    (void)load_run(c, ROW_SEQUENTIAL_PUT);
+    settle_all(c);
+    check_count(c);
+    if (options->rows[ROW_TOMBSTONES]) print_result(ROW_TOMBSTONES, tombstones_run(c, ROW_TOMBSTONES, settle_all));
+    if (options->rows[ROW_RANGE_DELETE] && c->engine->remove_range)
+        print_result(ROW_RANGE_DELETE, tombstones_run(c, ROW_RANGE_DELETE, settle_all));
+}
+
 static double directory_bytes;
 
 static int add_size(const char *path, const struct stat *info, int type, struct FTW *at) {
@@ -168,7 +184,7 @@ static const bench_engine *engine_named(const char *id) {
 static const row_id durable_rows[] = {ROW_DURABLE_ONE, ROW_DURABLE_MANY, ROW_DURABLE_OUTSTANDING}; /* by group */
 
 void child_run(const bench_options *options) {
-    bool unsynced = options->child_group == GROUP_UNSYNCED;
+    bool unsynced = options->child_group == GROUP_UNSYNCED, tombstones = options->child_group == GROUP_TOMBSTONES;
     const bench_engine *engine = engine_named(options->child);
     value_pool pool;
     keys_init();
@@ -176,8 +192,10 @@ void child_run(const bench_options *options) {
     bench_settings settings = {.directory = options->directory,
                                .keys = options->keys,
                                .value_bytes = options->value_bytes,
-                               .durable = !unsynced,
-                               .threads = unsynced ? 2 : bench_rows[durable_rows[options->child_group]].threads};
+                               .durable = !unsynced && !tombstones,
+                               .threads = unsynced     ? 2
+                                          : tombstones ? 1
+                                                       : bench_rows[durable_rows[options->child_group]].threads};
     load_context context = {.engine = engine,
                             .settings = &settings,
                             .pool = &pool,
@@ -187,6 +205,8 @@ void child_run(const bench_options *options) {
     context.db = engine->open(&settings);
     if (unsynced) {
         run_unsynced(options, &context);
+    } else if (tombstones) {
+        run_tombstones(options, &context);
     } else {
         run_if_wanted(options, &context, durable_rows[options->child_group]);
     }

@@ -20,4 +20,8 @@ const bench_row bench_rows[ROW_COUNT] = {
     [ROW_DISK] = {"disk", "size on disk after close", "MiB", GROUP_UNSYNCED, 0, true, false, 0},
     [ROW_WRITTEN] = {"written", "bytes written in all", "MiB", GROUP_UNSYNCED, 0, true, false, 0},
     [ROW_SETTLE] = {"settle", "background work left after the overwrites", "s", GROUP_UNSYNCED, 0, true, false, 1},
+    [ROW_TOMBSTONES] = {"tombstones", "seek across 100,000 deleted keys, settled, to a plain seek", "times",
+                        GROUP_TOMBSTONES, 0, true, true, 2},
+    [ROW_RANGE_DELETE] = {"range-delete", "seek across 100,000 keys deleted as a range, at once, to a plain seek",
+                          "times", GROUP_TOMBSTONES, 0, true, true, 2},
 };

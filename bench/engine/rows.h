@@ -14,6 +14,7 @@ typedef enum {
     GROUP_DURABLE_MANY,
     GROUP_DURABLE_OUTSTANDING,
     GROUP_UNSYNCED,
+    GROUP_TOMBSTONES,
     GROUP_COUNT
 } row_group;
 
@@ -35,6 +36,8 @@ typedef enum {
     ROW_DISK,
     ROW_WRITTEN,
     ROW_SETTLE,
+    ROW_TOMBSTONES,
+    ROW_RANGE_DELETE,
     ROW_COUNT
 } row_id;
 

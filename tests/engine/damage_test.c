@@ -243,6 +243,20 @@ static struct run *killed_run(uint64_t seed, char path[64], size_t *last, size_t
     return r;
 }
 
+/* Whether the byte lies between two groups, where bytes mean nothing. */
+static bool is_padding(struct run *r, const char *path, uint64_t offset) {
+    size_t size, at = 128, end = 0;
+    uint8_t *bytes = env_sim_read_file(r->sim, path, &size);
+    while (at <= offset) {
+        uint32_t payload_bytes;
+        memcpy(&payload_bytes, bytes + at + 8, sizeof payload_bytes);
+        end = at + 64 + payload_bytes;
+        at = (end + 7) / 8 * 8;
+    }
+    free(bytes);
+    return offset >= 128 && offset >= end;
+}
+
 static void a_flipped_bit_in_a_proven_log_record_is_corrupt(void **state) {
     enum { GROUP_AND_OPERATION = 64 + 8 };
     (void)state;
@@ -253,6 +267,7 @@ static void a_flipped_bit_in_a_proven_log_record_is_corrupt(void **state) {
         size_t proven = last - GROUP_AND_OPERATION; /* before the last group: it says that this was synced */
         uint64_t offset = i < 20 ? i * 6 : model_random(r->m, proven);
         unsigned bit = (unsigned)model_random(r->m, 8);
+        if (is_padding(r, path, offset)) continue;
         run_doing(r, "flip bit %u at %llu, %zu are proven, in %s", bit, (unsigned long long)offset, proven, path);
         RUN_EXPECT(r, env_sim_flip_bit(r->sim, path, offset, bit));
         velocity_status status = database_open(env_sim_env(r->sim), FOLDER, &r->options, &r->db);

@@ -24,11 +24,21 @@ struct model_key {
     size_t count, capacity;
 };
 
+/* An operation as a change feed shows it. */
+struct model_change {
+    size_t key, end; /* as in model_operation */
+    struct model_version version;
+    bool ends_batch;
+    bool doubtful; /* a crash took it back, or else it changes nothing */
+};
+
 struct model {
     struct model_key *keys; /* ascending, distinct */
     size_t key_count;
     uint64_t *boundaries; /* the last sequence of each batch, ascending */
     size_t boundary_count, boundary_capacity;
+    struct model_change *changes; /* all operations, by sequence */
+    size_t change_count, change_capacity;
     uint64_t last;   /* the sequence that the database says it is at */
     uint64_t acked;  /* a kill loses nothing up to here */
     uint64_t synced; /* a power cut loses nothing up to here */
@@ -45,6 +55,7 @@ struct model_operation {
     uint32_t flags;
     int64_t expires_at_ms;
     bool is_delete;
+    size_t end; /* not 0: deletes all keys from `key` to this one, without it */
 };
 
 struct model *model_new(uint64_t seed, size_t key_count);
@@ -52,7 +63,8 @@ void model_free(struct model *m);
 uint64_t model_random(struct model *m, uint64_t limit);
 uint64_t model_hash(velocity_slice bytes);
 
-/* A put or delete of some key; sizes as databases have them: mostly small, sometimes far larger than a block. */
+/* A put or delete of some key, or a delete of a range; sizes as databases have them: mostly small, sometimes far larger
+ * than a block. */
 struct model_operation model_random_operation(struct model *m);
 /* Takes the operations in as one batch that ends at sequence `last`. */
 void model_apply(struct model *m, const struct model_operation *operations, size_t count, uint64_t last);
@@ -60,7 +72,9 @@ void model_apply(struct model *m, const struct model_operation *operations, size
 const struct model_version *model_find_on(const struct model *m, size_t key, uint64_t sequence, long day);
 /* Today. */
 const struct model_version *model_find(const struct model *m, size_t key, uint64_t sequence);
-/* Forgets every batch after `sequence`. */
+/* How many of the changes have a sequence up to this one. */
+size_t model_changes_up_to(const struct model *m, uint64_t sequence);
+/* Forgets every batch after `sequence`; of changes it remembers that they may have been. */
 void model_cut(struct model *m, uint64_t sequence);
 /* The first key from `from` on in direction `step` (+1, -1) within [low, high) that has a value; -1: none. */
 long model_next_on(const struct model *m, long from, int step, long low, long high, uint64_t sequence, long day);
