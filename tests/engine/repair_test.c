@@ -67,6 +67,7 @@ static struct run *new_run(uint64_t seed) {
     r->options.memtable_bytes = 65536;
     r->options.table_bytes = 65536;
     r->options.compaction_threshold = 4;
+    r->options.log_retention_bytes = seed % 3 ? 0 : 1 << 20;
     return r;
 }
 
@@ -523,6 +524,85 @@ static void a_table_without_its_end_gives_up_every_entry(void **state) {
     run_free(r);
 }
 
+static size_t count_keys(struct run *r) {
+    size_t count = 0;
+    velocity_iterator *it = velocity_iterator_new(r->db, NULL);
+    for (; velocity_iterator_valid(it); velocity_iterator_next(it)) count++;
+    RUN_EXPECT(r, velocity_iterator_status(it) == VELOCITY_OK);
+    velocity_iterator_free(it);
+    return count;
+}
+
+/* 4000 keys on the last level, and above them range deletes over pairs of every four of them: hundreds in a row. */
+static struct run *run_of_ranges(uint64_t seed) {
+    enum { KEYS = 4000 };
+    struct run *r = new_run(seed);
+    char key[32], end[32];
+    r->options.memtable_bytes = 4 << 20;
+    r->options.table_bytes = 1 << 20;
+    run_open(r);
+    velocity_batch *batch = velocity_batch_new();
+    for (int i = 0; i < KEYS; i++) {
+        (void)snprintf(key, sizeof key, "range:%06d", i);
+        velocity_batch_put(batch, velocity_str(key), velocity_str("a value"), NULL);
+    }
+    RUN_EXPECT(r, velocity_write(r->db, batch, NULL, NULL) == VELOCITY_OK);
+    RUN_EXPECT(r, velocity_flush(r->db) == VELOCITY_OK);
+    velocity_batch_clear(batch);
+    for (int i = 0; i < KEYS; i += 4) {
+        (void)snprintf(key, sizeof key, "range:%06d", i);
+        (void)snprintf(end, sizeof end, "range:%06d", i + 2);
+        velocity_batch_delete_range(batch, velocity_str(key), velocity_str(end));
+    }
+    RUN_EXPECT(r, velocity_write(r->db, batch, NULL, NULL) == VELOCITY_OK);
+    velocity_batch_free(batch);
+    RUN_EXPECT(r, velocity_flush(r->db) == VELOCITY_OK);
+    RUN_EXPECT(r, count_keys(r) == KEYS / 2);
+    run_close(r);
+    return r;
+}
+
+static void range_deletes_outlive_the_end_of_their_table_and_the_blocks_that_held_them(void **state) {
+    (void)state;
+    for (uint64_t seed = 50; seed < 70; seed++) {
+        struct run *r = run_of_ranges(seed);
+        struct files f = all_files(r);
+        for (size_t i = 0; i < f.count; i++) {
+            if (!has_part(f.paths[i], ".sst")) continue;
+            size_t size = file_size(r, f.paths[i]);
+            if (seed % 2)
+                overwrite(r, f.paths[i], size - 512, 512);
+            else
+                RUN_EXPECT(r, env_sim_flip_bit(r->sim, f.paths[i], 128 + model_random(r->m, size - 700), 2));
+        }
+        velocity_report report = velocity_report_default();
+        RUN_EXPECT(r, repair(r, &report) == VELOCITY_OK && report.repaired);
+        velocity_report after = velocity_report_default();
+        RUN_EXPECT(r, verify(r, &after) == VELOCITY_OK);
+        velocity_report_clear(&after);
+        RUN_EXPECT(r, database_open(env_sim_env(r->sim), FOLDER, &r->options, &r->db) == VELOCITY_OK);
+        size_t keys = count_keys(r);
+        if (seed % 2) RUN_EXPECT(r, report.stale_count == 0 && keys == 2000);
+        /* No deleted key is back outside of what is in doubt. */
+        velocity_iterator *it = velocity_iterator_new(r->db, NULL);
+        for (; velocity_iterator_valid(it); velocity_iterator_next(it)) {
+            velocity_slice key = velocity_iterator_key(it);
+            char digits[7] = "";
+            RUN_EXPECT(r, key.size == 12);
+            memcpy(digits, (const char *)key.data + 6, 6);
+            unsigned long number = strtoul(digits, NULL, 10);
+            if (number % 4 < 2 && !is_stale(&report, key)) {
+                print_report(&report);
+                run_fail(r, "deleted key %lu is back", number);
+            }
+        }
+        RUN_EXPECT(r, velocity_iterator_status(it) == VELOCITY_OK);
+        velocity_iterator_free(it);
+        velocity_report_clear(&report);
+        run_free(r);
+    }
+}
+
 static void without_current_and_manifest_all_that_was_is_there(void **state) {
     (void)state;
     for (uint64_t seed = 30; seed < 40; seed++) {
@@ -557,6 +637,7 @@ int main(void) {
         cmocka_unit_test(any_allocation_of_a_repair_may_fail),
         cmocka_unit_test(the_damaged_originals_are_kept),
         cmocka_unit_test(a_table_without_its_end_gives_up_every_entry),
+        cmocka_unit_test(range_deletes_outlive_the_end_of_their_table_and_the_blocks_that_held_them),
         cmocka_unit_test(without_current_and_manifest_all_that_was_is_there),
     };
     cmocka_set_test_filter(getenv("TEST"));
