@@ -364,10 +364,12 @@ velocity_status velocity_close(velocity *db) {
     if (!db) return VELOCITY_OK;
     commit_drain_inline(db);
     if (atomic_load(&db->live_handles) || atomic_load(&db->asynchronous))
-        return status_set(VELOCITY_BUSY,
-                          "%s: %llu values, iterators, snapshots or change feeds are alive and %llu writes under way",
-                          db->path, (unsigned long long)atomic_load(&db->live_handles),
-                          (unsigned long long)atomic_load(&db->asynchronous));
+        return status_set(
+            VELOCITY_BUSY,
+            "%s: %llu values, iterators, snapshots, transactions or change feeds are alive and %llu writes "
+            "under way",
+            db->path, (unsigned long long)atomic_load(&db->live_handles),
+            (unsigned long long)atomic_load(&db->asynchronous));
     velocity_status status = VELOCITY_OK;
     if (!atomic_load(&db->read_only)) {
         status = flush_at_close(db);

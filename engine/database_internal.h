@@ -9,6 +9,8 @@
  *   flush.c       write buffer -> table                    compaction.c tables -> tables
  *   install.c     putting a new version in force           history.c    logs of the past
  *   changes.c     change feeds                             checkpoint.c copies of the whole
+ *   txn.c         transactions                             validate.c   whether they may commit
+ *   read_set.c    what they have read
  *
  * How a read finds its data: `superversion` names the write buffers and the version that make up the database now. It
  * is replaced whole; readers load it inside an epoch section and take no lock.
@@ -107,7 +109,7 @@ struct velocity {
     _Atomic bool read_only;
     struct reserve reserve;
     _Atomic bool weak_writes;      /* the manifest says so: see install_weak_writes */
-    _Atomic uint64_t live_handles; /* values, iterators, snapshots, change feeds; checkpoints under way */
+    _Atomic uint64_t live_handles; /* values, iterators, snapshots, transactions, change feeds; checkpoints under way */
 
     /* The commit queue: write.c. */
     _Atomic(struct writer *) pending;     /* newest first */
@@ -174,7 +176,7 @@ struct velocity {
     struct { /* written by the leader, or under mutex; read by anyone */
         _Atomic uint64_t writes, operations, write_bytes, groups, group_batches[VELOCITY_GROUP_BUCKETS], syncs,
             log_bytes, flushes, flush_bytes, compactions, compaction_read, compaction_written, trivial_moves, stalls,
-            stall_us, expired;
+            stall_us, expired, txn_commits, txn_conflicts;
         _Atomic bool out_of_space;
     } figures;
 };
@@ -280,6 +282,13 @@ VELOCITY_CHECK_RESULT velocity_status read_entry(velocity *db, const struct supe
                                                  const struct table_read *read, velocity_slice key, uint64_t sequence,
                                                  uint64_t *now_ms, struct entry *out, struct held_block *held,
                                                  struct write_buffer **buffer);
+
+/* Copies a small value, pins a large one: in `buffer`, else in the block. Inside the epoch section of the lookup. */
+void read_fill_value(velocity *db, velocity_value *value, const struct entry *e, const struct held_block *held,
+                     struct write_buffer *buffer);
+/* velocity_contains at a snapshot, if one is given. */
+VELOCITY_CHECK_RESULT velocity_status read_contains(velocity *db, const velocity_snapshot *snapshot,
+                                                    velocity_slice key);
 
 /* snapshot.c: the sequences that live snapshots see, and the visible one, ascending; *out is for env_free. *clocks, a
  * part of it: the earliest time that it is for anybody who sees that, ascending too. */

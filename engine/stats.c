@@ -42,6 +42,8 @@ static void add_counters(velocity *db, velocity_stats *s) {
     s->stall_ms = atomic_load(&db->figures.stall_us) / 1000;
     s->expired_dropped = atomic_load(&db->figures.expired);
     s->clock_ms = clock_tell(&db->clock);
+    s->txn_commits = atomic_load(&db->figures.txn_commits);
+    s->txn_conflicts = atomic_load(&db->figures.txn_conflicts);
     s->out_of_space = atomic_load(&db->figures.out_of_space);
 }
 

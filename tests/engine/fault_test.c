@@ -37,6 +37,8 @@ static void work_until_it_fails(struct run *r) {
             run_follow_all(r);
         else if (r->step % 30 == 16)
             run_checkpoint(r);
+        else if (r->step % 6 == 2)
+            (void)run_txn(r);
         else if (r->step % 3 == 2)
             (void)run_batch(r);
         else

@@ -148,6 +148,42 @@ static void checkpoint(struct life *l, const char *path) {
     if (made) assert_true(there);
 }
 
+/* Writes one key more and takes that back. False: it stands in the transaction. */
+static bool write_in_vain(struct life *l, velocity_txn *txn) {
+    char key[16];
+    uint64_t savepoint;
+    if (!went_well(l, velocity_txn_savepoint(txn, &savepoint))) return true;
+    if (!went_well(l, velocity_txn_put(txn, key_of(key, 11), velocity_bytes(NULL, 0), NULL))) return true;
+    return went_well(l, velocity_txn_rollback_to(txn, savepoint));
+}
+
+static void scan_in(struct life *l, velocity_txn *txn) {
+    velocity_iterator *it = velocity_txn_iterator(txn, NULL);
+    for (int i = 0; i < 5 && velocity_iterator_valid(it); i++) velocity_iterator_next(it);
+    (void)went_well(l, velocity_iterator_status(it));
+    velocity_iterator_free(it);
+}
+
+/* An operation that fails is not in the transaction, all others are; a commit that fails wrote nothing. */
+static void transact(struct life *l, uint32_t number) {
+    char key[16];
+    uint8_t value[VALUE_BYTES];
+    velocity_txn *txn;
+    if (!went_well(l, velocity_txn_begin(l->db, VELOCITY_ISOLATION_SERIALIZABLE, &txn))) return;
+    memset(value, (int)(number & 0xff), sizeof value);
+    memcpy(value, &number, sizeof number);
+    scan_in(l, txn);
+    bool put = went_well(l, velocity_txn_put(txn, key_of(key, 9), velocity_bytes(value, sizeof value), NULL));
+    bool whole = write_in_vain(l, txn);
+    bool deleted = went_well(l, velocity_txn_delete_range(txn, key_of(key, 12), velocity_str("key014")));
+    scan_in(l, txn);
+    if (whole && went_well(l, velocity_txn_commit(txn, NULL, NULL))) {
+        if (put) l->numbers[9] = number;
+        if (deleted) l->numbers[12] = l->numbers[13] = 0;
+    }
+    velocity_txn_free(txn);
+}
+
 /* Encrypted in every other life: the allocations are others then. */
 static bool open_database(struct life *l) {
     velocity_options options = velocity_options_default();
@@ -169,6 +205,7 @@ static void use(struct life *l) {
         if (round % 9 == 0) get(l, i);
         if (round == ROUNDS / 2) scan(l, true);
         if (round == ROUNDS / 2) batch(l, round);
+        if (round % 40 == 2) transact(l, round);
         if (round == ROUNDS / 3) (void)went_well(l, velocity_flush(l->db));
         if (round == ROUNDS / 3) write_async(l);
     }

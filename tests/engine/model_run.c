@@ -361,6 +361,24 @@ velocity_status run_batch(struct run *r) {
     return status;
 }
 
+velocity_status run_txn_commit(struct run *r, struct run_txn *t) {
+    velocity_write_options options = random_write_options(r);
+    uint64_t sequence = 0;
+    run_doing(r, "commit of %zu operations, isolation %d, durability %d, %zu asynchronous before", t->count,
+              (int)t->isolation, (int)options.durability, r->async_count);
+    velocity_status status = velocity_txn_commit(t->txn, &options, &sequence);
+    settle_async(r);
+    if (t->count == 0) {
+        RUN_EXPECT(r, run_crashed(r) || status == VELOCITY_OK);
+    } else if (!run_txn_conflicts(r, t)) {
+        status = wrote(r, t->operations, t->count, status, is_durable(r, options.durability));
+        if (status == VELOCITY_OK) RUN_EXPECT(r, sequence == r->m->last);
+    } else if (!run_crashed(r) && !(status == VELOCITY_NO_SPACE && r->space_may_end) && !run_may_have_failed(r, status)) {
+        if (status != VELOCITY_CONFLICT) run_fail(r, "%s instead of CONFLICT", velocity_status_name(status));
+    }
+    return status;
+}
+
 static void write_async(struct run *r) {
     if (r->async_count == RUN_ASYNC) {
         (void)run_put(r); /* leads them all */
@@ -510,6 +528,8 @@ void run_step(struct run *r) {
         turn_clock(r);
     else if (sort < 580)
         run_follow(r);
+    else if (sort < 680)
+        run_txn_step(r);
     else
         run_read_step(r);
 }
