@@ -41,6 +41,8 @@ static velocity_status check_options(const velocity_options *o) {
     if (!status) status = check_range("table_bytes", o->table_bytes, 64u << 10, UINT64_C(1) << 30);
     if (!status) status = check_range("interval_ms", o->interval_ms, 1, 60000);
     if (!status) status = check_range("max_open_files", o->max_open_files, 16, UINT32_MAX);
+    if (!status && o->max_database_bytes)
+        status = check_range("max_database_bytes", o->max_database_bytes, 32u << 20, UINT64_MAX);
     if (!status) status = check_range("durability", o->durability, VELOCITY_DURABILITY_DEFAULT, VELOCITY_DURABILITY_OS);
     if (status) return status;
     double rate = o->bloom_false_positive_rate;
@@ -50,8 +52,9 @@ static velocity_status check_options(const velocity_options *o) {
     return check_range("compression", o->compression, VELOCITY_COMPRESSION_NONE, VELOCITY_COMPRESSION_ADAPTIVE);
 }
 
-/* The caller's options over the defaults, as far as its struct reaches. */
-static velocity_status take_options(const velocity_options *from, velocity_options *to) {
+enum { LIMIT_BUFFER_PART = 16 }; /* of max_database_bytes: the log holds what write buffers hold */
+
+velocity_status database_take_options(const velocity_options *from, velocity_options *to) {
     *to = velocity_options_default();
     if (from) {
         if (from->struct_size < sizeof(size_t)) return status_set(VELOCITY_INVALID, "options without struct_size");
@@ -60,6 +63,8 @@ static velocity_status take_options(const velocity_options *from, velocity_optio
     }
     if (to->durability == VELOCITY_DURABILITY_DEFAULT) to->durability = VELOCITY_DURABILITY_ALWAYS;
     if (to->first_sequence == 0) to->first_sequence = 1;
+    if (to->max_database_bytes && to->memtable_bytes > to->max_database_bytes / LIMIT_BUFFER_PART)
+        to->memtable_bytes = to->max_database_bytes / LIMIT_BUFFER_PART;
     return check_options(to);
 }
 
@@ -88,6 +93,17 @@ velocity_shared *shared_new(env *e, const velocity_shared_options *options) {
 
 velocity_shared *velocity_shared_new(const velocity_shared_options *options) {
     return shared_new(env_posix(), options);
+}
+
+void velocity_shared_set_cache_bytes(velocity_shared *shared, uint64_t bytes) {
+    table_files_set_cache_bytes(shared->files, bytes);
+}
+
+velocity_status velocity_set_cache_bytes(velocity *db, uint64_t bytes) {
+    if (!db->owns_shared)
+        return status_set(VELOCITY_INVALID, "%s: the cache is shared: velocity_shared_set_cache_bytes", db->path);
+    velocity_shared_set_cache_bytes(db->shared, bytes);
+    return VELOCITY_OK;
 }
 
 void velocity_shared_free(velocity_shared *shared) {
@@ -259,7 +275,7 @@ velocity_status database_open(env *e, const char *path, const velocity_options *
     memset(db, 0, sizeof *db);
     db->env = e;
     clock_init(&db->clock, e);
-    velocity_status status = take_options(options, &db->options);
+    velocity_status status = database_take_options(options, &db->options);
     init_locks(db);
     size_t size = strlen(path) + 1;
     if (!status && !(db->path = env_alloc(size))) status = VELOCITY_NO_MEMORY;
@@ -365,10 +381,12 @@ velocity_status velocity_close(velocity *db) {
     if (!db) return VELOCITY_OK;
     commit_drain_inline(db);
     if (atomic_load(&db->live_handles) || atomic_load(&db->asynchronous))
-        return status_set(VELOCITY_BUSY,
-                          "%s: %llu values, iterators, snapshots or change feeds are alive and %llu writes under way",
-                          db->path, (unsigned long long)atomic_load(&db->live_handles),
-                          (unsigned long long)atomic_load(&db->asynchronous));
+        return status_set(
+            VELOCITY_BUSY,
+            "%s: %llu values, iterators, snapshots, transactions or change feeds are alive and %llu writes "
+            "under way",
+            db->path, (unsigned long long)atomic_load(&db->live_handles),
+            (unsigned long long)atomic_load(&db->asynchronous));
     velocity_status status = VELOCITY_OK;
     if (!atomic_load(&db->read_only)) {
         status = flush_at_close(db);

@@ -8,15 +8,14 @@
  * held, because retiring may run destroyers.
  *  2. table->loaded is set once, after top index and footer were read and checked, and never cleared.
  *  3. A table is in files->open exactly while its descriptor counts against the budget.
- *  4. A pin is NULL or an index or filter block with a reference of the table's own; it is set once, by whoever reads
- *     the block first while the budget for pins lasts, and cleared when the table ends. Lookups so pass the cache's
- *     hash table by; what is pinned is taken off the cache's capacity.
+ *  4. table->pins are of the index blocks, then of the filter's partitions: see pins.h.
  * No thread holds both kinds of lock at once.
  */
 #include "table.h"
 
 #include "compress.h"
 #include "filter.h"
+#include "pins.h"
 #include "status.h"
 #include "stripe.h"
 #include "table_internal.h"
@@ -27,16 +26,13 @@ struct descriptor {
 };
 
 enum {
-    PINNED_PART = 4,          /* at most this part of the cache's bytes goes to pinned blocks */
-    PIN_STEP_BYTES = 1 << 20, /* the cache is resized in these steps */
-    ABSENT_LATELY_MAX = 4,    /* of table->absent_lately: it falls by one at about ... */
-    PRESENT_PER_STEP = 16,    /* ... so many lookups that find their key; a power of two */
+    ABSENT_LATELY_MAX = 4, /* of table->absent_lately: it falls by one at about ... */
+    PRESENT_PER_STEP = 16, /* ... so many lookups that find their key; a power of two */
 };
 
 struct table_files {
     cache *cache;
-    uint64_t cache_bytes; /* the cache's capacity with nothing pinned */
-    _Atomic uint64_t pinned_bytes;
+    struct pin_budget pins;
     struct unpackers unpackers;
     env_mutex mutex; /* guards open, open_count, hand and the tables' open_next/open_previous */
     struct table *open;
@@ -47,12 +43,10 @@ struct table_files {
 };
 
 table_files *table_files_new(cache *c, uint32_t max_open) {
-    struct cache_stats stats;
     table_files *files = env_alloc_zeroed(sizeof *files);
     if (!files) return NULL;
     files->cache = c;
-    cache_stats_get(c, &stats);
-    files->cache_bytes = stats.capacity_bytes;
+    pin_budget_init(&files->pins, c);
     files->max_open = max_open;
     atomic_init(&files->next_cache_id, 1);
     env_mutex_init(&files->mutex);
@@ -63,8 +57,13 @@ void table_files_free(table_files *files) {
     if (!files) return;
     table_files_sweep(files);
     unpackers_clear(&files->unpackers);
+    pin_budget_destroy(&files->pins);
     env_mutex_destroy(&files->mutex);
     env_free(files);
+}
+
+void table_files_set_cache_bytes(table_files *files, uint64_t bytes) {
+    pin_budget_resize(&files->pins, bytes);
 }
 
 uint64_t table_files_open_count(table_files *files) {
@@ -74,21 +73,11 @@ uint64_t table_files_open_count(table_files *files) {
     return count;
 }
 
-/* The bytes that the pin held. */
-static uint64_t unpin(_Atomic(struct cache_entry *) *pin) {
-    struct cache_entry *entry = atomic_exchange(pin, NULL);
-    uint64_t bytes = entry ? entry->size : 0;
-    cache_entry_release(entry);
-    return bytes;
-}
-
-static void give_pins_back(struct table *t);
-
 /* A table that is gone leaves its room in the cache at once, as far as its pinned index tells where its blocks are;
  * what is left ages out. */
 static void forget_blocks(struct table *t) {
-    for (uint32_t i = 0; t->index_pins && i < t->top.count; i++) {
-        struct cache_entry *entry = atomic_load(&t->index_pins[i]);
+    for (uint32_t i = 0; t->pins.pins && i < t->top.count; i++) {
+        struct cache_entry *entry = atomic_load(&t->pins.pins[i]);
         struct block index;
         struct block_handle handle;
         if (!entry || table_open_block(t, entry, &index)) continue;
@@ -99,20 +88,19 @@ static void forget_blocks(struct table *t) {
 
 /* ---- life ------------------------------------------------------------------------------------------------------- */
 
-velocity_status table_new(env *e, table_files *files, const char *folder, const uint64_t database_id[2],
-                          const key_ring *keys, struct table_meta *meta, struct table **out) {
+velocity_status table_new_at(env *e, table_files *files, const char *path, const uint64_t database_id[2],
+                             const key_ring *keys, struct table_meta *meta, struct table **out) {
     struct table *t = env_alloc_zeroed(sizeof *t);
-    char *path = file_path(folder, FILE_TABLE, meta->number);
-    if (!t || !path) {
+    size_t size = strlen(path) + 1;
+    if (!t || !(t->path = env_alloc(size))) {
         env_free(t);
-        env_free(path);
         return VELOCITY_NO_MEMORY;
     }
+    memcpy(t->path, path, size);
     t->env = e;
     t->files = files;
     t->cache = files->cache;
     t->keys = keys;
-    t->path = path;
     memcpy(t->database_id, database_id, sizeof t->database_id);
     t->meta = *meta;
     memset(meta, 0, sizeof *meta);
@@ -123,6 +111,14 @@ velocity_status table_new(env *e, table_files *files, const char *folder, const 
     env_mutex_init(&t->mutex);
     *out = t;
     return VELOCITY_OK;
+}
+
+velocity_status table_new(env *e, table_files *files, const char *folder, const uint64_t database_id[2],
+                          const key_ring *keys, struct table_meta *meta, struct table **out) {
+    char *path = file_path(folder, FILE_TABLE, meta->number);
+    velocity_status status = path ? table_new_at(e, files, path, database_id, keys, meta, out) : VELOCITY_NO_MEMORY;
+    env_free(path);
+    return status;
 }
 
 const struct table_meta *table_meta(const struct table *t) {
@@ -170,7 +166,7 @@ static void table_destroy(struct table *t) {
     }
     if (d) descriptor_destroy(&d->item);
     if (doomed) forget_blocks(t);
-    give_pins_back(t);
+    pin_set_clear(&t->pins, &t->files->pins);
     cipher_free(t->cipher);
     env_free(t->top_bytes);
     table_ranges_clear(t);
@@ -287,6 +283,16 @@ static velocity_status damaged(const struct table *t, uint64_t offset, const cha
 
 enum { STORED_ON_STACK_BYTES = 12 * 1024 };
 
+bool table_trailer_plausible(const struct table *t, const uint8_t *trailer, uint64_t stored_bytes) {
+    uint32_t overhead = cipher_overhead(t->cipher);
+    return stored_bytes >= overhead && unpack_size_possible(trailer[0], stored_bytes - overhead, get_u32(trailer + 1));
+}
+
+struct block_handle table_filter_handle(const struct table *t, uint32_t i) {
+    uint32_t size = t->filter.partition_bytes + cipher_overhead(t->cipher);
+    return (struct block_handle){t->filter_offset + i * (uint64_t)(size + BLOCK_TRAILER_BYTES), size};
+}
+
 /* Decrypts, then unpacks: what is stored raw straight to its place. CORRUPT comes without a message. */
 static velocity_status unseal_block(const struct table *t, struct block_handle handle, const uint8_t *stored,
                                     uint8_t *raw, uint32_t raw_bytes) {
@@ -310,8 +316,7 @@ velocity_status table_decode_block(const struct table *t, struct block_handle ha
     checksum = file_block_checksum(checksum, handle.offset, trailer, BLOCK_BOUND_BYTES);
     if (checksum != get_u32(trailer + 5)) return damaged(t, handle.offset, "a block's checksum is wrong");
     uint32_t raw_bytes = get_u32(trailer + 1);
-    uint32_t overhead = cipher_overhead(t->cipher);
-    if (handle.bytes < overhead || !unpack_size_possible(trailer[0], handle.bytes - overhead, raw_bytes))
+    if (!table_trailer_plausible(t, trailer, handle.bytes))
         return damaged(t, handle.offset, "a block's trailer makes no sense");
     struct cache_entry *entry = cache_entry_new(t->cache, raw_bytes);
     if (!entry) return VELOCITY_NO_MEMORY;
@@ -362,42 +367,13 @@ velocity_status table_load_block(struct table *t, struct block_handle handle, en
     return held->entry ? VELOCITY_OK : table_read_block(t, handle, kind, read, held);
 }
 
-/* Takes `bytes` of the budget for pinned blocks, and as much from the cache, a megabyte at a time. */
-static bool take_pin_budget(table_files *files, uint64_t bytes) {
-    uint64_t before = atomic_fetch_add(&files->pinned_bytes, bytes), after = before + bytes;
-    if (after > files->cache_bytes / PINNED_PART) {
-        atomic_fetch_sub(&files->pinned_bytes, bytes);
-        return false;
-    }
-    if (before / PIN_STEP_BYTES != after / PIN_STEP_BYTES)
-        cache_set_capacity(files->cache, files->cache_bytes - after / PIN_STEP_BYTES * PIN_STEP_BYTES);
-    return true;
-}
-
-static void give_pins_back(struct table *t) {
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; t->filter_pins && i < t->filter.partitions; i++) bytes += unpin(&t->filter_pins[i]);
-    for (uint32_t i = 0; t->index_pins && i < t->top.count; i++) bytes += unpin(&t->index_pins[i]);
-    env_free(t->filter_pins);
-    env_free(t->index_pins);
-    uint64_t before = atomic_fetch_sub(&t->files->pinned_bytes, bytes), after = before - bytes;
-    if (before / PIN_STEP_BYTES != after / PIN_STEP_BYTES)
-        cache_set_capacity(t->files->cache, t->files->cache_bytes - after / PIN_STEP_BYTES * PIN_STEP_BYTES);
-}
-
-velocity_status table_load_pinned(struct table *t, _Atomic(struct cache_entry *) *pin, struct block_handle handle,
-                                  enum cache_kind kind, const struct table_read *read, struct held_block *held) {
+velocity_status table_load_pinned(struct table *t, cache_pin *pin, struct block_handle handle, enum cache_kind kind,
+                                  const struct table_read *read, struct held_block *held) {
     held->owned = false;
     held->entry = atomic_load_explicit(pin, memory_order_acquire);
     if (held->entry) return VELOCITY_OK;
     velocity_status status = table_load_block(t, handle, kind, read, held);
-    if (status || !read->fill_cache || !take_pin_budget(t->files, held->entry->size)) return status;
-    struct cache_entry *nobody = NULL;
-    cache_entry_acquire(held->entry);
-    if (!atomic_compare_exchange_strong(pin, &nobody, held->entry)) { /* another thread was first */
-        atomic_fetch_sub(&t->files->pinned_bytes, held->entry->size);
-        cache_entry_release(held->entry);
-    }
+    if (!status && read->fill_cache) pin_block(&t->files->pins, pin, held->entry);
     return status;
 }
 
@@ -491,11 +467,10 @@ static velocity_status load(struct table *t, env_file *file) {
     t->old_key = !key_ring_is_present(t->keys, &header);
     cipher_free(t->cipher); /* of an attempt that failed */
     status = cipher_of(t->keys, &header, t->path, &t->cipher);
-    struct block_handle top, ranges, expiry;
     struct cache_entry *entry;
-    if (!status) status = load_footer(t, file, &top, &ranges, &expiry);
-    if (!status) status = load_expiry(t, file, expiry);
-    if (!status) status = table_read_stored(t, file, top, &entry);
+    if (!status) status = load_footer(t, file, &t->top_handle, &t->ranges_handle, &t->expiry_handle);
+    if (!status) status = load_expiry(t, file, t->expiry_handle);
+    if (!status) status = table_read_stored(t, file, t->top_handle, &entry);
     if (status) return status;
     t->top_bytes = env_alloc(entry->size);
     if (!t->top_bytes)
@@ -503,19 +478,12 @@ static velocity_status load(struct table *t, env_file *file) {
     else
         memcpy(t->top_bytes, cache_entry_data(entry), entry->size);
     if (!status && !block_open(&t->top, t->top_bytes, entry->size))
-        status = damaged(t, top.offset, "the top index makes no sense");
+        status = damaged(t, t->top_handle.offset, "the top index makes no sense");
     cache_entry_release(entry);
-    if (!status) {
-        t->index_pins = env_alloc_zeroed(t->top.count * sizeof *t->index_pins);
-        t->filter_pins = env_alloc_zeroed((t->filter.partitions + 1) * sizeof *t->filter_pins);
-        if (!t->index_pins || !t->filter_pins) status = VELOCITY_NO_MEMORY;
-    }
-    if (!status) status = table_ranges_load(t, file, ranges);
+    if (!status) status = table_ranges_load(t, file, t->ranges_handle);
+    if (!status) status = pin_set_init(&t->pins, &t->files->pins, (size_t)t->top.count + t->filter.partitions);
     if (status) {
         table_ranges_clear(t);
-        env_free(t->index_pins);
-        env_free(t->filter_pins);
-        t->index_pins = t->filter_pins = NULL;
         env_free(t->top_bytes);
         t->top_bytes = NULL;
     } else {
@@ -561,11 +529,10 @@ static velocity_status check_filter(struct table *t, struct lookup *lookup) {
     if (lookup->filter_asked || t->filter.partitions == 0) return VELOCITY_OK;
     lookup->filter_asked = true;
     uint64_t size = t->filter.partition_bytes;
-    uint64_t stored = size + cipher_overhead(t->cipher);
     uint32_t partition = filter_partition(&t->filter, hash);
-    struct block_handle handle = {t->filter_offset + partition * (stored + BLOCK_TRAILER_BYTES), (uint32_t)stored};
+    struct block_handle handle = table_filter_handle(t, partition);
     struct held_block held;
-    velocity_status status = table_load_pinned(t, &t->filter_pins[partition], handle, CACHE_FILTER, read, &held);
+    velocity_status status = table_load_pinned(t, table_filter_pin(t, partition), handle, CACHE_FILTER, read, &held);
     if (status) return status;
     if (held.entry->size != size)
         status = damaged(t, handle.offset, "a filter partition has the wrong size");
@@ -641,7 +608,8 @@ static velocity_status search_table(struct table *t, struct lookup *lookup, stru
         struct held_block index_held;
         struct block index;
         velocity_status status = table_index_handle(t, &t->top, i, &handle);
-        if (!status) status = table_load_pinned(t, &t->index_pins[i], handle, CACHE_INDEX, lookup->read, &index_held);
+        if (!status)
+            status = table_load_pinned(t, table_index_pin(t, i), handle, CACHE_INDEX, lookup->read, &index_held);
         if (status) return status;
         status = table_open_block(t, index_held.entry, &index);
         if (!status) status = search_under(t, lookup, &index, out, held, &more);

@@ -24,6 +24,8 @@ void table_files_free(table_files *files);                     /* no tables may 
  * file held), so the background does it, never the thread whose release was the last. */
 void table_files_sweep(table_files *files);
 uint64_t table_files_open_count(table_files *files);
+/* Of the cache and what tables pin of it together. Not inside an epoch section. */
+void table_files_set_cache_bytes(table_files *files, uint64_t bytes);
 
 /* ---- tables -------------------------------------------------------------------------------------------------------
  */
@@ -41,6 +43,10 @@ struct table_counters {
 VELOCITY_CHECK_RESULT velocity_status table_new(env *e, table_files *files, const char *folder,
                                                 const uint64_t database_id[2], const key_ring *keys,
                                                 struct table_meta *meta, struct table **out);
+/* The same for a file of any name. */
+VELOCITY_CHECK_RESULT velocity_status table_new_at(env *e, table_files *files, const char *path,
+                                                   const uint64_t database_id[2], const key_ring *keys,
+                                                   struct table_meta *meta, struct table **out);
 /* Has header, footer and top index in memory; CORRUPT says what is wrong with them. INCOMPLETE: cache_only, not yet. */
 VELOCITY_CHECK_RESULT velocity_status table_ensure_loaded(struct table *table, bool cache_only);
 const struct table_meta *table_meta(const struct table *table);

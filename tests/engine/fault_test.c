@@ -33,10 +33,14 @@ static void work_until_it_fails(struct run *r) {
             run_compact(r);
         else if (r->step % 10 == 9)
             run_flush(r);
+        else if (r->step % 15 == 7)
+            run_turn_clock(r);
         else if (r->step % 20 == 4)
             run_follow_all(r);
         else if (r->step % 30 == 16)
             run_checkpoint(r);
+        else if (r->step % 6 == 2)
+            (void)run_txn(r);
         else if (r->step % 3 == 2)
             (void)run_batch(r);
         else
