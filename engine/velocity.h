@@ -415,18 +415,22 @@ void velocity_iterator_free(velocity_iterator *it); /* NULL is allowed */
  *                                             committed transactions might have run one by one, in their log order
  *
  * Written means any put or delete by anybody, also one that changes nothing; a range delete writes every key in its
- * range, those that are absent too. All isolations may be mixed, with plain
- * writes too; what is promised holds for those that ask for it. Dirty reads do not exist. A transaction that wrote
- * nothing never conflicts: all that it read was true together, at its begin.
+ * range, those that are absent too. That a key expires is no write; for SNAPSHOT and SERIALIZABLE the time stands still
+ * at the begin. All isolations may be mixed, with plain writes too; what is promised holds for those that ask for it.
+ * Dirty reads do not exist. A transaction that wrote nothing never conflicts: all that it read was true together, at
+ * its begin.
  *
- * Memory: each write is held twice, about 150 bytes and the key and value each; a few KiB for the first one. One
- * batch's limits hold (VELOCITY_MAX_BATCH_...). A SERIALIZABLE one remembers what it read up to the limits below;
- * beyond them neighbouring reads are joined into ranges, which may cause conflicts with keys between them that were not
- * read, and never misses one. A long one keeps the versions that it sees from being reclaimed, like a snapshot.
+ * Memory: each write is held twice, with 100 to 300 bytes around it; some 20 KiB for the first one. One batch's limits
+ * hold (VELOCITY_MAX_BATCH_...). A SERIALIZABLE one remembers what it read up to the limits below; beyond them
+ * neighbouring reads are joined into ranges, which may cause conflicts with keys between them that were not read, and
+ * never misses one. A long one keeps the versions that it sees from being reclaimed, like a snapshot.
  *
  * Costs: a commit looks up each key read or written, and goes over the ranges read, in what was written since the
- * begin; first in its own thread, then, for what came since that, in the group of writes: there nearly always in memory
- * alone, but other writers wait meanwhile, about a microsecond for each key and for ten entries in a range.
+ * begin: first in its own thread, which may read the disk and keeps nobody waiting; then, only for what came since
+ * that, in the group of writes, nearly always in the newest write buffer alone. The writes of the next group wait
+ * meanwhile: about 0.3 us for each key, 0.03 us for each entry of the buffer that lies in a range. So a full read set
+ * costs them some 20 ms, ranges that hold a whole buffer of 64 MiB some 10 ms; a commit beside which nobody wrote,
+ * nothing.
  */
 typedef enum {
     VELOCITY_ISOLATION_READ_COMMITTED,
