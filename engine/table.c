@@ -88,20 +88,19 @@ static void forget_blocks(struct table *t) {
 
 /* ---- life ------------------------------------------------------------------------------------------------------- */
 
-velocity_status table_new(env *e, table_files *files, const char *folder, const uint64_t database_id[2],
-                          const key_ring *keys, struct table_meta *meta, struct table **out) {
+velocity_status table_new_at(env *e, table_files *files, const char *path, const uint64_t database_id[2],
+                             const key_ring *keys, struct table_meta *meta, struct table **out) {
     struct table *t = env_alloc_zeroed(sizeof *t);
-    char *path = file_path(folder, FILE_TABLE, meta->number);
-    if (!t || !path) {
+    size_t size = strlen(path) + 1;
+    if (!t || !(t->path = env_alloc(size))) {
         env_free(t);
-        env_free(path);
         return VELOCITY_NO_MEMORY;
     }
+    memcpy(t->path, path, size);
     t->env = e;
     t->files = files;
     t->cache = files->cache;
     t->keys = keys;
-    t->path = path;
     memcpy(t->database_id, database_id, sizeof t->database_id);
     t->meta = *meta;
     memset(meta, 0, sizeof *meta);
@@ -112,6 +111,14 @@ velocity_status table_new(env *e, table_files *files, const char *folder, const 
     env_mutex_init(&t->mutex);
     *out = t;
     return VELOCITY_OK;
+}
+
+velocity_status table_new(env *e, table_files *files, const char *folder, const uint64_t database_id[2],
+                          const key_ring *keys, struct table_meta *meta, struct table **out) {
+    char *path = file_path(folder, FILE_TABLE, meta->number);
+    velocity_status status = path ? table_new_at(e, files, path, database_id, keys, meta, out) : VELOCITY_NO_MEMORY;
+    env_free(path);
+    return status;
 }
 
 const struct table_meta *table_meta(const struct table *t) {
@@ -276,6 +283,16 @@ static velocity_status damaged(const struct table *t, uint64_t offset, const cha
 
 enum { STORED_ON_STACK_BYTES = 12 * 1024 };
 
+bool table_trailer_plausible(const struct table *t, const uint8_t *trailer, uint64_t stored_bytes) {
+    uint32_t overhead = cipher_overhead(t->cipher);
+    return stored_bytes >= overhead && unpack_size_possible(trailer[0], stored_bytes - overhead, get_u32(trailer + 1));
+}
+
+struct block_handle table_filter_handle(const struct table *t, uint32_t i) {
+    uint32_t size = t->filter.partition_bytes + cipher_overhead(t->cipher);
+    return (struct block_handle){t->filter_offset + i * (uint64_t)(size + BLOCK_TRAILER_BYTES), size};
+}
+
 /* Decrypts, then unpacks: what is stored raw straight to its place. CORRUPT comes without a message. */
 static velocity_status unseal_block(const struct table *t, struct block_handle handle, const uint8_t *stored,
                                     uint8_t *raw, uint32_t raw_bytes) {
@@ -299,8 +316,7 @@ velocity_status table_decode_block(const struct table *t, struct block_handle ha
     checksum = file_block_checksum(checksum, handle.offset, trailer, BLOCK_BOUND_BYTES);
     if (checksum != get_u32(trailer + 5)) return damaged(t, handle.offset, "a block's checksum is wrong");
     uint32_t raw_bytes = get_u32(trailer + 1);
-    uint32_t overhead = cipher_overhead(t->cipher);
-    if (handle.bytes < overhead || !unpack_size_possible(trailer[0], handle.bytes - overhead, raw_bytes))
+    if (!table_trailer_plausible(t, trailer, handle.bytes))
         return damaged(t, handle.offset, "a block's trailer makes no sense");
     struct cache_entry *entry = cache_entry_new(t->cache, raw_bytes);
     if (!entry) return VELOCITY_NO_MEMORY;
@@ -451,11 +467,10 @@ static velocity_status load(struct table *t, env_file *file) {
     t->old_key = !key_ring_is_present(t->keys, &header);
     cipher_free(t->cipher); /* of an attempt that failed */
     status = cipher_of(t->keys, &header, t->path, &t->cipher);
-    struct block_handle top, ranges, expiry;
     struct cache_entry *entry;
-    if (!status) status = load_footer(t, file, &top, &ranges, &expiry);
-    if (!status) status = load_expiry(t, file, expiry);
-    if (!status) status = table_read_stored(t, file, top, &entry);
+    if (!status) status = load_footer(t, file, &t->top_handle, &t->ranges_handle, &t->expiry_handle);
+    if (!status) status = load_expiry(t, file, t->expiry_handle);
+    if (!status) status = table_read_stored(t, file, t->top_handle, &entry);
     if (status) return status;
     t->top_bytes = env_alloc(entry->size);
     if (!t->top_bytes)
@@ -463,9 +478,9 @@ static velocity_status load(struct table *t, env_file *file) {
     else
         memcpy(t->top_bytes, cache_entry_data(entry), entry->size);
     if (!status && !block_open(&t->top, t->top_bytes, entry->size))
-        status = damaged(t, top.offset, "the top index makes no sense");
+        status = damaged(t, t->top_handle.offset, "the top index makes no sense");
     cache_entry_release(entry);
-    if (!status) status = table_ranges_load(t, file, ranges);
+    if (!status) status = table_ranges_load(t, file, t->ranges_handle);
     if (!status) status = pin_set_init(&t->pins, &t->files->pins, (size_t)t->top.count + t->filter.partitions);
     if (status) {
         table_ranges_clear(t);
@@ -514,9 +529,8 @@ static velocity_status check_filter(struct table *t, struct lookup *lookup) {
     if (lookup->filter_asked || t->filter.partitions == 0) return VELOCITY_OK;
     lookup->filter_asked = true;
     uint64_t size = t->filter.partition_bytes;
-    uint64_t stored = size + cipher_overhead(t->cipher);
     uint32_t partition = filter_partition(&t->filter, hash);
-    struct block_handle handle = {t->filter_offset + partition * (stored + BLOCK_TRAILER_BYTES), (uint32_t)stored};
+    struct block_handle handle = table_filter_handle(t, partition);
     struct held_block held;
     velocity_status status = table_load_pinned(t, table_filter_pin(t, partition), handle, CACHE_FILTER, read, &held);
     if (status) return status;

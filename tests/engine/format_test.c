@@ -12,7 +12,7 @@
 static velocity *open_small(const char *folder, velocity_compression compression) {
     velocity_options options = velocity_options_default();
     options.memtable_bytes = 256 << 10;
-    options.table_bytes = 256 << 10;
+    options.table_bytes = 64 << 10; /* so that there are always some */
     options.block_bytes = 1024;
     options.compaction_threshold = 4;
     options.compression = compression;
@@ -109,7 +109,6 @@ static void a_reader_made_from_the_page_finds_what_the_engine_shows(void **state
         format_read(&found, *state);
         assert_true(found.tables > 1 && found.data_blocks > 100 && found.index_blocks >= found.tables);
         assert_true(found.filter_partitions >= found.tables && found.records > 0);
-        assert_true(found.range_deletes > 0);
         assert_true(found.expiry_buckets > found.tables);
         if (round != 1) assert_true(found.lz4_blocks > 0);
         db = open_small(*state, VELOCITY_COMPRESSION_LZ4);
@@ -142,7 +141,7 @@ static const uint8_t master_key[] = "thirty-two bytes, and not a more";
 
 static velocity_options encrypted_options(velocity_compression compression) {
     velocity_options options = velocity_options_default();
-    options.table_bytes = 256 << 10;
+    options.table_bytes = 64 << 10; /* so that there are always some */
     options.block_bytes = 1024;
     options.compaction_threshold = 4;
     options.durability = VELOCITY_DURABILITY_OS;
@@ -167,7 +166,7 @@ static void encrypted_files_are_as_the_page_says(void **state) {
         OK(velocity_close(db));
         struct format_database found;
         format_read(&found, *state);
-        assert_true(found.groups >= 50 && found.tables > 0 && found.filter_partitions > 0);
+        assert_true(found.groups >= 50 && found.tables > 1 && found.filter_partitions > 0);
         if (round > 1) assert_true(found.encrypted_files >= found.tables + 2 && found.zstd_blocks > 0);
         OK(velocity_open(*state, &options, &db));
         expect_same(db, &found);
@@ -195,7 +194,7 @@ static void the_files_of_a_killed_process_hold_what_it_acknowledged(void **state
     uint64_t random = 11;
     env_sim *sim = env_sim_new(1);
     velocity_options options = velocity_options_default();
-    options.memtable_bytes = options.table_bytes = 256 << 10;
+    options.memtable_bytes = options.table_bytes = 64 << 10; /* so that there are always some */
     options.durability = VELOCITY_DURABILITY_OS;
     velocity *db;
     OK(database_open(env_sim_env(sim), "db", &options, &db));
@@ -211,6 +210,7 @@ static void the_files_of_a_killed_process_hold_what_it_acknowledged(void **state
         struct format_database found;
         format_read(&found, c.to);
         assert_true(found.groups > 0 && found.tables > 0);
+        assert_true(found.range_deletes > 0 && found.range_blocks > 0);
         expect_same(db, &found);
         format_free(&found);
     }
@@ -222,7 +222,7 @@ static void the_files_of_a_killed_process_hold_what_it_acknowledged(void **state
 static void retained_logs_are_named_by_the_manifest_and_hold_what_the_page_says(void **state) {
     uint64_t random = 21;
     velocity_options options = velocity_options_default();
-    options.memtable_bytes = options.table_bytes = 256 << 10;
+    options.memtable_bytes = options.table_bytes = 64 << 10; /* so that there are always some */
     options.durability = VELOCITY_DURABILITY_OS;
     options.log_retention_bytes = 1 << 20;
     velocity_stats stats = {.struct_size = sizeof stats};
