@@ -5,6 +5,8 @@
  */
 #include "soak.h"
 
+#include <errno.h>
+#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,6 +124,11 @@ static bool one_life(struct soak_ledger *ledger, const struct arguments *a, uint
     return true;
 }
 
+static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *place) {
+    (void)status, (void)kind, (void)place;
+    return remove(path);
+}
+
 int main(int argc, char **argv) {
     struct arguments a = parse(argc, argv);
     struct soak_ledger *ledger = ledger_new();
@@ -129,9 +136,10 @@ int main(int argc, char **argv) {
     printf("soak: %llu s, seed %llu, in %s (removed first)\n", (unsigned long long)a.seconds,
            (unsigned long long)a.seed, a.folder);
     (void)fflush(stdout);
-    char command[4096];
-    (void)snprintf(command, sizeof command, "rm -rf -- '%s'", a.folder);
-    if (strchr(a.folder, '\'') || system(command)) return 1;
+    if (nftw(a.folder, remove_one, 16, FTW_DEPTH | FTW_PHYS) && errno != ENOENT) {
+        perror(a.folder);
+        return 1;
+    }
     for (uint64_t life = 0;; life++) {
         uint64_t elapsed = now_ms() - began;
         bool last = elapsed >= a.seconds * 1000;
