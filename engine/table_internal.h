@@ -3,24 +3,19 @@
 #define VELOCITY_TABLE_INTERNAL_H
 
 #include "filter.h"
+#include "open_files.h"
 #include "table.h"
 
-struct descriptor;
-
 struct table {
-    env *env;
     table_files *files;
     cache *cache;
     char *path;
     uint64_t database_id[2];
     uint64_t cache_id; /* names the table's blocks in the cache, unique while the cache lives */
     struct table_meta meta;
-    env_mutex mutex; /* opening and loading */
+    struct open_file file;
     _Atomic uint32_t references;
-    _Atomic bool doomed, loaded, recently_used;
-    _Atomic(struct descriptor *) descriptor;
-    struct table *open_next, *open_previous; /* ring of open tables, or (next) list of doomed ones; guarded by
-                                               files->mutex */
+    _Atomic bool doomed, loaded;
     /* Valid once loaded: */
     uint64_t seed;
     uint8_t *top_bytes;
