@@ -11,6 +11,8 @@
 #include "retention.h"
 #include "run.h"
 #include "slice.h"
+#include "value_reclaim.h"
+#include "value_writer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,19 +38,24 @@ struct task {
     struct version_change *inputs; /* tables and the levels that they are on */
     size_t input_count, input_capacity;
     int output_level;
-    velocity_slice from, to; /* the range of all inputs; borrowed from their metas */
+    velocity_slice from, to;    /* the range of all inputs; borrowed from their metas */
+    struct condemned condemned; /* value files whose values are moved along */
 };
 
 /* ---- the shape ------------------------------------------------------------------------------------------------------
  */
 
-static uint64_t level0_batch_bytes(const velocity *db) {
-    return db->options.memtable_bytes / 2 * db->options.compaction_threshold;
+/* Where values stand apart, a full write buffer makes a table that is much smaller than itself. */
+static uint64_t level0_batch_bytes(const velocity *db, const struct version *version) {
+    uint64_t bytes = db->options.memtable_bytes / 2 * db->options.compaction_threshold, tables = 0;
+    if (version->value_count == 0) return bytes;
+    for (int l = 0; l < VELOCITY_LEVELS; l++) tables += version->levels[l].bytes;
+    return (uint64_t)((double)bytes * (double)tables / (double)(tables + version->value_used_bytes));
 }
 
 /* The first level under level 0, and in targets[l] how large each level may be. */
 static int shape(const velocity *db, const struct version *version, uint64_t targets[VELOCITY_LEVELS]) {
-    uint64_t limit = level0_batch_bytes(db) * LEVEL_RATIO;
+    uint64_t limit = level0_batch_bytes(db, version) * LEVEL_RATIO;
     int base = LAST_LEVEL;
     for (int l = 0; l < VELOCITY_LEVELS; l++) targets[l] = UINT64_MAX;
     uint64_t size = version->levels[LAST_LEVEL].bytes;
@@ -182,6 +189,30 @@ static velocity_status pick_from_level(struct task *task, const struct version *
     return status ? status : add_level(task, version, level + 1, task->from, task->to);
 }
 
+/*
+ * Tables that refer to condemned value files, neighbours of one level: they are rewritten where they are. Those of
+ * level 0 are merged down as always, which also shows what they make garbage.
+ */
+static velocity_status pick_condemned(const velocity *db, struct task *task, const struct version *version, int base) {
+    enum { TABLES_MOST = 16 };
+    uint64_t bytes, wanted = db->options.table_bytes;
+    for (int l = 0; l < VELOCITY_LEVELS; l++) {
+        const struct level *level = &version->levels[l];
+        task->output_level = l;
+        for (size_t i = 0; i < level->count && task->input_count < TABLES_MOST && wanted; i++) {
+            bytes = condemned_bytes(&task->condemned, level->tables[i]);
+            if (l == 0 && bytes) return pick_level0(task, version, base);
+            if (bytes == 0 && task->input_count == 0) continue;
+            if (bytes == 0) return VELOCITY_OK;
+            velocity_status status = add_input(task, l, level->tables[i]);
+            if (status) return status;
+            wanted -= bytes < wanted ? bytes : wanted;
+        }
+        if (task->input_count) break;
+    }
+    return VELOCITY_OK;
+}
+
 /* Everything on every level that overlaps the range, and what that overlaps in turn, so that order is kept. */
 static velocity_status pick_range(struct task *task, const struct version *version, velocity_slice from,
                                   velocity_slice to) {
@@ -200,16 +231,19 @@ static velocity_status pick_range(struct task *task, const struct version *versi
 /* Nothing to do leaves the task without inputs. */
 static velocity_status pick(velocity *db, const struct version *version, const struct manual_compaction *manual,
                             bool idle, struct task *task) {
+    velocity_status status = condemned_init(&task->condemned, version);
+    if (status) return status;
     if (manual) return pick_range(task, version, manual->from, manual->to);
     uint64_t targets[VELOCITY_LEVELS];
     int base = shape(db, version, targets);
     if (version->levels[0].count >= db->options.compaction_threshold) return pick_level0(task, version, base);
     int level = fullest_level(version, targets);
     if (level) return pick_from_level(task, version, level);
+    if (task->condemned.count) return pick_condemned(db, task, version, base);
     if (!idle || (level = idle_level(db, version)) < 0) return VELOCITY_OK;
     if (level == 0) return pick_level0(task, version, base);
     task->output_level = level + 1;
-    velocity_status status = add_level(task, version, level, velocity_bytes(NULL, 0), velocity_bytes(NULL, 0));
+    status = add_level(task, version, level, velocity_bytes(NULL, 0), velocity_bytes(NULL, 0));
     return status ? status : add_level(task, version, level + 1, task->from, task->to);
 }
 
@@ -223,6 +257,9 @@ struct output {
     size_t count, capacity;
     int level;
     uint64_t bytes;
+    const struct version *version; /* that the inputs belong to */
+    const struct condemned *condemned;
+    struct value_writer values;
 };
 
 static velocity_status output_finish(struct output *out) {
@@ -249,17 +286,35 @@ static velocity_status output_finish(struct output *out) {
     return status;
 }
 
-static velocity_status output_add(struct output *out, const struct entry *e, bool new_key) {
+/* A value in a condemned file is moved. One that can't be read stays where it is: it may be of no interest to anybody,
+ * and merging must go on. */
+static velocity_status move_value(struct output *out, struct entry *e) {
+    struct value_reference reference = {0};
+    if (!value_reference_decode(e->value, &reference) || !condemned_has(out->condemned, reference.file))
+        return VELOCITY_OK;
+    struct value_file *from = version_value_file(out->version, reference.file);
+    velocity_status status = value_writer_move(&out->values, from, e);
+    if (status != VELOCITY_CORRUPT) return status;
+    value_file_mark_damaged(from);
+    return VELOCITY_OK;
+}
+
+static velocity_status output_add(struct output *out, const struct entry *entry, bool new_key) {
     velocity_status status = VELOCITY_OK;
+    struct entry e = *entry;
+    if (e.kind == ENTRY_VALUE_REFERENCE && out->condemned->count)
+        status = move_value(out, &e);
+    else if (value_writer_wants(&out->values, &e))
+        status = value_writer_take(&out->values, &e);
     /* A key's versions stay on one table: a level's tables are disjoint by key. */
-    if (out->builder && new_key && table_builder_bytes(out->builder) >= out->db->options.table_bytes)
+    if (!status && out->builder && new_key && table_builder_bytes(out->builder) >= out->db->options.table_bytes)
         status = output_finish(out);
     if (!status && !out->builder) {
         struct table_builder_options options;
         database_table_options(out->db, database_new_number(out->db), &options);
         status = table_builder_new(&options, &out->builder);
     }
-    return status ? status : table_builder_add(out->builder, e);
+    return status ? status : table_builder_add(out->builder, &e);
 }
 
 /* Lets go of the outputs; those that did not come into force are removed. */
@@ -270,6 +325,7 @@ static void output_clear(struct output *out, bool in_force) {
         table_release(out->tables[i].table);
     }
     env_free(out->tables);
+    value_writer_clear(&out->values, in_force);
 }
 
 /* Each table of level 0 is a run; the tables of another level are one. */
@@ -318,6 +374,7 @@ static velocity_status merge_runs(velocity *db, const struct task *task, const s
     }
     if (!status) status = m.status;
     if (!status) status = output_finish(out);
+    if (!status) status = value_writer_finish(&out->values);
     merge_clear(&m);
     retention_clear(&retention);
     return status;
@@ -351,6 +408,7 @@ static bool moves_trivially(const struct task *task) {
 /* A manual compaction of one level that holds nothing to drop changes nothing. */
 static bool is_pointless(const struct task *task) {
     for (size_t i = 0; i < task->input_count; i++) {
+        if (condemned_bytes(&task->condemned, task->inputs[i].table)) return false;
         const struct table_meta *meta = table_meta(task->inputs[i].table);
         if (task->inputs[i].level != task->output_level || meta->tombstones || !meta->one_version) return false;
     }
@@ -362,7 +420,8 @@ static velocity_status move(velocity *db, const struct task *task) {
     if (!add) return VELOCITY_NO_MEMORY;
     for (size_t i = 0; i < task->input_count; i++)
         add[i] = (struct version_change){task->output_level, task->inputs[i].table};
-    struct version_edit edit = {task->inputs, task->input_count, add, task->input_count};
+    struct version_edit edit = {
+        .remove = task->inputs, .remove_count = task->input_count, .add = add, .add_count = task->input_count};
     velocity_status status = install_edit(db, &edit, NULL);
     env_free(add);
     atomic_fetch_add(&db->figures.trivial_moves, task->input_count);
@@ -380,10 +439,16 @@ static velocity_status run_task(velocity *db, const struct task *task, const str
     if (task->input_count == 0 || is_pointless(task)) return VELOCITY_OK;
     qsort(task->inputs, task->input_count, sizeof *task->inputs, by_level_and_key);
     if (moves_trivially(task)) return move(db, task);
-    struct output out = {.db = db, .level = task->output_level};
+    struct output out = {.db = db, .level = task->output_level, .version = version, .condemned = &task->condemned};
+    value_writer_init(&out.values, db);
     velocity_status status = install_repair(db);
     if (!status) status = merge_tables(db, task, version, &out);
-    struct version_edit edit = {task->inputs, task->input_count, out.tables, out.count};
+    struct version_edit edit = {.remove = task->inputs,
+                                .remove_count = task->input_count,
+                                .add = out.tables,
+                                .add_count = out.count,
+                                .add_values = out.values.files,
+                                .add_value_count = out.values.count};
     bool tried = !status;
     if (!status) status = install_edit(db, &edit, NULL);
     if (!status) {
@@ -394,7 +459,7 @@ static velocity_status run_task(velocity *db, const struct task *task, const str
         }
         atomic_fetch_add(&db->figures.compactions, 1);
         atomic_fetch_add(&db->figures.compaction_read, read);
-        atomic_fetch_add(&db->figures.compaction_written, out.bytes);
+        atomic_fetch_add(&db->figures.compaction_written, out.bytes + out.values.bytes);
     }
     /* After a failed install the manifest on disk may name the outputs: they stay until the next open knows. */
     output_clear(&out, tried);
@@ -410,7 +475,7 @@ void compaction_schedule(velocity *db) {
     uint64_t targets[VELOCITY_LEVELS];
     (void)shape(db, version, targets);
     bool wanted = db->manual || db->idle_compaction || version->levels[0].count >= db->options.compaction_threshold ||
-                  fullest_level(version, targets);
+                  fullest_level(version, targets) || value_reclaim_wanted(version);
     if (!wanted) return;
     db->compaction_queued = true;
     pool_submit(db->shared->pool, POOL_PATIENT, &db->compaction_job);
@@ -430,6 +495,7 @@ void compaction_job_run(struct pool_job *job) {
     superversion_release(sv);
     table_files_sweep(db->shared->files);
     env_free(task.inputs);
+    condemned_clear(&task.condemned);
     env_mutex_lock(&db->mutex);
     if (manual) {
         manual->status = status;

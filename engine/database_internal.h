@@ -223,6 +223,13 @@ VELOCITY_CHECK_RESULT velocity_status read_entry(velocity *db, const struct supe
                                                  struct entry *out, struct held_block *held,
                                                  struct write_buffer **buffer);
 
+/*
+ * read.c: an entry that refers to a value file gets its value, which lies in the block held then; *held before is let
+ * go. Inside an epoch section. A failure leaves nothing held.
+ */
+VELOCITY_CHECK_RESULT velocity_status read_value(const struct version *version, const struct table_read *read,
+                                                 velocity_slice key, struct entry *e, struct held_block *held);
+
 /* snapshot.c: the sequences that live snapshots see, and the visible one, ascending; *out is for env_free. */
 VELOCITY_CHECK_RESULT velocity_status snapshot_sequences(velocity *db, uint64_t **out, size_t *count);
 

@@ -1,6 +1,7 @@
 /* flush.c - write buffer to table, and the background's small duties: retries, idleness. See database_internal.h. */
 #include "database_internal.h"
 #include "retention.h"
+#include "value_writer.h"
 
 #include <stdio.h>
 
@@ -23,7 +24,8 @@ void flush_schedule(velocity *db) {
 }
 
 /* *out: the new table; it has at least one entry, because tombstones stay until the last level. */
-static velocity_status write_table(velocity *db, struct write_buffer *buffer, struct table **out) {
+static velocity_status write_table(velocity *db, struct write_buffer *buffer, struct value_writer *values,
+                                   struct table **out) {
     struct table_builder_options options;
     table_builder *builder = NULL;
     struct retention retention;
@@ -40,8 +42,10 @@ static velocity_status write_table(velocity *db, struct write_buffer *buffer, st
         bool keep, new_key;
         memtable_cursor_entry(&cursor, &e);
         status = retention_judge(&retention, &e, &keep, &new_key);
+        if (!status && keep && value_writer_wants(values, &e)) status = value_writer_take(values, &e);
         if (!status && keep) status = table_builder_add(builder, &e);
     }
+    if (!status) status = value_writer_finish(values);
     retention_clear(&retention);
     if (status) {
         table_builder_abandon(builder);
@@ -55,13 +59,20 @@ static velocity_status write_table(velocity *db, struct write_buffer *buffer, st
 
 static velocity_status flush_one(velocity *db, struct write_buffer *buffer) {
     struct version_change add = {0, NULL};
+    struct value_writer values;
+    value_writer_init(&values, db);
     velocity_status status = install_repair(db);
-    if (!status) status = write_table(db, buffer, &add.table);
-    if (status) return status;
-    struct version_edit edit = {.add = &add, .add_count = 1};
-    uint64_t bytes = table_meta(add.table)->file_bytes;
+    if (!status) status = write_table(db, buffer, &values, &add.table);
+    if (status) {
+        value_writer_clear(&values, false);
+        return status;
+    }
+    struct version_edit edit = {
+        .add = &add, .add_count = 1, .add_values = values.files, .add_value_count = values.count};
+    uint64_t bytes = table_meta(add.table)->file_bytes + values.bytes;
     status = install_edit(db, &edit, buffer);
     table_release(add.table);
+    value_writer_clear(&values, true);
     if (status) return status;
     atomic_fetch_add(&db->figures.flushes, 1);
     atomic_fetch_add(&db->figures.flush_bytes, bytes);

@@ -64,6 +64,9 @@ velocity_status velocity_stats_get(velocity *db, velocity_stats *out) {
         s.memtable_bytes += memtable_bytes(sv->immutable[i]->memtable);
         s.memtable_entries += memtable_entries(sv->immutable[i]->memtable);
     }
+    s.value_files = sv->version->value_count;
+    s.value_bytes = sv->version->value_bytes;
+    s.value_garbage_bytes = sv->version->value_bytes - sv->version->value_used_bytes;
     s.immutable_memtables = (uint64_t)sv->immutable_count;
     s.compaction_pending_bytes = compaction_pending(db, sv->version);
     superversion_release(sv);

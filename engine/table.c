@@ -278,7 +278,7 @@ static velocity_status load_footer(struct table *t, env_file *file, struct block
         return status_set(VELOCITY_UNSUPPORTED, "%s: table format %u is newer than this build", t->path,
                           get_u32(footer + FOOTER_VERSION));
     for (int slot = SLOT_RANGE_TOMBSTONES; slot < SLOT_COUNT; slot++)
-        if (get_u64(footer + FOOTER_SLOTS + slot * 16 + 8))
+        if (slot != SLOT_VALUE_REFERENCES && get_u64(footer + FOOTER_SLOTS + slot * 16 + 8))
             return status_set(VELOCITY_UNSUPPORTED, "%s: uses a feature that this build does not know", t->path);
     t->filter.partitions = get_u32(footer + FOOTER_FILTER_PARTITIONS);
     t->filter.partition_bytes = get_u32(footer + FOOTER_FILTER_PARTITION_BYTES);

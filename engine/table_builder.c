@@ -40,6 +40,7 @@ struct table_builder {
 void table_meta_clear(struct table_meta *meta) {
     env_free((void *)meta->smallest.data);
     env_free((void *)meta->largest.data);
+    value_uses_clear(&meta->values);
     memset(meta, 0, sizeof *meta);
 }
 
@@ -54,7 +55,8 @@ static velocity_status copy_slice(velocity_slice *to, velocity_slice from) {
 velocity_status table_meta_copy(struct table_meta *to, const struct table_meta *from) {
     *to = *from;
     to->smallest = to->largest = velocity_bytes(NULL, 0);
-    velocity_status status = copy_slice(&to->smallest, from->smallest);
+    velocity_status status = value_uses_copy(&to->values, &from->values);
+    if (!status) status = copy_slice(&to->smallest, from->smallest);
     if (!status) status = copy_slice(&to->largest, from->largest);
     if (status) table_meta_clear(to);
     return status;
@@ -256,6 +258,13 @@ static bool same_key_as_before(const table_builder *b, velocity_slice key) {
     return b->has_pending && slice_equal(key, velocity_bytes(b->last_key, b->last_key_bytes));
 }
 
+static velocity_status note_value_use(table_builder *b, const struct entry *entry) {
+    struct value_reference r;
+    if (!value_reference_decode(entry->value, &r))
+        return status_set(VELOCITY_CORRUPT, "%s: a reference to a value makes no sense", b->path);
+    return value_uses_add(&b->meta.values, r.file, value_record_bytes(r, entry->key.size));
+}
+
 velocity_status table_builder_add(table_builder *b, const struct entry *entry) {
     velocity_status status = VELOCITY_OK;
     struct table_meta *meta = &b->meta;
@@ -270,6 +279,7 @@ velocity_status table_builder_add(table_builder *b, const struct entry *entry) {
         status = finish_data_block(b);
     if (!status && b->has_pending && b->data.count == 0) status = index_pending(b, &entry->key);
     if (!status) status = block_builder_add(&b->data, entry);
+    if (!status && entry->kind == ENTRY_VALUE_REFERENCE) status = note_value_use(b, entry);
     if (status) return status;
     meta->entries++;
     meta->tombstones += entry->kind == ENTRY_DELETE;
@@ -307,8 +317,21 @@ static velocity_status append_filter(table_builder *b, struct filter_shape *shap
     return status;
 }
 
+/* The list of what is used of which value file, for whoever has lost the manifest. */
+static velocity_status append_value_uses(table_builder *b, struct block_handle *where) {
+    const struct value_uses *uses = &b->meta.values;
+    *where = (struct block_handle){0, 0};
+    if (uses->count == 0) return VELOCITY_OK;
+    uint8_t *bytes = env_alloc(value_uses_most_bytes(uses));
+    if (!bytes) return VELOCITY_NO_MEMORY;
+    velocity_slice list = velocity_bytes(bytes, (size_t)(value_uses_encode(bytes, uses) - bytes));
+    velocity_status status = append_block(b, list, false, where);
+    env_free(bytes);
+    return status;
+}
+
 static velocity_status append_footer(table_builder *b, struct block_handle top, const struct filter_shape *shape,
-                                     struct block_handle filter) {
+                                     struct block_handle filter, struct block_handle values) {
     const struct table_meta *meta = &b->meta;
     uint8_t footer[TABLE_FOOTER_BYTES] = {0};
     put_u64(footer + FOOTER_MAGIC, TABLE_FOOTER_MAGIC);
@@ -328,13 +351,15 @@ static velocity_status append_footer(table_builder *b, struct block_handle top, 
     put_u64(footer + FOOTER_SLOTS + SLOT_TOP_INDEX * 16 + 8, top.bytes);
     put_u64(footer + FOOTER_SLOTS + SLOT_FILTER * 16, filter.offset);
     put_u64(footer + FOOTER_SLOTS + SLOT_FILTER * 16 + 8, filter.bytes);
+    put_u64(footer + FOOTER_SLOTS + SLOT_VALUE_REFERENCES * 16, values.offset);
+    put_u64(footer + FOOTER_SLOTS + SLOT_VALUE_REFERENCES * 16 + 8, values.bytes);
     put_u32(footer + FOOTER_CHECKSUM, file_block_checksum(b->seed, b->offset, footer, FOOTER_CHECKSUM));
     return append(b, footer, sizeof footer);
 }
 
 velocity_status table_builder_finish(table_builder *b, struct table_meta *out) {
     struct filter_shape shape;
-    struct block_handle filter, top;
+    struct block_handle filter, values, top;
     velocity_slice raw;
     velocity_status status = VELOCITY_OK;
     if (b->data.count) status = finish_data_block(b);
@@ -342,9 +367,10 @@ velocity_status table_builder_finish(table_builder *b, struct table_meta *out) {
     if (!status) status = index_pending(b, NULL);
     if (!status && b->index.count) status = finish_index_block(b);
     if (!status) status = append_filter(b, &shape, &filter);
+    if (!status) status = append_value_uses(b, &values);
     if (!status) status = block_builder_finish(&b->top, &raw);
     if (!status) status = append_block(b, raw, true, &top);
-    if (!status) status = append_footer(b, top, &shape, filter);
+    if (!status) status = append_footer(b, top, &shape, filter, values);
     if (!status) status = write_out(b);
     if (!status) status = env_sync(b->file);
     if (!status) {

@@ -6,14 +6,16 @@
 
 #include "entry.h"
 #include "file.h"
+#include "value_format.h"
 
-/* What the manifest keeps of a table. smallest and largest are allocated; table_meta_clear frees them. */
+/* What the manifest keeps of a table. smallest, largest and values are allocated; table_meta_clear frees them. */
 struct table_meta {
     uint64_t number;
     uint64_t uid[2]; /* of the file's header: a file put in its place does not pass */
     uint64_t file_bytes, raw_bytes, entries, tombstones, min_sequence, max_sequence;
     velocity_slice smallest, largest;
-    bool one_version; /* no key has two entries */
+    bool one_version;         /* no key has two entries */
+    struct value_uses values; /* what it refers to in value files */
 };
 
 void table_meta_clear(struct table_meta *meta);

@@ -41,7 +41,7 @@ enum table_slot {
     SLOT_TOP_INDEX,
     SLOT_FILTER,
     SLOT_RANGE_TOMBSTONES, /* reserved */
-    SLOT_VALUE_REFERENCES, /* reserved */
+    SLOT_VALUE_REFERENCES, /* for repair: the manifest holds the same list */
     SLOT_EXPIRY_HISTOGRAM, /* reserved */
     SLOT_DICTIONARY,       /* reserved */
     SLOT_COUNT = 16,

@@ -130,8 +130,9 @@ typedef struct {
     uint32_t max_open_files;          /* 1000 (at least 16): table files kept open; unused with `shared` */
     uint32_t background_threads;      /* 0: as many as cores; flush and compaction; unused with `shared` */
     uint64_t first_sequence; /* 1: floor for the sequence of the next write, so that versions never repeat for a name */
-    uint64_t max_pending_bytes; /* 64 MiB: batches of write_async not yet written, beyond which it answers BUSY */
-    velocity_shared *shared;    /* NULL: private. Must outlive the database */
+    uint64_t max_pending_bytes;   /* 64 MiB: batches of write_async not yet written, beyond which it answers BUSY */
+    velocity_shared *shared;      /* NULL: private. Must outlive the database */
+    uint64_t value_log_threshold; /* 4096 (at least 32; 0: never): values from this size on stand apart, see below */
 } velocity_options;
 
 velocity_options velocity_options_default(void);
@@ -356,10 +357,12 @@ typedef struct {
     uint64_t filter_checks, filter_negatives, filter_false_positives;
     uint64_t cache_hits, cache_misses; /* of the whole cache, also where it is shared */
     uint64_t cache_used_bytes, cache_capacity_bytes;
-    uint64_t open_tables;
-    uint64_t snapshots, live_handles; /* live: values, iterators, snapshots */
-    bool read_only;                   /* after a failed sync */
-    bool out_of_space;                /* the last write that needed room found none */
+    uint64_t open_tables;              /* open files: of tables and of values */
+    uint64_t snapshots, live_handles;  /* live: values, iterators, snapshots */
+    bool read_only;                    /* after a failed sync */
+    bool out_of_space;                 /* the last write that needed room found none */
+    uint64_t value_files, value_bytes; /* values that stand apart, on disk; not in level_bytes and table_bytes */
+    uint64_t value_garbage_bytes;      /* of these: what no table refers to any more */
 } velocity_stats;
 
 /* Fills the part of *out that out->struct_size covers; set it before the call. Cheap; the figures are not of one

@@ -2,6 +2,7 @@
  * damage_test.c - a bit that flips on disk is CORRUPT, naming the file, or does not matter: never wrong data. And a
  * disk that is full stops writes alone.
  */
+#include "engine/coding.h"
 #include "model_run.h"
 
 #include <setjmp.h>
@@ -107,7 +108,10 @@ static unsigned scan_all(struct run *r, const char *path, bool reverse) {
         RUN_EXPECT(r, at >= 0);
         const struct model_version *expected = model_find(m, (size_t)at, UINT64_MAX);
         RUN_EXPECT(r, velocity_iterator_sequence(it) == expected->sequence);
-        RUN_EXPECT(r, model_hash(velocity_iterator_value(it)) == expected->hash);
+        RUN_EXPECT(r, velocity_iterator_value_size(it) == expected->size);
+        velocity_slice value = velocity_iterator_value(it);
+        if (!velocity_iterator_valid(it)) break; /* it stands apart, and could not be read */
+        RUN_EXPECT(r, model_hash(value) == expected->hash);
         at = model_next(m, at + step, (int)step, 0, count, UINT64_MAX);
     }
     velocity_status status = velocity_iterator_status(it);
@@ -196,6 +200,23 @@ static size_t find_last(const uint8_t *bytes, size_t size, velocity_slice key) {
     return 0;
 }
 
+/* Whether the byte stands between two groups, where it means nothing. */
+static bool is_padding(struct run *r, const char *path, size_t offset) {
+    size_t size, at = 128;
+    uint8_t *bytes = env_sim_read_file(r->sim, path, &size);
+    while (at + 64 <= size) {
+        uint32_t payload = get_u32(bytes + at + 8);
+        size_t end = at + 64 + payload, next = (end + 7) / 8 * 8;
+        if (offset < next || payload == 0) {
+            free(bytes);
+            return offset >= end;
+        }
+        at = next;
+    }
+    free(bytes);
+    return false;
+}
+
 static const velocity_slice LAST_KEY = {"the last key of all", 19};
 
 /* A killed process that leaves one log, whose last group holds LAST_KEY alone. *last: where the key stands. */
@@ -230,6 +251,7 @@ static void a_flipped_bit_in_a_proven_log_record_is_corrupt(void **state) {
         size_t proven = last - GROUP_AND_OPERATION; /* before the last group: it says that this was synced */
         uint64_t offset = i < 20 ? i * 6 : model_random(r->m, proven);
         unsigned bit = (unsigned)model_random(r->m, 8);
+        if (is_padding(r, path, (size_t)offset)) continue;
         run_doing(r, "flip bit %u at %llu, %zu are proven, in %s", bit, (unsigned long long)offset, proven, path);
         RUN_EXPECT(r, env_sim_flip_bit(r->sim, path, offset, bit));
         velocity_status status = database_open(env_sim_env(r->sim), FOLDER, &r->options, &r->db);

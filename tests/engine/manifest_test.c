@@ -40,7 +40,7 @@ static struct table *describe(struct fixture *f, uint64_t number) {
 static void append(struct fixture *f, uint64_t number, int level, uint64_t remove, int from_level) {
     f->tables[number] = describe(f, number);
     struct version_change add = {level, f->tables[number]}, gone = {from_level, remove ? f->tables[remove] : NULL};
-    struct version_edit tables = {&gone, remove ? 1 : 0, &add, 1};
+    struct version_edit tables = {.remove = &gone, .remove_count = remove ? 1 : 0, .add = &add, .add_count = 1};
     struct manifest_edit edit = {.next_number = number + 1,
                                  .min_log = number * 2,
                                  .start_log = 77,
