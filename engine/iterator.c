@@ -329,6 +329,7 @@ void velocity_iterator_prev(velocity_iterator *it) {
 void velocity_iterator_seek(velocity_iterator *it, velocity_slice key) {
     if (!it->merge.heap) return; /* it never was whole: its status says why */
     it->valid = false;
+    it->status = VELOCITY_OK;
     let_value_go(it);
     if (!it->reverse) {
         if (key.size == 0 || beyond_low(it, key)) {

@@ -127,7 +127,7 @@ typedef struct {
     velocity_compression compression; /* LZ4 */
     velocity_durability durability;   /* ALWAYS */
     uint32_t interval_ms;             /* 100 (1 to 60000): for INTERVAL */
-    uint32_t max_open_files;          /* 1000 (at least 16): table files kept open; unused with `shared` */
+    uint32_t max_open_files;          /* 1000 (at least 16): table and value files kept open; unused with `shared` */
     uint32_t background_threads;      /* 0: as many as cores; flush and compaction; unused with `shared` */
     uint64_t first_sequence; /* 1: floor for the sequence of the next write, so that versions never repeat for a name */
     uint64_t max_pending_bytes;   /* 64 MiB: batches of write_async not yet written, beyond which it answers BUSY */
@@ -136,6 +136,23 @@ typedef struct {
 } velocity_options;
 
 velocity_options velocity_options_default(void);
+
+/*
+ * Values that stand apart. When a write buffer is flushed, values of at least value_log_threshold bytes go into value
+ * files (each up to about four times table_bytes), and the tables hold references of some 30 bytes. Merging then moves
+ * references only; a value is written once. Nothing else changes: versions, snapshots, durability and errors are the
+ * same, and the option may differ at every open (what was written stays as it is until it is merged; a merge takes
+ * values apart that now are large enough).
+ *
+ * - Space: value files take at most twice what tables refer to, once background work has settled, and meanwhile the
+ *   part that a round of reclaim copies besides. Reclaim is a part of compaction: values still referred to are moved
+ * out of the files that hold the least, with their version, flags and expiry.
+ * - Reading one costs a read of the value file beyond that of the table's block. A value is cached as a whole, unless
+ * it would take more than a quarter of one of the cache's shards (1 MiB with the default cache): then each reading goes
+ *   to the disk, and cache_only answers INCOMPLETE.
+ * - Scans read a value when velocity_iterator_value asks for it; keys_only and velocity_iterator_value_size never do.
+ * - A damaged value file fails reads of the values concerned (CORRUPT), not the database.
+ */
 
 /* What several databases of a process use together: one cache, one pool of background threads, one budget of open
  * files. */
@@ -312,6 +329,8 @@ void velocity_iterator_prev(velocity_iterator *it);
 void velocity_iterator_seek(velocity_iterator *it, velocity_slice key);
 /* Of the current entry, which must be valid. Slices live until the iterator moves. */
 velocity_slice velocity_iterator_key(const velocity_iterator *it);
+/* May read the disk, where the value stands apart. If that fails the value is empty, and the iterator no longer valid:
+ * _status says why. */
 velocity_slice velocity_iterator_value(const velocity_iterator *it);
 size_t velocity_iterator_value_size(const velocity_iterator *it);
 uint32_t velocity_iterator_flags(const velocity_iterator *it);

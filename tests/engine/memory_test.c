@@ -19,6 +19,7 @@ struct life {
     velocity *db;
     uint32_t numbers[KEYS]; /* under each key; 0: absent */
     size_t failures;
+    bool apart; /* its values stand apart */
 };
 
 static const char folder[] = "disk/db";
@@ -124,6 +125,7 @@ static bool open_database(struct life *l) {
     options.memtable_bytes = options.table_bytes = 64 << 10;
     options.cache_bytes = 32 << 10;
     options.compaction_threshold = 3;
+    options.value_log_threshold = l->apart ? VALUE_BYTES : 0;
     return went_well(l, database_open(env_sim_env(l->sim), folder, &options, &l->db));
 }
 
@@ -162,7 +164,7 @@ static void end(struct life *l, bool kill) {
 
 /* A life whose nth allocation fails; whether there were so many. */
 static bool life_without(uint64_t nth, bool kill) {
-    struct life l = {.sim = env_sim_new(1)};
+    struct life l = {.sim = env_sim_new(1), .apart = nth / 2 % 2};
     OK(env_make_directory(env_sim_env(l.sim), "disk"));
     env_fail_allocation(nth, false);
     bool open = open_database(&l);
