@@ -19,5 +19,13 @@ const bench_row bench_rows[ROW_COUNT] = {
     [ROW_MEMORY] = {"memory", "peak memory", "MiB", GROUP_UNSYNCED, 0, true, false, 0},
     [ROW_DISK] = {"disk", "size on disk after close", "MiB", GROUP_UNSYNCED, 0, true, false, 0},
     [ROW_WRITTEN] = {"written", "bytes written in all", "MiB", GROUP_UNSYNCED, 0, true, false, 0},
+    [ROW_VALUES_PUT] = {"values4k-put", "random overwrite of 4 KiB values, 1 thread", "ops/s", GROUP_VALUES, 1, false,
+                        true, 0},
+    [ROW_VALUES_GET] = {"values4k-get", "random get of 4 KiB values, 1 thread", "ops/s", GROUP_VALUES, 1, false, true,
+                        0},
+    [ROW_VALUES_DISK] = {"values4k-disk", "size on disk of 4 KiB values, after close", "MiB", GROUP_VALUES, 0, true,
+                         false, 0},
+    [ROW_VALUES_WRITTEN] = {"values4k-written", "bytes written for 4 KiB values in all", "MiB", GROUP_VALUES, 0, true,
+                            false, 0},
     [ROW_SETTLE] = {"settle", "background work left after the overwrites", "s", GROUP_UNSYNCED, 0, true, false, 1},
 };
