@@ -1,5 +1,5 @@
 # Thin on purpose: each target is one script. What a target needs is installed by scripts/setup when it is missing.
-.PHONY: run test lint bench release clean
+.PHONY: run test fuzz soak coverage lint bench release clean
 
 run:       ## build the program and run the server; ARGS are its options
 	@scripts/build
@@ -7,6 +7,15 @@ run:       ## build the program and run the server; ARGS are its options
 
 test:      ## every test: plain, under ASan and UBSan, the concurrent ones under TSan, then over HTTP
 	@scripts/test
+
+fuzz:      ## each fuzzer for FUZZ_SECONDS (300); ARGS names some only
+	@scripts/fuzz $(ARGS)
+
+soak:      ## everything at once with kill -9 in between, for SOAK_SECONDS (600)
+	@scripts/soak $(ARGS)
+
+coverage:  ## which lines of engine/ the tests run
+	@scripts/coverage
 
 lint:      ## layout, clang-tidy, warnings of two compilers, who may include whom
 	@scripts/lint

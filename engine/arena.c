@@ -18,27 +18,37 @@ union chunk_header {
     uint8_t bytes[ARENA_MAX_ALIGNMENT];
 };
 
-void arena_init(struct arena *arena, size_t alignment) {
-    *arena = (struct arena){.chunk_bytes = FIRST_CHUNK_BYTES, .alignment = alignment};
+void arena_init(struct arena *arena, size_t alignment, chunk_pool *pool) {
+    *arena = (struct arena){.pool = pool, .chunk_bytes = FIRST_CHUNK_BYTES, .alignment = alignment};
+}
+
+static void *chunk_new(struct arena *arena, size_t size) {
+    if (size < ENV_HUGE_BYTES) return env_alloc_aligned(ARENA_MAX_ALIGNMENT, size);
+    return size == ENV_HUGE_BYTES && arena->pool ? chunk_pool_take(arena->pool) : env_alloc_huge(size);
+}
+
+static void chunk_free(struct arena *arena, void *chunk, size_t size) {
+    if (size < ENV_HUGE_BYTES)
+        env_free(chunk);
+    else if (size == ENV_HUGE_BYTES && arena->pool)
+        chunk_pool_give(arena->pool, chunk);
+    else
+        env_free_huge(chunk, size);
 }
 
 void arena_free(struct arena *arena) {
     for (union chunk_header *chunk = arena->chunks, *older; chunk; chunk = older) {
         older = chunk->older;
-        if (chunk->size >= ENV_HUGE_BYTES)
-            env_free_huge(chunk, chunk->size);
-        else
-            env_free(chunk);
+        chunk_free(arena, chunk, chunk->size);
     }
-    arena_init(arena, arena->alignment);
+    arena_init(arena, arena->alignment, arena->pool);
 }
 
 static velocity_status open_spare(struct arena *arena, size_t bytes) {
     size_t size = sizeof(union chunk_header) + bytes;
     if (size < arena->chunk_bytes) size = arena->chunk_bytes;
-    bool huge = size >= ENV_HUGE_BYTES;
-    if (huge) size = (size + ENV_HUGE_BYTES - 1) & ~(size_t)(ENV_HUGE_BYTES - 1);
-    union chunk_header *chunk = huge ? env_alloc_huge(size) : env_alloc_aligned(ARENA_MAX_ALIGNMENT, size);
+    if (size >= ENV_HUGE_BYTES) size = (size + ENV_HUGE_BYTES - 1) & ~(size_t)(ENV_HUGE_BYTES - 1);
+    union chunk_header *chunk = chunk_new(arena, size);
     if (!chunk) return VELOCITY_NO_MEMORY;
     chunk->size = size;
     chunk->older = arena->chunks;

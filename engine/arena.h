@@ -1,9 +1,9 @@
 /*
  * arena.h - memory that is handed out in small pieces and freed all at once.
  *
- * Pieces come from the front of a chunk; chunks double from 4 KiB to 1 MiB, so that a small arena costs little, and a
- * bigger reservation gets a chunk of its own size. A reservation that the open chunk can't hold opens a second one
- * beside it: the open chunk's rest is used up first.
+ * Pieces come from the front of a chunk; chunks double from 4 KiB to ENV_HUGE_BYTES, so that a small arena costs
+ * little, and a bigger reservation gets a chunk of its own size. Chunks of ENV_HUGE_BYTES may come from a chunk_pool. A
+ * reservation that the open chunk can't hold opens a second one beside it: the open chunk's rest is used up first.
  *
  *     chunk:  [ header | piece | piece | ... | room ]
  *
@@ -16,7 +16,7 @@
 #ifndef VELOCITY_ARENA_H
 #define VELOCITY_ARENA_H
 
-#include "velocity.h"
+#include "chunk_pool.h"
 
 struct arena_room {
     uint8_t *next; /* free bytes of a chunk */
@@ -24,7 +24,8 @@ struct arena_room {
 };
 
 struct arena {
-    void *chunks; /* all of them, linked, the newest first */
+    chunk_pool *pool; /* NULL: none */
+    void *chunks;     /* all of them, linked, the newest first */
     struct arena_room open, spare;
     size_t chunk_bytes; /* of the next chunk, unless more is asked for */
     size_t used_bytes;  /* handed out, alignment included */
@@ -33,8 +34,9 @@ struct arena {
 
 #define ARENA_MAX_ALIGNMENT 64u
 
-void arena_init(struct arena *arena, size_t alignment); /* no memory is taken yet */
-void arena_free(struct arena *arena);                   /* all chunks; the pieces are gone */
+/* No memory is taken yet. The pool (NULL: none) must outlive the arena. */
+void arena_init(struct arena *arena, size_t alignment, chunk_pool *pool);
+void arena_free(struct arena *arena); /* all chunks; the pieces are gone */
 
 /* Bytes that a piece of `bytes` takes: rounded up to the alignment. */
 static inline size_t arena_piece_bytes(const struct arena *arena, size_t bytes) {

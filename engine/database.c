@@ -84,7 +84,8 @@ velocity_shared *shared_new(env *e, const velocity_shared_options *options) {
     shared->cache = cache_new(o.cache_bytes, 0);
     if (shared->cache) shared->files = table_files_new(shared->cache, o.max_open_files);
     shared->pool = pool_new(e, o.background_threads);
-    if (shared->files && shared->pool) return shared;
+    if (shared->pool) shared->chunks = chunk_pool_new(e, shared->pool);
+    if (shared->files && shared->chunks) return shared;
     velocity_shared_free(shared);
     return NULL;
 }
@@ -97,6 +98,7 @@ void velocity_shared_free(velocity_shared *shared) {
     if (!shared) return;
     pool_free(shared->pool);
     epoch_drain();
+    chunk_pool_free(shared->chunks);
     table_files_free(shared->files);
     cache_free(shared->cache);
     epoch_drain();
@@ -106,10 +108,10 @@ void velocity_shared_free(velocity_shared *shared) {
 /* ---- write buffers and superversions
  * ------------------------------------------------------------------------------------ */
 
-struct write_buffer *write_buffer_new(uint64_t first_log) {
+struct write_buffer *write_buffer_new(velocity *db, uint64_t first_log) {
     struct write_buffer *buffer = env_alloc_zeroed(sizeof *buffer);
     if (!buffer) return NULL;
-    buffer->memtable = memtable_new();
+    buffer->memtable = memtable_new_pooled(db->shared->chunks);
     if (!buffer->memtable) {
         env_free(buffer);
         return NULL;
@@ -261,6 +263,7 @@ velocity_status database_open(env *e, const char *path, const velocity_options *
     if (!status && !(db->path = env_alloc(size))) status = VELOCITY_NO_MEMORY;
     if (!status) memcpy(db->path, path, size);
     if (!status) status = get_shared(db);
+    if (!status) chunk_pool_expect(db->shared->chunks, db->options.memtable_bytes);
     if (!status) status = get_lock(db);
     if (!status) status = recovery_run(db);
     if (!status) status = pool_ticker_add(db->shared->pool, &db->ticker);
@@ -364,6 +367,7 @@ velocity_status velocity_close(velocity *db) {
     if (!atomic_load(&db->read_only)) {
         velocity_status synced = room_sync_logs(db);
         if (!synced) synced = log_trim(db->log);
+        if (!synced) synced = install_weak_writes(db, false);
         if (!status) status = synced;
     }
     database_free(db);

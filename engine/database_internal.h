@@ -43,6 +43,7 @@ struct velocity_shared {
     cache *cache;
     table_files *files;
     pool *pool;
+    chunk_pool *chunks; /* of write buffers */
 };
 
 /* A memtable and what it needs around it. Full ones are frozen and wait in the superversion until flushed. */
@@ -93,25 +94,26 @@ struct velocity {
     _Atomic(struct superversion *) superversion;
     _Atomic uint64_t visible_sequence;
     _Atomic bool read_only;
+    _Atomic bool weak_writes;      /* the manifest says so: see install_weak_writes */
     _Atomic uint64_t live_handles; /* values, iterators, snapshots */
 
     /* The commit queue: write.c. */
-    _Atomic(struct writer *) pending; /* newest first */
-    _Atomic uint32_t leading;         /* 1: somebody leads */
-    struct writer *waiting;           /* (leader) taken from pending, oldest first, not yet written */
-    uint64_t next_sequence;           /* (leader) */
-    uint64_t start_log;               /* the log that the opening began with; constant */
-    uint64_t sequence_floor;          /* every write since the open has a higher one; constant */
-    uint64_t synced_sequence;         /* (leader) everything up to it is on disk */
-    uint64_t last_sync_us;            /* (leader) */
-    uint64_t delay_debt_us;           /* (leader) how long writers still have to be held back */
-    _Atomic uint32_t level0_tables;   /* as in the superversion */
-    struct log *log;                  /* (leader) the segment that is appended to */
-    struct write_buffer *active;      /* (leader) as in the superversion */
-    _Atomic uint64_t pending_bytes;   /* of asynchronous writes */
-    _Atomic uint64_t asynchronous;    /* writes whose `done` has not run */
-    _Atomic uint64_t last_write_us;
-    env_mutex commit_mutex; /* guards what follows; a leaf */
+    _Atomic(struct writer *) pending;     /* newest first */
+    _Atomic uint32_t leading;             /* 1: somebody leads */
+    struct writer *waiting;               /* (leader) taken from pending, oldest first, not yet written */
+    uint64_t next_sequence;               /* (leader) */
+    uint64_t start_log;                   /* the log that the opening began with; constant */
+    uint64_t sequence_floor;              /* every write since the open has a higher one; constant */
+    uint64_t synced_sequence;             /* (leader) everything up to it is on disk */
+    uint64_t last_sync_us;                /* (leader) */
+    uint64_t delay_debt_us;               /* (leader) how long writers still have to be held back */
+    _Atomic uint32_t level0_tables;       /* as in the superversion */
+    struct log *log;                      /* (leader) the segment that is appended to */
+    struct write_buffer *active;          /* (leader) as in the superversion */
+    _Atomic uint64_t pending_bytes;       /* of asynchronous writes */
+    _Atomic uint64_t asynchronous;        /* writes whose `done` has not run */
+    uint64_t groups_seen, writes_seen_us; /* (ticker) figures.groups when it last changed, and when that was seen */
+    env_mutex commit_mutex;               /* guards what follows; a leaf */
     env_condition commit_condition;
     env_thread commit_thread;
     struct writer *completed, *completed_last; /* asynchronous writes whose `done` is due */
@@ -155,7 +157,7 @@ struct velocity {
 struct counters *database_counters(velocity *db); /* the calling thread's stripe */
 
 /* superversions: database.c */
-struct write_buffer *write_buffer_new(uint64_t first_log);
+struct write_buffer *write_buffer_new(velocity *db, uint64_t first_log);
 void write_buffer_acquire(struct write_buffer *buffer);
 void write_buffer_release(struct write_buffer *buffer);
 /* Takes references on its parts. NULL: no memory. */
@@ -214,6 +216,9 @@ VELOCITY_CHECK_RESULT velocity_status install_edit(velocity *db, const struct ve
 /* Before tables are written: makes a manifest that failed whole again. Else each attempt would leave its tables behind.
  */
 VELOCITY_CHECK_RESULT velocity_status install_repair(velocity *db);
+/* Before the first write is acknowledged that is not on disk, and when a close has synced everything: the manifest
+ * takes note, so that an opening after a power cut knows that versions were seen which the log has lost. */
+VELOCITY_CHECK_RESULT velocity_status install_weak_writes(velocity *db, bool weak);
 uint64_t database_new_number(velocity *db); /* takes db->mutex */
 void database_table_options(velocity *db, uint64_t number, struct table_builder_options *out);
 

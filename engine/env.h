@@ -167,7 +167,9 @@ void *env_realloc(void *block, size_t size);
  */
 #define ENV_HUGE_BYTES (2u << 20)
 void *env_alloc_huge(size_t size); /* NULL: no memory, and the error message is set */
-void env_free_huge(void *block, size_t size);
+void env_free_huge(void *block, size_t size); /* NULL is allowed */
+/* Has the system find memory for all of it now, rather than when it is touched. The content is undefined after. */
+void env_populate(void *block, size_t size);
 void env_free(void *block); /* of any of the above; NULL is allowed */
 /* For tests: the nth allocation from now fails, and every later one if `all_after`. 0: none. */
 void env_fail_allocation(uint64_t nth, bool all_after);

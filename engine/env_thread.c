@@ -79,6 +79,13 @@ void env_free_huge(void *block, size_t size) {
     if (block) (void)munmap(block, size);
 }
 
+void env_populate(void *block, size_t size) {
+#ifdef MADV_POPULATE_WRITE
+    if (madvise(block, size, MADV_POPULATE_WRITE) == 0) return;
+#endif
+    for (size_t at = 0; at < size; at += ENV_PAGE_BYTES) ((volatile uint8_t *)block)[at] = 0;
+}
+
 void *env_realloc(void *block, size_t size) {
     return or_message(must_fail() ? NULL : realloc(block, size ? size : 1), size);
 }

@@ -133,11 +133,19 @@ static void sync_interval(velocity *db) {
     }
 }
 
+/* The ticker's. No clock is read where writes are made. */
+static bool is_idle(velocity *db) {
+    uint64_t now_us = env_monotonic_us(db->env), groups = atomic_load(&db->figures.groups);
+    if (groups != db->groups_seen) db->groups_seen = groups, db->writes_seen_us = now_us;
+    return now_us - db->writes_seen_us >= IDLE_US;
+}
+
 void background_tick(struct pool_ticker *ticker) {
     velocity *db = (velocity *)((char *)ticker - offsetof(velocity, ticker));
     sync_interval(db);
     table_files_sweep(db->shared->files);
-    if (env_monotonic_us(db->env) - atomic_load(&db->last_write_us) < IDLE_US) return;
+    chunk_pool_tend(db->shared->chunks);
+    if (!is_idle(db)) return;
     struct superversion *sv = superversion_acquire(db);
     size_t held = memtable_bytes(sv->active->memtable);
     bool merge = compaction_idle_worthwhile(db, sv->version);

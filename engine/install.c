@@ -24,6 +24,7 @@ static void fill_numbers(velocity *db, struct write_buffer *flushed, struct mani
     edit->next_number = db->next_number;
     edit->min_log = oldest->first_log;
     edit->start_log = db->start_log;
+    edit->weak_writes = atomic_load(&db->weak_writes);
     /* Frozen buffers end where the next one's first log begins, so the replay of that log continues exactly here. */
     edit->last_sequence = flushed ? atomic_load(&flushed->last_sequence) : db->flushed_sequence;
     env_mutex_unlock(&db->mutex);
@@ -138,6 +139,18 @@ velocity_status install_repair(velocity *db) {
         fill_numbers(db, NULL, &edit);
         status = rewrite_manifest(db, present_version(db), &edit);
     }
+    env_mutex_unlock(&db->install_mutex);
+    return status;
+}
+
+velocity_status install_weak_writes(velocity *db, bool weak) {
+    env_mutex_lock(&db->install_mutex);
+    uint64_t min_log;
+    struct gone_values none = {0};
+    bool before = atomic_exchange(&db->weak_writes, weak);
+    velocity_status status =
+        before == weak ? VELOCITY_OK : write_manifest(db, present_version(db), NULL, &none, NULL, &min_log);
+    if (status) atomic_store(&db->weak_writes, before);
     env_mutex_unlock(&db->install_mutex);
     return status;
 }

@@ -4,7 +4,7 @@
 #include "coding.h"
 #include "status.h"
 
-enum { RECORD_HEADER_BYTES = 8, NUMBERS_BYTES = 5 * (1 + VARINT64_MAX_BYTES) };
+enum { RECORD_HEADER_BYTES = 8, NUMBERS_BYTES = 6 * (1 + VARINT64_MAX_BYTES) };
 
 /* The tags of a record's fields. Numbers are part of the format. A reader that meets one it does not know refuses. */
 enum manifest_tag {
@@ -18,6 +18,7 @@ enum manifest_tag {
     TAG_START_LOG = 8,
     TAG_ADD_VALUES = 10,
     TAG_REMOVE_VALUES = 11,
+    TAG_WEAK_WRITES = 12,
 };
 
 struct manifest {
@@ -83,7 +84,10 @@ static uint8_t *put_numbers(uint8_t *p, const struct manifest_edit *edit) {
     *p++ = TAG_START_LOG;
     p = put_varint(p, edit->start_log);
     *p++ = TAG_LAST_SEQUENCE;
-    return put_varint(p, edit->last_sequence);
+    p = put_varint(p, edit->last_sequence);
+    *p++ = TAG_WEAK_WRITES;
+    *p++ = edit->weak_writes;
+    return p;
 }
 
 /* `record` has room for the header, then the payload up to `end`. */
@@ -329,6 +333,11 @@ static velocity_status apply_record(struct manifest_state *state, const uint8_t 
         case TAG_START_LOG: p = get_varint64(p, end, &state->start_log); break;
         case TAG_LAST_SEQUENCE: p = get_varint64(p, end, &state->last_sequence); break;
         case TAG_RESUME_SEQUENCE: p = get_varint64(p, end, &state->resume_sequence); break;
+        case TAG_WEAK_WRITES:
+            number = p < end ? *p++ : 2;
+            if (number > 1) return VELOCITY_INVALID;
+            state->weak_writes = number;
+            break;
         case TAG_LOG_SEAL:
             if ((p = get_varint64(p, end, &seal.number)) && (p = get_varint64(p, end, &seal.end)))
                 status = state_add_seal(state, seal);

@@ -25,6 +25,7 @@ struct manifest_state {
     uint64_t start_log;       /* the first log of the last opening: of those below it only the sealed ones count */
     uint64_t last_sequence;   /* of what tables hold, and a floor for the next write */
     uint64_t resume_sequence; /* with which start_log begins */
+    bool weak_writes;         /* since the last opening writes were acknowledged before they were on disk */
     struct log_seal *seals;
     size_t seal_count;
     struct manifest_table {
@@ -45,6 +46,7 @@ typedef struct manifest manifest;
 
 struct manifest_edit {
     uint64_t next_number, min_log, start_log, last_sequence;
+    bool weak_writes;
     const struct version_edit *tables; /* NULL: none */
     const uint64_t *gone_values;       /* numbers of the value files that go with it */
     size_t gone_value_count;

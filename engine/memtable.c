@@ -383,10 +383,14 @@ velocity_status memtable_reserve(memtable *table, size_t entries, size_t bytes) 
 }
 
 memtable *memtable_new(void) {
+    return memtable_new_pooled(NULL);
+}
+
+memtable *memtable_new_pooled(chunk_pool *pool) {
     memtable *table = env_alloc_zeroed(sizeof *table);
     if (!table) return NULL;
-    arena_init(&table->nodes, 64);
-    arena_init(&table->records, sizeof(void *));
+    arena_init(&table->nodes, 64, pool);
+    arena_init(&table->records, sizeof(void *), pool);
     if (arena_reserve(&table->nodes, LEAF_BYTES) != VELOCITY_OK) {
         env_free(table);
         return NULL;

@@ -11,11 +11,14 @@
 #ifndef VELOCITY_MEMTABLE_H
 #define VELOCITY_MEMTABLE_H
 
+#include "chunk_pool.h"
 #include "entry.h"
 
 typedef struct memtable memtable;
 
 memtable *memtable_new(void); /* NULL: no memory */
+/* Its large chunks come from the pool, which must outlive it, and go back there. */
+memtable *memtable_new_pooled(chunk_pool *pool);
 void memtable_free(memtable *table);
 
 /*

@@ -213,7 +213,7 @@ static velocity_status flush_buffer(struct recovery *r) {
     velocity_status status = write_table(r, &values, &add.table);
     struct version_edit edit = {
         .add = &add, .add_count = 1, .add_values = values.files, .add_value_count = values.count};
-    struct write_buffer *empty = status ? NULL : write_buffer_new(0);
+    struct write_buffer *empty = status ? NULL : write_buffer_new(r->db, 0);
     if (!status) status = empty ? version_new(r->version, &edit, &next) : VELOCITY_NO_MEMORY;
     if (add.table) table_release(add.table);
     value_writer_clear(&values, true);
@@ -249,16 +249,14 @@ static velocity_status apply_group(void *arg, uint64_t log_number, const struct 
 }
 
 /*
- * Versions never repeat. Where writes are acknowledged before they are synced, a power cut may have taken some that
- * somebody has seen (with OS, all that no table had yet); their sequences are skipped, unless the last log was closed
- * in order (then it is trimmed).
+ * Versions never repeat. Where writes were acknowledged before they were synced, a power cut may have taken some that
+ * somebody has seen (with OS, all that no table had yet); their sequences are skipped, unless the database was closed
+ * in order.
  */
 static void choose_next_sequence(struct recovery *r, uint64_t after_logs) {
     velocity *db = r->db;
     uint64_t next = after_logs > r->state.resume_sequence ? after_logs : r->state.resume_sequence;
-    const struct log_segment *last = r->segment_count ? &r->segments[r->segment_count - 1] : NULL;
-    bool closed_in_order = !last || last->file_bytes - last->end < ENV_PAGE_BYTES;
-    if (!r->fresh && !closed_in_order && db->options.durability != VELOCITY_DURABILITY_ALWAYS) next += SKIP_AFTER_LOSS;
+    if (r->state.weak_writes) next += SKIP_AFTER_LOSS;
     if (next < db->options.first_sequence) next = db->options.first_sequence;
     db->next_sequence = next;
     db->sequence_floor = next - 1;
@@ -291,7 +289,7 @@ static velocity_status replay_logs(struct recovery *r) {
     velocity *db = r->db;
     velocity_status status = gather_segments(r);
     if (status) return status;
-    r->buffer = write_buffer_new(0);
+    r->buffer = write_buffer_new(db, 0);
     if (!r->buffer) return VELOCITY_NO_MEMORY;
     struct log_replay replay = {.env = db->env,
                                 .folder = db->path,
@@ -324,7 +322,9 @@ static velocity_status begin_anew(struct recovery *r) {
     struct manifest_edit edit = {.next_number = db->next_number,
                                  .seals = db->seals,
                                  .seal_count = db->seal_count,
-                                 .resume_sequence = db->next_sequence};
+                                 .resume_sequence = db->next_sequence,
+                                 .weak_writes = !room_durable_logs(db)};
+    atomic_store(&db->weak_writes, edit.weak_writes);
     edit.min_log = db->seal_count ? db->seals[0].number : log_number;
     edit.start_log = log_number;
     /* With live logs the next replay begins with them; else with the new log, which begins behind the floor. */

@@ -222,7 +222,7 @@ velocity_status room_switch_buffer(velocity *db) {
     struct log *log;
     if (!status) status = get_segment(db, 0, &log);
     if (status) return status;
-    struct write_buffer *buffer = write_buffer_new(log->number), *full = db->active;
+    struct write_buffer *buffer = write_buffer_new(db, log->number), *full = db->active;
     struct superversion *next = NULL;
     use_segment(db, log); /* whatever happens next, the old segment is never appended to again */
     env_mutex_lock(&db->mutex);

@@ -191,9 +191,9 @@ static uint8_t *store(velocity *db, struct writer *w, uint8_t *payload, uint64_t
     return payload;
 }
 
-static bool interval_is_over(velocity *db, uint64_t now_us) {
+static bool interval_is_over(velocity *db) {
     return db->options.durability == VELOCITY_DURABILITY_INTERVAL && db->synced_sequence + 1 < db->next_sequence &&
-           now_us - db->last_sync_us > (uint64_t)db->options.interval_ms * 1000;
+           env_monotonic_us(db->env) - db->last_sync_us > (uint64_t)db->options.interval_ms * 1000;
 }
 
 static velocity_status sync_group(velocity *db, uint64_t last) {
@@ -208,35 +208,46 @@ static velocity_status sync_group(velocity *db, uint64_t last) {
     return VELOCITY_OK;
 }
 
+/* Only the leader writes these: no locked instruction is needed. */
+static inline void count(_Atomic uint64_t *figure, uint64_t more) {
+    atomic_store_explicit(figure, atomic_load_explicit(figure, memory_order_relaxed) + more, memory_order_relaxed);
+}
+
 static void count_group(velocity *db, size_t batches, uint64_t operations, uint64_t bytes) {
     size_t bucket = batches <= 1 ? 0 : batches <= 2 ? 1 : 64 - (size_t)__builtin_clzll(batches - 1);
     if (bucket >= VELOCITY_GROUP_BUCKETS) bucket = VELOCITY_GROUP_BUCKETS - 1;
-    atomic_fetch_add_explicit(&db->figures.groups, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&db->figures.group_batches[bucket], 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&db->figures.writes, batches, memory_order_relaxed);
-    atomic_fetch_add_explicit(&db->figures.operations, operations, memory_order_relaxed);
-    atomic_fetch_add_explicit(&db->figures.write_bytes, bytes, memory_order_relaxed);
-    atomic_fetch_add_explicit(&db->figures.log_bytes, bytes + LOG_GROUP_HEADER_BYTES, memory_order_relaxed);
+    count(&db->figures.groups, 1);
+    count(&db->figures.group_batches[bucket], 1);
+    count(&db->figures.writes, batches);
+    count(&db->figures.operations, operations);
+    count(&db->figures.write_bytes, bytes);
+    count(&db->figures.log_bytes, bytes + LOG_GROUP_HEADER_BYTES);
 }
 
 struct group {
     struct writer *first, *end; /* a stretch of db->waiting: end is the first that is not in it */
     size_t writers;
     uint64_t payload_bytes, operations;
-    bool sync, switch_buffer;
+    bool sync, weak; /* some writers wait for the disk, some do not */
+    bool switch_buffer;
 };
+
+static void group_add(struct group *g, const struct writer *w) {
+    g->payload_bytes += w->payload_bytes;
+    g->operations += w->operations;
+    g->sync |= w->sync;
+    g->weak |= !w->sync && w->operations;
+    g->switch_buffer |= w->switch_only;
+    g->writers++;
+    g->end = w->next;
+}
 
 /* Takes as many waiting writers as fit. */
 static struct group gather(velocity *db) {
     struct group g = {.first = db->waiting};
-    for (struct writer *w = db->waiting; w; w = w->next) {
+    for (const struct writer *w = db->waiting; w; w = w->next) {
         if (g.writers && g.payload_bytes + w->payload_bytes > GROUP_PAYLOAD_MAX) break;
-        g.payload_bytes += w->payload_bytes;
-        g.operations += w->operations;
-        g.sync |= w->sync;
-        g.switch_buffer |= w->switch_only;
-        g.writers++;
-        g.end = w->next;
+        group_add(&g, w);
     }
     if (g.writers == 0) g.end = NULL;
     return g;
@@ -278,6 +289,8 @@ static velocity_status write_group_bytes(velocity *db, const struct group *g, ui
 static void write_group(velocity *db, const struct group *g) {
     velocity_status status = VELOCITY_OK;
     if (atomic_load_explicit(&db->read_only, memory_order_relaxed)) status = database_read_only_status(db);
+    if (!status && g->weak && !atomic_load_explicit(&db->weak_writes, memory_order_relaxed))
+        status = install_weak_writes(db, true);
     if (!status && g->operations) status = room_make(db, g->operations, g->payload_bytes);
     uint64_t last = db->next_sequence - 1;
     if (!status) status = write_group_bytes(db, g, &last);
@@ -285,15 +298,13 @@ static void write_group(velocity *db, const struct group *g) {
         fail_group(g, status);
         return;
     }
-    uint64_t now_us = env_monotonic_us(db->env);
     db->next_sequence = last + 1;
     bool sync = g->sync && db->synced_sequence < last;
-    if (sync || interval_is_over(db, now_us)) status = sync_group(db, last);
+    if (sync || interval_is_over(db)) status = sync_group(db, last);
     if (status) {
         fail_group(g, VELOCITY_IO);
         return;
     }
-    if (g->operations) atomic_store_explicit(&db->last_write_us, now_us, memory_order_relaxed);
     atomic_store_explicit(&db->visible_sequence, last, memory_order_release);
     /* After the group's own writes: what was queued before a flush is part of it. */
     if (g->switch_buffer && (status = room_switch_buffer(db)))
@@ -384,10 +395,21 @@ static uint32_t await(struct writer *w) {
     }
 }
 
-/* Queues a synchronous writer and returns when it is written. */
-static velocity_status commit(velocity *db, struct writer *w) {
+/* With leadership just taken: whether `w` is the only writer there is; then it is written without having been queued.
+ */
+static bool write_alone(velocity *db, struct writer *w) {
+    if (db->waiting || atomic_load_explicit(&db->pending, memory_order_relaxed)) return false;
+    struct group g = {.first = w};
+    w->next = NULL;
+    group_add(&g, w);
+    write_group(db, &g);
+    hand_over(db);
+    return true;
+}
+
+static void queue_and_wait(velocity *db, struct writer *w, bool leads) {
     push(db, w);
-    bool leads = atomic_exchange(&db->leading, 1) == 0 || await(w) == LEAD;
+    leads = leads || atomic_exchange(&db->leading, 1) == 0 || await(w) == LEAD;
     while (leads) {
         /* The next hand-over may choose this writer again, if it is beyond the group; DONE must not be overwritten. */
         uint32_t expected = LEAD;
@@ -395,6 +417,12 @@ static velocity_status commit(velocity *db, struct writer *w) {
         /* Not written: another leader took this writer before this thread led, or it did not fit into the group. */
         leads = !lead(db, w) && await(w) == LEAD;
     }
+}
+
+/* Returns when a synchronous writer is written. */
+static velocity_status commit(velocity *db, struct writer *w) {
+    bool leads = atomic_exchange(&db->leading, 1) == 0;
+    if (!leads || !write_alone(db, w)) queue_and_wait(db, w, leads);
     if (env_inline_jobs(db->env)) run_callbacks(db, take_completed(db));
     return w->status ? status_set(w->status, "%s", w->message) : VELOCITY_OK;
 }

@@ -97,7 +97,7 @@ void format_add(struct format_database *db, const uint8_t *key, size_t key_bytes
 enum { TABLES_MAX = 1000, SEALS_MAX = 16, VALUES_MAX = 1000 };
 
 struct state {
-    uint64_t next_number, min_log, last_sequence, resume_sequence, start_log;
+    uint64_t next_number, min_log, last_sequence, resume_sequence, start_log, weak_writes;
     struct format_table tables[TABLES_MAX];
     struct {
         uint64_t number, end;
@@ -173,11 +173,9 @@ static void apply_record(struct state *s, struct format_bytes b) {
         } else if (tag == 11) {
             remove_values(s, format_varint(&b));
         } else {
-            uint64_t *const numbers[] = {[1] = &s->next_number,
-                                         [2] = &s->min_log,
-                                         [3] = &s->last_sequence,
-                                         [7] = &s->resume_sequence,
-                                         [8] = &s->start_log};
+            uint64_t *const numbers[] = {
+                [1] = &s->next_number,     [2] = &s->min_log,   [3] = &s->last_sequence,
+                [7] = &s->resume_sequence, [8] = &s->start_log, [12] = &s->weak_writes}; /* 0 or 1: as a varint */
             assert_true(tag < sizeof numbers / sizeof *numbers && numbers[tag]);
             *numbers[tag] = format_varint(&b);
         }

@@ -591,7 +591,7 @@ static void an_arena_hands_out_separate_aligned_pieces(void **s) {
     (void)s;
     uint64_t state = 11;
     struct arena arena;
-    arena_init(&arena, 16);
+    arena_init(&arena, 16, NULL);
     uint8_t *pieces[2000];
     size_t sizes[2000], used = 0;
     for (size_t i = 0; i < 2000; i++) {

@@ -330,6 +330,82 @@ static void a_log_that_an_opening_did_not_count_never_counts_later(void **state)
     OK(velocity_close(db));
 }
 
+/* Writes with the given durability, cuts the power, and answers how many sequences the next opening leaves out. */
+static uint64_t skipped_after_power_cut(velocity_durability database, velocity_durability write,
+                                        velocity_durability later) {
+    env_sim *sim = env_sim_new(5);
+    velocity_options options = velocity_options_default();
+    velocity_write_options how = velocity_write_options_default();
+    velocity_batch *batch = velocity_batch_new();
+    uint64_t seen, next;
+    velocity *db;
+    options.durability = database;
+    how.durability = write;
+    OK(database_open(env_sim_env(sim), "db", &options, &db));
+    velocity_batch_put(batch, velocity_str("key"), velocity_str("1"), NULL);
+    OK(velocity_write(db, batch, &how, &seen));
+    env_sim_crash_after(sim, 0);
+    assert_int_not_equal(velocity_close(db), VELOCITY_OK);
+    env_sim_power_cut(sim);
+    options.durability = later;
+    OK(database_open(env_sim_env(sim), "db", &options, &db));
+    OK(velocity_write(db, batch, NULL, &next));
+    assert_true(next > seen);
+    OK(velocity_close(db));
+    velocity_batch_free(batch);
+    env_sim_free(sim);
+    return next - seen - 1;
+}
+
+static void versions_that_a_power_cut_took_are_never_given_again_whatever_the_next_opening_asks(void **state) {
+    (void)state;
+    const velocity_durability always = VELOCITY_DURABILITY_ALWAYS, os = VELOCITY_DURABILITY_OS;
+    assert_int_equal(skipped_after_power_cut(always, always, os), 0);
+    assert_int_equal(skipped_after_power_cut(always, VELOCITY_DURABILITY_DEFAULT, always), 0);
+    assert_true(skipped_after_power_cut(os, os, always) > 1000);
+    assert_true(skipped_after_power_cut(always, os, always) > 1000);
+    assert_true(skipped_after_power_cut(VELOCITY_DURABILITY_INTERVAL, os, always) > 1000);
+}
+
+static void at_an_interval_a_power_cut_loses_nothing_that_is_older(void **state) {
+    (void)state;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        env_sim *sim = env_sim_new(seed);
+        velocity_options options = velocity_options_default();
+        options.durability = VELOCITY_DURABILITY_INTERVAL;
+        options.interval_ms = 100;
+        velocity *db;
+        OK(database_open(env_sim_env(sim), "db", &options, &db));
+        put(db, "first", "1");
+        env_sim_advance_ms(sim, 101);
+        put(db, "second", "2"); /* its group finds that the interval is over, and waits for the disk */
+        put(db, "third", "3");
+        env_sim_crash_after(sim, 0);
+        assert_int_not_equal(velocity_close(db), VELOCITY_OK);
+        env_sim_power_cut(sim);
+        OK(database_open(env_sim_env(sim), "db", &options, &db));
+        assert_true(has(db, "first") && has(db, "second"));
+        OK(velocity_close(db));
+        env_sim_free(sim);
+    }
+}
+
+static void at_an_interval_the_last_write_is_synced_without_another_one(void **state) {
+    velocity_options options = velocity_options_default();
+    velocity_stats stats = {.struct_size = sizeof stats};
+    velocity *db;
+    options.durability = VELOCITY_DURABILITY_INTERVAL;
+    options.interval_ms = 20;
+    OK(velocity_open(*state, &options, &db));
+    put(db, "key", "value");
+    for (int i = 0; i < 5000 && stats.syncs == 0; i++) {
+        env_sleep_us(1000);
+        OK(velocity_stats_get(db, &stats));
+    }
+    assert_true(stats.syncs > 0);
+    OK(velocity_close(db));
+}
+
 /* ---- crashes while opening
  * -------------------------------------------------------------------------------------------- */
 
@@ -459,6 +535,9 @@ int main(void) {
         TEST_IN_FOLDER(a_damaged_last_record_of_the_manifest_does_not_lose_what_was_flushed),
         TEST_IN_FOLDER(a_table_of_another_database_is_refused),
         TEST_IN_FOLDER(a_log_that_an_opening_did_not_count_never_counts_later),
+        cmocka_unit_test(at_an_interval_a_power_cut_loses_nothing_that_is_older),
+        TEST_IN_FOLDER(at_an_interval_the_last_write_is_synced_without_another_one),
+        cmocka_unit_test(versions_that_a_power_cut_took_are_never_given_again_whatever_the_next_opening_asks),
         cmocka_unit_test(a_kill_at_any_call_of_the_first_open_is_survived),
         cmocka_unit_test(a_power_cut_at_any_call_of_the_first_open_is_survived),
         cmocka_unit_test(a_kill_at_any_call_of_a_later_open_is_survived),

@@ -1,0 +1,276 @@
+/* work.c - the process that works, and that is killed. See soak.h. */
+#include "soak.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+struct worker {
+    struct soak_ledger *ledger;
+    struct soak_thread *mine;
+    velocity *db;
+    struct soak_random random;
+    uint32_t number;
+    uint8_t *value; /* SOAK_VALUE_MAX bytes */
+    pthread_t thread;
+};
+
+#define FAIL(w, ...) ledger_fail((w)->ledger, __VA_ARGS__)
+
+static uint64_t now_us(void) {
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static void must(struct worker *w, velocity_status status, const char *what) {
+    if (status) FAIL(w, "%s: %s: %s", what, velocity_status_name(status), velocity_error_message());
+}
+
+/* ---- checking ---------------------------------------------------------------------------------------------------- */
+
+/* The state that the database has for a slot: 0: none. */
+static uint64_t state_of(struct worker *w, uint32_t slot, velocity_status status, velocity_slice value) {
+    uint64_t state = 0;
+    if (status == VELOCITY_NOT_FOUND) return 0;
+    if (value.size >= 8) memcpy(&state, value.data, 8);
+    if (!soak_value_is(w->number, slot, state, value))
+        FAIL(w, "thread %u key %u: %zu bytes that were never written as its value", w->number, slot, value.size);
+    return state;
+}
+
+static uint64_t read_state(struct worker *w, uint32_t slot) {
+    char key[32];
+    velocity_value value;
+    velocity_status status = velocity_get(w->db, soak_key(w->number, slot, key), &value);
+    if (status && status != VELOCITY_NOT_FOUND) must(w, status, "get");
+    uint64_t state = state_of(w, slot, status, velocity_bytes(value.data, value.size));
+    if (!status) velocity_value_release(&value);
+    return state;
+}
+
+/* After a kill: each key at its acknowledged state, or, if it was under way, at the new one; a batch all or nothing. */
+static void check_thread(struct worker *w) {
+    struct soak_thread *t = w->mine;
+    uint32_t count = atomic_load(&t->batch_count), done = 0;
+    bool under_way[SOAK_KEYS] = {false};
+    for (uint32_t i = 0; i < count; i++) under_way[t->batch[i]] = true;
+    uint32_t changed = 0;
+    for (uint32_t slot = 0; slot < SOAK_KEYS; slot++) {
+        struct soak_slot *s = &t->slots[slot];
+        uint64_t acked = atomic_load(&s->acked), pending = atomic_load(&s->pending), found = read_state(w, slot);
+        if (found != acked && !(under_way[slot] && found == pending))
+            FAIL(w, "thread %u key %u: state %llu; %llu was acknowledged, %llu %s", w->number, slot,
+                 (unsigned long long)found, (unsigned long long)acked, (unsigned long long)pending,
+                 under_way[slot] ? "was under way" : "was the last tried");
+        if (under_way[slot] && acked != pending) changed++, done += found == pending;
+        atomic_store(&s->acked, found);
+        atomic_store(&s->pending, found);
+        atomic_fetch_add(&w->ledger->checked, 1);
+    }
+    if (done != 0 && done != changed)
+        FAIL(w, "thread %u: of a batch of %u changes %u came through", w->number, changed, done);
+    atomic_store(&t->batch_count, 0);
+}
+
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
+
+static void note_latency(struct worker *w, uint64_t began) {
+    uint64_t took = now_us() - began;
+    if (took > atomic_load_explicit(&w->mine->slowest_us, memory_order_relaxed))
+        atomic_store(&w->mine->slowest_us, took);
+}
+
+/* Into the ledger, before the write: the slots' states to be. The count comes last: it puts them in force. */
+static void announce(struct worker *w, const uint32_t *slots, const bool *deletes, uint32_t count) {
+    struct soak_thread *t = w->mine;
+    for (uint32_t i = 0; i < count; i++) {
+        t->batch[i] = slots[i];
+        atomic_store(&t->slots[slots[i]].pending, deletes[i] ? 0 : atomic_fetch_add(&t->next_state, 1) + 1);
+    }
+    atomic_store(&t->batch_count, count);
+}
+
+static void settle(struct worker *w, velocity_status status) {
+    struct soak_thread *t = w->mine;
+    uint32_t count = atomic_load(&t->batch_count);
+    for (uint32_t i = 0; i < count; i++) {
+        struct soak_slot *s = &t->slots[t->batch[i]];
+        if (status)
+            atomic_store(&s->pending, atomic_load(&s->acked));
+        else
+            atomic_store(&s->acked, atomic_load(&s->pending));
+    }
+    atomic_store(&t->batch_count, 0);
+}
+
+/* Distinct slots, close together or far apart. */
+static uint32_t choose_slots(struct worker *w, uint32_t *slots, bool *deletes) {
+    uint32_t count = 1 + (uint32_t)soak_below(&w->random, soak_below(&w->random, 3) ? 3 : SOAK_BATCH_MAX);
+    uint32_t first = (uint32_t)soak_below(&w->random, SOAK_KEYS), step = 1 + (uint32_t)soak_below(&w->random, 90);
+    for (uint32_t i = 0; i < count; i++) {
+        slots[i] = (first + i * step) % SOAK_KEYS;
+        deletes[i] = soak_below(&w->random, 5) == 0;
+    }
+    return count;
+}
+
+static void write_some(struct worker *w) {
+    uint32_t slots[SOAK_BATCH_MAX];
+    bool deletes[SOAK_BATCH_MAX];
+    char key[32];
+    uint32_t count = choose_slots(w, slots, deletes);
+    announce(w, slots, deletes, count);
+    velocity_batch *batch = velocity_batch_new();
+    if (!batch) FAIL(w, "no memory for a batch");
+    for (uint32_t i = 0; i < count; i++) {
+        velocity_slice k = soak_key(w->number, slots[i], key);
+        uint64_t state = atomic_load(&w->mine->slots[slots[i]].pending);
+        if (deletes[i])
+            velocity_batch_delete(batch, k);
+        else
+            velocity_batch_put(batch, k, soak_value(w->number, slots[i], state, w->value), NULL);
+    }
+    uint64_t began = now_us();
+    velocity_status status = velocity_write(w->db, batch, NULL, NULL);
+    note_latency(w, began);
+    must(w, status, "write");
+    settle(w, status);
+    velocity_batch_free(batch);
+    atomic_fetch_add(&w->mine->writes, count);
+}
+
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
+
+static void read_one(struct worker *w) {
+    uint32_t slot = (uint32_t)soak_below(&w->random, SOAK_KEYS);
+    uint64_t found = read_state(w, slot), acked = atomic_load(&w->mine->slots[slot].acked);
+    if (found != acked)
+        FAIL(w, "thread %u key %u: read state %llu, wrote %llu", w->number, slot, (unsigned long long)found,
+             (unsigned long long)acked);
+    atomic_fetch_add(&w->mine->reads, 1);
+}
+
+/* All of this thread's keys in one scan, forward or backward: exactly what it wrote. */
+static void scan(struct worker *w) {
+    char prefix[32], key[32];
+    velocity_range range = velocity_range_default();
+    range.prefix = velocity_bytes(prefix, (size_t)snprintf(prefix, sizeof prefix, "thread%u/", w->number));
+    range.reverse = soak_below(&w->random, 2);
+    velocity_iterator *it = velocity_iterator_new(w->db, &range);
+    uint64_t seen = 0;
+    for (uint32_t i = 0; i < SOAK_KEYS; i++) {
+        uint32_t slot = range.reverse ? SOAK_KEYS - 1 - i : i;
+        uint64_t acked = atomic_load(&w->mine->slots[slot].acked);
+        if (acked == 0) continue;
+        velocity_slice wanted = soak_key(w->number, slot, key);
+        if (!velocity_iterator_valid(it)) FAIL(w, "thread %u: a scan ended before key %u", w->number, slot);
+        velocity_slice found = velocity_iterator_key(it);
+        if (found.size != wanted.size || memcmp(found.data, wanted.data, wanted.size) != 0)
+            FAIL(w, "thread %u: a scan showed %.*s in the place of key %u", w->number, (int)found.size,
+                 (const char *)found.data, slot);
+        if (state_of(w, slot, VELOCITY_OK, velocity_iterator_value(it)) != acked)
+            FAIL(w, "thread %u key %u: a scan showed another state than %llu", w->number, slot,
+                 (unsigned long long)acked);
+        velocity_iterator_next(it);
+        seen++;
+    }
+    if (velocity_iterator_valid(it)) FAIL(w, "thread %u: a scan showed more keys than there are", w->number);
+    must(w, velocity_iterator_status(it), "scan");
+    velocity_iterator_free(it);
+    atomic_fetch_add(&w->mine->scans, 1);
+    atomic_fetch_add(&w->mine->scanned_keys, seen);
+}
+
+/* A snapshot shows what was there, whatever is written after it. */
+static void hold_snapshot(struct worker *w) {
+    enum { HELD = 50 };
+    uint64_t states[HELD];
+    uint32_t first = (uint32_t)soak_below(&w->random, SOAK_KEYS - HELD);
+    velocity_snapshot *snapshot = velocity_snapshot_new(w->db);
+    if (!snapshot) FAIL(w, "no memory for a snapshot");
+    for (uint32_t i = 0; i < HELD; i++) states[i] = atomic_load(&w->mine->slots[first + i].acked);
+    for (int i = 0; i < 20; i++) write_some(w);
+    velocity_read_options options = velocity_read_options_default();
+    options.snapshot = snapshot;
+    for (uint32_t i = 0; i < HELD; i++) {
+        char key[32];
+        velocity_value value;
+        velocity_status status = velocity_get_with(w->db, &options, soak_key(w->number, first + i, key), &value);
+        if (status && status != VELOCITY_NOT_FOUND) must(w, status, "get at a snapshot");
+        if (state_of(w, first + i, status, velocity_bytes(value.data, value.size)) != states[i])
+            FAIL(w, "thread %u key %u: a snapshot changed", w->number, first + i);
+        if (!status) velocity_value_release(&value);
+    }
+    velocity_snapshot_free(snapshot);
+}
+
+static void maintain(struct worker *w) {
+    char prefix[32];
+    velocity_range range = velocity_range_default();
+    range.prefix = velocity_bytes(prefix, (size_t)snprintf(prefix, sizeof prefix, "thread%u/", w->number));
+    must(w, soak_below(&w->random, 3) ? velocity_flush(w->db) : velocity_compact(w->db, &range), "flush or compact");
+    atomic_fetch_add(&w->ledger->maintained, 1);
+}
+
+static void *run(void *arg) {
+    struct worker *w = arg;
+    while (!atomic_load(&w->ledger->stop)) {
+        uint64_t dice = soak_below(&w->random, 1000);
+        if (dice < 560)
+            write_some(w);
+        else if (dice < 980)
+            read_one(w);
+        else if (dice < 990)
+            scan(w);
+        else if (dice < 998)
+            hold_snapshot(w);
+        else
+            maintain(w);
+    }
+    return NULL;
+}
+
+/* ---- the process ---------------------------------------------------------------------------------------------------
+ */
+
+/* Small buffers and tables, so that much happens; another choice with each opening. */
+static velocity_options choose_options(struct soak_random *r) {
+    velocity_options o = velocity_options_default();
+    o.memtable_bytes = (uint64_t)(64 << 10) << soak_below(r, 7);
+    o.table_bytes = (uint64_t)(64 << 10) << soak_below(r, 6);
+    o.cache_bytes = (uint64_t)(64 << 10) << soak_below(r, 8);
+    o.compaction_threshold = 2 + (uint32_t)soak_below(r, 8);
+    o.block_bytes = 1024u << soak_below(r, 5);
+    o.max_open_files = 16 + (uint32_t)soak_below(r, 100);
+    o.durability = soak_below(r, 4) ? VELOCITY_DURABILITY_OS : VELOCITY_DURABILITY_ALWAYS;
+    o.compression = soak_below(r, 2) ? VELOCITY_COMPRESSION_LZ4 : VELOCITY_COMPRESSION_NONE;
+    return o;
+}
+
+void soak_work(struct soak_ledger *ledger, const char *folder, uint64_t seed) {
+    struct soak_random random = {seed * UINT64_C(0x9e3779b97f4a7c15) + 1};
+    struct worker workers[SOAK_THREADS];
+    velocity_options options = choose_options(&random);
+    velocity *db;
+    velocity_status status = velocity_open(folder, &options, &db);
+    if (status) ledger_fail(ledger, "open: %s: %s", velocity_status_name(status), velocity_error_message());
+    atomic_fetch_add(&ledger->opened, 1);
+    for (uint32_t i = 0; i < SOAK_THREADS; i++) {
+        workers[i] = (struct worker){.ledger = ledger, .mine = &ledger->threads[i], .db = db, .number = i};
+        workers[i].random.state = soak_below(&random, UINT64_MAX - 1) + 1;
+        workers[i].value = malloc(SOAK_VALUE_MAX);
+        if (!workers[i].value) ledger_fail(ledger, "no memory");
+        check_thread(&workers[i]);
+    }
+    atomic_store(&ledger->working, true);
+    for (uint32_t i = 0; i < SOAK_THREADS; i++)
+        if (pthread_create(&workers[i].thread, NULL, run, &workers[i])) ledger_fail(ledger, "no thread");
+    for (uint32_t i = 0; i < SOAK_THREADS; i++) (void)pthread_join(workers[i].thread, NULL);
+    for (uint32_t i = 0; i < SOAK_THREADS; i++) free(workers[i].value);
+    status = velocity_close(db);
+    if (status) ledger_fail(ledger, "close: %s: %s", velocity_status_name(status), velocity_error_message());
+    atomic_fetch_add(&ledger->closed, 1);
+}
