@@ -144,9 +144,14 @@ velocity_options velocity_options_default(void);
  * same, and the option may differ at every open (what was written stays as it is until it is merged; a merge takes
  * values apart that now are large enough).
  *
+ * The default was chosen by measuring: 600 MB loaded and twice overwritten at random, half compressible, a cache of
+ * 256 MiB. Apart, values of 4 KiB cost 0.35 of the bytes written besides the log, at 0.95 of the puts, 0.8 of the gets
+ * and as many rows scanned. Of 1 KiB they cost 0.5 of the bytes, but scans fell to 0.3 to 0.45: set 1024 where little
+ * is scanned.
+ *
  * - Space: value files take at most twice what tables refer to, once background work has settled, and meanwhile the
  *   part that a round of reclaim copies besides. Reclaim is a part of compaction: values still referred to are moved
- * out of the files that hold the least, with their version, flags and expiry.
+ *   out of the files that hold the least, with their version, flags and expiry.
  * - Reading one costs a read of the value file beyond that of the table's block. A value is cached as a whole, unless
  * it would take more than a quarter of one of the cache's shards (1 MiB with the default cache): then each reading goes
  *   to the disk, and cache_only answers INCOMPLETE.

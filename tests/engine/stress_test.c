@@ -359,6 +359,7 @@ static void stress(const char *folder, velocity_durability durability) {
     options.durability = durability;
     options.interval_ms = 5;
     for (uint64_t life = 0; life < LIVES; life++) {
+        options.value_log_threshold = life % 2 ? 0 : 200;
         OK(velocity_open(folder, &options, &s.db));
         if (life > 0) {
             struct worker owners[WRITERS];
