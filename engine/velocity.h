@@ -152,9 +152,9 @@ velocity_options velocity_options_default(void);
  * - Space: value files take at most twice what tables refer to, once background work has settled, and meanwhile the
  *   part that a round of reclaim copies besides. Reclaim is a part of compaction: values still referred to are moved
  *   out of the files that hold the least, with their version, flags and expiry.
- * - Reading one costs a read of the value file beyond that of the table's block. A value is cached as a whole, unless
- * it would take more than a quarter of one of the cache's shards (1 MiB with the default cache): then each reading goes
- *   to the disk, and cache_only answers INCOMPLETE.
+ * - Reading one costs a read of the value file beyond that of the table's block. A value is cached as a whole, but not
+ *   where it would take more than a quarter of one of the cache's shards (1 MiB with the default cache): then each
+ *   reading goes to the disk, and cache_only answers INCOMPLETE.
  * - Scans read a value when velocity_iterator_value asks for it; keys_only and velocity_iterator_value_size never do.
  * - A damaged value file fails reads of the values concerned (CORRUPT), not the database.
  */
