@@ -45,7 +45,7 @@ void velocity_batch_free(velocity_batch *batch) {
 }
 
 void velocity_batch_clear(velocity_batch *batch) {
-    batch->bytes = batch->count = batch->requirement_count = batch->key_bytes = 0;
+    batch->bytes = batch->count = batch->puts = batch->requirement_count = batch->key_bytes = 0;
     batch->charged = 0;
     batch->error = VELOCITY_OK;
     batch->reason = NULL;
@@ -101,6 +101,7 @@ static void add(velocity_batch *batch, const struct entry *e) {
     batch->bytes += bytes;
     batch->charged = charged;
     batch->count++;
+    batch->puts += e->kind == ENTRY_PUT;
 }
 
 void velocity_batch_put(velocity_batch *batch, velocity_slice key, velocity_slice value,

@@ -13,8 +13,8 @@ struct batch_requirement {
 struct velocity_batch {
     uint8_t *operations; /* as log_operation_encode writes them */
     size_t bytes, capacity;
-    uint32_t count;
-    uint64_t charged; /* what counts against VELOCITY_MAX_BATCH_BYTES */
+    uint32_t count, puts; /* operations; those that are puts */
+    uint64_t charged;     /* what counts against VELOCITY_MAX_BATCH_BYTES */
     struct batch_requirement *requirements;
     size_t requirement_count, requirement_capacity;
     uint8_t *keys; /* of the requirements */

@@ -239,7 +239,7 @@ static velocity_status pick(velocity *db, const struct version *version, const s
     if (version->levels[0].count >= db->options.compaction_threshold) return pick_level0(task, version, base);
     int level = fullest_level(version, targets);
     if (level) return pick_from_level(task, version, level);
-    if (task->condemned.count) return pick_condemned(db, task, version, base);
+    if (value_reclaim_wanted(version)) return pick_condemned(db, task, version, base);
     if (!idle || (level = idle_level(db, version)) < 0) return VELOCITY_OK;
     if (level == 0) return pick_level0(task, version, base);
     task->output_level = level + 1;
@@ -278,7 +278,8 @@ static velocity_status output_finish(struct output *out) {
         if (!bigger) status = VELOCITY_NO_MEMORY;
         if (bigger) out->tables = bigger, out->capacity = capacity;
     }
-    if (!status) status = table_new(db->env, db->shared->files, db->path, db->database_id, &meta, &change.table);
+    if (!status)
+        status = table_new(db->env, db->shared->files, db->path, db->database_id, db->keys, &meta, &change.table);
     if (status)
         table_meta_clear(&meta); /* the file is not in the manifest: the next open removes it */
     else
@@ -312,6 +313,7 @@ static velocity_status output_add(struct output *out, const struct entry *entry,
     if (!status && !out->builder) {
         struct table_builder_options options;
         database_table_options(out->db, database_new_number(out->db), &options);
+        options.last_level = out->level == LAST_LEVEL;
         status = table_builder_new(&options, &out->builder);
     }
     return status ? status : table_builder_add(out->builder, &e);
@@ -393,12 +395,15 @@ static velocity_status merge_tables(velocity *db, const struct task *task, const
     return status;
 }
 
-/* Inputs that overlap nobody need no merge: they change their level and are not read. */
+/* Inputs that overlap nobody need no merge: they change their level and are not read; but a merge is also what brings
+ * a table under the present key. */
 static bool moves_trivially(const struct task *task) {
     for (size_t i = 0; i < task->input_count; i++) {
         if (task->inputs[i].level == task->output_level) return false;
         const struct table_meta *a = table_meta(task->inputs[i].table);
         if (a->tombstones || !a->one_version) return false; /* a merge would drop something */
+        if (table_has_old_key(task->inputs[i].table)) return false;
+        if (condemned_bytes(&task->condemned, task->inputs[i].table)) return false;
         for (size_t k = i + 1; k < task->input_count; k++)
             if (table_overlaps(task->inputs[k].table, a->smallest, a->largest)) return false;
     }
@@ -411,6 +416,7 @@ static bool is_pointless(const struct task *task) {
         if (condemned_bytes(&task->condemned, task->inputs[i].table)) return false;
         const struct table_meta *meta = table_meta(task->inputs[i].table);
         if (task->inputs[i].level != task->output_level || meta->tombstones || !meta->one_version) return false;
+        if (table_has_old_key(task->inputs[i].table)) return false;
     }
     return true;
 }
@@ -503,10 +509,10 @@ void compaction_job_run(struct pool_job *job) {
         manual->done = true;
         if (db->manual == manual) db->manual = NULL;
     } else {
-        job_ended(&db->compaction_failure, status);
+        job_ended(db, &db->compaction_failure, status);
     }
     db->compaction_queued = false;
-    if (!status) compaction_schedule(db);
+    if (!status || !db->compaction_failure.status) compaction_schedule(db);
     env_condition_broadcast(&db->changed);
     env_mutex_unlock(&db->mutex);
 }

@@ -24,6 +24,7 @@ velocity_options velocity_options_default(void) {
         .first_sequence = 1,
         .max_pending_bytes = 64u << 20,
         .value_log_threshold = 4096,
+        .reserve_bytes = 64u << 20,
     };
     return o;
 }
@@ -49,9 +50,7 @@ static velocity_status check_options(const velocity_options *o) {
     if (!(rate == 1 || (rate >= 0.0001 && rate <= 0.5)))
         return status_set(VELOCITY_INVALID, "option bloom_false_positive_rate is %g; it takes 0.0001 to 0.5, or 1",
                           rate);
-    if (o->compression != VELOCITY_COMPRESSION_NONE && o->compression != VELOCITY_COMPRESSION_LZ4)
-        return status_set(VELOCITY_UNSUPPORTED, "option compression: this version offers NONE and LZ4");
-    return VELOCITY_OK;
+    return check_range("compression", o->compression, VELOCITY_COMPRESSION_NONE, VELOCITY_COMPRESSION_ADAPTIVE);
 }
 
 /* The caller's options over the defaults, as far as its struct reaches. */
@@ -179,6 +178,12 @@ void superversion_retire(struct superversion *sv) {
     epoch_collect(); /* memory of a write buffer and files of tables hang on it: not later than need be */
 }
 
+void database_refill_reserve(velocity *db) {
+    struct superversion *sv = superversion_acquire(db);
+    reserve_refill(&db->reserve, version_bytes(sv->version));
+    superversion_release(sv);
+}
+
 /* ---- open
  * ----------------------------------------------------------------------------------------------------------------- */
 
@@ -192,6 +197,7 @@ struct counters *database_counters(velocity *db) {
 
 static void init_locks(velocity *db) {
     env_mutex_init(&db->mutex);
+    env_mutex_init(&db->reserve.mutex);
     env_mutex_init(&db->install_mutex);
     env_mutex_init(&db->commit_mutex);
     env_mutex_init(&db->snapshot_mutex);
@@ -251,6 +257,13 @@ static velocity_status get_lock(velocity *db) {
     return status;
 }
 
+/* What the ring was made of is the caller's, and borrowed while it opens. */
+static void forget_secrets(velocity_options *o) {
+    o->encryption_key = o->encryption_passphrase = velocity_bytes(NULL, 0);
+    o->old_encryption_keys = o->old_encryption_passphrases = NULL;
+    o->old_encryption_key_count = o->old_encryption_passphrase_count = 0;
+}
+
 velocity_status database_open(env *e, const char *path, const velocity_options *options, velocity **out) {
     *out = NULL;
     velocity *db = env_alloc_aligned(64, sizeof *db);
@@ -262,10 +275,12 @@ velocity_status database_open(env *e, const char *path, const velocity_options *
     size_t size = strlen(path) + 1;
     if (!status && !(db->path = env_alloc(size))) status = VELOCITY_NO_MEMORY;
     if (!status) memcpy(db->path, path, size);
+    if (!status) status = key_ring_new(&db->options, &db->keys);
     if (!status) status = get_shared(db);
     if (!status) chunk_pool_expect(db->shared->chunks, db->options.memtable_bytes);
     if (!status) status = get_lock(db);
     if (!status) status = recovery_run(db);
+    forget_secrets(&db->options);
     if (!status) status = pool_ticker_add(db->shared->pool, &db->ticker);
     if (status) {
         database_free(db);
@@ -317,9 +332,12 @@ void database_free(velocity *db) {
     remove_logs(db->spare_logs);
     remove_logs(db->next_log);
     manifest_close(db->manifest);
+    reserve_close(&db->reserve);
     env_free(db->seals);
     if (db->lock) env_unlock_file(db->env, db->lock);
     if (db->owns_shared) velocity_shared_free(db->shared);
+    env_mutex_destroy(&db->reserve.mutex);
+    key_ring_free(db->keys);
     env_mutex_destroy(&db->mutex);
     env_mutex_destroy(&db->install_mutex);
     env_mutex_destroy(&db->commit_mutex);

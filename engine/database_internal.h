@@ -26,6 +26,7 @@
 #include "manifest.h"
 #include "memtable.h"
 #include "pool.h"
+#include "reserve.h"
 #include "status.h"
 #include "version.h"
 
@@ -90,10 +91,12 @@ struct velocity {
     bool owns_shared;
     env_lock *lock;
     uint64_t database_id[2];
+    key_ring *keys; /* NULL: none; constant once the opening has bound it */
 
     _Atomic(struct superversion *) superversion;
     _Atomic uint64_t visible_sequence;
     _Atomic bool read_only;
+    struct reserve reserve;
     _Atomic bool weak_writes;      /* the manifest says so: see install_weak_writes */
     _Atomic uint64_t live_handles; /* values, iterators, snapshots */
 
@@ -168,6 +171,7 @@ void superversion_release(struct superversion *sv);
 /* Under db->mutex: puts it in force. The one before is the caller's to retire, with no lock held. */
 struct superversion *superversion_install(velocity *db, struct superversion *sv);
 void superversion_retire(struct superversion *sv); /* NULL is allowed */
+void database_refill_reserve(velocity *db);        /* takes no lock that a caller may hold */
 void database_free(velocity *db);
 
 /* recovery.c */
@@ -186,6 +190,8 @@ velocity_status database_read_only_status(velocity *db);
 /* room.c; leader only */
 VELOCITY_CHECK_RESULT velocity_status room_make(velocity *db, size_t operations, uint64_t payload_bytes);
 VELOCITY_CHECK_RESULT velocity_status room_switch_buffer(velocity *db);
+/* Leader. After NO_SPACE, or while the reserve is spent: whether writes that only delete may be tried (again). */
+bool room_give_reserve(velocity *db);
 bool room_durable_logs(const velocity *db); /* log segments are made durable before they are used */
 /* Under db->mutex: queues the preparation of a segment ahead if none is there. */
 void room_schedule_prepare(velocity *db);
@@ -206,8 +212,8 @@ uint64_t compaction_pending(velocity *db, const struct version *version);
 /* Whether merging although no threshold asks for it would pay. */
 bool compaction_idle_worthwhile(velocity *db, const struct version *version);
 void background_tick(struct pool_ticker *ticker);
-/* Under db->mutex. */
-void job_ended(struct job_failure *failure, velocity_status status);
+/* Under db->mutex. A job that found no space gets the reserve, and another try. */
+void job_ended(velocity *db, struct job_failure *failure, velocity_status status);
 
 /* install.c: replaces the version, in the manifest first. Drops `flushed` (may be NULL) from the immutable buffers.
  * On failure the tables of edit->add stay on disk, unused, until the next open. */

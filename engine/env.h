@@ -42,6 +42,7 @@ struct env_operations {
                                    uint64_t size); /* starts writeback, to pace dirty pages; a hint */
     velocity_status (*truncate)(env_file *, uint64_t size);
     velocity_status (*size)(env_file *, uint64_t *out);
+    velocity_status (*open_to_others)(env_file *, bool *out); /* who is neither its owner nor of its group may use it */
     velocity_status (*close)(env_file *); /* frees the handle whatever it answers; NULL is allowed */
     /* A writable window on [offset, offset + size) of a file opened for writing whose blocks exist. Stores into it are
      * in the page cache at once (they survive the process); sync() of the file makes them durable. offset is a multiple
@@ -108,6 +109,9 @@ ENV_CALL env_truncate(env_file *f, uint64_t size) {
 ENV_CALL env_size(env_file *f, uint64_t *out) {
     return f->operations->size(f, out);
 }
+ENV_CALL env_open_to_others(env_file *f, bool *out) {
+    return f->operations->open_to_others(f, out);
+}
 ENV_CALL env_close(env_file *f) {
     return f ? f->operations->close(f) : VELOCITY_OK;
 }
@@ -166,7 +170,7 @@ void *env_realloc(void *block, size_t size);
  * time.)
  */
 #define ENV_HUGE_BYTES (2u << 20)
-void *env_alloc_huge(size_t size); /* NULL: no memory, and the error message is set */
+void *env_alloc_huge(size_t size);            /* NULL: no memory, and the error message is set */
 void env_free_huge(void *block, size_t size); /* NULL is allowed */
 /* Has the system find memory for all of it now, rather than when it is touched. The content is undefined after. */
 void env_populate(void *block, size_t size);

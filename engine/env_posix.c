@@ -175,6 +175,14 @@ static velocity_status posix_size(env_file *file, uint64_t *out) {
     return VELOCITY_OK;
 }
 
+static velocity_status posix_open_to_others(env_file *file, bool *out) {
+    struct posix_file *f = (struct posix_file *)file;
+    struct stat about;
+    if (fstat(f->descriptor, &about) < 0) return failed(errno, f->path, "examine");
+    *out = (about.st_mode & S_IRWXO) != 0;
+    return VELOCITY_OK;
+}
+
 static velocity_status posix_close(env_file *file) {
     struct posix_file *f = (struct posix_file *)file;
     velocity_status status = VELOCITY_OK;
@@ -379,6 +387,7 @@ static const struct env_operations posix_operations = {
     .flush_range = posix_flush_range,
     .truncate = posix_truncate,
     .size = posix_size,
+    .open_to_others = posix_open_to_others,
     .close = posix_close,
     .map = posix_map,
     .unmap = posix_unmap,

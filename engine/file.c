@@ -29,8 +29,14 @@ static const char magic[8] = {'V', 'E', 'L', 'O', 'C', 'I', 'T', 'Y'};
 
 velocity_status file_header_make(env *e, struct file_header *header, uint8_t out[FILE_HEADER_BYTES]) {
     velocity_status status = env_random(e, header->uid, sizeof header->uid);
+    if (!status && header->cipher != CIPHER_NONE) status = env_random(e, header->salt, sizeof header->salt);
     if (status) return status;
     header->created_ms = env_now_ms(e);
+    file_header_encode(header, out);
+    return VELOCITY_OK;
+}
+
+void file_header_encode(const struct file_header *header, uint8_t out[FILE_HEADER_BYTES]) {
     memset(out, 0, FILE_HEADER_BYTES);
     memcpy(out + AT_MAGIC, magic, sizeof magic);
     out[AT_KIND] = (uint8_t)header->kind;
@@ -39,10 +45,12 @@ velocity_status file_header_make(env *e, struct file_header *header, uint8_t out
     memcpy(out + AT_DATABASE_ID, header->database_id, 16);
     put_u64(out + AT_NUMBER, header->number);
     memcpy(out + AT_UID, header->uid, 16);
+    out[AT_CIPHER] = header->cipher;
+    memcpy(out + AT_KEY_ID, header->key_id, sizeof header->key_id);
+    memcpy(out + AT_SALT, header->salt, sizeof header->salt);
     put_u64(out + AT_CREATED, header->created_ms);
     put_u64(out + AT_ARGUMENT, header->argument);
     put_u32(out + AT_CHECKSUM, crc32c(0, out, AT_CHECKSUM));
-    return VELOCITY_OK;
 }
 
 velocity_status file_header_parse(const uint8_t *bytes, size_t size, enum file_kind kind, const char *path,
@@ -59,8 +67,12 @@ velocity_status file_header_parse(const uint8_t *bytes, size_t size, enum file_k
     if (bytes[AT_KIND] != (uint8_t)kind)
         return status_set(VELOCITY_CORRUPT, "%s: offset 0: a file of kind %u where kind %u belongs", path,
                           bytes[AT_KIND], (unsigned)kind);
-    if (bytes[AT_CIPHER] != 0)
-        return status_set(VELOCITY_UNSUPPORTED, "%s: the file is encrypted; this build cannot read it", path);
+    if (bytes[AT_CIPHER] > CIPHER_AES_256_GCM)
+        return status_set(VELOCITY_UNSUPPORTED, "%s: encrypted with cipher %u, which this build does not know", path,
+                          bytes[AT_CIPHER]);
+    out->cipher = bytes[AT_CIPHER];
+    memcpy(out->key_id, bytes + AT_KEY_ID, sizeof out->key_id);
+    memcpy(out->salt, bytes + AT_SALT, sizeof out->salt);
     out->kind = kind;
     memcpy(out->database_id, bytes + AT_DATABASE_ID, 16);
     out->number = get_u64(bytes + AT_NUMBER);

@@ -15,6 +15,12 @@
 
 enum file_kind { FILE_LOG = 1, FILE_TABLE = 2, FILE_MANIFEST = 3, FILE_VALUES = 4, FILE_CURRENT = 5 };
 
+#define CIPHER_NONE        0u
+#define CIPHER_AES_256_GCM 1u
+
+#define FILE_KEY_ID_BYTES 8u
+#define FILE_SALT_BYTES   32u
+
 struct file_header {
     enum file_kind kind;
     uint64_t database_id[2]; /* random, drawn when the database is made */
@@ -22,11 +28,14 @@ struct file_header {
     uint64_t uid[2];         /* random, drawn each time the file is written anew */
     uint64_t created_ms;
     uint64_t argument; /* log: the first sequence it may hold; CURRENT: the manifest's number; else 0 */
+    uint8_t cipher;    /* what the file is encrypted with; the two below are zero without */
+    uint8_t key_id[FILE_KEY_ID_BYTES], salt[FILE_SALT_BYTES];
 };
 
-/* Fills uid and created_ms and encodes. */
+/* Fills uid, created_ms and, with a cipher, the salt, and encodes. Files that may be encrypted: see cipher_new. */
 VELOCITY_CHECK_RESULT velocity_status file_header_make(env *e, struct file_header *header,
                                                        uint8_t out[FILE_HEADER_BYTES]);
+void file_header_encode(const struct file_header *header, uint8_t out[FILE_HEADER_BYTES]);
 /* Checks magic, checksum, kind, version and cipher. `path` is for the message. CORRUPT, or UNSUPPORTED where a newer
  * version or a cipher is asked for. */
 VELOCITY_CHECK_RESULT velocity_status file_header_parse(const uint8_t *bytes, size_t size, enum file_kind kind,

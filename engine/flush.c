@@ -11,7 +11,11 @@ enum {
         16, /* an idle buffer is flushed if it holds this part of memtable_bytes: lookups pass it by then */
 };
 
-void job_ended(struct job_failure *failure, velocity_status status) {
+void job_ended(velocity *db, struct job_failure *failure, velocity_status status) {
+    if (status == VELOCITY_NO_SPACE && !reserve_is_spent(&db->reserve) && reserve_spend(&db->reserve)) {
+        failure->status = VELOCITY_OK;
+        return;
+    }
     failure->status = status;
     if (status) (void)snprintf(failure->message, MESSAGE_BYTES, "%s", velocity_error_message());
 }
@@ -52,7 +56,7 @@ static velocity_status write_table(velocity *db, struct write_buffer *buffer, st
         return status;
     }
     if ((status = table_builder_finish(builder, &meta))) return status;
-    status = table_new(db->env, db->shared->files, db->path, db->database_id, &meta, out);
+    status = table_new(db->env, db->shared->files, db->path, db->database_id, db->keys, &meta, out);
     if (status) table_meta_clear(&meta);
     return status;
 }
@@ -87,9 +91,9 @@ void flush_job_run(struct pool_job *job) {
     superversion_release(sv);
     table_files_sweep(db->shared->files);
     env_mutex_lock(&db->mutex);
-    job_ended(&db->flush_failure, status);
+    job_ended(db, &db->flush_failure, status);
     db->flush_queued = false;
-    if (!status) {
+    if (!db->flush_failure.status) {
         db->compaction_failure.status = VELOCITY_OK; /* tried again */
         flush_schedule(db);
         compaction_schedule(db);
@@ -145,6 +149,7 @@ void background_tick(struct pool_ticker *ticker) {
     sync_interval(db);
     table_files_sweep(db->shared->files);
     chunk_pool_tend(db->shared->chunks);
+    database_refill_reserve(db);
     if (!is_idle(db)) return;
     struct superversion *sv = superversion_acquire(db);
     size_t held = memtable_bytes(sv->active->memtable);

@@ -11,6 +11,7 @@ void database_table_options(velocity *db, uint64_t number, struct table_builder_
                                           .database_id = {db->database_id[0], db->database_id[1]},
                                           .number = number,
                                           .block_bytes = db->options.block_bytes,
+                                          .keys = db->keys,
                                           .compression = db->options.compression,
                                           .false_positive_rate = db->options.bloom_false_positive_rate};
 }
@@ -47,7 +48,8 @@ static velocity_status rewrite_manifest(velocity *db, const struct version *vers
     edit->seal_count = count;
     edit->resume_sequence = db->sequence_floor + 1;
     manifest *fresh;
-    velocity_status status = manifest_create(db->env, db->path, db->database_id, number, version, edit, &fresh);
+    velocity_status status =
+        manifest_create(db->env, db->path, db->database_id, db->keys, number, version, edit, &fresh);
     env_free(seals);
     if (status) return status;
     char *old = file_path(db->path, FILE_MANIFEST, manifest_number(db->manifest));

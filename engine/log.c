@@ -75,11 +75,13 @@ static velocity_status fill(env_file *file, uint64_t from, uint64_t to) {
     return VELOCITY_OK;
 }
 
-static velocity_status write_header(struct log *log, const uint64_t database_id[2], uint64_t number, bool sync) {
+static velocity_status write_header(struct log *log, const uint64_t database_id[2], const key_ring *keys,
+                                    uint64_t number, bool sync) {
     struct file_header header = {.kind = FILE_LOG, .number = number};
     memcpy(header.database_id, database_id, sizeof header.database_id);
     uint8_t bytes[FILE_HEADER_BYTES];
-    velocity_status status = file_header_make(log->env, &header, bytes);
+    cipher_free(log->cipher);
+    velocity_status status = cipher_new(log->env, keys, &header, bytes, &log->cipher);
     if (!status) status = env_write(log->file, bytes, sizeof bytes, 0);
     if (!status && sync) status = env_sync(log->file);
     log->number = number;
@@ -96,8 +98,8 @@ static velocity_status sync_name(struct log *log) {
     return status;
 }
 
-velocity_status log_create(env *e, const char *folder, const uint64_t database_id[2], uint64_t number,
-                           uint64_t capacity, bool durable, struct log **out) {
+velocity_status log_create(env *e, const char *folder, const uint64_t database_id[2], const key_ring *keys,
+                           uint64_t number, uint64_t capacity, bool durable, struct log **out) {
     *out = NULL;
     struct log *log = env_alloc_zeroed(sizeof *log);
     if (!log) return VELOCITY_NO_MEMORY;
@@ -107,16 +109,15 @@ velocity_status log_create(env *e, const char *folder, const uint64_t database_i
     velocity_status status = VELOCITY_NO_MEMORY;
     if ((log->path = file_path(folder, FILE_LOG, number))) status = env_create(e, log->path, &log->file);
     if (!status) status = durable ? fill(log->file, 0, capacity) : env_allocate(log->file, 0, capacity);
-    if (!status) status = write_header(log, database_id, number, durable);
+    if (!status) status = write_header(log, database_id, keys, number, durable);
     if (!status && durable) status = sync_name(log);
     if (!status) {
         *out = log;
         return VELOCITY_OK;
     }
-    if (log->file && log_remove(log)) { /* the first failure is the one to report */
-    } else if (!log->file) {
-        env_free(log->path);
-        env_free(log);
+    if (!log->file)
+        log_close(log);
+    else if (log_remove(log)) { /* the first failure is the one to report */
     }
     return status;
 }
@@ -127,7 +128,8 @@ static void unmap(struct log *log) {
     log->window_bytes = 0;
 }
 
-velocity_status log_recycle(struct log *log, const char *folder, const uint64_t database_id[2], uint64_t number) {
+velocity_status log_recycle(struct log *log, const char *folder, const uint64_t database_id[2], const key_ring *keys,
+                            uint64_t number) {
     char *path = file_path(folder, FILE_LOG, number);
     if (!path) {
         velocity_status removed = log_remove(log);
@@ -135,7 +137,7 @@ velocity_status log_recycle(struct log *log, const char *folder, const uint64_t 
     }
     unmap(log);
     log->next = NULL;
-    velocity_status status = write_header(log, database_id, number, true);
+    velocity_status status = write_header(log, database_id, keys, number, true);
     if (!status) status = env_rename(log->env, log->path, path);
     if (!status) {
         env_free(log->path);
@@ -154,7 +156,7 @@ static uint64_t group_bytes(uint64_t payload_bytes) {
 }
 
 bool log_has_room(const struct log *log, uint64_t payload_bytes) {
-    return log->position + group_bytes(payload_bytes) <= log->capacity;
+    return log->position + group_bytes(payload_bytes + cipher_overhead(log->cipher)) <= log->capacity;
 }
 
 static velocity_status map_window(struct log *log, uint64_t end) {
@@ -183,10 +185,10 @@ static velocity_status grow_buffer(struct log *log, size_t bytes) {
 }
 
 velocity_status log_reserve(struct log *log, uint64_t payload_bytes, bool synced, uint8_t **payload) {
-    uint64_t bytes = group_bytes(payload_bytes), end = log->position + bytes;
+    uint64_t bytes = group_bytes(payload_bytes + cipher_overhead(log->cipher)), end = log->position + bytes;
     velocity_status status = VELOCITY_OK;
-    log->buffered = synced;
-    if (synced) {
+    log->buffered = synced || log->cipher;
+    if (log->buffered) {
         unmap(log); /* never both ways at once */
         status = grow_buffer(log, bytes);
         if (!status) *payload = log->buffer + LOG_GROUP_HEADER_BYTES;
@@ -200,7 +202,9 @@ velocity_status log_reserve(struct log *log, uint64_t payload_bytes, bool synced
 
 velocity_status log_commit(struct log *log, const struct log_group *group) {
     uint8_t *header = log->buffered ? log->buffer : log->window + (log->position - log->window_offset);
-    put_u32(header + GROUP_PAYLOAD_BYTES, group->payload_bytes);
+    uint32_t payload_bytes = group->payload_bytes + cipher_overhead(log->cipher); /* as stored */
+    velocity_status status = VELOCITY_OK;
+    put_u32(header + GROUP_PAYLOAD_BYTES, payload_bytes);
     put_u32(header + GROUP_COUNT, group->count);
     put_u64(header + GROUP_DATABASE_ID, log->database_id);
     put_u64(header + GROUP_LOG_NUMBER, log->number);
@@ -208,16 +212,20 @@ velocity_status log_commit(struct log *log, const struct log_group *group) {
     put_u64(header + GROUP_FIRST_SEQUENCE, group->first_sequence);
     put_u64(header + GROUP_WALL_MS, group->wall_ms);
     put_u64(header + GROUP_SYNCED_THROUGH, group->synced_through);
-    put_u64(header + GROUP_CHECKSUM, log_group_checksum(log->seed, header, group->payload_bytes));
-    velocity_status status = VELOCITY_OK;
-    if (log->buffered)
-        status = env_write(log->file, header, LOG_GROUP_HEADER_BYTES + (size_t)group->payload_bytes, log->position);
+    if (log->cipher) {
+        struct cipher_place place = log_group_place(header, log->position);
+        uint8_t *payload = header + LOG_GROUP_HEADER_BYTES;
+        status = cipher_seal(log->cipher, &place, payload, group->payload_bytes, payload);
+    }
+    put_u64(header + GROUP_CHECKSUM, log_group_checksum(log->seed, header, payload_bytes));
+    if (!status && log->buffered)
+        status = env_write(log->file, header, LOG_GROUP_HEADER_BYTES + (size_t)payload_bytes, log->position);
     if (log->buffer_bytes > BUFFER_KEEP_BYTES) { /* one large value must not hold memory for good */
         env_free(log->buffer);
         log->buffer = NULL;
         log->buffer_bytes = 0;
     }
-    if (!status) log->position += group_bytes(group->payload_bytes);
+    if (!status) log->position += group_bytes(payload_bytes);
     return status;
 }
 
@@ -242,6 +250,7 @@ void log_close(struct log *log) {
     unmap(log);
     if (env_close(log->file)) { /* what had to be durable was synced before */
     }
+    cipher_free(log->cipher);
     env_free(log->path);
     env_free(log->buffer);
     env_free(log);

@@ -18,15 +18,16 @@
  * sync each group they are written and synced ahead, so that a sync has no metadata to journal. Otherwise they are only
  * set aside, and header and name become durable with the first sync: making a segment waits for no disk. (The first
  * group begins in the header's sector: a group that a power cut left has its header, too.) Groups that are not synced
- * are stored through a mapped window: they need no system call and survive the process all the same.
+ * are stored through a mapped window: they need no system call and survive the process all the same. With encryption
+ * each group is built in a buffer and written: what is not encrypted must not reach a page of the file.
  *
  * One appender at a time (the leader of a commit group). log_sync may run beside it. Bytes: FORMAT.md, "Log".
  */
 #ifndef VELOCITY_LOG_H
 #define VELOCITY_LOG_H
 
+#include "cipher.h"
 #include "entry.h"
-#include "file.h"
 
 #define LOG_GROUP_HEADER_BYTES 64u
 #define LOG_ALIGNMENT          8u
@@ -47,6 +48,7 @@ struct log {
     char *path;
     const char *folder; /* the caller's, which outlives the log */
     uint64_t number, database_id, seed;
+    cipher *cipher;                   /* NULL: the payload stands as it is */
     uint64_t capacity;                /* bytes of the file */
     uint64_t position;                /* where the next group begins; the appender's */
     _Atomic uint64_t synced_position; /* up to here it is on disk */
@@ -60,19 +62,21 @@ struct log {
 };
 
 /* A new segment of `capacity` bytes (a multiple of ENV_PAGE_BYTES) with a header. `durable`: filled and synced, its
- * name too; else the first log_sync does that. */
+ * name too; else the first log_sync does that. Encrypted with the present key of `keys`, if there is one. */
 VELOCITY_CHECK_RESULT velocity_status log_create(env *e, const char *folder, const uint64_t database_id[2],
-                                                 uint64_t number, uint64_t capacity, bool durable, struct log **out);
+                                                 const key_ring *keys, uint64_t number, uint64_t capacity, bool durable,
+                                                 struct log **out);
 /* Gives a segment that is no longer needed a new life under a new number; header and name are synced. On failure the
  * segment is gone. */
 VELOCITY_CHECK_RESULT velocity_status log_recycle(struct log *log, const char *folder, const uint64_t database_id[2],
-                                                  uint64_t number);
+                                                  const key_ring *keys, uint64_t number);
 /* Whether a group with this much payload still fits. */
 bool log_has_room(const struct log *log, uint64_t payload_bytes);
 /*
  * Memory for the payload of the next group; needs room. Nothing counts until log_commit. `synced`: the group will be
  * synced at once. It is then built in a buffer and written with one call, because a page that is stored into through
- * the window after a sync costs a fault each time; without a sync the window saves the call.
+ * the window after a sync costs a fault each time; without a sync the window saves the call. An encrypted log
+ * always does so.
  */
 VELOCITY_CHECK_RESULT velocity_status log_reserve(struct log *log, uint64_t payload_bytes, bool synced,
                                                   uint8_t **payload);
@@ -80,7 +84,7 @@ struct log_group {
     uint64_t first_sequence, wall_ms, synced_through;
     uint32_t payload_bytes, count; /* count: operations */
 };
-/* Completes the reserved group (payload_bytes may be less than reserved). Fails only if it was reserved as `synced`;
+/* Completes the reserved group (payload_bytes may be less than reserved). Fails only if it was built in a buffer;
  * then nobody knows what is on disk, and the segment must not be used again. */
 VELOCITY_CHECK_RESULT velocity_status log_commit(struct log *log, const struct log_group *group);
 /* Makes durable what was committed before the call. Beside the appender: `position` as the caller last knew it. */
@@ -99,6 +103,7 @@ struct log_replay {
     env *env;
     const char *folder;
     uint64_t database_id[2];
+    const key_ring *keys;
     uint64_t next_sequence; /* in: what the first group must begin with; out: behind the last one replayed */
     /* Called for each group in order; what it answers ends the replay unless OK. */
     velocity_status (*apply)(void *arg, uint64_t log_number, const struct log_group *group, const uint8_t *payload);
@@ -110,6 +115,7 @@ struct log_segment {
     uint64_t sealed_end;    /* everything before it must be valid and nothing behind it counts; 0: not sealed */
     uint64_t end;           /* out: behind the last group that counts */
     uint64_t file_bytes;    /* out */
+    bool old_key;           /* out: not encrypted as a new log would be */
     bool sequence_may_skip; /* sealed ones: the first group may begin later than next_sequence */
     uint64_t begins_with;   /* not 0: next_sequence is this from here on (an open went before) */
 };

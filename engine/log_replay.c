@@ -16,6 +16,8 @@ struct segment_bytes {
     char *path;
     uint8_t *data;
     uint64_t size, seed, number, database_id;
+    cipher *cipher;
+    bool old_key;
     bool never_used; /* its header was never completed, so no group can have been written behind it, or a crash came
                         while it was recycled: it had a higher number already, but not yet the name */
 };
@@ -23,6 +25,7 @@ struct segment_bytes {
 static void segment_free(struct segment_bytes *s) {
     env_free(s->path);
     env_free(s->data);
+    cipher_free(s->cipher);
     memset(s, 0, sizeof *s);
 }
 
@@ -62,7 +65,11 @@ static velocity_status segment_read(const struct log_replay *replay, uint64_t nu
     if (!status && !s->never_used &&
         (header.number != number || memcmp(header.database_id, replay->database_id, sizeof header.database_id) != 0))
         status = status_set(VELOCITY_CORRUPT, "%s: offset 0: the header is of another file", s->path);
-    if (!status && !s->never_used) s->seed = file_seed(&header);
+    if (!status && !s->never_used) {
+        s->seed = file_seed(&header);
+        s->old_key = !key_ring_is_present(replay->keys, &header);
+        status = cipher_of(replay->keys, &header, s->path, &s->cipher);
+    }
     if (env_close(file) && !status) status = VELOCITY_IO;
     if (status) segment_free(s);
     return status;
@@ -115,6 +122,23 @@ static velocity_status judge_end(const struct log_replay *replay, const struct s
     return VELOCITY_OK;
 }
 
+/* Hands a valid group on, decrypted in place if need be. */
+static velocity_status apply_group(const struct log_replay *replay, const struct segment_bytes *s, uint64_t at,
+                                   struct log_group group) {
+    uint8_t *payload = s->data + at + LOG_GROUP_HEADER_BYTES;
+    velocity_status status = VELOCITY_OK;
+    if (s->cipher) {
+        struct cipher_place place = log_group_place(s->data + at, at);
+        status = cipher_unseal(s->cipher, &place, payload, group.payload_bytes, payload);
+        if (!status) group.payload_bytes -= CIPHER_TAG_BYTES;
+    }
+    if (!status) status = replay->apply(replay->arg, s->number, &group, payload);
+    if (status == VELOCITY_CORRUPT)
+        status = status_set(VELOCITY_CORRUPT, "%s: offset %llu: a commit group's operations make no sense", s->path,
+                            (unsigned long long)at);
+    return status;
+}
+
 /* Replays one segment. *gap: a group is there that begins too late, so something before it is missing. */
 static velocity_status replay_segment(struct log_replay *replay, const struct segment_bytes *s,
                                       struct log_segment *segment, bool *gap) {
@@ -133,10 +157,7 @@ static velocity_status replay_segment(struct log_replay *replay, const struct se
             *gap = true;
             break;
         }
-        velocity_status status = replay->apply(replay->arg, s->number, &group, s->data + at + LOG_GROUP_HEADER_BYTES);
-        if (status == VELOCITY_CORRUPT)
-            status = status_set(VELOCITY_CORRUPT, "%s: offset %llu: a commit group's operations make no sense", s->path,
-                                (unsigned long long)at);
+        velocity_status status = apply_group(replay, s, at, group);
         if (status) return status;
         replay->next_sequence = group.first_sequence + group.count;
         at += (LOG_GROUP_HEADER_BYTES + group.payload_bytes + LOG_ALIGNMENT - 1) & ~(uint64_t)(LOG_ALIGNMENT - 1);
@@ -156,6 +177,7 @@ velocity_status log_replay(struct log_replay *replay, struct log_segment *segmen
         if (segments[i].begins_with) replay->next_sequence = segments[i].begins_with;
         status = segment_read(replay, segments[i].number, &s);
         if (status) break;
+        segments[i].old_key = s.old_key;
         status = replay_segment(replay, &s, &segments[i], &gap);
         if (!status && gap) {
             /* The groups here continue something that is not there. Is it provably lost, or were both never synced? */

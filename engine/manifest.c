@@ -23,6 +23,7 @@ enum manifest_tag {
 
 struct manifest {
     env_file *file;
+    cipher *cipher; /* NULL: records stand as they are */
     uint64_t number, seed, offset;
 };
 
@@ -90,10 +91,22 @@ static uint8_t *put_numbers(uint8_t *p, const struct manifest_edit *edit) {
     return p;
 }
 
-/* `record` has room for the header, then the payload up to `end`. */
+/* A record's payload as a message to encrypt: bound to its size. */
+static struct cipher_place record_place(const uint8_t *record, uint64_t at) {
+    struct cipher_place place = {at, record, 4};
+    return place;
+}
+
+/* `record` has room for the header, then the payload up to `end`, then CIPHER_TAG_BYTES. */
 static velocity_status write_record(manifest *m, uint8_t *record, const uint8_t *end) {
-    size_t size = (size_t)(end - record);
+    size_t size = (size_t)(end - record) + cipher_overhead(m->cipher);
     put_u32(record, (uint32_t)(size - RECORD_HEADER_BYTES));
+    if (m->cipher) {
+        struct cipher_place place = record_place(record, m->offset);
+        uint8_t *payload = record + RECORD_HEADER_BYTES;
+        velocity_status sealed = cipher_seal(m->cipher, &place, payload, (size_t)(end - payload), payload);
+        if (sealed) return sealed;
+    }
     uint32_t checksum = file_block_checksum(m->seed, m->offset, record, 4);
     put_u32(record + 4,
             file_block_checksum(checksum, m->offset, record + RECORD_HEADER_BYTES, size - RECORD_HEADER_BYTES));
@@ -103,7 +116,7 @@ static velocity_status write_record(manifest *m, uint8_t *record, const uint8_t 
 }
 
 velocity_status manifest_append(manifest *m, const struct manifest_edit *edit) {
-    size_t size = RECORD_HEADER_BYTES + NUMBERS_BYTES;
+    size_t size = RECORD_HEADER_BYTES + NUMBERS_BYTES + CIPHER_TAG_BYTES;
     const struct version_edit *tables = edit->tables;
     for (size_t i = 0; tables && i < tables->add_count; i++) size += add_table_bytes(table_meta(tables->add[i].table));
     if (tables) size += tables->remove_count * (2 + VARINT64_MAX_BYTES);
@@ -135,7 +148,8 @@ velocity_status manifest_append(manifest *m, const struct manifest_edit *edit) {
  */
 
 static velocity_status write_snapshot(manifest *m, const struct version *version, const struct manifest_edit *edit) {
-    size_t size = RECORD_HEADER_BYTES + NUMBERS_BYTES + edit->seal_count * (1 + 2 * VARINT64_MAX_BYTES);
+    size_t size =
+        RECORD_HEADER_BYTES + NUMBERS_BYTES + CIPHER_TAG_BYTES + edit->seal_count * (1 + 2 * VARINT64_MAX_BYTES);
     for (int l = 0; version && l < VELOCITY_LEVELS; l++)
         for (size_t i = 0; i < version->levels[l].count; i++)
             size += add_table_bytes(table_meta(version->levels[l].tables[i]));
@@ -182,8 +196,9 @@ static velocity_status write_current(env *e, const char *folder, const uint64_t 
     return status;
 }
 
-velocity_status manifest_create(env *e, const char *folder, const uint64_t database_id[2], uint64_t number,
-                                const struct version *version, const struct manifest_edit *edit, manifest **out) {
+velocity_status manifest_create(env *e, const char *folder, const uint64_t database_id[2], const key_ring *keys,
+                                uint64_t number, const struct version *version, const struct manifest_edit *edit,
+                                manifest **out) {
     *out = NULL;
     manifest *m = env_alloc_zeroed(sizeof *m);
     char *path = file_path(folder, FILE_MANIFEST, number);
@@ -191,7 +206,7 @@ velocity_status manifest_create(env *e, const char *folder, const uint64_t datab
     struct file_header header = {.kind = FILE_MANIFEST, .number = number};
     memcpy(header.database_id, database_id, sizeof header.database_id);
     velocity_status status = m && path ? VELOCITY_OK : VELOCITY_NO_MEMORY;
-    if (!status) status = file_header_make(e, &header, bytes);
+    if (!status) status = cipher_new(e, keys, &header, bytes, &m->cipher);
     if (!status) status = env_create(e, path, &m->file);
     if (!status) status = env_write(m->file, bytes, sizeof bytes, 0);
     if (!status) {
@@ -222,6 +237,7 @@ void manifest_close(manifest *m) {
     if (!m) return;
     if (env_close(m->file)) { /* every edit was synced before it counted */
     }
+    cipher_free(m->cipher);
     env_free(m);
 }
 
@@ -380,13 +396,15 @@ static uint32_t record_at(const uint8_t *data, uint64_t size, uint64_t at, uint6
  * A valid record further on shows that this one was complete once: damage. And the first record, the snapshot, was
  * synced before CURRENT named the file.
  */
-static velocity_status load_records(const char *path, const uint8_t *data, uint64_t size, uint64_t seed,
+static velocity_status load_records(const char *path, uint8_t *data, uint64_t size, uint64_t seed, cipher *c,
                                     struct manifest_state *out) {
     uint64_t at = FILE_HEADER_BYTES;
     for (uint32_t bytes; (bytes = record_at(data, size, at, seed)); at += RECORD_HEADER_BYTES + bytes) {
-        const uint8_t *payload = data + at + RECORD_HEADER_BYTES;
-        velocity_status status = apply_record(out, payload, payload + bytes);
-        if (status == VELOCITY_INVALID)
+        uint8_t *payload = data + at + RECORD_HEADER_BYTES;
+        struct cipher_place place = record_place(data + at, at);
+        velocity_status status = c ? cipher_unseal(c, &place, payload, bytes, payload) : VELOCITY_OK;
+        if (!status) status = apply_record(out, payload, payload + bytes - cipher_overhead(c));
+        if (status == VELOCITY_INVALID || status == VELOCITY_CORRUPT)
             return status_set(VELOCITY_CORRUPT, "%s: offset %llu: a record makes no sense", path,
                               (unsigned long long)at);
         if (status == VELOCITY_UNSUPPORTED)
@@ -400,8 +418,10 @@ static velocity_status load_records(const char *path, const uint8_t *data, uint6
     return VELOCITY_OK;
 }
 
-static velocity_status load_file(env *e, const char *path, const uint64_t database_id[2], struct manifest_state *out) {
+static velocity_status load_file(env *e, const char *path, const uint64_t database_id[2], const key_ring *keys,
+                                 struct manifest_state *out) {
     env_file *file = NULL;
+    cipher *c = NULL;
     uint8_t *data = NULL;
     uint64_t size;
     size_t got;
@@ -415,13 +435,15 @@ static velocity_status load_file(env *e, const char *path, const uint64_t databa
     if (!status) status = file_header_parse(data, got, FILE_MANIFEST, path, &header);
     if (!status && memcmp(header.database_id, database_id, sizeof header.database_id) != 0)
         status = status_set(VELOCITY_CORRUPT, "%s: offset 0: the file belongs to another database", path);
-    if (!status) status = load_records(path, data, got, file_seed(&header), out);
+    if (!status) status = cipher_of(keys, &header, path, &c);
+    if (!status) status = load_records(path, data, got, file_seed(&header), c, out);
+    cipher_free(c);
     velocity_status closed = env_close(file);
     env_free(data);
     return status ? status : closed;
 }
 
-velocity_status manifest_load(env *e, const char *folder, struct manifest_state *out) {
+velocity_status manifest_load(env *e, const char *folder, key_ring *keys, struct manifest_state *out) {
     memset(out, 0, sizeof *out);
     char *current = file_path(folder, FILE_CURRENT, 0), *path = NULL;
     env_file *file = NULL;
@@ -435,7 +457,8 @@ velocity_status manifest_load(env *e, const char *folder, struct manifest_state 
     if (!status) {
         memcpy(out->database_id, header.database_id, sizeof out->database_id);
         path = file_path(folder, FILE_MANIFEST, header.argument);
-        status = path ? load_file(e, path, header.database_id, out) : VELOCITY_NO_MEMORY;
+        status = path ? key_ring_bind(keys, header.database_id) : VELOCITY_NO_MEMORY;
+        if (!status) status = load_file(e, path, header.database_id, keys, out);
     }
     env_free(current);
     env_free(path);

@@ -9,6 +9,7 @@
 #ifndef VELOCITY_MANIFEST_H
 #define VELOCITY_MANIFEST_H
 
+#include "cipher.h"
 #include "table_builder.h"
 #include "version.h"
 
@@ -39,8 +40,10 @@ struct manifest_state {
 
 void manifest_state_clear(struct manifest_state *state);
 
-/* NOT_FOUND: the folder has no CURRENT. A torn last record is left out; damage anywhere else is CORRUPT. */
-VELOCITY_CHECK_RESULT velocity_status manifest_load(env *e, const char *folder, struct manifest_state *out);
+/* NOT_FOUND: the folder has no CURRENT. A torn last record is left out; damage anywhere else is CORRUPT. Binds the keys
+ * (may be NULL) to the database's id. */
+VELOCITY_CHECK_RESULT velocity_status manifest_load(env *e, const char *folder, key_ring *keys,
+                                                    struct manifest_state *out);
 
 typedef struct manifest manifest;
 
@@ -55,10 +58,12 @@ struct manifest_edit {
     uint64_t resume_sequence;
 };
 
-/* Writes a new manifest that holds `version` (may be NULL) and the edit's numbers, syncs it, and puts it in force. */
+/* Writes a new manifest, encrypted with the present key of `keys` (may be NULL), that holds `version` (may be NULL) and
+ * the edit's numbers, syncs it, and puts it in force. */
 VELOCITY_CHECK_RESULT velocity_status manifest_create(env *e, const char *folder, const uint64_t database_id[2],
-                                                      uint64_t number, const struct version *version,
-                                                      const struct manifest_edit *edit, manifest **out);
+                                                      const key_ring *keys, uint64_t number,
+                                                      const struct version *version, const struct manifest_edit *edit,
+                                                      manifest **out);
 /* Appends and syncs. After a failure the manifest must not be used again: create a new one. */
 VELOCITY_CHECK_RESULT velocity_status manifest_append(manifest *m, const struct manifest_edit *edit);
 uint64_t manifest_number(const manifest *m);

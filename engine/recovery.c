@@ -32,6 +32,7 @@ struct recovery {
     struct write_buffer *buffer;
     uint64_t last_in_buffer;
     bool flushed;
+    bool no_space; /* for tables: what the logs hold stays in memory */
 };
 
 static velocity_status remember_file(void *arg, const char *name) {
@@ -71,7 +72,8 @@ static velocity_status check_fresh(struct recovery *r) {
                               r->db->path);
     r->fresh = true;
     r->state.next_number = 1;
-    return env_random(r->db->env, r->state.database_id, sizeof r->state.database_id);
+    velocity_status status = env_random(r->db->env, r->state.database_id, sizeof r->state.database_id);
+    return status ? status : key_ring_bind(r->db->keys, r->state.database_id);
 }
 
 static velocity_status load_manifest(struct recovery *r) {
@@ -79,7 +81,7 @@ static velocity_status load_manifest(struct recovery *r) {
     velocity_status status = env_list(db->env, db->path, remember_file, r);
     if (status) return status;
     if (r->file_count) qsort(r->files, r->file_count, sizeof *r->files, by_kind_and_number);
-    status = manifest_load(db->env, db->path, &r->state);
+    status = manifest_load(db->env, db->path, db->keys, &r->state);
     if (status == VELOCITY_NOT_FOUND) status = check_fresh(r);
     if (status) return status;
     memcpy(db->database_id, r->state.database_id, sizeof db->database_id);
@@ -104,21 +106,23 @@ static velocity_status make_tables(struct recovery *r, struct version_change *ch
         struct manifest_table *t = &r->state.tables[i];
         if (!is_there(r, FILE_TABLE, t->meta.number)) return file_is_missing(r, FILE_TABLE, t->meta.number);
         changes[i].level = t->level;
-        status = table_new(db->env, db->shared->files, db->path, db->database_id, &t->meta, &changes[i].table);
+        status =
+            table_new(db->env, db->shared->files, db->path, db->database_id, db->keys, &t->meta, &changes[i].table);
         /* Header, footer and top index: a table that can't be used shows now, not at some later read. */
         if (!status) status = table_ensure_loaded(changes[i].table, false);
     }
     return status;
 }
 
-/* Value files are opened when they are first read. */
+/* Of each the header: a file that can't be used, or whose key is missing, shows now. */
 static velocity_status make_value_files(struct recovery *r, struct value_file **files) {
     velocity *db = r->db;
     velocity_status status = VELOCITY_OK;
     for (size_t i = 0; i < r->state.value_count && !status; i++) {
         const struct value_file_meta *meta = &r->state.values[i];
         if (!is_there(r, FILE_VALUES, meta->number)) return file_is_missing(r, FILE_VALUES, meta->number);
-        status = value_file_new(db->env, db->shared->files, db->path, db->database_id, meta, &files[i]);
+        status = value_file_new(db->env, db->shared->files, db->path, db->database_id, db->keys, meta, &files[i]);
+        if (!status) status = value_file_ensure_loaded(files[i]);
     }
     return status;
 }
@@ -199,7 +203,7 @@ static velocity_status write_table(struct recovery *r, struct value_writer *valu
     }
     status = table_builder_finish(builder, &meta);
     if (status) return status;
-    status = table_new(db->env, db->shared->files, db->path, db->database_id, &meta, out);
+    status = table_new(db->env, db->shared->files, db->path, db->database_id, db->keys, &meta, out);
     if (status) table_meta_clear(&meta);
     return status;
 }
@@ -229,6 +233,15 @@ static velocity_status flush_buffer(struct recovery *r) {
     return VELOCITY_OK;
 }
 
+/* A full disk's database opens, too: unflushed logs are few. Once a part is in tables there is no way back. */
+static velocity_status flush_if_room(struct recovery *r) {
+    if (r->no_space) return VELOCITY_OK;
+    velocity_status status = flush_buffer(r);
+    if (status == VELOCITY_NO_SPACE && reserve_spend(&r->db->reserve)) status = flush_buffer(r);
+    r->no_space = status == VELOCITY_NO_SPACE && !r->flushed;
+    return r->no_space ? VELOCITY_OK : status;
+}
+
 static velocity_status apply_group(void *arg, uint64_t log_number, const struct log_group *group,
                                    const uint8_t *payload) {
     (void)log_number;
@@ -245,7 +258,7 @@ static velocity_status apply_group(void *arg, uint64_t log_number, const struct 
     }
     if (p != end) return VELOCITY_CORRUPT;
     if (group->count) r->last_in_buffer = group->first_sequence + group->count - 1;
-    return memtable_bytes(table) >= r->db->options.memtable_bytes ? flush_buffer(r) : VELOCITY_OK;
+    return memtable_bytes(table) >= r->db->options.memtable_bytes ? flush_if_room(r) : VELOCITY_OK;
 }
 
 /*
@@ -293,6 +306,7 @@ static velocity_status replay_logs(struct recovery *r) {
     if (!r->buffer) return VELOCITY_NO_MEMORY;
     struct log_replay replay = {.env = db->env,
                                 .folder = db->path,
+                                .keys = db->keys,
                                 .next_sequence = r->state.last_sequence + 1,
                                 .apply = apply_group,
                                 .arg = r};
@@ -301,17 +315,30 @@ static velocity_status replay_logs(struct recovery *r) {
     if (status) return status;
     choose_next_sequence(r, replay.next_sequence);
     size_t live = 0;
-    for (size_t i = 0; i < r->segment_count; i++) live += r->segments[i].end > FILE_HEADER_BYTES;
+    bool old_key = false; /* no log outlives the opening that changes the key */
+    for (size_t i = 0; i < r->segment_count; i++) {
+        if (r->segments[i].end <= FILE_HEADER_BYTES) continue;
+        live++;
+        old_key |= r->segments[i].old_key;
+    }
     if (memtable_entries(r->buffer->memtable) == 0) return VELOCITY_OK;
-    return r->flushed || live > SEALED_LOGS_MAX ? flush_buffer(r) : seal_segments(r);
+    if (r->flushed || old_key || live > SEALED_LOGS_MAX) status = flush_if_room(r);
+    bool in_tables = memtable_entries(r->buffer->memtable) == 0;
+    return status || in_tables ? status : seal_segments(r);
 }
 
 /* ---- putting it in force
  * --------------------------------------------------------------------------------------------- */
 
+static velocity_status try_log(velocity *db) {
+    return log_create(db->env, db->path, db->database_id, db->keys, db->start_log, SEGMENT_MIN_BYTES,
+                      room_durable_logs(db), &db->log);
+}
+
+/* Also a full disk's database opens. */
 static velocity_status begin_log(velocity *db) {
-    return log_create(db->env, db->path, db->database_id, db->start_log, SEGMENT_MIN_BYTES, room_durable_logs(db),
-                      &db->log);
+    velocity_status status = try_log(db);
+    return status == VELOCITY_NO_SPACE && reserve_spend(&db->reserve) ? try_log(db) : status;
 }
 
 static velocity_status begin_anew(struct recovery *r) {
@@ -334,7 +361,9 @@ static velocity_status begin_anew(struct recovery *r) {
     /* The log comes first, so that the manifest's logs are there; in a new database the manifest: a log without one
      * would be data that has lost its CURRENT. */
     velocity_status status = r->fresh ? VELOCITY_OK : begin_log(db);
-    if (!status) status = manifest_create(db->env, db->path, db->database_id, number, r->version, &edit, &db->manifest);
+    if (!status)
+        status =
+            manifest_create(db->env, db->path, db->database_id, db->keys, number, r->version, &edit, &db->manifest);
     if (!status && r->fresh) status = begin_log(db);
     if (status) return status;
     struct superversion *sv = superversion_new(r->buffer, NULL, 0, r->version);
@@ -392,6 +421,8 @@ velocity_status recovery_run(velocity *db) {
     struct recovery r = {.db = db};
     velocity_status status = load_manifest(&r);
     if (!status) status = build_version(&r);
+    if (!status)
+        status = reserve_open(&db->reserve, db->env, db->path, db->options.reserve_bytes, version_bytes(r.version));
     if (!status) status = replay_logs(&r);
     if (!status) status = begin_anew(&r);
     if (!status) remove_leftovers(&r);

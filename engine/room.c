@@ -59,6 +59,10 @@ static struct log *take_spare(velocity *db, uint64_t bytes) {
     return NULL;
 }
 
+bool room_give_reserve(velocity *db) {
+    return reserve_is_spent(&db->reserve) || reserve_spend(&db->reserve);
+}
+
 bool room_durable_logs(const velocity *db) {
     return db->options.durability == VELOCITY_DURABILITY_ALWAYS;
 }
@@ -76,8 +80,8 @@ void room_prepare_job(struct pool_job *job) {
     uint64_t number = db->next_number++, bytes = log ? log->capacity : next_segment_bytes(db);
     env_mutex_unlock(&db->mutex);
     velocity_status status =
-        log ? log_recycle(log, db->path, db->database_id, number)
-            : log_create(db->env, db->path, db->database_id, number, bytes, room_durable_logs(db), &log);
+        log ? log_recycle(log, db->path, db->database_id, db->keys, number)
+            : log_create(db->env, db->path, db->database_id, db->keys, number, bytes, room_durable_logs(db), &log);
     env_mutex_lock(&db->mutex);
     if (!status && log->number > db->last_log && !db->next_log) {
         db->next_log = log;
@@ -102,18 +106,23 @@ static velocity_status get_segment(velocity *db, uint64_t payload_bytes, struct 
         log = NULL;
     }
     uint64_t number = 0, bytes = 0;
+    uint64_t least =
+        round_up(FILE_HEADER_BYTES + LOG_GROUP_HEADER_BYTES + payload_bytes + CIPHER_TAG_BYTES + LOG_ALIGNMENT);
     struct log *spare = NULL;
     if (!log) {
         number = db->next_number++;
-        bytes = round_up(FILE_HEADER_BYTES + LOG_GROUP_HEADER_BYTES + payload_bytes + LOG_ALIGNMENT);
+        bytes = least;
         spare = take_spare(db, bytes);
         uint64_t usual = spare ? bytes : next_segment_bytes(db);
         if (bytes < usual) bytes = usual;
     }
     env_mutex_unlock(&db->mutex);
     velocity_status status = VELOCITY_OK;
-    if (spare && log_recycle(spare, db->path, db->database_id, number) == VELOCITY_OK) log = spare;
-    if (!log) status = log_create(db->env, db->path, db->database_id, number, bytes, room_durable_logs(db), &log);
+    bool durable = room_durable_logs(db);
+    if (spare && log_recycle(spare, db->path, db->database_id, db->keys, number) == VELOCITY_OK) log = spare;
+    if (!log) status = log_create(db->env, db->path, db->database_id, db->keys, number, bytes, durable, &log);
+    if (status == VELOCITY_NO_SPACE && bytes > least) /* the last room on the disk */
+        status = log_create(db->env, db->path, db->database_id, db->keys, number, least, durable, &log);
     if (!status) *out = log;
     return status;
 }

@@ -10,6 +10,7 @@ static void add_tables(const struct version *version, velocity_stats *s) {
             s->table_entries += meta->entries;
             s->table_raw_bytes += meta->raw_bytes;
             s->table_bytes += meta->file_bytes;
+            s->files_with_old_key += table_has_old_key(version->levels[l].tables[i]);
         }
     }
 }
@@ -65,6 +66,8 @@ velocity_status velocity_stats_get(velocity *db, velocity_stats *out) {
         s.memtable_entries += memtable_entries(sv->immutable[i]->memtable);
     }
     s.value_files = sv->version->value_count;
+    for (size_t i = 0; i < s.value_files; i++)
+        s.files_with_old_key += value_file_has_old_key(sv->version->values[i].file);
     s.value_bytes = sv->version->value_bytes;
     s.value_garbage_bytes = sv->version->value_bytes - sv->version->value_used_bytes;
     s.immutable_memtables = (uint64_t)sv->immutable_count;

@@ -10,11 +10,11 @@
  */
 #include "table.h"
 
+#include "compress.h"
 #include "filter.h"
+#include "slice.h"
 #include "status.h"
 #include "table_internal.h"
-
-#include <lz4.h>
 
 enum {
     PINNED_PART = 4,          /* at most this part of the cache's bytes goes to pinned blocks */
@@ -26,6 +26,7 @@ struct table_files {
     uint64_t cache_bytes; /* the cache's capacity with nothing pinned */
     _Atomic uint64_t pinned_bytes;
     struct open_files open;
+    struct unpackers unpackers;
     _Atomic uint64_t next_cache_id;
 };
 
@@ -44,6 +45,7 @@ table_files *table_files_new(cache *c, uint32_t max_open) {
 void table_files_free(table_files *files) {
     if (!files) return;
     open_files_destroy(&files->open);
+    unpackers_clear(&files->unpackers);
     env_free(files);
 }
 
@@ -61,6 +63,10 @@ struct open_files *table_files_open(table_files *files) {
 
 cache *table_files_cache(table_files *files) {
     return files->cache;
+}
+
+struct unpackers *table_files_unpackers(table_files *files) {
+    return &files->unpackers;
 }
 
 uint64_t table_files_new_cache_id(table_files *files) {
@@ -99,7 +105,7 @@ static void forget_blocks(struct table *t) {
 /* ---- life ------------------------------------------------------------------------------------------------------- */
 
 velocity_status table_new(env *e, table_files *files, const char *folder, const uint64_t database_id[2],
-                          struct table_meta *meta, struct table **out) {
+                          const key_ring *keys, struct table_meta *meta, struct table **out) {
     struct table *t = env_alloc_zeroed(sizeof *t);
     char *path = file_path(folder, FILE_TABLE, meta->number);
     if (!t || !path) {
@@ -109,6 +115,7 @@ velocity_status table_new(env *e, table_files *files, const char *folder, const 
     }
     t->files = files;
     t->cache = files->cache;
+    t->keys = keys;
     t->path = path;
     memcpy(t->database_id, database_id, sizeof t->database_id);
     t->meta = *meta;
@@ -122,6 +129,10 @@ velocity_status table_new(env *e, table_files *files, const char *folder, const 
 
 const struct table_meta *table_meta(const struct table *t) {
     return &t->meta;
+}
+
+bool table_has_old_key(const struct table *t) {
+    return atomic_load(&t->loaded) && t->old_key;
 }
 
 void table_acquire(struct table *t) {
@@ -138,6 +149,7 @@ static void table_destroy(struct open_file *file) {
     open_file_close(&t->file, doomed);
     if (doomed) forget_blocks(t);
     give_pins_back(t);
+    cipher_free(t->cipher);
     env_free(t->top_bytes);
     table_meta_clear(&t->meta);
     env_free(t->path);
@@ -155,23 +167,43 @@ static velocity_status damaged(const struct table *t, uint64_t offset, const cha
     return status_set(VELOCITY_CORRUPT, "%s: offset %llu: %s", t->path, (unsigned long long)offset, what);
 }
 
+enum { STORED_ON_STACK_BYTES = 12 * 1024 };
+
+/* Decrypts, then unpacks: what is stored raw straight to its place. CORRUPT comes without a message. */
+static velocity_status unseal_block(const struct table *t, struct block_handle handle, const uint8_t *stored,
+                                    uint8_t *raw, uint32_t raw_bytes) {
+    uint8_t small[STORED_ON_STACK_BYTES];
+    const uint8_t *trailer = stored + handle.bytes;
+    enum packing how = trailer[0];
+    struct cipher_place place = {handle.offset, trailer, BLOCK_BOUND_BYTES};
+    if (how == PACKED_RAW) return cipher_unseal(t->cipher, &place, stored, handle.bytes, raw);
+    uint8_t *packed = handle.bytes <= sizeof small ? small : env_alloc(handle.bytes);
+    if (!packed) return VELOCITY_NO_MEMORY;
+    velocity_status status = cipher_unseal(t->cipher, &place, stored, handle.bytes, packed);
+    if (!status) status = unpack(&t->files->unpackers, how, packed, handle.bytes - CIPHER_TAG_BYTES, raw, raw_bytes);
+    if (packed != small) env_free(packed);
+    return status;
+}
+
 velocity_status table_decode_block(const struct table *t, struct block_handle handle, const uint8_t *stored,
                                    struct cache_entry **out) {
     const uint8_t *trailer = stored + handle.bytes;
     uint32_t checksum = file_block_checksum(t->seed, handle.offset, stored, handle.bytes);
-    checksum = file_block_checksum(checksum, handle.offset, trailer, 5);
+    checksum = file_block_checksum(checksum, handle.offset, trailer, BLOCK_BOUND_BYTES);
     if (checksum != get_u32(trailer + 5)) return damaged(t, handle.offset, "a block's checksum is wrong");
     uint32_t raw_bytes = get_u32(trailer + 1);
-    if (trailer[0] > BLOCK_LZ4 || (trailer[0] == BLOCK_RAW && raw_bytes != handle.bytes) || raw_bytes > INT32_MAX)
+    uint32_t overhead = cipher_overhead(t->cipher);
+    if (handle.bytes < overhead || !unpack_size_possible(trailer[0], handle.bytes - overhead, raw_bytes))
         return damaged(t, handle.offset, "a block's trailer makes no sense");
     struct cache_entry *entry = cache_entry_new(raw_bytes);
     if (!entry) return VELOCITY_NO_MEMORY;
-    if (trailer[0] == BLOCK_RAW) {
-        memcpy(cache_entry_data(entry), stored, raw_bytes);
-    } else if (LZ4_decompress_safe((const char *)stored, cache_entry_data(entry), (int)handle.bytes, (int)raw_bytes) !=
-               (int)raw_bytes) {
+    uint8_t *raw = cache_entry_data(entry);
+    velocity_status status = t->cipher ? unseal_block(t, handle, stored, raw, raw_bytes)
+                                       : unpack(&t->files->unpackers, trailer[0], stored, handle.bytes, raw, raw_bytes);
+    if (status) {
         cache_entry_release(entry);
-        return damaged(t, handle.offset, "a block does not decompress");
+        return status == VELOCITY_CORRUPT ? damaged(t, handle.offset, "a block does not decrypt or decompress")
+                                          : status;
     }
     *out = entry;
     return VELOCITY_OK;
@@ -182,7 +214,7 @@ static velocity_status read_stored(const struct table *t, env_file *file, struct
     uint64_t end = handle.offset + handle.bytes + BLOCK_TRAILER_BYTES;
     if (handle.offset < FILE_HEADER_BYTES || end > t->meta.file_bytes || end < handle.offset)
         return damaged(t, handle.offset, "a block lies outside of the file");
-    uint8_t small[12 * 1024];
+    uint8_t small[STORED_ON_STACK_BYTES];
     size_t size = handle.bytes + BLOCK_TRAILER_BYTES, got;
     uint8_t *stored = size <= sizeof small ? small : env_alloc(size);
     if (!stored) return VELOCITY_NO_MEMORY;
@@ -263,7 +295,8 @@ velocity_status table_open_block(const struct table *t, const struct cache_entry
 
 /* ---- loading: header, footer, top index ------------------------------------------------------------------------- */
 
-static velocity_status load_footer(struct table *t, env_file *file, struct block_handle *top) {
+static velocity_status load_footer(struct table *t, env_file *file, struct block_handle *top,
+                                   struct block_handle *values) {
     uint8_t footer[TABLE_FOOTER_BYTES];
     if (t->meta.file_bytes < FILE_HEADER_BYTES + TABLE_FOOTER_BYTES) return damaged(t, 0, "the file is too short");
     uint64_t at = t->meta.file_bytes - TABLE_FOOTER_BYTES;
@@ -274,6 +307,12 @@ static velocity_status load_footer(struct table *t, env_file *file, struct block
     if (get_u64(footer + FOOTER_MAGIC) != TABLE_FOOTER_MAGIC ||
         get_u32(footer + FOOTER_CHECKSUM) != file_block_checksum(t->seed, at, footer, FOOTER_CHECKSUM))
         return damaged(t, at, "the footer's checksum is wrong");
+    if (t->cipher) {
+        struct cipher_place place = {at, footer, FOOTER_TAG};
+        status = cipher_unseal(t->cipher, &place, footer + FOOTER_TAG, CIPHER_TAG_BYTES, footer + FOOTER_TAG);
+        if (status == VELOCITY_CORRUPT) return damaged(t, at, "the footer is not the one that was written");
+        if (status) return status;
+    }
     if (get_u32(footer + FOOTER_VERSION) > FILE_FORMAT_VERSION)
         return status_set(VELOCITY_UNSUPPORTED, "%s: table format %u is newer than this build", t->path,
                           get_u32(footer + FOOTER_VERSION));
@@ -289,7 +328,26 @@ static velocity_status load_footer(struct table *t, env_file *file, struct block
         return damaged(t, at, "the filter's shape makes no sense");
     top->offset = get_u64(footer + FOOTER_SLOTS + SLOT_TOP_INDEX * 16);
     top->bytes = (uint32_t)get_u64(footer + FOOTER_SLOTS + SLOT_TOP_INDEX * 16 + 8);
+    values->offset = get_u64(footer + FOOTER_SLOTS + SLOT_VALUE_REFERENCES * 16);
+    values->bytes = (uint32_t)get_u64(footer + FOOTER_SLOTS + SLOT_VALUE_REFERENCES * 16 + 8);
     return VELOCITY_OK;
+}
+
+/* What the table refers to in value files is what the manifest has: somebody who repairs will rely on it. */
+static velocity_status check_value_uses(struct table *t, env_file *file, struct block_handle where) {
+    if (where.bytes == 0 && t->meta.values.count == 0) return VELOCITY_OK;
+    struct cache_entry *stored;
+    velocity_status status = read_stored(t, file, where, &stored);
+    if (status) return status;
+    uint8_t *list = env_alloc(value_uses_most_bytes(&t->meta.values));
+    size_t size = list ? (size_t)(value_uses_encode(list, &t->meta.values) - list) : 0;
+    if (!list)
+        status = VELOCITY_NO_MEMORY;
+    else if (!slice_equal(velocity_bytes(list, size), velocity_bytes(cache_entry_data(stored), stored->size)))
+        status = damaged(t, where.offset, "the list of value references is another one than the manifest's");
+    env_free(list);
+    cache_entry_release(stored);
+    return status;
 }
 
 /* While the file is being opened, once. */
@@ -302,9 +360,13 @@ static velocity_status load(struct table *t, env_file *file) {
     if (header.number != t->meta.number || memcmp(header.uid, t->meta.uid, sizeof header.uid) != 0)
         return damaged(t, 0, "this is not the file that the manifest names");
     t->seed = file_seed(&header);
-    struct block_handle top;
+    t->old_key = !key_ring_is_present(t->keys, &header);
+    cipher_free(t->cipher); /* of an attempt that failed */
+    status = cipher_of(t->keys, &header, t->path, &t->cipher);
+    struct block_handle top, values;
     struct cache_entry *entry;
-    status = load_footer(t, file, &top);
+    if (!status) status = load_footer(t, file, &top, &values);
+    if (!status) status = check_value_uses(t, file, values);
     if (!status) status = read_stored(t, file, top, &entry);
     if (status) return status;
     t->top_bytes = env_alloc(entry->size);
@@ -366,8 +428,9 @@ static void let_go(struct held_block *held) {
 static velocity_status check_filter(struct table *t, const struct table_read *read, uint64_t hash) {
     if (t->filter.partitions == 0) return VELOCITY_OK;
     uint64_t size = t->filter.partition_bytes;
+    uint64_t stored = size + cipher_overhead(t->cipher);
     uint32_t partition = filter_partition(&t->filter, hash);
-    struct block_handle handle = {t->filter_offset + partition * (size + BLOCK_TRAILER_BYTES), (uint32_t)size};
+    struct block_handle handle = {t->filter_offset + partition * (stored + BLOCK_TRAILER_BYTES), (uint32_t)stored};
     struct held_block held;
     velocity_status status = table_load_pinned(t, &t->filter_pins[partition], handle, CACHE_FILTER, read, &held);
     if (status) return status;

@@ -27,6 +27,7 @@ uint64_t table_files_open_count(table_files *files);
 struct open_files *table_files_open(table_files *files);
 cache *table_files_cache(table_files *files);
 uint64_t table_files_new_cache_id(table_files *files);
+struct unpackers *table_files_unpackers(table_files *files);
 
 /* ---- tables -------------------------------------------------------------------------------------------------------
  */
@@ -38,13 +39,16 @@ struct table_counters {
     _Atomic uint64_t filter_checks, filter_negatives, filter_false_positives;
 };
 
-/* Takes over meta's keys. Opens nothing yet. The table has one reference. `folder` is copied. */
+/* Takes over meta's keys; borrows the key ring (may be NULL). Opens nothing yet. The table has one reference. `folder`
+ * is copied. */
 VELOCITY_CHECK_RESULT velocity_status table_new(env *e, table_files *files, const char *folder,
-                                                const uint64_t database_id[2], struct table_meta *meta,
-                                                struct table **out);
+                                                const uint64_t database_id[2], const key_ring *keys,
+                                                struct table_meta *meta, struct table **out);
 /* Has header, footer and top index in memory; CORRUPT says what is wrong with them. INCOMPLETE: cache_only, not yet. */
 VELOCITY_CHECK_RESULT velocity_status table_ensure_loaded(struct table *table, bool cache_only);
 const struct table_meta *table_meta(const struct table *table);
+/* Whether the file is not encrypted as a new one would be. Known once the table is loaded; false before. */
+bool table_has_old_key(const struct table *table);
 void table_acquire(struct table *table);
 /* The last release closes the file, or, if the table was doomed, leaves it to table_files_sweep. */
 void table_release(struct table *table);

@@ -2,12 +2,11 @@
 #include "table_builder.h"
 
 #include "block.h"
+#include "compress.h"
 #include "filter.h"
 #include "slice.h"
 #include "status.h"
 #include "table_format.h"
-
-#include <lz4.h>
 
 enum {
     WRITE_BUFFER_BYTES = 256 * 1024,
@@ -24,8 +23,10 @@ struct table_builder {
     uint64_t paced;  /* up to where writeback was started */
     uint8_t *buffer;
     size_t buffered;
-    uint8_t *compressed;
-    size_t compressed_capacity;
+    struct packer packer;
+    cipher *cipher; /* NULL: blocks stand as they are */
+    uint8_t *sealed;
+    size_t sealed_capacity;
     struct block_builder data, index, top;
     struct block_handle pending; /* the data block whose separator waits for the next key */
     bool has_pending;
@@ -67,7 +68,9 @@ static void builder_free(table_builder *b) {
     block_builder_free(&b->index);
     block_builder_free(&b->top);
     env_free(b->buffer);
-    env_free(b->compressed);
+    packer_clear(&b->packer);
+    cipher_free(b->cipher);
+    env_free(b->sealed);
     env_free(b->last_key);
     env_free(b->hashes);
     env_free(b->path);
@@ -120,6 +123,8 @@ velocity_status table_builder_new(const struct table_builder_options *options, t
     if (!b) return VELOCITY_NO_MEMORY;
     b->options = *options;
     b->options.folder = NULL;
+    b->packer.compression = options->compression;
+    b->packer.last_level = options->last_level;
     velocity_status status = VELOCITY_NO_MEMORY;
     char *path = file_path(options->folder, FILE_TABLE, options->number);
     b->buffer = env_alloc(WRITE_BUFFER_BYTES);
@@ -131,7 +136,7 @@ velocity_status table_builder_new(const struct table_builder_options *options, t
     struct file_header header = {.kind = FILE_TABLE, .number = options->number};
     memcpy(header.database_id, options->database_id, sizeof header.database_id);
     uint8_t bytes[FILE_HEADER_BYTES];
-    status = file_header_make(options->env, &header, bytes);
+    status = cipher_new(options->env, options->keys, &header, bytes, &b->cipher);
     if (!status) status = append(b, bytes, sizeof bytes);
     if (status) goto fail;
     b->seed = file_seed(&header);
@@ -147,31 +152,31 @@ fail:
     return status;
 }
 
-/* Below about 12% saving a block is kept raw: reading it then costs no decompression. */
-static bool worth_it(size_t packed, size_t raw) {
-    return packed > 0 && packed < raw - raw / 8;
+/* Replaces *stored by what it is encrypted. */
+static velocity_status seal(table_builder *b, const uint8_t *trailer, velocity_slice *stored) {
+    size_t size = stored->size + CIPHER_TAG_BYTES;
+    if (size > b->sealed_capacity) {
+        env_free(b->sealed);
+        b->sealed_capacity = 0;
+        if (!(b->sealed = env_alloc(size * 2))) return VELOCITY_NO_MEMORY;
+        b->sealed_capacity = size * 2;
+    }
+    struct cipher_place place = {b->offset, trailer, BLOCK_BOUND_BYTES};
+    velocity_status status = cipher_seal(b->cipher, &place, stored->data, stored->size, b->sealed);
+    *stored = velocity_bytes(b->sealed, size);
+    return status;
 }
 
 static velocity_status append_block(table_builder *b, velocity_slice raw, bool compress, struct block_handle *handle) {
     velocity_slice stored = raw;
     uint8_t trailer[BLOCK_TRAILER_BYTES];
-    trailer[0] = BLOCK_RAW;
-    if (compress && b->options.compression == VELOCITY_COMPRESSION_LZ4 && raw.size < LZ4_MAX_INPUT_SIZE) {
-        size_t bound = (size_t)LZ4_compressBound((int)raw.size);
-        if (bound > b->compressed_capacity) {
-            env_free(b->compressed);
-            b->compressed_capacity = 0;
-            if (!(b->compressed = env_alloc(bound))) return VELOCITY_NO_MEMORY;
-            b->compressed_capacity = bound;
-        }
-        int packed = LZ4_compress_default(raw.data, (char *)b->compressed, (int)raw.size, (int)bound);
-        if (worth_it((size_t)packed, raw.size)) {
-            stored = velocity_bytes(b->compressed, (size_t)packed);
-            trailer[0] = BLOCK_LZ4;
-        }
-    }
-    *handle = (struct block_handle){b->offset, (uint32_t)stored.size};
+    enum packing how = PACKED_RAW;
+    velocity_status packed = compress ? packer_pack(&b->packer, raw, &stored, &how) : VELOCITY_OK;
+    if (packed) return packed;
+    trailer[0] = (uint8_t)how;
     put_u32(trailer + 1, (uint32_t)raw.size);
+    if (b->cipher && (packed = seal(b, trailer, &stored))) return packed;
+    *handle = (struct block_handle){b->offset, (uint32_t)stored.size};
     uint32_t checksum = file_block_checksum(b->seed, b->offset, stored.data, stored.size);
     put_u32(trailer + 5, file_block_checksum(checksum, b->offset, trailer, 5));
     velocity_status status = append(b, stored.data, stored.size);
@@ -307,12 +312,12 @@ static velocity_status append_filter(table_builder *b, struct filter_shape *shap
     for (size_t i = 0; i < b->hash_count; i++)
         filter_add(shape, all + filter_partition(shape, b->hashes[i]) * size, b->hashes[i]);
     velocity_status status = VELOCITY_OK;
+    where->offset = b->offset;
     for (uint32_t i = 0; i < shape->partitions && !status; i++) {
         struct block_handle handle;
         status = append_block(b, velocity_bytes(all + i * size, size), false, &handle);
-        if (i == 0) where->offset = handle.offset;
     }
-    where->bytes = (uint32_t)((size + BLOCK_TRAILER_BYTES) * shape->partitions);
+    where->bytes = (uint32_t)(b->offset - where->offset);
     env_free(all);
     return status;
 }
@@ -353,6 +358,11 @@ static velocity_status append_footer(table_builder *b, struct block_handle top, 
     put_u64(footer + FOOTER_SLOTS + SLOT_FILTER * 16 + 8, filter.bytes);
     put_u64(footer + FOOTER_SLOTS + SLOT_VALUE_REFERENCES * 16, values.offset);
     put_u64(footer + FOOTER_SLOTS + SLOT_VALUE_REFERENCES * 16 + 8, values.bytes);
+    if (b->cipher) { /* nothing to hide, but nothing to be changed either */
+        struct cipher_place place = {b->offset, footer, FOOTER_TAG};
+        velocity_status status = cipher_seal(b->cipher, &place, footer, 0, footer + FOOTER_TAG);
+        if (status) return status;
+    }
     put_u32(footer + FOOTER_CHECKSUM, file_block_checksum(b->seed, b->offset, footer, FOOTER_CHECKSUM));
     return append(b, footer, sizeof footer);
 }

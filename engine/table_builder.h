@@ -4,8 +4,8 @@
 #ifndef VELOCITY_TABLE_BUILDER_H
 #define VELOCITY_TABLE_BUILDER_H
 
+#include "cipher.h"
 #include "entry.h"
-#include "file.h"
 #include "value_format.h"
 
 /* What the manifest keeps of a table. smallest, largest and values are allocated; table_meta_clear frees them. */
@@ -28,7 +28,9 @@ struct table_builder_options {
     uint64_t number;
     uint32_t block_bytes;
     velocity_compression compression;
+    bool last_level; /* see compress.h */
     double false_positive_rate;
+    const key_ring *keys; /* NULL: not encrypted */
 };
 
 typedef struct table_builder table_builder;

@@ -4,6 +4,8 @@
  *   header | data block* | index block* | filter partition* | top index block | footer
  *
  * Every block is followed by a trailer: u8 compression | u32 raw bytes | u32 checksum over block, compression and size.
+ * With encryption a block is compressed, then encrypted (and a tag longer), then stored; it is bound to the first five
+ * bytes of its trailer.
  */
 #ifndef VELOCITY_TABLE_FORMAT_H
 #define VELOCITY_TABLE_FORMAT_H
@@ -11,8 +13,7 @@
 #include "coding.h"
 
 #define BLOCK_TRAILER_BYTES 9u
-#define BLOCK_RAW           0u
-#define BLOCK_LZ4           1u
+#define BLOCK_BOUND_BYTES   5u
 
 #define TABLE_FOOTER_BYTES     512u
 #define TABLE_FOOTER_MAGIC     UINT64_C(0x454c4241544c4556) /* "VELTABLE" */
@@ -34,6 +35,7 @@ enum table_footer_field {
     FOOTER_FILTER_PARTITION_BYTES = 76,
     FOOTER_FILTER_PROBES = 80,
     FOOTER_SLOTS = 128, /* 16 slots: u64 offset | u64 bytes, 0 where absent */
+    FOOTER_TAG = 492,   /* with encryption: CIPHER_TAG_BYTES over all before it; else zero */
     FOOTER_CHECKSUM = 508,
 };
 

@@ -11,13 +11,16 @@ struct table {
     cache *cache;
     char *path;
     uint64_t database_id[2];
-    uint64_t cache_id; /* names the table's blocks in the cache, unique while the cache lives */
+    const key_ring *keys; /* borrowed */
+    uint64_t cache_id;    /* names the table's blocks in the cache, unique while the cache lives */
     struct table_meta meta;
     struct open_file file;
     _Atomic uint32_t references;
     _Atomic bool doomed, loaded;
     /* Valid once loaded: */
     uint64_t seed;
+    cipher *cipher; /* NULL: not encrypted */
+    bool old_key;
     uint8_t *top_bytes;
     struct block top;
     struct filter_shape filter;

@@ -5,12 +5,7 @@
 #include "slice.h"
 #include "status.h"
 
-#include <lz4.h>
-
-enum {
-    SMALL_RECORD_BYTES = 12 * 1024, /* read into the stack where it has to be decompressed */
-    LZ4_RATIO_MAX = 255,            /* no lz4 block unpacks to more than so many times its size, and some */
-};
+enum { SMALL_RECORD_BYTES = 12 * 1024 }; /* read into the stack where it has to be decompressed */
 
 struct value_file {
     table_files *files;
@@ -19,9 +14,13 @@ struct value_file {
     uint64_t cache_id; /* names the file's values in the cache */
     struct value_file_meta meta;
     struct open_file file;
-    uint64_t seed; /* set when the file is opened */
+    const key_ring *keys;
     _Atomic uint32_t references;
-    _Atomic bool doomed, damaged;
+    _Atomic bool doomed, damaged, loaded;
+    /* Valid once loaded: */
+    uint64_t seed;
+    cipher *cipher; /* NULL: not encrypted */
+    bool old_key;
 };
 
 static velocity_status damage(const struct value_file *f, uint64_t offset, const char *what) {
@@ -36,6 +35,7 @@ static struct value_file *of_file(struct open_file *file) {
 
 static velocity_status check_opened(struct open_file *opened, env_file *file) {
     struct value_file *f = of_file(opened);
+    if (atomic_load(&f->loaded)) return VELOCITY_OK;
     struct file_header header;
     uint64_t size;
     velocity_status status = file_header_read(file, FILE_VALUES, f->path, &header);
@@ -47,19 +47,23 @@ static velocity_status check_opened(struct open_file *opened, env_file *file) {
         return damage(f, 0, "this is not the file that the manifest names");
     if (size < f->meta.file_bytes) return damage(f, size, "the file is shorter than the manifest says");
     f->seed = file_seed(&header);
-    return VELOCITY_OK;
+    f->old_key = !key_ring_is_present(f->keys, &header);
+    status = cipher_of(f->keys, &header, f->path, &f->cipher);
+    if (!status) atomic_store_explicit(&f->loaded, true, memory_order_release);
+    return status;
 }
 
 /* The values that the cache has of it age out: which they are, nobody remembers. */
 static void destroy(struct open_file *file) {
     struct value_file *f = of_file(file);
     open_file_close(&f->file, atomic_load(&f->doomed));
+    cipher_free(f->cipher);
     env_free(f->path);
     env_free(f);
 }
 
 velocity_status value_file_new(env *e, table_files *files, const char *folder, const uint64_t database_id[2],
-                               const struct value_file_meta *meta, struct value_file **out) {
+                               const key_ring *keys, const struct value_file_meta *meta, struct value_file **out) {
     struct value_file *f = env_alloc_zeroed(sizeof *f);
     char *path = file_path(folder, FILE_VALUES, meta->number);
     if (!f || !path) {
@@ -68,6 +72,7 @@ velocity_status value_file_new(env *e, table_files *files, const char *folder, c
         return VELOCITY_NO_MEMORY;
     }
     f->files = files;
+    f->keys = keys;
     f->path = path;
     memcpy(f->database_id, database_id, sizeof f->database_id);
     f->cache_id = table_files_new_cache_id(files);
@@ -80,6 +85,18 @@ velocity_status value_file_new(env *e, table_files *files, const char *folder, c
 
 const struct value_file_meta *value_file_meta(const struct value_file *f) {
     return &f->meta;
+}
+
+velocity_status value_file_ensure_loaded(struct value_file *f) {
+    env_file *file;
+    epoch_enter();
+    velocity_status status = open_file_get(table_files_open(f->files), &f->file, &file);
+    epoch_leave();
+    return status;
+}
+
+bool value_file_has_old_key(const struct value_file *f) {
+    return atomic_load_explicit(&f->loaded, memory_order_acquire) && f->old_key;
 }
 
 void value_file_acquire(struct value_file *f) {
@@ -122,8 +139,10 @@ static velocity_status read_record(struct value_file *f, env_file *file, struct 
     velocity_status status = env_read(file, to, size, r.offset, &got);
     if (status) return status;
     if (got < size) return damage(f, r.offset, "the file ends inside a value");
-    if (!value_record_decode(to, size, f->seed, r.offset, out))
-        return damage(f, r.offset, "a value's checksum is wrong");
+    struct value_place place = {f->seed, r.offset, f->cipher};
+    status = value_record_decode(to, size, &place, out);
+    if (status == VELOCITY_CORRUPT) return damage(f, r.offset, "a value's checksum is wrong");
+    if (status) return status;
     if (out->sequence != sequence || out->raw_bytes != r.raw_bytes || !slice_equal(out->key, key))
         return damage(f, r.offset, "a value is another one than the table refers to");
     return VELOCITY_OK;
@@ -136,7 +155,6 @@ static velocity_status load_raw(struct value_file *f, env_file *file, struct val
     struct cache_entry *entry = cache_entry_new((uint32_t)size);
     if (!entry) return VELOCITY_NO_MEMORY;
     velocity_status status = read_record(f, file, r, key, sequence, cache_entry_data(entry), size, &record);
-    if (!status && record.storage != VALUE_RAW) status = damage(f, r.offset, "a value is not stored as it should be");
     if (status)
         cache_entry_release(entry);
     else
@@ -144,19 +162,18 @@ static velocity_status load_raw(struct value_file *f, env_file *file, struct val
     return status;
 }
 
-static velocity_status unpack(struct value_file *f, uint64_t offset, const struct value_record *record,
-                              struct cache_entry **out) {
-    if (record->storage != VALUE_LZ4 || record->raw_bytes / LZ4_RATIO_MAX > record->stored.size)
-        return damage(f, offset, "a value is not stored as it should be");
+static velocity_status unpack_record(struct value_file *f, uint64_t offset, const struct value_record *record,
+                                     struct cache_entry **out) {
     struct cache_entry *entry = cache_entry_new(record->raw_bytes);
     if (!entry) return VELOCITY_NO_MEMORY;
-    if (LZ4_decompress_safe(record->stored.data, cache_entry_data(entry), (int)record->stored.size,
-                            (int)record->raw_bytes) != (int)record->raw_bytes) {
+    velocity_status status = unpack(table_files_unpackers(f->files), record->packing, record->stored.data,
+                                    record->stored.size, cache_entry_data(entry), record->raw_bytes);
+    if (status == VELOCITY_CORRUPT) status = damage(f, offset, "a value does not decompress");
+    if (status)
         cache_entry_release(entry);
-        return damage(f, offset, "a value does not decompress");
-    }
-    *out = entry;
-    return VELOCITY_OK;
+    else
+        *out = entry;
+    return status;
 }
 
 static velocity_status load_packed(struct value_file *f, env_file *file, struct value_reference r, velocity_slice key,
@@ -166,7 +183,7 @@ static velocity_status load_packed(struct value_file *f, env_file *file, struct 
     uint8_t *bytes = size <= sizeof small ? small : env_alloc(size);
     if (!bytes) return VELOCITY_NO_MEMORY;
     velocity_status status = read_record(f, file, r, key, sequence, bytes, size, &record);
-    if (!status) status = unpack(f, r.offset, &record, out);
+    if (!status) status = unpack_record(f, r.offset, &record, out);
     if (bytes != small) env_free(bytes);
     return status;
 }
@@ -178,8 +195,9 @@ static velocity_status load(struct value_file *f, struct value_reference r, velo
     velocity_status status = check_place(f, r, key, &size);
     if (!status) status = open_file_get(table_files_open(f->files), &f->file, &file);
     if (status) return status;
-    return r.stored_bytes == r.raw_bytes ? load_raw(f, file, r, key, sequence, size, out)
-                                         : load_packed(f, file, r, key, sequence, size, out);
+    return r.stored_bytes == r.raw_bytes + cipher_overhead(f->cipher)
+               ? load_raw(f, file, r, key, sequence, size, out)
+               : load_packed(f, file, r, key, sequence, size, out);
 }
 
 velocity_status value_file_get(struct value_file *f, struct value_reference r, velocity_slice key, uint64_t sequence,
@@ -194,9 +212,9 @@ velocity_status value_file_get(struct value_file *f, struct value_reference r, v
         held->owned = true;
         if (read->fill_cache) cache_insert(c, held->entry, f->cache_id, r.offset, CACHE_VALUE);
     }
-    if (held->entry->size < r.raw_bytes) return damage(f, r.offset, "two references differ about one value");
-    const uint8_t *data = cache_entry_data(held->entry);
-    *value = velocity_bytes(data + (held->entry->size - r.raw_bytes), r.raw_bytes);
+    uint64_t bytes = held->entry->size, before = bytes == r.raw_bytes ? 0 : VALUE_RECORD_HEADER_BYTES + key.size;
+    if (before + r.raw_bytes > bytes) return damage(f, r.offset, "two references differ about one value");
+    *value = velocity_bytes((const uint8_t *)cache_entry_data(held->entry) + before, r.raw_bytes);
     return VELOCITY_OK;
 }
 

@@ -1,7 +1,7 @@
 /*
  * value_file.h - value files as objects: their life, which is that of tables, and reading what a reference names.
  *
- * A file is opened when it is first read and its descriptor may be closed again (open_files.h). Values are kept in the
+ * A file's descriptor is opened when it is needed and may be closed again (open_files.h). Values are kept in the
  * block cache; reading one that is there takes no lock. Any thread may read.
  */
 #ifndef VELOCITY_VALUE_FILE_H
@@ -19,10 +19,14 @@ struct value_file_meta {
 
 struct value_file;
 
-/* Opens nothing yet. The file has one reference. `folder` is copied. */
+/* Opens nothing yet. The file has one reference. `folder` is copied, the ring borrowed. */
 VELOCITY_CHECK_RESULT velocity_status value_file_new(env *e, table_files *files, const char *folder,
-                                                     const uint64_t database_id[2], const struct value_file_meta *meta,
-                                                     struct value_file **out);
+                                                     const uint64_t database_id[2], const key_ring *keys,
+                                                     const struct value_file_meta *meta, struct value_file **out);
+/* Has looked at the file's header; CORRUPT says what is wrong with it, INVALID that its key is not there. */
+VELOCITY_CHECK_RESULT velocity_status value_file_ensure_loaded(struct value_file *file);
+/* Whether it is not encrypted with the present key. False: it is, or was never looked at. */
+bool value_file_has_old_key(const struct value_file *file);
 const struct value_file_meta *value_file_meta(const struct value_file *file);
 void value_file_acquire(struct value_file *file);
 /* The last release closes the file, or, if it was doomed, leaves it to table_files_sweep. NULL is allowed. */

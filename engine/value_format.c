@@ -10,12 +10,12 @@
 enum {
     AT_HEADER_CHECKSUM = 0,
     AT_BODY_CHECKSUM = 4,
-    AT_STORAGE = 8,
+    AT_PACKING = 8, /* in plain up to the flags */
     AT_ZERO = 9,
     AT_KEY_BYTES = 10,
     AT_RAW_BYTES = 12,
     AT_STORED_BYTES = 16,
-    AT_FLAGS = 20,
+    AT_FLAGS = 20, /* encrypted from here on */
     AT_SEQUENCE = 24,
     AT_EXPIRES = 32,
 };
@@ -29,14 +29,15 @@ bool value_reference_decode(velocity_slice bytes, struct value_reference *out) {
     const uint8_t *p = bytes.data, *end = p + bytes.size;
     return (p = get_varint64(p, end, &out->file)) && (p = get_varint64(p, end, &out->offset)) &&
            (p = get_varint32(p, end, &out->raw_bytes)) && (p = get_varint32(p, end, &out->stored_bytes)) && p == end &&
-           out->raw_bytes <= VELOCITY_MAX_VALUE_BYTES && out->stored_bytes <= out->raw_bytes;
+           out->raw_bytes <= VELOCITY_MAX_VALUE_BYTES && out->stored_bytes <= out->raw_bytes + CIPHER_TAG_BYTES;
 }
 
 /* ---- records -------------------------------------------------------------------------------------------------------
  */
 
-static uint32_t header_checksum(const uint8_t *header, uint64_t seed, uint64_t offset) {
-    return file_block_checksum(seed, offset, header + AT_STORAGE, VALUE_RECORD_HEADER_BYTES - AT_STORAGE);
+/* Of what is stored. */
+static uint32_t header_checksum(const uint8_t *header, const struct value_place *place) {
+    return file_block_checksum(place->seed, place->offset, header + AT_PACKING, VALUE_RECORD_HEADER_BYTES - AT_PACKING);
 }
 
 static uint32_t body_checksum(const uint8_t *header, uint64_t offset, velocity_slice key, velocity_slice stored) {
@@ -44,35 +45,71 @@ static uint32_t body_checksum(const uint8_t *header, uint64_t offset, velocity_s
     return crc32c(checksum, stored.data, stored.size);
 }
 
-void value_record_encode(const struct value_record *record, uint64_t seed, uint64_t offset,
-                         uint8_t header[VALUE_RECORD_HEADER_BYTES]) {
-    header[AT_STORAGE] = record->storage;
+static void put_fields(const struct value_record *record, size_t stored_bytes, uint8_t *header) {
+    header[AT_PACKING] = record->packing;
     header[AT_ZERO] = 0;
     put_u16(header + AT_KEY_BYTES, (uint16_t)record->key.size);
     put_u32(header + AT_RAW_BYTES, record->raw_bytes);
-    put_u32(header + AT_STORED_BYTES, (uint32_t)record->stored.size);
+    put_u32(header + AT_STORED_BYTES, (uint32_t)stored_bytes);
     put_u32(header + AT_FLAGS, record->flags);
     put_u64(header + AT_SEQUENCE, record->sequence);
     put_u64(header + AT_EXPIRES, (uint64_t)record->expires_at_ms);
-    put_u32(header + AT_HEADER_CHECKSUM, header_checksum(header, seed, offset));
-    put_u32(header + AT_BODY_CHECKSUM, body_checksum(header, offset, record->key, record->stored));
 }
 
-bool value_record_decode(const uint8_t *bytes, size_t size, uint64_t seed, uint64_t offset, struct value_record *out) {
-    if (size < VALUE_RECORD_HEADER_BYTES || header_checksum(bytes, seed, offset) != get_u32(bytes + AT_HEADER_CHECKSUM))
-        return false;
+void value_record_encode(const struct value_record *record, const struct value_place *place,
+                         uint8_t header[VALUE_RECORD_HEADER_BYTES]) {
+    put_fields(record, record->stored.size, header);
+    put_u32(header + AT_HEADER_CHECKSUM, header_checksum(header, place));
+    put_u32(header + AT_BODY_CHECKSUM, body_checksum(header, place->offset, record->key, record->stored));
+}
+
+static struct cipher_place message_place(const uint8_t *record, uint64_t offset) {
+    return (struct cipher_place){offset, record + AT_PACKING, AT_FLAGS - AT_PACKING};
+}
+
+velocity_status value_record_seal(const struct value_record *record, const struct value_place *place, uint8_t *to) {
+    uint8_t *body = to + VALUE_RECORD_HEADER_BYTES;
+    size_t body_bytes = record->key.size + record->stored.size;
+    put_fields(record, record->stored.size + CIPHER_TAG_BYTES, to);
+    memcpy(body, record->key.data, record->key.size);
+    if (record->stored.size) memcpy(body + record->key.size, record->stored.data, record->stored.size);
+    struct cipher_place message = message_place(to, place->offset);
+    velocity_status status = cipher_seal(place->cipher, &message, to + AT_FLAGS,
+                                         VALUE_RECORD_HEADER_BYTES - AT_FLAGS + body_bytes, to + AT_FLAGS);
+    put_u32(to + AT_HEADER_CHECKSUM, header_checksum(to, place));
+    put_u32(to + AT_BODY_CHECKSUM, body_checksum(to, place->offset, velocity_bytes(body, body_bytes + CIPHER_TAG_BYTES),
+                                                 velocity_bytes(NULL, 0)));
+    return status;
+}
+
+velocity_status value_record_decode(uint8_t *bytes, size_t size, const struct value_place *place,
+                                    struct value_record *out) {
+    if (size < VALUE_RECORD_HEADER_BYTES || header_checksum(bytes, place) != get_u32(bytes + AT_HEADER_CHECKSUM))
+        return VELOCITY_CORRUPT;
     size_t key_bytes = get_u16(bytes + AT_KEY_BYTES), stored_bytes = get_u32(bytes + AT_STORED_BYTES);
-    if (size - VALUE_RECORD_HEADER_BYTES != (uint64_t)key_bytes + stored_bytes) return false;
+    size_t overhead = cipher_overhead(place->cipher);
+    if (size - VALUE_RECORD_HEADER_BYTES != (uint64_t)key_bytes + stored_bytes || stored_bytes < overhead)
+        return VELOCITY_CORRUPT;
     out->key = velocity_bytes(bytes + VALUE_RECORD_HEADER_BYTES, key_bytes);
     out->stored = velocity_bytes(bytes + VALUE_RECORD_HEADER_BYTES + key_bytes, stored_bytes);
-    if (body_checksum(bytes, offset, out->key, out->stored) != get_u32(bytes + AT_BODY_CHECKSUM)) return false;
-    out->storage = bytes[AT_STORAGE];
+    if (body_checksum(bytes, place->offset, out->key, out->stored) != get_u32(bytes + AT_BODY_CHECKSUM))
+        return VELOCITY_CORRUPT;
+    if (place->cipher) {
+        struct cipher_place message = message_place(bytes, place->offset);
+        velocity_status status =
+            cipher_unseal(place->cipher, &message, bytes + AT_FLAGS, size - AT_FLAGS, bytes + AT_FLAGS);
+        if (status) return status;
+    }
+    out->stored.size -= overhead;
+    out->packing = bytes[AT_PACKING];
     out->raw_bytes = get_u32(bytes + AT_RAW_BYTES);
     out->flags = get_u32(bytes + AT_FLAGS);
     out->sequence = get_u64(bytes + AT_SEQUENCE);
     out->expires_at_ms = (int64_t)get_u64(bytes + AT_EXPIRES);
-    return out->storage <= VALUE_LZ4 && out->raw_bytes <= VELOCITY_MAX_VALUE_BYTES &&
-           (out->storage != VALUE_RAW || out->raw_bytes == stored_bytes);
+    bool sound = out->raw_bytes <= VELOCITY_MAX_VALUE_BYTES &&
+                 unpack_size_possible(out->packing, out->stored.size, out->raw_bytes) &&
+                 (out->packing == PACKED_RAW) == (out->raw_bytes == out->stored.size);
+    return sound ? VELOCITY_OK : VELOCITY_CORRUPT;
 }
 
 /* ---- uses ----------------------------------------------------------------------------------------------------------

@@ -4,7 +4,8 @@
  *
  *   file header | record | record | ...
  *
- *   record:    checksums, sizes, flags, sequence, expiry (40 bytes) | key | value, perhaps compressed
+ *   record:    checksums, sizes | flags, sequence, expiry (40 bytes so far) | key | value, perhaps compressed
+ *                                 |<--- what is encrypted, where the file is; its tag follows --->|
  *   reference: file number, offset of the record, bytes of the value, bytes stored - each a varint
  *
  * A record names its key and version, so that it proves that a reference leads to the right place, and so that a value
@@ -13,18 +14,18 @@
 #ifndef VELOCITY_VALUE_FORMAT_H
 #define VELOCITY_VALUE_FORMAT_H
 
+#include "cipher.h"
+#include "compress.h"
 #include "entry.h"
 
 #define VALUE_RECORD_HEADER_BYTES 40u
 #define VALUE_REFERENCE_MAX_BYTES 30u
 
-/* How a value is stored: the numbers of a block's compression (table_format.h). */
-enum value_storage { VALUE_RAW = 0, VALUE_LZ4 = 1 };
-
 struct value_reference {
     uint64_t file;   /* its number */
     uint64_t offset; /* of the record */
-    uint32_t raw_bytes, stored_bytes;
+    uint32_t raw_bytes;
+    uint32_t stored_bytes; /* as a block's: compressed, and with the tag of the encryption */
 };
 
 size_t value_reference_encode(uint8_t *out, struct value_reference reference);
@@ -42,14 +43,25 @@ struct value_record {
     uint64_t sequence;
     int64_t expires_at_ms;
     uint32_t flags, raw_bytes;
-    uint8_t storage; /* enum value_storage */
+    uint8_t packing; /* enum packing */
 };
 
-/* Encodes what stands before key and stored bytes, for a record at `offset` of the file with that seed. */
-void value_record_encode(const struct value_record *record, uint64_t seed, uint64_t offset,
+/* Where a record stands: in a file with that seed, encrypted so (NULL: not). */
+struct value_place {
+    uint64_t seed, offset;
+    cipher *cipher;
+};
+
+/* Encodes what stands before key and stored bytes. For files that are not encrypted. */
+void value_record_encode(const struct value_record *record, const struct value_place *place,
                          uint8_t header[VALUE_RECORD_HEADER_BYTES]);
-/* Takes `size` bytes, read at `offset`, apart in place. False: they are no whole record of just that size. */
-bool value_record_decode(const uint8_t *bytes, size_t size, uint64_t seed, uint64_t offset, struct value_record *out);
+/* Encodes all of a record, encrypted: value_record_bytes with the tag in stored_bytes. */
+VELOCITY_CHECK_RESULT velocity_status value_record_seal(const struct value_record *record,
+                                                        const struct value_place *place, uint8_t *to);
+/* Decrypts `size` bytes, and takes them apart, in place. CORRUPT, without a message: they are no whole record of just
+ * that size. */
+VELOCITY_CHECK_RESULT velocity_status value_record_decode(uint8_t *bytes, size_t size, const struct value_place *place,
+                                                          struct value_record *out);
 
 /* ---- how much of which value file something refers to ----------------------------------------------------------- */
 

@@ -46,8 +46,10 @@ static int by_number(const void *a, const void *b) {
 
 velocity_status condemned_init(struct condemned *c, const struct version *version) {
     memset(c, 0, sizeof *c);
-    if (!value_reclaim_wanted(version)) return VELOCITY_OK;
-    size_t count = version->value_count;
+    size_t count = version->value_count, old = 0;
+    for (size_t i = 0; i < count; i++) old += value_file_has_old_key(version->values[i].file);
+    bool reclaim = value_reclaim_wanted(version);
+    if (!reclaim && old == 0) return VELOCITY_OK;
     struct version_values *order = env_alloc(count * sizeof *order);
     c->files = env_alloc(count * sizeof *c->files);
     if (!order || !c->files) {
@@ -59,9 +61,11 @@ velocity_status condemned_init(struct condemned *c, const struct version *versio
     qsort(order, count, sizeof *order, emptiest_first);
     uint64_t total, garbage;
     sum_up(version, &garbage, &total);
-    for (size_t i = 0; i < count && is_more(garbage, total, GARBAGE_GOAL); i++) {
+    for (size_t i = 0; i < count; i++) {
         uint64_t gain = version_record_bytes(&order[i]) - order[i].used_bytes;
-        if (value_file_is_damaged(order[i].file) || gain == 0) continue;
+        bool is_old = value_file_has_old_key(order[i].file);
+        bool pays = reclaim && gain > 0 && is_more(garbage, total, GARBAGE_GOAL);
+        if (value_file_is_damaged(order[i].file) || !(pays || is_old)) continue;
         c->files[c->count++] = (struct value_use){value_file_meta(order[i].file)->number, order[i].used_bytes};
         total -= gain;
         garbage -= gain;

@@ -23,7 +23,8 @@ struct condemned {
     size_t count;
 };
 
-/* None, if there is not too much garbage. */
+/* Files with an old key always: so merging carries them over to the present one. Others, if there is too much garbage.
+ */
 VELOCITY_CHECK_RESULT velocity_status condemned_init(struct condemned *c, const struct version *version);
 void condemned_clear(struct condemned *c);
 bool condemned_has(const struct condemned *c, uint64_t file);

@@ -1,10 +1,6 @@
 /* value_writer.c - see value_writer.h. */
 #include "value_writer.h"
 
-#include "coding.h"
-
-#include <lz4.h>
-
 enum {
     BUFFER_BYTES = 256 * 1024,
     PACE_BYTES = 1024 * 1024,          /* dirty bytes after which writeback is started, as for tables */
@@ -16,6 +12,7 @@ struct value_output {
     env_file *file;
     struct value_file_meta meta;
     uint64_t seed;
+    cipher *cipher;  /* NULL: not encrypted */
     uint64_t offset; /* bytes produced: written and in `buffer` */
     uint64_t paced;  /* up to where writeback was started */
     size_t buffered;
@@ -25,6 +22,8 @@ struct value_output {
 void value_writer_init(struct value_writer *w, velocity *db) {
     memset(w, 0, sizeof *w);
     w->db = db;
+    w->packer.compression = db->options.compression;
+    w->packer.last_level = true; /* values stay where they are, as those of the last level */
 }
 
 /* ---- one file --------------------------------------------------------------------------------------------------- */
@@ -68,6 +67,7 @@ static void output_abandon(struct value_writer *w) {
     if (path && env_unlink(w->db->env, path)) { /* left for the next open, which removes what it does not know */
     }
     env_free(path);
+    cipher_free(o->cipher);
     env_free(o);
     w->output = NULL;
 }
@@ -89,7 +89,7 @@ static velocity_status output_begin(struct value_writer *w) {
     struct file_header header = {.kind = FILE_VALUES, .number = o->meta.number};
     memcpy(header.database_id, db->database_id, sizeof header.database_id);
     uint8_t bytes[FILE_HEADER_BYTES];
-    status = file_header_make(db->env, &header, bytes);
+    status = cipher_new(db->env, db->keys, &header, bytes, &o->cipher);
     if (status) return status;
     memcpy(o->meta.uid, header.uid, sizeof o->meta.uid);
     o->seed = file_seed(&header);
@@ -116,12 +116,14 @@ velocity_status value_writer_finish(struct value_writer *w) {
     velocity_status status = write_out(o);
     if (!status) status = env_sync(o->file);
     o->meta.file_bytes = o->offset;
-    if (!status) status = value_file_new(db->env, db->shared->files, db->path, db->database_id, &o->meta, &file);
+    if (!status)
+        status = value_file_new(db->env, db->shared->files, db->path, db->database_id, db->keys, &o->meta, &file);
     if (!status && (status = remember_file(w, file))) value_file_release(file);
     if (status) return status; /* the output is abandoned when the writer is cleared */
     w->bytes += o->offset;
     w->output = NULL;
     status = env_close(o->file);
+    cipher_free(o->cipher);
     env_free(o);
     return status;
 }
@@ -133,10 +135,34 @@ void value_writer_clear(struct value_writer *w, bool in_force) {
         value_file_release(w->files[i]);
     }
     env_free(w->files);
-    env_free(w->packed);
+    packer_clear(&w->packer);
+    env_free(w->sealed);
 }
 
 /* ---- records ---------------------------------------------------------------------------------------------------- */
+
+static velocity_status append_plain(struct value_output *o, const struct value_record *record,
+                                    const struct value_place *place) {
+    uint8_t header[VALUE_RECORD_HEADER_BYTES];
+    value_record_encode(record, place, header);
+    velocity_status status = append(o, header, sizeof header);
+    if (!status) status = append(o, record->key.data, record->key.size);
+    return status ? status : append(o, record->stored.data, record->stored.size);
+}
+
+/* Of an encrypted record all is made at once. */
+static velocity_status append_sealed(struct value_writer *w, const struct value_record *record,
+                                     const struct value_place *place) {
+    size_t size = VALUE_RECORD_HEADER_BYTES + record->key.size + record->stored.size + CIPHER_TAG_BYTES;
+    if (size > w->sealed_capacity) {
+        env_free(w->sealed);
+        w->sealed_capacity = 0;
+        if (!(w->sealed = env_alloc(size))) return VELOCITY_NO_MEMORY;
+        w->sealed_capacity = size;
+    }
+    velocity_status status = value_record_seal(record, place, w->sealed);
+    return status ? status : append(w->output, w->sealed, size);
+}
 
 /* The one way of a record to its file. The entry becomes a reference to it. */
 static velocity_status write_record(struct value_writer *w, const struct value_record *record, struct entry *e) {
@@ -146,34 +172,14 @@ static velocity_status write_record(struct value_writer *w, const struct value_r
     if (!status && !w->output) status = output_begin(w);
     if (status) return status;
     struct value_output *o = w->output;
-    struct value_reference reference = {o->meta.number, o->offset, record->raw_bytes, (uint32_t)record->stored.size};
-    uint8_t header[VALUE_RECORD_HEADER_BYTES];
-    value_record_encode(record, o->seed, o->offset, header);
-    status = append(o, header, sizeof header);
-    if (!status) status = append(o, record->key.data, record->key.size);
-    if (!status) status = append(o, record->stored.data, record->stored.size);
+    struct value_place place = {o->seed, o->offset, o->cipher};
+    struct value_reference reference = {o->meta.number, o->offset, record->raw_bytes,
+                                        (uint32_t)record->stored.size + cipher_overhead(o->cipher)};
+    status = o->cipher ? append_sealed(w, record, &place) : append_plain(o, record, &place);
     o->meta.records++;
     e->kind = ENTRY_VALUE_REFERENCE;
     e->value = velocity_bytes(w->reference, value_reference_encode(w->reference, reference));
     return status;
-}
-
-/* The value as it is to be stored: packed where that saves at least 12%, as with blocks. */
-static velocity_status pack(struct value_writer *w, struct value_record *record) {
-    size_t raw = record->stored.size;
-    if (w->db->options.compression != VELOCITY_COMPRESSION_LZ4 || raw > PACK_BYTES_MAX) return VELOCITY_OK;
-    size_t bound = (size_t)LZ4_compressBound((int)raw);
-    if (bound > w->packed_capacity) {
-        env_free(w->packed);
-        w->packed_capacity = 0;
-        if (!(w->packed = env_alloc(bound))) return VELOCITY_NO_MEMORY;
-        w->packed_capacity = bound;
-    }
-    int size = LZ4_compress_default(record->stored.data, (char *)w->packed, (int)raw, (int)bound);
-    if (size <= 0 || (size_t)size >= raw - raw / 8) return VELOCITY_OK;
-    record->stored = velocity_bytes(w->packed, (size_t)size);
-    record->storage = VALUE_LZ4;
-    return VELOCITY_OK;
 }
 
 velocity_status value_writer_take(struct value_writer *w, struct entry *e) {
@@ -183,8 +189,11 @@ velocity_status value_writer_take(struct value_writer *w, struct entry *e) {
                                   .expires_at_ms = e->expires_at_ms,
                                   .flags = e->flags,
                                   .raw_bytes = (uint32_t)e->value.size,
-                                  .storage = VALUE_RAW};
-    velocity_status status = pack(w, &record);
+                                  .packing = PACKED_RAW};
+    enum packing how = PACKED_RAW;
+    velocity_status status = VELOCITY_OK;
+    if (e->value.size <= PACK_BYTES_MAX) status = packer_pack(&w->packer, e->value, &record.stored, &how);
+    record.packing = (uint8_t)how;
     return status ? status : write_record(w, &record, e);
 }
 

@@ -14,9 +14,10 @@ struct value_writer {
     struct value_output *output; /* NULL: none */
     struct value_file **files;   /* those that are complete and synced */
     size_t count, capacity;
-    uint64_t bytes;  /* of the complete files */
-    uint8_t *packed; /* room for a compressed value */
-    size_t packed_capacity;
+    uint64_t bytes; /* of the complete files */
+    struct packer packer;
+    uint8_t *sealed; /* room for an encrypted record */
+    size_t sealed_capacity;
     uint8_t reference[VALUE_REFERENCE_MAX_BYTES];
 };
 

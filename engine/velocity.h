@@ -99,8 +99,8 @@ const char *velocity_version(void);
 typedef enum {
     VELOCITY_COMPRESSION_NONE,
     VELOCITY_COMPRESSION_LZ4,      /* per block; a block that lz4 shrinks by less than 12% is kept raw */
-    VELOCITY_COMPRESSION_ZSTD,     /* UNSUPPORTED in this version */
-    VELOCITY_COMPRESSION_ADAPTIVE, /* UNSUPPORTED in this version */
+    VELOCITY_COMPRESSION_ZSTD,     /* the same with zstd, level 1 */
+    VELOCITY_COMPRESSION_ADAPTIVE, /* lz4, and on the last level zstd where it gains enough; see compress.c */
 } velocity_compression;
 
 /*
@@ -130,10 +130,26 @@ typedef struct {
     uint32_t max_open_files;          /* 1000 (at least 16): table and value files kept open; unused with `shared` */
     uint32_t background_threads;      /* 0: as many as cores; flush and compaction; unused with `shared` */
     uint64_t first_sequence; /* 1: floor for the sequence of the next write, so that versions never repeat for a name */
-    uint64_t max_pending_bytes;   /* 64 MiB: batches of write_async not yet written, beyond which it answers BUSY */
-    velocity_shared *shared;      /* NULL: private. Must outlive the database */
+    uint64_t max_pending_bytes;    /* 64 MiB: batches of write_async not yet written, beyond which it answers BUSY */
+    velocity_shared *shared;       /* NULL: private. Must outlive the database */
+    uint64_t reserve_bytes;        /* 64 MiB (0: none): most that is kept free for a full disk, see below */
+    velocity_slice encryption_key; /* empty: files are not encrypted; else 32 bytes: see "encryption" */
+    const velocity_slice *old_encryption_keys; /* with which files may be encrypted that were written before */
+    size_t old_encryption_key_count;
+    velocity_slice encryption_passphrase; /* instead of the key, which is derived from it */
+    const velocity_slice *old_encryption_passphrases;
+    size_t old_encryption_passphrase_count;
+    bool encryption_required;     /* false; true: INVALID where a file is not encrypted. Needs a key or a passphrase */
     uint64_t value_log_threshold; /* 4096 (at least 32; 0: never): values from this size on stand apart, see below */
 } velocity_options;
+
+/*
+ * A full disk. Space for the log is set aside ahead, so a write that has none gets NO_SPACE before any of it is done;
+ * reads go on. A file of zeros in the folder, 1/32 of what the tables take (at least 1 MiB, at most reserve_bytes), is
+ * then given up for writes that only delete, and for the flushes and compactions that follow from them, as far as it
+ * reaches; meanwhile everything else gets NO_SPACE at once. When there is room again, the file is made again and all
+ * goes on by itself.
+ */
 
 velocity_options velocity_options_default(void);
 
@@ -159,6 +175,32 @@ velocity_options velocity_options_default(void);
  * - A damaged value file fails reads of the values concerned (CORRUPT), not the database.
  */
 
+/* ---- encryption ---------------------------------------------------------------------------------------------- */
+
+/*
+ * With a key or a passphrase every file that is written (log, tables, values, manifest) is encrypted: AES-256-GCM, with
+ * a key of its own for each file, derived from the given one. engine/FORMAT.md says what still shows, and to whom.
+ * Memory is not encrypted: write buffers and the block cache hold what callers read and write.
+ *
+ * Keys and passphrases are copied by velocity_open, and the copies overwritten by velocity_close. From a passphrase the
+ * key is derived by argon2id with the database's id as salt, 3 passes over 64 MiB in 4 lanes (RFC 9106, section 4, the
+ * second recommended option): each passphrase given costs an opening that time and, meanwhile, that memory.
+ *
+ * A file whose key is not among those given makes the opening fail: INVALID, and the message names the key's id (never
+ * the key). To change the key, to begin or to end encryption, open with the new key (or none) and the one before among
+ * the old ones: what is written from then on has the new one, compaction carries the rest over, velocity_compact(db,
+ * NULL) all of it. When velocity_stats.files_with_old_key is 0, the old key is not needed any more. Files that are not
+ * encrypted are read beside encrypted ones, unless encryption_required is set: set it once all are, for without it
+ * somebody who can write to the disk could replace a file by one that is not encrypted.
+ */
+
+/*
+ * Reads a key from a file: 32 bytes, or 64 hexadecimal digits (and nothing else but a line end). INVALID: anything
+ * else, or a file that others than its owner and group may read or write (chmod o-rwx). Keep the key in memory for as
+ * long as velocity_open needs it, and overwrite it then.
+ */
+VELOCITY_CHECK_RESULT velocity_status velocity_key_from_file(const char *path, uint8_t key[32]);
+
 /* What several databases of a process use together: one cache, one pool of background threads, one budget of open
  * files. */
 typedef struct {
@@ -178,9 +220,10 @@ void velocity_shared_free(velocity_shared *shared);
 
 /*
  * Opens the database in the folder `path`, making it (and its last folder) if it is missing, and recovers what the log
- * holds. NULL options: defaults. Costs what log and manifest hold and three short reads for each table (header, footer,
- * top index: a damaged one shows here), not what the database holds. LOCKED: open elsewhere. CORRUPT: a damaged file,
- * named in the message. INVALID: an option outside its range.
+ * holds. NULL options: defaults. Costs what log and manifest hold, three or four short reads for each table
+ * (header, footer, top index, references to values: a damaged one shows here) and one for each value file, not what the
+ * database holds. LOCKED: open elsewhere. CORRUPT: a damaged file, named in the message. INVALID: an option outside its
+ * range.
  */
 VELOCITY_CHECK_RESULT velocity_status velocity_open(const char *path, const velocity_options *options, velocity **out);
 
@@ -385,6 +428,7 @@ typedef struct {
     uint64_t snapshots, live_handles;  /* live: values, iterators, snapshots */
     bool read_only;                    /* after a failed sync */
     bool out_of_space;                 /* the last write that needed room found none */
+    uint64_t files_with_old_key;       /* not encrypted with the present key, or not at all although there is one */
     uint64_t value_files, value_bytes; /* values that stand apart, on disk; not in level_bytes and table_bytes */
     uint64_t value_garbage_bytes;      /* of these: what no table refers to any more */
 } velocity_stats;

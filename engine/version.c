@@ -162,6 +162,12 @@ void version_release(struct version *version) {
     env_free(version);
 }
 
+uint64_t version_bytes(const struct version *version) {
+    uint64_t bytes = 0;
+    for (int l = 0; l < VELOCITY_LEVELS; l++) bytes += version->levels[l].bytes;
+    return bytes;
+}
+
 size_t level_find(const struct level *level, velocity_slice key) {
     size_t low = 0, high = level->count;
     while (low < high) {

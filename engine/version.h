@@ -58,6 +58,8 @@ struct value_file *version_value_file(const struct version *version, uint64_t nu
 void version_acquire(struct version *version);
 void version_release(struct version *version);
 
+uint64_t version_bytes(const struct version *version); /* of all table files */
+
 /* On a level but 0: the index of the first table whose largest key is >= key; count if there is none. */
 size_t level_find(const struct level *level, velocity_slice key);
 /* Whether the table holds keys in [from, to]; a slice with data NULL is no bound. */

@@ -254,7 +254,8 @@ static struct group gather(velocity *db) {
 }
 
 static void fail_group(const struct group *g, velocity_status status) {
-    for (struct writer *w = g->first; w != g->end; w = w->next) writer_fail(w, status);
+    for (struct writer *w = g->first; w != g->end; w = w->next)
+        if (!w->status) writer_fail(w, status);
 }
 
 static velocity_status write_group_bytes(velocity *db, const struct group *g, uint64_t *last) {
@@ -264,6 +265,7 @@ static velocity_status write_group_bytes(velocity *db, const struct group *g, ui
     uint8_t *p = payload;
     size_t stored = 0;
     for (struct writer *w = g->first; w != g->end; w = w->next) {
+        if (w->status) continue; /* refused */
         if (w->batch && w->batch->requirement_count && (status = check_requirements(db, w->batch, *last))) {
             writer_fail(w, status);
             continue;
@@ -286,12 +288,56 @@ static velocity_status write_group_bytes(velocity *db, const struct group *g, ui
     return VELOCITY_OK;
 }
 
-static void write_group(velocity *db, const struct group *g) {
+/* ---- a full disk ---- */
+
+static bool only_deletes(const struct writer *w) {
+    return w->batch ? w->batch->puts == 0 : !w->single || w->single->kind != ENTRY_PUT;
+}
+
+/* The writers that put are refused; the others stay, to be paid for from the reserve. */
+static void refuse_puts(struct group *g) {
+    g->payload_bytes = g->operations = 0;
+    for (struct writer *w = g->first; w != g->end; w = w->next) {
+        if (only_deletes(w)) {
+            g->payload_bytes += w->payload_bytes;
+            g->operations += w->operations;
+        } else {
+            writer_fail(w, VELOCITY_NO_SPACE);
+        }
+    }
+}
+
+static bool puts_anything(const struct group *g) {
+    bool puts = false;
+    for (const struct writer *w = g->first; w != g->end; w = w->next) puts |= !only_deletes(w);
+    return puts;
+}
+
+/* Room for the group, or, on a full disk, for those in it that only delete: the others have failed then. */
+static velocity_status make_room(velocity *db, struct group *g) {
+    if (g->operations == 0) return VELOCITY_OK;
+    velocity_status status = VELOCITY_OK;
+    if (reserve_is_spent(&db->reserve) && puts_anything(g)) {
+        database_refill_reserve(db);
+        if (reserve_is_spent(&db->reserve)) {
+            atomic_store(&db->figures.out_of_space, true);
+            status = status_set(VELOCITY_NO_SPACE, "%s: the disk is full: until there is room, writes can only delete",
+                                db->path);
+        }
+    }
+    if (!status) status = room_make(db, g->operations, g->payload_bytes);
+    if (status != VELOCITY_NO_SPACE) return status;
+    refuse_puts(g);
+    if (g->operations == 0 || !room_give_reserve(db)) return status;
+    return room_make(db, g->operations, g->payload_bytes);
+}
+
+static void write_group(velocity *db, struct group *g) {
     velocity_status status = VELOCITY_OK;
     if (atomic_load_explicit(&db->read_only, memory_order_relaxed)) status = database_read_only_status(db);
     if (!status && g->weak && !atomic_load_explicit(&db->weak_writes, memory_order_relaxed))
         status = install_weak_writes(db, true);
-    if (!status && g->operations) status = room_make(db, g->operations, g->payload_bytes);
+    if (!status) status = make_room(db, g);
     uint64_t last = db->next_sequence - 1;
     if (!status) status = write_group_bytes(db, g, &last);
     if (status) {

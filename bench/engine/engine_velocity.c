@@ -20,16 +20,37 @@ static void check(velocity_status status, const char *what) {
         bench_fail("velocity: %s: %s: %s", what, velocity_status_name(status), velocity_error_message());
 }
 
-static void *open_db(const bench_settings *settings) {
+static velocity *open_as(const bench_settings *settings, velocity_compression compression, velocity_slice key) {
     velocity_options options = velocity_options_default();
     options.memtable_bytes = BENCH_MEMTABLE_BYTES;
     options.cache_bytes = BENCH_CACHE_BYTES;
     options.bloom_false_positive_rate = BENCH_FALSE_POSITIVE_RATE;
-    options.compression = VELOCITY_COMPRESSION_LZ4;
+    options.compression = compression;
+    options.encryption_key = key;
     options.durability = settings->durable ? VELOCITY_DURABILITY_ALWAYS : VELOCITY_DURABILITY_OS;
     velocity *db;
     check(velocity_open(settings->directory, &options, &db), "open");
     return db;
+}
+
+static void *open_db(const bench_settings *settings) {
+    return open_as(settings, VELOCITY_COMPRESSION_LZ4, velocity_str(""));
+}
+
+static void *open_encrypted(const bench_settings *settings) {
+    return open_as(settings, VELOCITY_COMPRESSION_LZ4, velocity_bytes("0123456789abcdef0123456789abcdef", 32));
+}
+
+static void *open_raw(const bench_settings *settings) {
+    return open_as(settings, VELOCITY_COMPRESSION_NONE, velocity_str(""));
+}
+
+static void *open_zstd(const bench_settings *settings) {
+    return open_as(settings, VELOCITY_COMPRESSION_ZSTD, velocity_str(""));
+}
+
+static void *open_adaptive(const bench_settings *settings) {
+    return open_as(settings, VELOCITY_COMPRESSION_ADAPTIVE, velocity_str(""));
 }
 
 static void close_db(void *db) {
@@ -133,23 +154,24 @@ static bool put_slot(void *arg, uint32_t slot, const char *key, const void *valu
     return true;
 }
 
-extern const bench_engine bench_velocity;
+#define FUNCTIONS                                                                                                      \
+    .kind = BENCH_LSM, .version = velocity_version, .close = close_db, .session_new = session_new,                     \
+    .session_free = session_free, .put = put, .get = get, .copy = copy, .scan = scan, .busy = busy,                    \
+    .compact = compact, .slots_new = slots_new, .put_slot = put_slot
+
+extern const bench_engine bench_velocity, bench_velocity_variants[];
 const bench_engine bench_velocity = {
-    .id = "velocity",
-    .title = "Velocity",
-    .kind = BENCH_LSM,
-    .version = velocity_version,
-    .configuration = "lz4, false positives 1%; not synced: durability OS",
+    FUNCTIONS,           .id = "velocity",
+    .title = "Velocity", .configuration = "lz4, false positives 1%; not synced: durability OS",
     .open = open_db,
-    .close = close_db,
-    .session_new = session_new,
-    .session_free = session_free,
-    .put = put,
-    .get = get,
-    .copy = copy,
-    .scan = scan,
-    .busy = busy,
-    .compact = compact,
-    .slots_new = slots_new,
-    .put_slot = put_slot,
+};
+/* The same with one thing changed, to see what that costs. */
+const bench_engine bench_velocity_variants[] = {
+    {FUNCTIONS, .id = "velocity-encrypted", .title = "encrypted", .configuration = "encrypted", .open = open_encrypted,
+     .on_request = true},
+    {FUNCTIONS, .id = "velocity-raw", .title = "raw", .configuration = "not compressed", .open = open_raw,
+     .on_request = true},
+    {FUNCTIONS, .id = "velocity-zstd", .title = "zstd", .configuration = "zstd", .open = open_zstd, .on_request = true},
+    {FUNCTIONS, .id = "velocity-adaptive", .title = "adaptive", .configuration = "adaptive compression",
+     .open = open_adaptive, .on_request = true},
 };

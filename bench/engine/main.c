@@ -17,7 +17,7 @@
 
 #define SELF "/proc/self/exe"
 
-extern const bench_engine bench_velocity, bench_bare;
+extern const bench_engine bench_velocity, bench_velocity_variants[], bench_bare;
 #ifdef BENCH_ROCKSDB
 extern const bench_engine bench_rocksdb;
 #endif
@@ -39,7 +39,12 @@ const bench_engine *const bench_engines[] = {
 #ifdef BENCH_LMDB
     &bench_lmdb,
 #endif
-    &bench_bare,     NULL,
+    &bench_bare,
+    &bench_velocity_variants[0],
+    &bench_velocity_variants[1],
+    &bench_velocity_variants[2],
+    &bench_velocity_variants[3],
+    NULL,
 };
 
 void bench_fail(const char *format, ...) {

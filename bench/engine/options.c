@@ -40,7 +40,7 @@ static const struct option known[] = {
 
 static void usage(FILE *out) {
     (void)fprintf(out, "usage: velocity_bench_engines [OPTION]...\n"
-                       "  --engines A,B     these only (default: all of this build)\n"
+                       "  --engines A,B     these only (default: all of this build but velocity-...)\n"
                        "  --rows A,B        these only (default: all)\n"
                        "  --keys N          in the database (1000000; at most 100000000)\n"
                        "  --value-bytes N   (100; at most 1048576)\n"
@@ -95,7 +95,7 @@ static void choose(bool *flags, size_t count, const char *list, int (*index)(con
 
 static void defaults(bench_options *o) {
     *o = (bench_options){.keys = 1000000, .value_bytes = 100, .rounds = 3, .seconds = 2, .directory = "bench-data"};
-    for (int i = 0; bench_engines[i]; i++) o->engines[i] = true;
+    for (int i = 0; bench_engines[i]; i++) o->engines[i] = !bench_engines[i]->on_request;
     for (int i = 0; i < ROW_COUNT; i++) o->rows[i] = true;
 }
 

@@ -144,7 +144,7 @@ static void a_newer_version_or_a_cipher_is_unsupported_not_corrupt(void **state)
     put_u32(bytes + 124, crc32c(0, bytes, 124));
     FAILS(VELOCITY_UNSUPPORTED, "file format 2", file_header_parse(bytes, sizeof bytes, FILE_LOG, "x", &back));
     bytes[9] = FILE_FORMAT_VERSION;
-    bytes[56] = 1;
+    bytes[56] = 2;
     put_u32(bytes + 124, crc32c(0, bytes, 124));
     FAILS(VELOCITY_UNSUPPORTED, "encrypted", file_header_parse(bytes, sizeof bytes, FILE_LOG, "x", &back));
 }

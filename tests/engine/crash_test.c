@@ -13,11 +13,23 @@
 
 #include <cmocka.h>
 
+enum { CHANGING_KEYS = 4 }; /* the seed of the lives of which each opening has another key */
+
+static void change_key(struct run *r) {
+    static const velocity_slice keys[] = {{"thirty-two bytes: one of the keys", 32},
+                                          {"and 32 bytes more: it is another.", 32}};
+    velocity_slice *now = &r->options.encryption_key;
+    r->options.old_encryption_keys = keys;
+    r->options.old_encryption_key_count = 2;
+    *now = !now->data ? keys[0] : now->data == keys[0].data ? keys[1] : velocity_bytes(NULL, 0);
+}
+
 /* Some hundred writes with everything in between: stops where the process ends. */
 static void workload(struct run *r) {
     enum { STEPS = 110 };
     run_open(r);
     for (r->step = 0; r->step < STEPS && !run_crashed(r); r->step++) {
+        if (r->seed == CHANGING_KEYS && r->step % 35 == 34) change_key(r);
         if (r->step % 35 == 34)
             run_reopen(r);
         else if (r->step % 50 == 29)
@@ -40,6 +52,7 @@ static struct run *new_run(uint64_t seed, velocity_durability durability) {
     r->options.compaction_threshold = 2;
     r->options.durability = durability;
     r->options.value_log_threshold = 300;
+    if (seed == CHANGING_KEYS) change_key(r);
     return r;
 }
 
@@ -94,11 +107,17 @@ static void a_power_cut_at_any_call_leaves_a_prefix_of_what_was_not(void **state
     end_at_every_call(3, VELOCITY_DURABILITY_OS, true);
 }
 
+static void a_power_cut_while_the_key_changes_loses_nothing_and_needs_no_other_key(void **state) {
+    (void)state;
+    end_at_every_call(CHANGING_KEYS, VELOCITY_DURABILITY_ALWAYS, true);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_kill_at_any_call_loses_nothing_acknowledged),
         cmocka_unit_test(a_power_cut_at_any_call_loses_nothing_that_was_synced),
         cmocka_unit_test(a_power_cut_at_any_call_leaves_a_prefix_of_what_was_not),
+        cmocka_unit_test(a_power_cut_while_the_key_changes_loses_nothing_and_needs_no_other_key),
     };
     return cmocka_run_group_tests_name("crash", tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
  */
 #include "engine/coding.h"
 #include "model_run.h"
+#include "testing.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -54,6 +55,10 @@ static struct run *new_run(uint64_t seed) {
     r->options.table_bytes = 65536;
     r->options.value_log_threshold = 300;
     return r;
+}
+
+static void encrypt(struct run *r) {
+    r->options.encryption_key = velocity_bytes("thirty-two bytes of a damaged db", 32);
 }
 
 static void write_some(struct run *r, unsigned count) {
@@ -134,10 +139,10 @@ static unsigned look_at(struct run *r, const char *path) {
     return damaged;
 }
 
-static void a_flipped_bit_in_a_table_is_corrupt_wherever_it_is(void **state) {
+static void flip_bits_of_tables(bool encrypted) {
     enum { FLIPS = 120 };
-    (void)state;
     struct run *r = new_run(1);
+    if (encrypted) encrypt(r);
     run_open(r);
     write_some(r, 300);
     run_flush(r);
@@ -163,11 +168,11 @@ static void a_flipped_bit_in_a_table_is_corrupt_wherever_it_is(void **state) {
 }
 
 /* What no table refers to any more may be damaged unnoticed. */
-static void a_flipped_bit_in_a_value_file_is_corrupt_where_somebody_reads(void **state) {
-    enum { FLIPS = 100 };
-    (void)state;
+static void flip_bits_of_values(bool encrypted) {
+    enum { FLIPS = 80 };
     unsigned shown = 0;
     struct run *r = new_run(4);
+    if (encrypted) encrypt(r);
     run_open(r);
     write_some(r, 300);
     velocity_status status = velocity_compact(r->db, NULL);
@@ -191,9 +196,21 @@ static void a_flipped_bit_in_a_value_file_is_corrupt_where_somebody_reads(void *
     run_free(r);
 }
 
-static void a_flipped_bit_in_the_manifest_or_in_current_is_corrupt(void **state) {
+static void a_flipped_bit_in_a_value_file_is_corrupt_where_somebody_reads(void **state) {
     (void)state;
+    flip_bits_of_values(false);
+    flip_bits_of_values(true);
+}
+
+static void a_flipped_bit_in_a_table_is_corrupt_wherever_it_is(void **state) {
+    (void)state;
+    flip_bits_of_tables(false);
+    flip_bits_of_tables(true);
+}
+
+static void flip_bits_of_the_manifest(bool encrypted) {
     struct run *r = new_run(2);
+    if (encrypted) encrypt(r);
     run_open(r);
     for (int i = 0; i < 3; i++) {
         write_some(r, 20);
@@ -224,6 +241,12 @@ static void a_flipped_bit_in_the_manifest_or_in_current_is_corrupt(void **state)
     run_open(r);
     run_compare_all(r);
     run_free(r);
+}
+
+static void a_flipped_bit_in_the_manifest_or_in_current_is_corrupt(void **state) {
+    (void)state;
+    flip_bits_of_the_manifest(false);
+    flip_bits_of_the_manifest(true);
 }
 
 /* ---- the log -------------------------------------------------------------------------------------------------------
@@ -356,6 +379,51 @@ static void a_full_disk_stops_writes_alone_until_there_is_room(void **state) {
     }
 }
 
+static velocity_status put_number(velocity *db, unsigned number, size_t bytes) {
+    static char value[4096];
+    char key[16];
+    (void)snprintf(key, sizeof key, "%08u", number);
+    return velocity_put(db, velocity_str(key), velocity_bytes(value, bytes));
+}
+
+static void on_a_full_disk_deletes_go_on_and_it_opens_and_with_room_all_goes_on(void **state) {
+    enum { DELETES = 500 };
+    (void)state;
+    for (uint64_t seed = 1; seed <= 4; seed++) {
+        env_sim *sim = env_sim_new(seed);
+        velocity_options options = velocity_options_default();
+        options.memtable_bytes = 64 << 10;
+        options.durability = seed % 2 ? VELOCITY_DURABILITY_ALWAYS : VELOCITY_DURABILITY_OS;
+        velocity *db;
+        OK(database_open(env_sim_env(sim), "db", &options, &db));
+        unsigned count = 0;
+        for (; count < 1000; count++) OK(put_number(db, count, 1000));
+        env_sim_set_capacity(sim, env_sim_used(sim) + 4096 * seed);
+        velocity_status status = VELOCITY_OK;
+        for (; status == VELOCITY_OK && count < 100000; count++) status = put_number(db, count, 1000);
+        assert_int_equal(status, VELOCITY_NO_SPACE);
+        char key[16];
+        for (unsigned i = 0; i < DELETES; i++) {
+            (void)snprintf(key, sizeof key, "%08u", i);
+            OK(velocity_delete(db, velocity_str(key)));
+            if (i % 100 == 0) assert_int_equal(put_number(db, 1, 1000), VELOCITY_NO_SPACE);
+        }
+        OK(velocity_close(db));
+        OK(database_open(env_sim_env(sim), "db", &options, &db));
+        for (unsigned i = 0; i < 1000; i++) {
+            (void)snprintf(key, sizeof key, "%08u", i);
+            assert_int_equal(velocity_contains(db, velocity_str(key)), i < DELETES ? VELOCITY_NOT_FOUND : VELOCITY_OK);
+        }
+        env_sim_set_capacity(sim, 0);
+        for (unsigned i = 0; i < DELETES; i++) OK(put_number(db, i, 1000));
+        size_t reserve;
+        free(env_sim_read_file(sim, "db/RESERVE", &reserve));
+        assert_true(reserve >= 1 << 20);
+        OK(velocity_close(db));
+        env_sim_free(sim);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_flipped_bit_in_a_table_is_corrupt_wherever_it_is),
@@ -363,6 +431,7 @@ int main(void) {
         cmocka_unit_test(a_flipped_bit_in_the_manifest_or_in_current_is_corrupt),
         cmocka_unit_test(a_flipped_bit_in_a_proven_log_record_is_corrupt),
         cmocka_unit_test(garbage_behind_the_logs_end_is_no_damage),
+        cmocka_unit_test(on_a_full_disk_deletes_go_on_and_it_opens_and_with_room_all_goes_on),
         cmocka_unit_test(a_full_disk_stops_writes_alone_until_there_is_room),
     };
     return cmocka_run_group_tests_name("damage", tests, NULL, NULL);

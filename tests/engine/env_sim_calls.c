@@ -187,6 +187,12 @@ static velocity_status sim_truncate(env_file *file, uint64_t size) {
     return status;
 }
 
+static velocity_status sim_open_to_others(env_file *file, bool *out) {
+    (void)file;
+    *out = false; /* one user alone */
+    return VELOCITY_OK;
+}
+
 static velocity_status sim_size(env_file *file, uint64_t *out) {
     struct sim_file *f = (struct sim_file *)file;
     machine_lock(f->sim);
@@ -419,6 +425,7 @@ const struct env_operations env_sim_operations = {
     .flush_range = sim_flush_range,
     .truncate = sim_truncate,
     .size = sim_size,
+    .open_to_others = sim_open_to_others,
     .close = sim_close,
     .map = sim_map,
     .unmap = sim_unmap,

@@ -20,6 +20,7 @@ static struct run *new_run(uint64_t seed, velocity_durability durability) {
     r->options.compaction_threshold = 2;
     r->options.durability = durability;
     r->options.value_log_threshold = 300;
+    if (seed / ENDINGS % 2) r->options.encryption_key = velocity_bytes("thirty-two bytes of faulty disks", 32);
     return r;
 }
 

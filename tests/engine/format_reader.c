@@ -49,7 +49,7 @@ uint32_t format_checksum(uint64_t seed, uint64_t offset, const uint8_t *data, si
 }
 
 uint64_t format_load(struct format_database *db, const char *name, int kind, uint8_t **data, size_t *size) {
-    static const uint8_t zeros[48];
+    static const uint8_t zeros[4];
     *data = file_bytes(path_in(db->folder, name), size);
     const uint8_t *h = *data;
     assert_true(*size >= 128);
@@ -59,7 +59,7 @@ uint64_t format_load(struct format_database *db, const char *name, int kind, uin
     assert_int_equal(h[9], 1);
     assert_int_equal(format_number(h + 10, 2), 128);
     assert_memory_equal(h + 12, zeros, 4);
-    assert_memory_equal(h + 56, zeros, 8 + 8 + 32);
+    format_take_key(db, h);
     assert_memory_equal(h + 120, zeros, 4);
     if (kind == 5)
         memcpy(db->id, h + 16, 16);
@@ -201,8 +201,10 @@ static void read_manifest(struct format_database *db, struct state *s, uint8_t *
     free(current);
     uint64_t seed = format_load(db, name, 3, data, &size);
     size_t at = 128;
-    for (uint64_t n; (n = record_at(*data, size, at, seed)); at += 8 + n, db->records++)
-        apply_record(s, (struct format_bytes){*data + at + 8, *data + at + 8 + n});
+    for (uint64_t n; (n = record_at(*data, size, at, seed)); at += 8 + n, db->records++) {
+        uint8_t *payload = *data + at + 8;
+        apply_record(s, (struct format_bytes){payload, payload + format_decrypt(db, at, *data + at, 4, payload, n)});
+    }
     assert_true(db->records > 0);
     for (; at < size; at++) assert_int_equal(record_at(*data, size, at, seed), 0);
 }
@@ -227,8 +229,9 @@ static uint64_t group_at(const struct format_database *db, const struct log_imag
     return (64 + n + 7) / 8 * 8;
 }
 
-static void apply_group(struct format_database *db, const uint8_t *g) {
-    struct format_bytes b = {g + 64, g + 64 + format_number(g + 8, 4)};
+static void apply_group(struct format_database *db, uint8_t *g) {
+    uint64_t n = format_decrypt(db, format_number(g + 32, 8), g + 8, 56, g + 64, format_number(g + 8, 4));
+    struct format_bytes b = {g + 64, g + 64 + n};
     uint64_t first = format_number(g + 40, 8), count = format_number(g + 12, 4);
     for (uint64_t i = 0; i < count; i++) {
         uint8_t meta = *format_take(&b, 1);

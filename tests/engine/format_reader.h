@@ -27,16 +27,21 @@ struct format_database {
     struct format_values *values; /* the manifest's value files, while reading */
     size_t value_count;
     /* What was met, so that a test knows that it tested something. */
-    size_t value_files, value_records, lz4_values, references;
-    size_t tables, data_blocks, wide_blocks, lz4_blocks, index_blocks, filter_partitions, groups, sealed_logs, records;
+    size_t value_files, value_records, packed_values, references;
+    size_t tables, data_blocks, wide_blocks, lz4_blocks, zstd_blocks, index_blocks, filter_partitions, groups,
+        sealed_logs, records;
     uint64_t table_entries;
+    size_t encrypted_files;
+    bool encrypted; /* the file that was loaded last, with: */
+    uint8_t file_key[32];
 };
 
+extern const uint8_t *format_master_key; /* of 32 bytes; NULL: no file may be encrypted */
 /* Reads CURRENT, manifest, tables and logs; asserts whatever FORMAT.md promises. */
 void format_read(struct format_database *db, const char *folder);
 void format_free(struct format_database *db);
 
-/* ---- shared by its two files ----------------------------------------------------------------------------------- */
+/* ---- shared by its files ----------------------------------------------------------------------------------- */
 
 struct format_bytes {
     const uint8_t *at, *end;
@@ -47,6 +52,11 @@ const uint8_t *format_take(struct format_bytes *b, uint64_t bytes);
 uint32_t format_checksum(uint64_t seed, uint64_t offset, const uint8_t *data, size_t size);
 /* Loads the file and checks its header; answers its seed. *data is for free(). */
 uint64_t format_load(struct format_database *db, const char *name, int kind, uint8_t **data, size_t *size);
+/* Of a file's header: with what its messages are encrypted. */
+void format_take_key(struct format_database *db, const uint8_t *header);
+/* Decrypts a message of the file that was loaded last in place, if it is encrypted; its size then. */
+uint64_t format_decrypt(struct format_database *db, uint64_t offset, const uint8_t *bound, size_t bound_bytes,
+                        uint8_t *message, uint64_t size);
 /* A new entry, copied. */
 void format_add(struct format_database *db, const uint8_t *key, size_t key_bytes, const uint8_t *value,
                 size_t value_bytes, uint64_t sequence, uint32_t flags, uint8_t kind);
@@ -62,10 +72,11 @@ void format_read_table(struct format_database *db, const struct format_table *ta
 struct format_values { /* a value file */
     uint64_t number, file_bytes, records, seed;
     const uint8_t *uid;
-    uint8_t *data; /* for free() */
-    uint64_t used; /* by the tables read so far */
+    uint8_t *data;      /* for free() */
+    uint64_t used;      /* by the tables read so far */
+    uint64_t tag_bytes; /* of each record, if they are encrypted */
 };
-/* Loads the files and walks their records. */
+/* Loads the files, walks their records and decrypts them. */
 void format_read_values(struct format_database *db, struct format_values *files, size_t count);
 /* What the reference names, for free(); *record_bytes: what its record takes. Checks it against the entry. */
 uint8_t *format_resolve(struct format_database *db, const struct format_entry *entry, size_t *size, uint64_t *number,

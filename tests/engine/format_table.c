@@ -5,12 +5,14 @@
 
 #include <lz4.h>
 #include <xxhash.h>
+#include <zstd.h>
 
 struct image {
     struct format_database *db;
     uint8_t *data;
     size_t size;
     uint64_t seed;
+    uint8_t *filter; /* all partitions, one behind the other */
 };
 
 struct block {
@@ -28,14 +30,21 @@ static struct block load_block(struct image *t, uint64_t offset, uint64_t bytes)
     assert_int_equal(format_number(trailer + 5, 4), format_checksum(first, offset, trailer, 5));
     struct block b = {.size = format_number(trailer + 1, 4)};
     b.data = malloc(b.size);
+    uint8_t *packed = malloc(bytes);
+    memcpy(packed, stored, bytes);
+    bytes = format_decrypt(t->db, offset, trailer, 5, packed, bytes);
     if (trailer[0] == 0) {
         assert_int_equal(b.size, bytes);
-        memcpy(b.data, stored, bytes);
-    } else {
-        assert_int_equal(trailer[0], 1);
-        assert_int_equal(LZ4_decompress_safe((const char *)stored, (char *)b.data, (int)bytes, (int)b.size), b.size);
+        memcpy(b.data, packed, bytes);
+    } else if (trailer[0] == 1) {
+        assert_int_equal(LZ4_decompress_safe((const char *)packed, (char *)b.data, (int)bytes, (int)b.size), b.size);
         t->db->lz4_blocks++;
+    } else {
+        assert_int_equal(trailer[0], 2);
+        assert_int_equal(ZSTD_decompress(b.data, b.size, packed, bytes), b.size);
+        t->db->zstd_blocks++;
     }
+    free(packed);
     return b;
 }
 
@@ -109,7 +118,7 @@ static bool in_filter(struct image *t, const uint8_t *key, size_t key_bytes) {
     uint64_t partitions = format_number(footer + 72, 4), bytes = format_number(footer + 76, 4);
     if (partitions == 0) return true;
     uint64_t h = XXH3_64bits(key, key_bytes), partition = ((h >> 32) * partitions) >> 32;
-    const uint8_t *at = t->data + format_number(footer + 128 + 16, 8) + partition * (bytes + 9);
+    const uint8_t *at = t->filter + partition * bytes;
     const uint8_t *line = at + (((h & 0xffffffff) * (bytes / 64)) >> 32) * 64;
     uint64_t b = h * UINT64_C(0x9e3779b97f4a7c15);
     for (uint64_t probe = format_number(footer + 80, 4); probe; probe--, b *= UINT64_C(0x9e3779b97f4a7c15))
@@ -219,7 +228,7 @@ static void check_footer(struct image *t, const struct walk *w) {
                                w->min_sequence, w->max_sequence, w->data_blocks};
     for (int i = 0; i < 7; i++) assert_int_equal(format_number(footer + 16 + 8 * i, 8), wanted[i]);
     assert_int_equal(format_number(footer + 12, 4), w->one_version);
-    for (size_t at = 84; at < 508; at++) /* unused ranges and slots */
+    for (size_t at = 84; at < (t->db->encrypted ? 492 : 508); at++) /* unused ranges and slots */
         if (at < 128 || (at >= 160 && at < 176) || at >= 192) assert_int_equal(footer[at], 0);
 }
 
@@ -253,12 +262,14 @@ static void check_value_references(struct image *t, const struct walk *w) {
 static void check_filter(struct image *t) {
     const uint8_t *footer = t->data + t->size - 512;
     uint64_t partitions = format_number(footer + 72, 4), bytes = format_number(footer + 76, 4);
-    uint64_t offset = format_number(footer + 144, 8);
-    assert_int_equal(format_number(footer + 152, 8), partitions * (partitions ? bytes + 9 : 0));
+    uint64_t offset = format_number(footer + 144, 8), stored = bytes + (t->db->encrypted ? 16 : 0);
+    assert_int_equal(format_number(footer + 152, 8), partitions * (partitions ? stored + 9 : 0));
+    t->filter = malloc(partitions * bytes + 1);
     if (partitions) assert_true(bytes % 64 == 0 && bytes > 0 && bytes <= 32768);
-    for (uint64_t i = 0; i < partitions; i++, offset += bytes + 9) {
-        struct block b = load_block(t, offset, bytes);
+    for (uint64_t i = 0; i < partitions; i++, offset += stored + 9) {
+        struct block b = load_block(t, offset, stored);
         assert_int_equal(b.size, bytes);
+        memcpy(t->filter + i * bytes, b.data, bytes);
         free(b.data);
     }
     t->db->filter_partitions += partitions;
@@ -271,10 +282,11 @@ void format_read_table(struct format_database *db, const struct format_table *me
     t.seed = format_load(db, name, 2, &t.data, &t.size);
     assert_int_equal(t.size, meta->file_bytes);
     assert_memory_equal(t.data + 40, meta->uid, 16);
-    const uint8_t *footer = t.data + t.size - 512;
+    uint8_t *footer = t.data + t.size - 512;
     assert_memory_equal(footer, "VELTABLE", 8);
     assert_int_equal(format_number(footer + 508, 4), format_checksum(t.seed, t.size - 512, footer, 508));
     assert_int_equal(format_number(footer + 8, 4), 1);
+    if (db->encrypted) (void)format_decrypt(db, t.size - 512, footer, 492, footer + 492, 16);
     check_filter(&t);
     struct walk w = {.image = &t, .meta = meta, .min_sequence = UINT64_MAX, .one_version = true};
     w.used = calloc(db->value_count + 1, sizeof *w.used);
@@ -292,5 +304,6 @@ void format_read_table(struct format_database *db, const struct format_table *me
     db->table_entries += w.entries;
     free(w.last_key);
     free(w.separator);
+    free(t.filter);
     free(t.data);
 }

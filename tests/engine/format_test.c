@@ -86,7 +86,7 @@ static void a_reader_made_from_the_page_finds_what_the_engine_shows(void **state
         format_read(&found, *state);
         assert_true(found.tables > 1 && found.data_blocks > 100 && found.index_blocks >= found.tables);
         assert_true(found.filter_partitions >= found.tables && found.records > 0);
-        if (round != 1) assert_true(found.lz4_blocks > 0 && found.lz4_values > 0);
+        if (round != 1) assert_true(found.lz4_blocks > 0 && found.packed_values > 0);
         assert_true(found.value_files > 0 && found.references > 100 && found.references <= found.value_records);
         db = open_small(*state, VELOCITY_COMPRESSION_LZ4);
         expect_same(db, &found);
@@ -112,6 +112,44 @@ static void a_database_of_which_only_logs_hold_something_is_found_whole(void **s
     expect_same(db, &found);
     OK(velocity_close(db));
     format_free(&found);
+}
+
+static const uint8_t master_key[] = "thirty-two bytes, and not a more";
+
+static velocity_options encrypted_options(velocity_compression compression) {
+    velocity_options options = velocity_options_default();
+    options.table_bytes = 256 << 10;
+    options.block_bytes = 1024;
+    options.compaction_threshold = 4;
+    options.durability = VELOCITY_DURABILITY_OS;
+    options.compression = compression;
+    options.encryption_key = velocity_bytes(master_key, 32);
+    return options;
+}
+
+static void encrypted_files_are_as_the_page_says(void **state) {
+    uint64_t random = 3;
+    format_master_key = master_key;
+    velocity *db = open_small(*state, VELOCITY_COMPRESSION_LZ4); /* plain, to begin with */
+    live(db, &random, 1500);
+    OK(velocity_close(db));
+    for (int round = 0; round < 4; round++) {
+        velocity_options options = encrypted_options((velocity_compression)round);
+        OK(velocity_open(*state, &options, &db));
+        live(db, &random, 1500);
+        OK(velocity_flush(db));
+        if (round > 1) OK(velocity_compact(db, NULL));
+        live(db, &random, 50);
+        OK(velocity_close(db));
+        struct format_database found;
+        format_read(&found, *state);
+        assert_true(found.groups >= 50 && found.tables > 1 && found.filter_partitions > 0);
+        if (round > 1) assert_true(found.encrypted_files >= found.tables + 2 && found.zstd_blocks > 0);
+        OK(velocity_open(*state, &options, &db));
+        expect_same(db, &found);
+        OK(velocity_close(db));
+        format_free(&found);
+    }
 }
 
 struct copying {
@@ -195,6 +233,7 @@ static void large_values_and_keys_and_a_table_without_filter_are_as_the_page_say
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST_IN_FOLDER(a_reader_made_from_the_page_finds_what_the_engine_shows),
+        TEST_IN_FOLDER(encrypted_files_are_as_the_page_says),
         TEST_IN_FOLDER(a_database_of_which_only_logs_hold_something_is_found_whole),
         TEST_IN_FOLDER(the_files_of_a_killed_process_hold_what_it_acknowledged),
         TEST_IN_FOLDER(large_values_and_keys_and_a_table_without_filter_are_as_the_page_says),

@@ -4,8 +4,9 @@
 #include "testing.h"
 
 #include <lz4.h>
+#include <zstd.h>
 
-/* The bytes of the record at `at`, after all checks. */
+/* The bytes of the record at `at`, as it is stored, after all checks. */
 static uint64_t record_bytes_at(const struct format_values *file, uint64_t at) {
     const uint8_t *r = file->data + at;
     assert_true(at + 40 <= file->file_bytes);
@@ -14,11 +15,11 @@ static uint64_t record_bytes_at(const struct format_values *file, uint64_t at) {
     uint32_t first = format_checksum(file->seed, at, r + 8, 32);
     assert_int_equal(format_number(r, 4), first);
     assert_int_equal(format_number(r + 4, 4), format_checksum(first, at, r + 40, body));
-    assert_true(r[8] <= 1 && r[9] == 0);
+    assert_true(r[8] <= 2 && r[9] == 0);
     if (r[8] == 0)
-        assert_int_equal(format_number(r + 12, 4), format_number(r + 16, 4));
+        assert_int_equal(format_number(r + 12, 4) + file->tag_bytes, format_number(r + 16, 4));
     else
-        assert_true(format_number(r + 12, 4) > format_number(r + 16, 4));
+        assert_true(format_number(r + 12, 4) + file->tag_bytes > format_number(r + 16, 4));
     return 40 + body;
 }
 
@@ -32,7 +33,11 @@ void format_read_values(struct format_database *db, struct format_values *files,
         assert_int_equal(size, file->file_bytes);
         assert_memory_equal(file->data + 40, file->uid, 16);
         uint64_t at = 128, records = 0;
-        for (; at < file->file_bytes; records++) at += record_bytes_at(file, at);
+        file->tag_bytes = db->encrypted ? 16 : 0;
+        for (uint64_t bytes; at < file->file_bytes; records++, at += bytes) {
+            bytes = record_bytes_at(file, at);
+            (void)format_decrypt(db, at, file->data + at + 8, 12, file->data + at + 20, bytes - 20);
+        }
         assert_int_equal(records, file->records);
         db->value_records += records;
     }
@@ -50,8 +55,8 @@ uint8_t *format_resolve(struct format_database *db, const struct format_entry *e
         if (db->values[i].number == *number) file = &db->values[i];
     assert_non_null(file);
     assert_true(at >= 128);
-    *record_bytes = record_bytes_at(file, at);
     const uint8_t *r = file->data + at;
+    *record_bytes = 40 + format_number(r + 10, 2) + format_number(r + 16, 4);
     assert_int_equal(format_number(r + 10, 2), entry->key_bytes);
     assert_memory_equal(r + 40, entry->key, entry->key_bytes);
     assert_true(format_number(r + 12, 4) == raw && format_number(r + 16, 4) == stored);
@@ -59,12 +64,15 @@ uint8_t *format_resolve(struct format_database *db, const struct format_entry *e
     assert_int_equal(format_number(r + 32, 8), 0);
     uint8_t *value = malloc(raw ? raw : 1);
     *size = raw;
+    const char *from = (const char *)r + 40 + entry->key_bytes;
+    stored -= file->tag_bytes;
     if (r[8] == 0)
-        memcpy(value, r + 40 + entry->key_bytes, raw);
+        memcpy(value, from, raw);
+    else if (r[8] == 1)
+        assert_int_equal(LZ4_decompress_safe(from, (char *)value, (int)stored, (int)raw), raw);
     else
-        assert_int_equal(
-            LZ4_decompress_safe((const char *)r + 40 + entry->key_bytes, (char *)value, (int)stored, (int)raw), raw);
-    db->lz4_values += r[8];
+        assert_int_equal(ZSTD_decompress(value, raw, from, stored), raw);
+    db->packed_values += r[8] > 0;
     db->references++;
     return value;
 }

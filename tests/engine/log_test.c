@@ -13,7 +13,8 @@ static const uint64_t database_id[2] = {31, 32};
 
 static struct log *create(const char *folder, uint64_t number, uint64_t capacity) {
     struct log *log;
-    OK(log_create(env_posix(), folder, database_id, number, capacity, number % 2, &log)); /* made durable or not */
+    OK(log_create(env_posix(), folder, database_id, NULL, number, capacity, number % 2,
+                  &log)); /* made durable or not */
     return log;
 }
 
@@ -256,7 +257,7 @@ static void a_sealed_segment_counts_to_its_seal_and_must_be_whole_there(void **s
 static void the_groups_of_an_earlier_life_never_show(void **state) {
     struct log *log = create(*state, 1, 4096);
     for (uint64_t s = 1; s <= 10; s++) (void)commit(log, s, 1, 40, 1000); /* they would prove anything */
-    OK(log_recycle(log, *state, database_id, 5));
+    OK(log_recycle(log, *state, database_id, NULL, 5));
     assert_int_equal(files_ending(*state, ".log", NULL), 1);
     assert_int_equal(groups_in(*state, 5, 1), 0);
     (void)commit(log, 1, 1, 40, 0); /* the same shape: its end meets the start of an old group */
@@ -269,7 +270,7 @@ static void the_groups_of_an_earlier_life_never_show(void **state) {
 static void a_segment_caught_between_its_new_header_and_its_new_name_is_empty(void **state) {
     struct log *log = create(*state, 1, 4096);
     (void)commit(log, 1, 1, 40, 0);
-    OK(log_recycle(log, *state, database_id, 5));
+    OK(log_recycle(log, *state, database_id, NULL, 5));
     log_close(log);
     OK(rename(path_in(*state, "00000005.log"), path_in(*state, "00000001.log")));
     assert_int_equal(groups_in(*state, 1, 1), 0);
@@ -284,7 +285,7 @@ static void a_segment_of_another_database_or_number_is_refused(void **state) {
     file_copy(path_in(*state, "00000003.log"), path_in(*state, "00000004.log"));
     FAILS(VELOCITY_CORRUPT, "00000004.log: offset 0", replay(*state, &segment, 1, &seen));
     static const uint64_t other[2] = {31, 99};
-    OK(log_create(env_posix(), *state, other, 6, 4096, true, &log));
+    OK(log_create(env_posix(), *state, other, NULL, 6, 4096, true, &log));
     log_close(log);
     segment.number = 6;
     FAILS(VELOCITY_CORRUPT, "00000006.log: offset 0", replay(*state, &segment, 1, &seen));

@@ -33,7 +33,7 @@ static struct table *describe(struct fixture *f, uint64_t number) {
     meta.largest = velocity_bytes(largest, (size_t)n);
     OK(table_meta_copy(&copy, &meta));
     struct table *table;
-    OK(table_new(env_posix(), f->files, f->folder, database_id, &copy, &table));
+    OK(table_new(env_posix(), f->files, f->folder, database_id, NULL, &copy, &table));
     return table;
 }
 
@@ -56,7 +56,7 @@ static struct fixture *fixture_new(const char *folder) {
     f->files = table_files_new(f->cache, 16);
     static const struct log_seal seals[] = {{3, 4096}, {4, UINT64_C(1) << 40}};
     struct manifest_edit edit = {.next_number = 2, .min_log = 3, .start_log = 5, .seals = seals, .seal_count = 2};
-    OK(manifest_create(env_posix(), folder, database_id, 1, NULL, &edit, &f->manifest));
+    OK(manifest_create(env_posix(), folder, database_id, NULL, 1, NULL, &edit, &f->manifest));
     return f;
 }
 
@@ -74,7 +74,7 @@ static void fixture_free(struct fixture *f) {
 static const char *summary(const char *folder) {
     static char text[128];
     struct manifest_state s;
-    OK(manifest_load(env_posix(), folder, &s));
+    OK(manifest_load(env_posix(), folder, NULL, &s));
     size_t used = (size_t)snprintf(text, sizeof text, "%llu:", (unsigned long long)s.last_sequence);
     for (uint64_t number = 0; number < 12; number++)
         for (size_t i = 0; i < s.table_count; i++)
@@ -94,7 +94,7 @@ static void the_records_together_give_the_state(void **state) {
     append(f, 8, 6, 6, 0);
     assert_string_equal(summary(*state), "89: 7/0 8/6");
     struct manifest_state s;
-    OK(manifest_load(env_posix(), *state, &s));
+    OK(manifest_load(env_posix(), *state, NULL, &s));
     assert_memory_equal(s.database_id, database_id, sizeof database_id);
     assert_int_equal(s.next_number, 9);
     assert_int_equal(s.min_log, 16);
@@ -130,7 +130,7 @@ static void a_new_manifest_holds_the_version_and_replaces_the_old_one(void **sta
     OK(version_new(NULL, &edit, &version));
     struct manifest_edit numbers = {.next_number = 11, .min_log = 9, .start_log = 9, .last_sequence = 123};
     manifest *next;
-    OK(manifest_create(env_posix(), *state, database_id, 10, version, &numbers, &next));
+    OK(manifest_create(env_posix(), *state, database_id, NULL, 10, version, &numbers, &next));
     assert_int_equal(manifest_number(next), 10);
     version_release(version);
     assert_string_equal(summary(*state), "123: 6/0 7/3");
@@ -181,7 +181,7 @@ static void damage_before_the_last_record_is_corrupt_at_any_byte(void **state) {
         (void)snprintf(place, sizeof place, "MANIFEST-00000001: offset %llu:", (unsigned long long)record);
         struct manifest_state s;
         file_flip(path, at, 0x04);
-        FAILS(VELOCITY_CORRUPT, place, manifest_load(env_posix(), *state, &s));
+        FAILS(VELOCITY_CORRUPT, place, manifest_load(env_posix(), *state, NULL, &s));
         file_flip(path, at, 0x04);
     }
     assert_string_equal(summary(*state), "79: 7/0");
@@ -195,7 +195,7 @@ static void a_first_record_that_is_not_whole_is_corrupt(void **state) {
     struct manifest_state s;
     for (size_t cut = 0; cut < size; cut++) {
         file_replace(path_in(*state, "MANIFEST-00000001"), whole, cut);
-        FAILS(VELOCITY_CORRUPT, "MANIFEST-00000001: offset", manifest_load(env_posix(), *state, &s));
+        FAILS(VELOCITY_CORRUPT, "MANIFEST-00000001: offset", manifest_load(env_posix(), *state, NULL, &s));
     }
     free(whole);
     fixture_free(f);
@@ -203,21 +203,21 @@ static void a_first_record_that_is_not_whole_is_corrupt(void **state) {
 
 static void what_is_missing_or_of_another_database_is_told_apart(void **state) {
     struct manifest_state s;
-    assert_int_equal(manifest_load(env_posix(), *state, &s), VELOCITY_NOT_FOUND); /* no CURRENT: no database */
+    assert_int_equal(manifest_load(env_posix(), *state, NULL, &s), VELOCITY_NOT_FOUND); /* no CURRENT: no database */
     struct fixture *f = fixture_new(*state);
     OK(rename(path_in(*state, "MANIFEST-00000001"), path_in(*state, "away")));
-    FAILS(VELOCITY_CORRUPT, "MANIFEST-00000001", manifest_load(env_posix(), *state, &s));
+    FAILS(VELOCITY_CORRUPT, "MANIFEST-00000001", manifest_load(env_posix(), *state, NULL, &s));
     static const uint64_t other[2] = {1, 1};
     struct manifest_edit edit = {.next_number = 2};
     manifest *m;
     assert_int_equal(mkdir(path_in(*state, "other"), 0700), 0);
-    OK(manifest_create(env_posix(), path_in(*state, "other"), other, 1, NULL, &edit, &m));
+    OK(manifest_create(env_posix(), path_in(*state, "other"), other, NULL, 1, NULL, &edit, &m));
     manifest_close(m);
     file_copy(path_in(path_in(*state, "other"), "MANIFEST-00000001"), path_in(*state, "MANIFEST-00000001"));
-    FAILS(VELOCITY_CORRUPT, "another database", manifest_load(env_posix(), *state, &s));
+    FAILS(VELOCITY_CORRUPT, "another database", manifest_load(env_posix(), *state, NULL, &s));
     for (size_t at = 0; at < FILE_HEADER_BYTES; at++) {
         file_flip(path_in(*state, "CURRENT"), at, 0x80);
-        FAILS(VELOCITY_CORRUPT, "CURRENT: offset 0", manifest_load(env_posix(), *state, &s));
+        FAILS(VELOCITY_CORRUPT, "CURRENT: offset 0", manifest_load(env_posix(), *state, NULL, &s));
         file_flip(path_in(*state, "CURRENT"), at, 0x80);
     }
     fixture_free(f);

@@ -20,6 +20,7 @@ struct life {
     uint32_t numbers[KEYS]; /* under each key; 0: absent */
     size_t failures;
     bool apart; /* its values stand apart */
+    bool encrypted;
 };
 
 static const char folder[] = "disk/db";
@@ -122,8 +123,11 @@ static void write_async(struct life *l) {
     velocity_batch_free(b);
 }
 
+/* Encrypted in every other life: the allocations are others then. */
 static bool open_database(struct life *l) {
     velocity_options options = velocity_options_default();
+    if (l->encrypted) options.encryption_key = velocity_bytes("thirty-two bytes, some forgotten", 32);
+    if (l->encrypted) options.compression = VELOCITY_COMPRESSION_ZSTD;
     options.memtable_bytes = options.table_bytes = 64 << 10;
     options.cache_bytes = 32 << 10;
     options.compaction_threshold = 3;
@@ -166,7 +170,7 @@ static void end(struct life *l, bool kill) {
 
 /* A life whose nth allocation fails; whether there were so many. */
 static bool life_without(uint64_t nth, bool kill) {
-    struct life l = {.sim = env_sim_new(1), .apart = nth / 2 % 2};
+    struct life l = {.sim = env_sim_new(1), .encrypted = nth / 2 % 2, .apart = nth / 4 % 2};
     OK(env_make_directory(env_sim_env(l.sim), "disk"));
     env_fail_allocation(nth, false);
     bool open = open_database(&l);

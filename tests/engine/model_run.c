@@ -38,6 +38,18 @@ static velocity_durability random_durability(struct run *r) {
     return (velocity_durability)(VELOCITY_DURABILITY_ALWAYS + model_random(r->m, 3));
 }
 
+/* One of three keys, or none: so files of all of them, and plain ones, stand beside one another. */
+static void draw_keys(struct model *m, velocity_options *o) {
+    static const char keys[][33] = {"0123456789abcdef0123456789abcdef", "a second key of thirty-two bytes.",
+                                    "and a third key of the same size"};
+    enum { KEYS = sizeof keys / sizeof *keys };
+    static velocity_slice all[KEYS];
+    for (size_t i = 0; i < KEYS; i++) all[i] = velocity_bytes(keys[i], 32);
+    o->old_encryption_keys = all;
+    o->old_encryption_key_count = KEYS;
+    if (model_random(m, 3)) o->encryption_key = all[model_random(m, KEYS)];
+}
+
 /* Small limits, so that few operations lead to many flushes, tables and levels. */
 static void draw_options(struct run *r) {
     static const double rates[] = {1, 0.5, 0.01, 0.0001};
@@ -48,7 +60,8 @@ static void draw_options(struct run *r) {
     o.table_bytes = UINT64_C(65536) << model_random(m, 3);
     o.cache_bytes = model_random(m, 3) ? 65536 << model_random(m, 4) : 0;
     o.block_bytes = model_random(m, 2) ? 1024 : 4096;
-    o.compression = model_random(m, 2) ? VELOCITY_COMPRESSION_LZ4 : VELOCITY_COMPRESSION_NONE;
+    o.compression = (velocity_compression)model_random(m, VELOCITY_COMPRESSION_ADAPTIVE + 1);
+    draw_keys(m, &o);
     o.durability = random_durability(r);
     o.interval_ms = 1 + (uint32_t)model_random(m, 1000);
     o.bloom_false_positive_rate = rates[model_random(m, 4)];

@@ -48,7 +48,7 @@ static struct table *write_table(struct fixture *f, uint8_t home, size_t from, s
     for (size_t i = from; i < to; i++)
         if (f->home[i] == home) OK(table_builder_add(builder, &f->entries[i]));
     OK(table_builder_finish(builder, &meta));
-    OK(table_new(env_posix(), f->files, f->folder, database_id, &meta, &table));
+    OK(table_new(env_posix(), f->files, f->folder, database_id, NULL, &meta, &table));
     return table;
 }
 
@@ -217,7 +217,7 @@ static void a_failing_run_ends_the_merge_until_it_is_positioned_anew(void **stat
     OK(table_meta_copy(&meta, table_meta(table)));
     run_clear(&f->runs[2]);
     table_release(table); /* and opened anew: its file is not there */
-    OK(table_new(env_posix(), f->files, *state, database_id, &meta, &f->singles[0]));
+    OK(table_new(env_posix(), f->files, *state, database_id, NULL, &meta, &f->singles[0]));
     run_init_tables(&f->runs[2], &f->singles[0], 1, &(struct table_read){.fill_cache = true}, 0);
     merge_first(&f->merge);
     assert_false(merge_valid(&f->merge));

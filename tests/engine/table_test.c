@@ -57,7 +57,7 @@ static void open_table(struct fixture *f, uint64_t cache_bytes) {
     OK(table_meta_copy(&meta, &f->meta));
     f->cache = cache_new(cache_bytes, 1);
     f->files = table_files_new(f->cache, 16);
-    OK(table_new(env_posix(), f->files, f->options.folder, database_id, &meta, &f->table));
+    OK(table_new(env_posix(), f->files, f->options.folder, database_id, NULL, &meta, &f->table));
 }
 
 static void close_table(struct fixture *f) {
@@ -470,7 +470,7 @@ static void a_hundred_tables_are_read_by_several_threads_within_sixteen_open_fil
         struct entry e = {.key = velocity_str(key), .value = velocity_str(key), .sequence = 1, .kind = ENTRY_PUT};
         OK(table_builder_add(builder, &e));
         OK(table_builder_finish(builder, &meta));
-        OK(table_new(env_posix(), f->files, *state, database_id, &meta, &tables[n]));
+        OK(table_new(env_posix(), f->files, *state, database_id, NULL, &meta, &tables[n]));
     }
     struct reader readers[READERS];
     for (uint64_t i = 0; i < READERS; i++) {
