@@ -109,7 +109,8 @@ void velocity_batch_put(velocity_batch *batch, velocity_slice key, velocity_slic
     struct entry e = {.key = key, .value = value, .kind = ENTRY_PUT};
     if (options && options->struct_size >= sizeof *options) {
         e.flags = options->flags;
-        if (options->expires_at_ms) stick(batch, VELOCITY_UNSUPPORTED, "this version has no expiry");
+        e.expires_at_ms = options->expires_at_ms;
+        if (e.expires_at_ms < 0) stick(batch, VELOCITY_INVALID, "expires_at_ms is negative");
     }
     add(batch, &e);
 }

@@ -14,6 +14,7 @@ enum {
     HEADER_BYTES = 16,
     FLAG_WIDE = 1,
     HEAD_BYTES = 4,
+    SHORT_REST_BYTES = 16,
     META_KIND = 0xcf, /* bits 6 and 7 are reserved: set, they make a kind that is not known */
     META_FLAGS = 0x10,
     META_EXPIRES = 0x20,
@@ -155,10 +156,9 @@ bool block_open(struct block *block, const void *data, size_t size) {
     return true;
 }
 
-bool block_entry_read(const struct block *block, uint32_t i, struct block_entry *out) {
-    size_t at = block->wide ? get_u32(block->offsets + (size_t)i * 4) : get_u16(block->offsets + (size_t)i * 2);
-    if (at >= block->size) return false;
-    const uint8_t *p = block->data + at, *end = block->data + block->size;
+/* Takes the entry at p apart. */
+static inline bool parse(const struct block *block, const uint8_t *p, struct block_entry *out) {
+    const uint8_t *end = block->data + block->size;
     uint32_t value_bytes;
     uint64_t delta;
     if (!(p = get_varint32(p, end, &out->suffix_bytes))) return false;
@@ -180,10 +180,27 @@ bool block_entry_read(const struct block *block, uint32_t i, struct block_entry 
     return true;
 }
 
+bool block_entry_read(const struct block *block, uint32_t i, struct block_entry *out) {
+    size_t at = block->wide ? get_u32(block->offsets + (size_t)i * 4) : get_u16(block->offsets + (size_t)i * 2);
+    return at < block->size && parse(block, block->data + at, out);
+}
+
+bool block_entry_next(const struct block *block, struct block_entry *e) {
+    return parse(block, (const uint8_t *)e->value.data + e->value.size, e);
+}
+
+_Static_assert(SHORT_REST_BYTES <= BLOCK_SUFFIX_SLACK, "what is copied too much stays in the slack");
+
 void block_suffix_copy(const struct block *block, uint32_t i, const struct block_entry *e, uint8_t *to) {
     uint32_t head = __builtin_bswap32(get_u32(block->heads + (size_t)i * HEAD_BYTES));
     memcpy(to, &head, HEAD_BYTES);
-    if (e->suffix_bytes > HEAD_BYTES) memcpy(to + HEAD_BYTES, e->rest, e->suffix_bytes - HEAD_BYTES);
+    if (e->suffix_bytes <= HEAD_BYTES) return;
+    size_t rest = e->suffix_bytes - HEAD_BYTES;
+    /* A short rest in one piece, with what follows it: cheaper than a call that looks at the length. */
+    if (rest <= SHORT_REST_BYTES && (size_t)(block->data + block->size - e->rest) >= SHORT_REST_BYTES)
+        memcpy(to + HEAD_BYTES, e->rest, SHORT_REST_BYTES);
+    else
+        memcpy(to + HEAD_BYTES, e->rest, rest);
 }
 
 /* Orders entry i's suffix against `suffix` where their heads are equal. Zero padding makes "a" and "a\0" equal there.

@@ -80,6 +80,8 @@ struct block_entry {
 };
 /* False: the entry runs out of the block or is of an unknown kind. */
 bool block_entry_read(const struct block *block, uint32_t i, struct block_entry *out);
+/* The same for the entry behind *e, which it replaces: entries follow one another. There must be one. */
+bool block_entry_next(const struct block *block, struct block_entry *e);
 /*
  * An exact lookup: the first entry of `key` from index *i on (0 to begin), and where it stands. Takes apart only
  * entries whose head is the key's. NOT_FOUND, or CORRUPT (without a message) where an entry makes no sense.
@@ -89,7 +91,8 @@ VELOCITY_CHECK_RESULT velocity_status block_find(const struct block *block, velo
 static inline size_t block_key_bytes(const struct block *block, const struct block_entry *e) {
     return block->prefix_bytes + e->suffix_bytes;
 }
-/* Writes the key's part behind the block's prefix to `to`, which has room for suffix_bytes + 4. */
+/* Writes the key's part behind the block's prefix to `to`, which has room for suffix_bytes + BLOCK_SUFFIX_SLACK. */
+#define BLOCK_SUFFIX_SLACK 16u
 void block_suffix_copy(const struct block *block, uint32_t i, const struct block_entry *e, uint8_t *to);
 
 #endif

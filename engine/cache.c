@@ -29,7 +29,9 @@
  */
 #include "cache.h"
 
+#include "block_heap.h"
 #include "env.h"
+#include "stripe.h"
 
 #include <assert.h>
 
@@ -48,7 +50,7 @@
 #define LARGE_ENTRY_BYTES      (128u << 10) /* evicted ones should not wait for more retirements */
 #define GHOST_WAYS             4u
 #define VALUE_FRACTION         4u
-#define COUNTERS               16u
+#define PREFETCHED_LINES       5u  /* of an entry that is looked up */
 #define EXTRA_BYTES            96u /* per entry, at most: 63 to align it; a bucket and a ghost slot, both at load 1/2 */
 
 enum { QUEUE_SMALL, QUEUE_MAIN, QUEUES };
@@ -104,14 +106,12 @@ struct counters {
 };
 
 struct cache {
-    struct counters counters[COUNTERS];
+    struct counters counters[STRIPES];
     _Atomic uint64_t capacity_bytes;
+    block_heap *heap;     /* of entries that are not too large */
     uint32_t shard_count; /* a power of two */
     struct shard shards[];
 };
-
-static _Atomic uint32_t threads_seen;
-static _Thread_local uint32_t thread_number; /* 0: none yet */
 
 /* ---- keys -------------------------------------------------------------------------------------------------------- */
 
@@ -140,16 +140,37 @@ static uint64_t shard_entries(const struct shard *s) {
 
 /* ---- entries ----------------------------------------------------------------------------------------------------- */
 
+/* padding of an entry in the heap; less: bytes between its allocation's beginning and the entry. */
+#define PADDING_IN_HEAP CACHE_LINE_BYTES
+
+/* The address sanitizer knows nothing of the heap: under it every entry is an allocation of its own. */
+#if defined(__SANITIZE_ADDRESS__)
+#define HEAP_BYTES_MAX 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HEAP_BYTES_MAX 0
+#endif
+#endif
+#ifndef HEAP_BYTES_MAX
+#define HEAP_BYTES_MAX BLOCK_HEAP_MAX_BYTES
+#endif
+
 /*
- * Aligned by hand: with glibc 2.36, posix_memalign of blocks that come and go at random takes twice malloc's time, and
- * of equal blocks of 4,160 bytes half as much memory again, because a freed one is too small for the next search.
+ * Outside of the heap aligned by hand: with glibc 2.36, posix_memalign of blocks that come and go at random takes twice
+ * malloc's time, and of equal blocks half as much memory again, because a freed one is too small for the next search.
  */
-struct cache_entry *cache_entry_new(uint32_t payload_bytes) {
-    size_t alignment = _Alignof(struct cache_entry);
-    char *block = env_alloc(alignment - 1 + sizeof(struct cache_entry) + payload_bytes);
-    if (!block) return NULL;
-    size_t padding = -(uintptr_t)block & (alignment - 1);
-    struct cache_entry *e = (struct cache_entry *)(void *)(block + padding);
+struct cache_entry *cache_entry_new(cache *c, uint32_t payload_bytes) {
+    size_t bytes = sizeof(struct cache_entry) + payload_bytes, padding = PADDING_IN_HEAP;
+    struct cache_entry *e;
+    if (bytes <= HEAP_BYTES_MAX) {
+        e = block_heap_alloc(c->heap, bytes);
+        if (!e) return NULL;
+    } else {
+        char *block = env_alloc(CACHE_LINE_BYTES - 1 + bytes);
+        if (!block) return NULL;
+        padding = -(uintptr_t)block & (CACHE_LINE_BYTES - 1);
+        e = (struct cache_entry *)(void *)(block + padding);
+    }
     memset(e, 0, sizeof *e);
     e->size = payload_bytes;
     e->padding = (uint8_t)padding;
@@ -167,7 +188,11 @@ void cache_entry_release(struct cache_entry *entry) {
     if (!entry) return;
     uint32_t before = atomic_fetch_sub_explicit(&entry->references, 1, memory_order_acq_rel);
     assert(before > 0);
-    if (before == 1) env_free((char *)entry - entry->padding);
+    if (before != 1) return;
+    if (entry->padding == PADDING_IN_HEAP)
+        block_heap_release(entry, sizeof *entry + entry->size);
+    else
+        env_free((char *)entry - entry->padding);
 }
 
 static void destroy_entry(struct epoch_item *item) {
@@ -286,11 +311,20 @@ static inline _Atomic(struct cache_entry *) *table_bucket(uintptr_t table, uint6
     return &table_array(table)->buckets[hash & (((uint64_t)1 << (table & BUCKET_BITS_MASK)) - 1)];
 }
 
+/* An entry with its header, and as much of a data block as a search begins with: heads, offsets, the common prefix.
+ * They come at the same time instead of one after the other. */
+static inline void prefetch_entry(const struct cache_entry *e) {
+    if (!e) return;
+    for (uint32_t line = 0; line < PREFETCHED_LINES; line++)
+        __builtin_prefetch((const char *)e + (size_t)line * CACHE_LINE_BYTES);
+}
+
 /* Inside an epoch section or under the lock. */
 static inline struct cache_entry *find(struct shard *s, uint64_t hash, uint64_t file_id, uint64_t offset) {
     uintptr_t table = atomic_load_explicit(&s->index.table, memory_order_acquire);
     if (!table) return NULL;
     struct cache_entry *e = atomic_load_explicit(table_bucket(table, hash), memory_order_acquire);
+    prefetch_entry(e);
     while (e && (e->offset != offset || e->file_id != file_id))
         e = atomic_load_explicit(&e->hash_next, memory_order_acquire);
     return e;
@@ -409,6 +443,11 @@ cache *cache_new(uint64_t capacity_bytes, uint32_t shards) {
     cache *c = env_alloc_aligned(CACHE_LINE_BYTES, bytes);
     if (!c) return NULL;
     memset(c, 0, bytes);
+    c->heap = block_heap_new();
+    if (!c->heap) {
+        env_free(c);
+        return NULL;
+    }
     atomic_init(&c->capacity_bytes, capacity_bytes);
     c->shard_count = shards;
     for (uint32_t i = 0; i < shards; i++) {
@@ -433,13 +472,8 @@ void cache_free(cache *c) {
         env_free(s->ghost.slots);
         env_mutex_destroy(&s->lock);
     }
+    block_heap_close(c->heap);
     env_free(c);
-}
-
-static inline struct counters *my_counters(cache *c) {
-    if (__builtin_expect(thread_number == 0, 0))
-        thread_number = 1 + atomic_fetch_add_explicit(&threads_seen, 1, memory_order_relaxed) % COUNTERS;
-    return &c->counters[thread_number - 1];
 }
 
 static __attribute__((noinline)) struct cache_entry *find_locked(struct shard *s, uint64_t hash, uint64_t file_id,
@@ -457,15 +491,24 @@ struct cache_entry *cache_lookup(cache *c, uint64_t file_id, uint64_t offset) {
     struct cache_entry *e = find(s, hash, file_id, offset);
     if (!e && ((moves & 1) || moves != atomic_load_explicit(&s->index.moves, memory_order_acquire)))
         e = find_locked(s, hash, file_id, offset);
-    struct counters *counters = my_counters(c);
-    if (!e) {
-        (void)atomic_fetch_add_explicit(&counters->misses, 1, memory_order_relaxed);
-        return NULL;
-    }
-    (void)atomic_fetch_add_explicit(&counters->hits, 1, memory_order_relaxed);
+    uint32_t stripe = stripe_of_thread();
+    stripe_add(e ? &c->counters[stripe].hits : &c->counters[stripe].misses, 1, stripe_is_shared(stripe));
+    if (!e) return NULL;
     uint8_t frequency = atomic_load_explicit(&e->frequency, memory_order_relaxed);
     if (frequency < FREQUENCY_MAX) atomic_store_explicit(&e->frequency, frequency + 1, memory_order_relaxed);
     return e;
+}
+
+void cache_prefetch_place(cache *c, uint64_t file_id, uint64_t offset) {
+    uint64_t hash = hash_key(file_id, offset);
+    uintptr_t table = atomic_load_explicit(&shard_of(c, hash)->index.table, memory_order_acquire);
+    if (table) __builtin_prefetch((const void *)table_bucket(table, hash));
+}
+
+void cache_prefetch_entry(cache *c, uint64_t file_id, uint64_t offset) {
+    uint64_t hash = hash_key(file_id, offset);
+    uintptr_t table = atomic_load_explicit(&shard_of(c, hash)->index.table, memory_order_acquire);
+    if (table) prefetch_entry(atomic_load_explicit(table_bucket(table, hash), memory_order_relaxed));
 }
 
 void cache_insert(cache *c, struct cache_entry *entry, uint64_t file_id, uint64_t offset, enum cache_kind kind) {
@@ -535,7 +578,7 @@ void cache_clear(cache *c) {
 void cache_stats_get(cache *c, struct cache_stats *out) {
     memset(out, 0, sizeof *out);
     out->capacity_bytes = atomic_load_explicit(&c->capacity_bytes, memory_order_relaxed);
-    for (uint32_t i = 0; i < COUNTERS; i++) {
+    for (uint32_t i = 0; i < STRIPES; i++) {
         out->hits += atomic_load_explicit(&c->counters[i].hits, memory_order_relaxed);
         out->misses += atomic_load_explicit(&c->counters[i].misses, memory_order_relaxed);
     }

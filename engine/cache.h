@@ -33,7 +33,7 @@ struct cache_entry {
     _Atomic uint32_t references; /* cache.c's: acquirers, and one from insertion until no section can see it any more */
     _Atomic uint8_t frequency;   /* cache.c's: 0-3 */
     uint8_t queue;               /* cache.c's */
-    uint8_t padding;             /* cache.c's: bytes of its allocation before it */
+    uint8_t padding;             /* cache.c's: where its memory is from */
     uint8_t kind;                /* the caller's; enum cache_kind counts usage by it */
 } __attribute__((aligned(64)));
 
@@ -59,8 +59,14 @@ void cache_free(cache *c); /* no lookups or acquired entries may remain; NULL is
 /* Inside an epoch section. NULL: not there. Counts a hit or a miss. */
 struct cache_entry *cache_lookup(cache *c, uint64_t file_id, uint64_t offset);
 
-/* Memory for a block that is about to be read, referenced once by the caller and in no cache yet. NULL: no memory. */
-struct cache_entry *cache_entry_new(uint32_t payload_bytes);
+/* Inside an epoch section. Fetches what a lookup of this key will touch: the place in the hash table where the lookup
+ * begins, or, where that came meanwhile, the entry's beginning. Changes and counts nothing. */
+void cache_prefetch_place(cache *c, uint64_t file_id, uint64_t offset);
+void cache_prefetch_entry(cache *c, uint64_t file_id, uint64_t offset);
+
+/* Memory for a block that is about to be read, referenced once by the caller and not in the cache yet, nor ever in
+ * another one. NULL: no memory. */
+struct cache_entry *cache_entry_new(cache *c, uint32_t payload_bytes);
 /*
  * Offers the caller's entry to the cache under a key and makes room. Where another thread was first, the cache keeps
  * that one and the caller's stays private; either way the caller goes on using its own entry and releases it. A value

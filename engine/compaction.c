@@ -8,6 +8,7 @@
  * One compaction runs at a time for a database; the job picks, merges and installs without the database's mutex.
  */
 #include "database_internal.h"
+#include "expiry_reclaim.h"
 #include "retention.h"
 #include "run.h"
 #include "slice.h"
@@ -38,6 +39,7 @@ struct task {
     struct version_change *inputs; /* tables and the levels that they are on */
     size_t input_count, input_capacity;
     int output_level;
+    bool drop, rewrite;         /* the inputs hold nothing but what has expired; or: one that holds much of it */
     velocity_slice from, to;    /* the range of all inputs; borrowed from their metas */
     struct condemned condemned; /* value files whose values are moved along */
 };
@@ -228,6 +230,22 @@ static velocity_status pick_range(struct task *task, const struct version *versi
     return status;
 }
 
+/* Tables in which nothing is left go all at once; else the one with the most to give back is rewritten where it is. */
+static velocity_status pick_expired(struct task *task, const struct version *version, uint64_t now_ms) {
+    velocity_status status = VELOCITY_OK;
+    for (int l = 0; l < VELOCITY_LEVELS && !status; l++)
+        for (size_t i = 0; i < version->levels[l].count && !status; i++)
+            if (expiry_is_droppable(version, l, version->levels[l].tables[i], now_ms))
+                status = add_input(task, l, version->levels[l].tables[i]);
+    task->drop = task->input_count > 0;
+    if (status || task->drop) return status;
+    struct version_change worst = expiry_worst(version, now_ms);
+    if (!worst.table) return VELOCITY_OK;
+    task->rewrite = true;
+    task->output_level = worst.level;
+    return add_input(task, worst.level, worst.table);
+}
+
 /* Nothing to do leaves the task without inputs. */
 static velocity_status pick(velocity *db, const struct version *version, const struct manual_compaction *manual,
                             bool idle, struct task *task) {
@@ -237,6 +255,7 @@ static velocity_status pick(velocity *db, const struct version *version, const s
     uint64_t targets[VELOCITY_LEVELS];
     int base = shape(db, version, targets);
     if (version->levels[0].count >= db->options.compaction_threshold) return pick_level0(task, version, base);
+    if (expiry_is_due(db, version)) return pick_expired(task, version, snapshot_earliest_clock(db));
     int level = fullest_level(version, targets);
     if (level) return pick_from_level(task, version, level);
     if (value_reclaim_wanted(version)) return pick_condemned(db, task, version, base);
@@ -256,7 +275,7 @@ struct output {
     struct version_change *tables;
     size_t count, capacity;
     int level;
-    uint64_t bytes;
+    uint64_t bytes, expired;
     const struct version *version; /* that the inputs belong to */
     const struct condemned *condemned;
     struct value_writer values;
@@ -307,8 +326,9 @@ static velocity_status output_add(struct output *out, const struct entry *entry,
         status = move_value(out, &e);
     else if (value_writer_wants(&out->values, &e))
         status = value_writer_take(&out->values, &e);
-    /* A key's versions stay on one table: a level's tables are disjoint by key. */
-    if (!status && out->builder && new_key && table_builder_bytes(out->builder) >= out->db->options.table_bytes)
+    /* A key's versions stay on one table: a level's tables are disjoint by key. A table of level 0 stays one. */
+    if (!status && out->builder && new_key && out->level > 0 &&
+        table_builder_bytes(out->builder) >= out->db->options.table_bytes)
         status = output_finish(out);
     if (!status && !out->builder) {
         struct table_builder_options options;
@@ -349,9 +369,11 @@ static velocity_status build_runs(const struct task *task, struct table **tables
 }
 
 static bool reaches_bottom(const struct task *task, const struct version *version) {
-    for (int l = task->output_level + 1; l < VELOCITY_LEVELS; l++)
+    for (int l = task->output_level ? task->output_level + 1 : 0; l < VELOCITY_LEVELS; l++)
         for (size_t i = 0; i < version->levels[l].count; i++)
-            if (table_overlaps(version->levels[l].tables[i], task->from, task->to)) return false;
+            if (!has_input(task, version->levels[l].tables[i]) &&
+                table_overlaps(version->levels[l].tables[i], task->from, task->to))
+                return false;
     return true;
 }
 
@@ -370,13 +392,14 @@ static velocity_status merge_runs(velocity *db, const struct task *task, const s
         status = retention_judge(&retention, e, &keep, &new_key);
         key_is_new |= new_key;
         if (status || !keep) continue;
-        status = output_add(out, e, key_is_new);
+        status = output_add(out, retention.expired ? &retention.tombstone : e, key_is_new);
         key_is_new = false;
         if (!status && atomic_load_explicit(&db->read_only, memory_order_relaxed)) status = VELOCITY_READ_ONLY;
     }
     if (!status) status = m.status;
     if (!status) status = output_finish(out);
     if (!status) status = value_writer_finish(&out->values);
+    out->expired = retention.expired_count;
     merge_clear(&m);
     retention_clear(&retention);
     return status;
@@ -397,11 +420,12 @@ static velocity_status merge_tables(velocity *db, const struct task *task, const
 
 /* Inputs that overlap nobody need no merge: they change their level and are not read; but a merge is also what brings
  * a table under the present key. */
-static bool moves_trivially(const struct task *task) {
+static bool moves_trivially(const struct task *task, int64_t now_ms) {
     for (size_t i = 0; i < task->input_count; i++) {
         if (task->inputs[i].level == task->output_level) return false;
         const struct table_meta *a = table_meta(task->inputs[i].table);
-        if (a->tombstones || !a->one_version) return false; /* a merge would drop something */
+        /* a merge would drop something */
+        if (a->tombstones || !a->one_version || table_expiry_due_ms(task->inputs[i].table) <= now_ms) return false;
         if (table_has_old_key(task->inputs[i].table)) return false;
         if (condemned_bytes(&task->condemned, task->inputs[i].table)) return false;
         for (size_t k = i + 1; k < task->input_count; k++)
@@ -411,11 +435,12 @@ static bool moves_trivially(const struct task *task) {
 }
 
 /* A manual compaction of one level that holds nothing to drop changes nothing. */
-static bool is_pointless(const struct task *task) {
+static bool is_pointless(const struct task *task, int64_t now_ms) {
     for (size_t i = 0; i < task->input_count; i++) {
         if (condemned_bytes(&task->condemned, task->inputs[i].table)) return false;
         const struct table_meta *meta = table_meta(task->inputs[i].table);
         if (task->inputs[i].level != task->output_level || meta->tombstones || !meta->one_version) return false;
+        if (expiry_has_begun(task->inputs[i].table, (uint64_t)now_ms)) return false;
         if (table_has_old_key(task->inputs[i].table)) return false;
     }
     return true;
@@ -441,10 +466,22 @@ static int by_level_and_key(const void *a, const void *b) {
     return slice_compare(table_meta(x->table)->smallest, table_meta(y->table)->smallest);
 }
 
+static velocity_status drop(velocity *db, const struct task *task) {
+    struct version_edit edit = {.remove = task->inputs, .remove_count = task->input_count};
+    velocity_status status = install_edit(db, &edit, NULL);
+    for (size_t i = 0; i < task->input_count && !status; i++) {
+        table_doom(task->inputs[i].table);
+        atomic_fetch_add(&db->figures.expired, table_meta(task->inputs[i].table)->entries);
+    }
+    return status;
+}
+
 static velocity_status run_task(velocity *db, const struct task *task, const struct version *version) {
-    if (task->input_count == 0 || is_pointless(task)) return VELOCITY_OK;
+    int64_t now_ms = (int64_t)snapshot_earliest_clock(db);
+    if (task->input_count == 0 || (!task->rewrite && is_pointless(task, now_ms))) return VELOCITY_OK;
+    if (task->drop) return drop(db, task);
     qsort(task->inputs, task->input_count, sizeof *task->inputs, by_level_and_key);
-    if (moves_trivially(task)) return move(db, task);
+    if (moves_trivially(task, now_ms)) return move(db, task);
     struct output out = {.db = db, .level = task->output_level, .version = version, .condemned = &task->condemned};
     value_writer_init(&out.values, db);
     velocity_status status = install_repair(db);
@@ -464,6 +501,7 @@ static velocity_status run_task(velocity *db, const struct task *task, const str
             table_doom(task->inputs[i].table);
         }
         atomic_fetch_add(&db->figures.compactions, 1);
+        atomic_fetch_add(&db->figures.expired, out.expired);
         atomic_fetch_add(&db->figures.compaction_read, read);
         atomic_fetch_add(&db->figures.compaction_written, out.bytes + out.values.bytes);
     }
@@ -481,7 +519,7 @@ void compaction_schedule(velocity *db) {
     uint64_t targets[VELOCITY_LEVELS];
     (void)shape(db, version, targets);
     bool wanted = db->manual || db->idle_compaction || version->levels[0].count >= db->options.compaction_threshold ||
-                  fullest_level(version, targets) || value_reclaim_wanted(version);
+                  fullest_level(version, targets) || expiry_is_due(db, version) || value_reclaim_wanted(version);
     if (!wanted) return;
     db->compaction_queued = true;
     pool_submit(db->shared->pool, POOL_PATIENT, &db->compaction_job);

@@ -187,12 +187,8 @@ void database_refill_reserve(velocity *db) {
 /* ---- open
  * ----------------------------------------------------------------------------------------------------------------- */
 
-static _Atomic uint32_t thread_count;
-static _Thread_local uint32_t thread_number; /* 0: not given yet */
-
 struct counters *database_counters(velocity *db) {
-    if (thread_number == 0) thread_number = 1 + atomic_fetch_add_explicit(&thread_count, 1, memory_order_relaxed);
-    return &db->counters[thread_number % STATS_STRIPES];
+    return &db->counters[stripe_of_thread()];
 }
 
 static void init_locks(velocity *db) {
@@ -204,6 +200,7 @@ static void init_locks(velocity *db) {
     env_condition_init(&db->changed);
     env_condition_init(&db->commit_condition);
     db->snapshots.next = db->snapshots.previous = &db->snapshots;
+    db->counters[STRIPES - 1].tables.shared = true;
     db->flush_job.run = flush_job_run;
     db->compaction_job.run = compaction_job_run;
     db->prepare_job.run = room_prepare_job;
@@ -270,6 +267,7 @@ velocity_status database_open(env *e, const char *path, const velocity_options *
     if (!db) return VELOCITY_NO_MEMORY;
     memset(db, 0, sizeof *db);
     db->env = e;
+    clock_init(&db->clock, e);
     velocity_status status = take_options(options, &db->options);
     init_locks(db);
     size_t size = strlen(path) + 1;
@@ -386,6 +384,9 @@ velocity_status velocity_close(velocity *db) {
         velocity_status synced = room_sync_logs(db);
         if (!synced) synced = log_trim(db->log);
         if (!synced) synced = install_weak_writes(db, false);
+        if (!synced) synced = install_clock(db);
+        if (synced == VELOCITY_NO_SPACE)
+            synced = VELOCITY_OK; /* both are notes: without them the next open is careful */
         if (!status) status = synced;
     }
     database_free(db);

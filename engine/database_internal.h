@@ -21,6 +21,7 @@
 #define VELOCITY_DATABASE_INTERNAL_H
 
 #include "batch.h"
+#include "clock.h"
 #include "database.h"
 #include "log.h"
 #include "manifest.h"
@@ -28,11 +29,11 @@
 #include "pool.h"
 #include "reserve.h"
 #include "status.h"
+#include "stripe.h"
 #include "version.h"
 
 enum {
     IMMUTABLE_MAX = 2,           /* full write buffers that may wait to be flushed */
-    STATS_STRIPES = 16,          /* counters are spread over this many cache-line groups, by thread */
     MESSAGE_BYTES = 192,         /* of an error that is carried from thread to thread */
     SEGMENT_MIN_BYTES = 1 << 20, /* the first log segment; each next one is twice as large ... */
     SEGMENT_MAX_BYTES = 1 << 24, /* ... up to this */
@@ -71,8 +72,8 @@ struct counters {
 
 struct velocity_snapshot {
     velocity *db;
-    uint64_t sequence;
-    struct velocity_snapshot *next, *previous; /* by sequence, ascending */
+    uint64_t sequence, now_ms;                 /* what it sees, and when it is for it */
+    struct velocity_snapshot *next, *previous; /* by both, ascending */
 };
 
 /* Why the last job of a kind failed; OK once one succeeds again. */
@@ -91,6 +92,7 @@ struct velocity {
     bool owns_shared;
     env_lock *lock;
     uint64_t database_id[2];
+    struct clock clock;
     key_ring *keys; /* NULL: none; constant once the opening has bound it */
 
     _Atomic(struct superversion *) superversion;
@@ -148,11 +150,11 @@ struct velocity {
     env_mutex snapshot_mutex;           /* guards the list */
     struct velocity_snapshot snapshots; /* its head */
 
-    struct counters counters[STATS_STRIPES];
+    struct counters counters[STRIPES];
     struct { /* written by the leader, or under mutex; read by anyone */
         _Atomic uint64_t writes, operations, write_bytes, groups, group_batches[VELOCITY_GROUP_BUCKETS], syncs,
             log_bytes, flushes, flush_bytes, compactions, compaction_read, compaction_written, trivial_moves, stalls,
-            stall_us;
+            stall_us, expired;
         _Atomic bool out_of_space;
     } figures;
 };
@@ -225,13 +227,16 @@ VELOCITY_CHECK_RESULT velocity_status install_repair(velocity *db);
 /* Before the first write is acknowledged that is not on disk, and when a close has synced everything: the manifest
  * takes note, so that an opening after a power cut knows that versions were seen which the log has lost. */
 VELOCITY_CHECK_RESULT velocity_status install_weak_writes(velocity *db, bool weak);
+/* When the database closes: the manifest takes note of the time if somebody saw something expire. */
+VELOCITY_CHECK_RESULT velocity_status install_clock(velocity *db);
 uint64_t database_new_number(velocity *db); /* takes db->mutex */
 void database_table_options(velocity *db, uint64_t number, struct table_builder_options *out);
 
-/* read.c: the newest version of key up to `sequence` in sv; inside an epoch section. */
+/* read.c: the newest version of key up to `sequence` in sv, unless it is over (*now_ms: see clock_is_over); inside an
+ * epoch section. */
 VELOCITY_CHECK_RESULT velocity_status read_entry(velocity *db, const struct superversion *sv,
                                                  const struct table_read *read, velocity_slice key, uint64_t sequence,
-                                                 struct entry *out, struct held_block *held,
+                                                 uint64_t *now_ms, struct entry *out, struct held_block *held,
                                                  struct write_buffer **buffer);
 
 /*
@@ -241,7 +246,11 @@ VELOCITY_CHECK_RESULT velocity_status read_entry(velocity *db, const struct supe
 VELOCITY_CHECK_RESULT velocity_status read_value(const struct version *version, const struct table_read *read,
                                                  velocity_slice key, struct entry *e, struct held_block *held);
 
-/* snapshot.c: the sequences that live snapshots see, and the visible one, ascending; *out is for env_free. */
-VELOCITY_CHECK_RESULT velocity_status snapshot_sequences(velocity *db, uint64_t **out, size_t *count);
+/* snapshot.c: the sequences that live snapshots see, and the visible one, ascending; *out is for env_free. *clocks, a
+ * part of it: the earliest time that it is for anybody who sees that, ascending too. */
+VELOCITY_CHECK_RESULT velocity_status snapshot_sequences(velocity *db, uint64_t **out, uint64_t **clocks,
+                                                         size_t *count);
+/* The earliest time that it is for anybody: what has expired by then nobody sees, now or later. */
+uint64_t snapshot_earliest_clock(velocity *db);
 
 #endif

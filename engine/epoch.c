@@ -39,6 +39,7 @@
 struct record {
     _Atomic uint64_t epoch; /* OUTSIDE, or the global epoch as of entering */
     atomic_bool taken;      /* some thread's */
+    uint32_t number;        /* from 0, in the order of the list's growth; constant */
     struct record *next;    /* constant once the record is in the list */
 } __attribute__((aligned(CACHE_LINE_BYTES)));
 
@@ -57,9 +58,11 @@ struct thread_state {
 };
 
 static _Thread_local struct thread_state self;
+_Thread_local uint32_t epoch_number_of_thread;
 
 static _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t global_epoch = 1; /* read by every section, written at times */
 static _Atomic(struct record *) records;
+static _Atomic uint32_t records_made;
 static _Atomic uint64_t fallback_sections; /* open sections of threads without a record */
 
 static _Alignas(CACHE_LINE_BYTES) _Atomic(struct epoch_item *) incoming;
@@ -96,6 +99,7 @@ static void collector_unlock(void) {
 /* When a thread ends. A later thread-local destructor of the same thread may still enter: it takes a record again. */
 static void record_give_back(void *record) {
     self.record = NULL;
+    epoch_number_of_thread = 0;
     atomic_store_explicit(&((struct record *)record)->taken, false, memory_order_release);
 }
 
@@ -121,6 +125,7 @@ static struct record *record_new(void) {
     if (!r) return NULL;
     atomic_init(&r->epoch, OUTSIDE);
     atomic_init(&r->taken, true);
+    r->number = atomic_fetch_add_explicit(&records_made, 1, memory_order_relaxed);
     r->next = atomic_load_explicit(&records, memory_order_relaxed);
     while (!atomic_compare_exchange_weak_explicit(&records, &r->next, r, memory_order_release, memory_order_relaxed)) {
     }
@@ -134,6 +139,7 @@ static bool record_take(void) {
     if (!r) r = record_new();
     if (!r) return false;
     self.record = r;
+    epoch_number_of_thread = r->number + 1;
     env_thread_local_set(&record_key, r);
     return true;
 }
@@ -162,6 +168,10 @@ static void collect(void);
 static __attribute__((noinline)) void collect_what_is_due(void) {
     self.collection_due = false;
     collect();
+}
+
+uint32_t epoch_number_thread(void) {
+    return self.record || record_take() ? self.record->number : UINT32_MAX;
 }
 
 void epoch_enter(void) {

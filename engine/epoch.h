@@ -19,6 +19,11 @@
 void epoch_enter(void);
 void epoch_leave(void);
 
+/* A small number that no other living thread has; UINT32_MAX: no memory to give it one. */
+#define epoch_thread_number() (epoch_number_of_thread ? epoch_number_of_thread - 1 : epoch_number_thread())
+extern _Thread_local uint32_t epoch_number_of_thread; /* epoch.c's; one more, 0: none yet */
+uint32_t epoch_number_thread(void);
+
 /* Embedded in what is retired: retiring allocates nothing and can't fail. */
 struct epoch_item {
     struct epoch_item *next;

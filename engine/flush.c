@@ -1,5 +1,6 @@
 /* flush.c - write buffer to table, and the background's small duties: retries, idleness. See database_internal.h. */
 #include "database_internal.h"
+#include "expiry_reclaim.h"
 #include "retention.h"
 #include "value_writer.h"
 
@@ -29,7 +30,7 @@ void flush_schedule(velocity *db) {
 
 /* *out: the new table; it has at least one entry, because tombstones stay until the last level. */
 static velocity_status write_table(velocity *db, struct write_buffer *buffer, struct value_writer *values,
-                                   struct table **out) {
+                                   struct table **out, uint64_t *expired) {
     struct table_builder_options options;
     table_builder *builder = NULL;
     struct retention retention;
@@ -46,10 +47,12 @@ static velocity_status write_table(velocity *db, struct write_buffer *buffer, st
         bool keep, new_key;
         memtable_cursor_entry(&cursor, &e);
         status = retention_judge(&retention, &e, &keep, &new_key);
+        if (!status && keep && retention.expired) e = retention.tombstone;
         if (!status && keep && value_writer_wants(values, &e)) status = value_writer_take(values, &e);
         if (!status && keep) status = table_builder_add(builder, &e);
     }
     if (!status) status = value_writer_finish(values);
+    *expired = retention.expired_count;
     retention_clear(&retention);
     if (status) {
         table_builder_abandon(builder);
@@ -64,9 +67,10 @@ static velocity_status write_table(velocity *db, struct write_buffer *buffer, st
 static velocity_status flush_one(velocity *db, struct write_buffer *buffer) {
     struct version_change add = {0, NULL};
     struct value_writer values;
+    uint64_t expired;
     value_writer_init(&values, db);
     velocity_status status = install_repair(db);
-    if (!status) status = write_table(db, buffer, &values, &add.table);
+    if (!status) status = write_table(db, buffer, &values, &add.table, &expired);
     if (status) {
         value_writer_clear(&values, false);
         return status;
@@ -79,6 +83,7 @@ static velocity_status flush_one(velocity *db, struct write_buffer *buffer) {
     value_writer_clear(&values, true);
     if (status) return status;
     atomic_fetch_add(&db->figures.flushes, 1);
+    atomic_fetch_add(&db->figures.expired, expired);
     atomic_fetch_add(&db->figures.flush_bytes, bytes);
     return VELOCITY_OK;
 }
@@ -144,11 +149,22 @@ static bool is_idle(velocity *db) {
     return now_us - db->writes_seen_us >= IDLE_US;
 }
 
+static void reclaim_expired(velocity *db) {
+    struct superversion *sv = superversion_acquire(db);
+    bool due = expiry_is_due(db, sv->version);
+    superversion_release(sv);
+    if (!due) return;
+    env_mutex_lock(&db->mutex);
+    if (!db->compaction_failure.status) compaction_schedule(db);
+    env_mutex_unlock(&db->mutex);
+}
+
 void background_tick(struct pool_ticker *ticker) {
     velocity *db = (velocity *)((char *)ticker - offsetof(velocity, ticker));
     sync_interval(db);
     table_files_sweep(db->shared->files);
     chunk_pool_tend(db->shared->chunks);
+    reclaim_expired(db);
     database_refill_reserve(db);
     if (!is_idle(db)) return;
     struct superversion *sv = superversion_acquire(db);

@@ -26,6 +26,8 @@ static void fill_numbers(velocity *db, struct write_buffer *flushed, struct mani
     edit->min_log = oldest->first_log;
     edit->start_log = db->start_log;
     edit->weak_writes = atomic_load(&db->weak_writes);
+    atomic_store(&db->clock.shown, false); /* what is shown from here on is later than the time that is written */
+    edit->clock_ms = clock_now(&db->clock);
     /* Frozen buffers end where the next one's first log begins, so the replay of that log continues exactly here. */
     edit->last_sequence = flushed ? atomic_load(&flushed->last_sequence) : db->flushed_sequence;
     env_mutex_unlock(&db->mutex);
@@ -69,6 +71,8 @@ struct gone_values {
     size_t count;
 };
 
+static const struct gone_values nothing_gone;
+
 static velocity_status find_gone(const struct version *before, const struct version *after, struct gone_values *gone) {
     memset(gone, 0, sizeof *gone);
     if (before->value_count == 0) return VELOCITY_OK;
@@ -106,7 +110,9 @@ static velocity_status write_manifest(velocity *db, const struct version *versio
         if (!manifest_append(db->manifest, &edit)) return VELOCITY_OK;
         db->manifest_broken = true;
     }
-    return rewrite_manifest(db, version, &edit);
+    velocity_status status = rewrite_manifest(db, version, &edit);
+    if (status) atomic_store(&db->clock.shown, true);
+    return status;
 }
 
 static velocity_status switch_version(velocity *db, struct version *version, struct write_buffer *flushed) {
@@ -148,11 +154,20 @@ velocity_status install_repair(velocity *db) {
 velocity_status install_weak_writes(velocity *db, bool weak) {
     env_mutex_lock(&db->install_mutex);
     uint64_t min_log;
-    struct gone_values none = {0};
     bool before = atomic_exchange(&db->weak_writes, weak);
     velocity_status status =
-        before == weak ? VELOCITY_OK : write_manifest(db, present_version(db), NULL, &none, NULL, &min_log);
+        before == weak ? VELOCITY_OK : write_manifest(db, present_version(db), NULL, &nothing_gone, NULL, &min_log);
     if (status) atomic_store(&db->weak_writes, before);
+    env_mutex_unlock(&db->install_mutex);
+    return status;
+}
+
+velocity_status install_clock(velocity *db) {
+    env_mutex_lock(&db->install_mutex);
+    uint64_t min_log;
+    velocity_status status = VELOCITY_OK;
+    if (atomic_load(&db->clock.shown))
+        status = write_manifest(db, present_version(db), NULL, &nothing_gone, NULL, &min_log);
     env_mutex_unlock(&db->install_mutex);
     return status;
 }

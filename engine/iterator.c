@@ -22,13 +22,14 @@ struct bytes {
 struct velocity_iterator {
     velocity *db;
     struct superversion *sv;
-    uint64_t sequence;
+    uint64_t sequence, now_ms;
     bool reverse, keys_only, has_low, has_high;
     struct bytes low, high; /* of the range */
     struct run *runs;
     size_t run_count;
     struct merge merge;
     enum standing standing;
+    struct run *alone;       /* going forward: the only run that is left, of a table whose keys differ; or NULL */
     struct entry shown;      /* where valid */
     struct bytes key, value; /* the shown entry's own copy, going backward; `key` also forward, once it moves on */
     struct table_read read;
@@ -68,6 +69,7 @@ static inline void let_value_go(velocity_iterator *it) {
 static void stop(velocity_iterator *it, velocity_status status) {
     it->valid = false;
     it->standing = NOWHERE;
+    it->alone = NULL;
     it->status = status;
 }
 
@@ -122,7 +124,8 @@ static bool outside(const velocity_iterator *it, const struct table *table) {
 static bool add_runs(velocity_iterator *it, const struct table_read *read) {
     const struct superversion *sv = it->sv;
     const struct version *version = sv->version;
-    size_t most = 1 + (size_t)sv->immutable_count + version->levels[0].count + VELOCITY_LEVELS;
+    size_t most = 1 + (size_t)sv->immutable_count + version->levels[0].count;
+    for (int l = 1; l < VELOCITY_LEVELS; l++) most += version->levels[l].count > 0;
     it->runs = env_alloc(most * sizeof *it->runs);
     if (!it->runs) return false;
     if (memtable_entries(sv->active->memtable)) run_init_memtable(&it->runs[it->run_count++], sv->active->memtable);
@@ -154,16 +157,18 @@ static velocity_iterator no_memory = {.status = VELOCITY_NO_MEMORY};
 velocity_iterator *velocity_iterator_new(velocity *db, const velocity_range *range) {
     velocity_range r = velocity_range_default();
     if (range) memcpy(&r, range, range->struct_size < sizeof r ? range->struct_size : sizeof r);
-    velocity_iterator *it = env_alloc_zeroed(sizeof *it);
+    velocity_iterator *it = env_alloc(sizeof *it);
     if (!it) return &no_memory;
+    memset(it, 0, sizeof *it); /* glibc's calloc passes a thread's own free lists by */
     it->db = db;
     it->reverse = r.reverse;
     it->keys_only = r.keys_only;
     it->sv = superversion_acquire(db);
     it->sequence = r.snapshot ? r.snapshot->sequence : choose_sequence(it);
+    it->now_ms = r.snapshot ? r.snapshot->now_ms : clock_now(&db->clock); /* behind the superversion: see read.c */
     atomic_fetch_add(&db->live_handles, 1);
     struct counters *counters = database_counters(db);
-    atomic_fetch_add_explicit(&counters->iterators, 1, memory_order_relaxed);
+    stripe_add(&counters->iterators, 1, counters->tables.shared);
     it->read = (struct table_read){.fill_cache = r.fill_cache, .counters = &counters->tables};
     if (!take_bounds(it, &r) || !add_runs(it, &it->read)) {
         stop(it, VELOCITY_NO_MEMORY);
@@ -206,9 +211,8 @@ static inline bool is_visible(const velocity_iterator *it, const struct entry *e
 }
 
 /* Whether the newest visible operation on a key says that it is not there. */
-static inline bool is_gone(const velocity_iterator *it, const struct entry *e) {
-    (void)it;
-    return e->kind == ENTRY_DELETE;
+static inline bool is_gone(velocity_iterator *it, const struct entry *e) {
+    return e->kind == ENTRY_DELETE || clock_is_over(&it->db->clock, e->expires_at_ms, &it->now_ms);
 }
 
 /* From where the merge stands: shows the first visible entry of a key other than it->key (if skip). */
@@ -230,6 +234,7 @@ static void settle_forward(velocity_iterator *it, bool skip) {
         it->shown = *e;
         it->valid = true;
         it->standing = FORWARD;
+        it->alone = m->heap_count == 1 && run_is_plain(m->heap[0]) ? m->heap[0] : NULL;
         return;
     }
     stop(it, m->status);
@@ -238,6 +243,7 @@ static void settle_forward(velocity_iterator *it, bool skip) {
 /* From where the merge stands, one key at a time: shows the newest visible version of the first key that has one. */
 static void settle_backward(velocity_iterator *it) {
     struct merge *m = &it->merge;
+    it->alone = NULL;
     bool found = false, gone = false; /* found: it->shown is a version of it->key; gone: it is none that is shown */
     while (merge_valid(m)) {
         const struct entry *e = merge_entry(m);
@@ -297,6 +303,21 @@ static void go_up(velocity_iterator *it) {
     settle_forward(it, true);
 }
 
+/* Most steps of a scan: one run is left and its next entry, surely of another key, is in the same block. False: it is
+ * not, and nothing changed. */
+static inline bool step_alone(velocity_iterator *it) {
+    struct table_cursor *c = &it->alone->table_cursor;
+    if (!table_cursor_next_in_block(c)) return false;
+    table_cursor_entry(c, &it->shown);
+    if (table_cursor_valid(c) && is_visible(it, &it->shown) && !is_gone(it, &it->shown)) {
+        if (beyond_high(it, it->shown.key)) stop(it, VELOCITY_OK);
+    } else {
+        merge_refresh(&it->merge);
+        settle_forward(it, false);
+    }
+    return true;
+}
+
 static void go_down(velocity_iterator *it) {
     if (it->standing == FORWARD) {
         if (!copy_bytes(&it->key, it->shown.key)) {
@@ -309,8 +330,9 @@ static void go_down(velocity_iterator *it) {
 }
 
 void velocity_iterator_next(velocity_iterator *it) {
-    if (!it->valid) return;
     let_value_go(it);
+    if (it->alone && !it->reverse && step_alone(it)) return;
+    if (!it->valid) return;
     if (it->reverse)
         go_down(it);
     else

@@ -187,16 +187,16 @@ static velocity_status grow_buffer(struct log *log, size_t bytes) {
 velocity_status log_reserve(struct log *log, uint64_t payload_bytes, bool synced, uint8_t **payload) {
     uint64_t bytes = group_bytes(payload_bytes + cipher_overhead(log->cipher)), end = log->position + bytes;
     velocity_status status = VELOCITY_OK;
-    log->buffered = synced || log->cipher;
-    if (log->buffered) {
-        unmap(log); /* never both ways at once */
+    log->buffered = synced;
+    if (synced || log->cipher) {
         status = grow_buffer(log, bytes);
         if (!status) *payload = log->buffer + LOG_GROUP_HEADER_BYTES;
-        return status;
     }
+    if (synced) unmap(log); /* never both ways at once */
+    if (synced || status) return status;
     if (!log->window || log->position < log->window_offset || end > log->window_offset + log->window_bytes)
         status = map_window(log, end);
-    if (!status) *payload = log->window + (log->position - log->window_offset) + LOG_GROUP_HEADER_BYTES;
+    if (!status && !log->cipher) *payload = log->window + (log->position - log->window_offset) + LOG_GROUP_HEADER_BYTES;
     return status;
 }
 
@@ -214,8 +214,8 @@ velocity_status log_commit(struct log *log, const struct log_group *group) {
     put_u64(header + GROUP_SYNCED_THROUGH, group->synced_through);
     if (log->cipher) {
         struct cipher_place place = log_group_place(header, log->position);
-        uint8_t *payload = header + LOG_GROUP_HEADER_BYTES;
-        status = cipher_seal(log->cipher, &place, payload, group->payload_bytes, payload);
+        status = cipher_seal(log->cipher, &place, log->buffer + LOG_GROUP_HEADER_BYTES, group->payload_bytes,
+                             header + LOG_GROUP_HEADER_BYTES);
     }
     put_u64(header + GROUP_CHECKSUM, log_group_checksum(log->seed, header, payload_bytes));
     if (!status && log->buffered)

@@ -19,7 +19,7 @@
  * set aside, and header and name become durable with the first sync: making a segment waits for no disk. (The first
  * group begins in the header's sector: a group that a power cut left has its header, too.) Groups that are not synced
  * are stored through a mapped window: they need no system call and survive the process all the same. With encryption
- * each group is built in a buffer and written: what is not encrypted must not reach a page of the file.
+ * each group is built in a buffer and encrypted on its way to file or window: what is not must reach neither.
  *
  * One appender at a time (the leader of a commit group). log_sync may run beside it. Bytes: FORMAT.md, "Log".
  */
@@ -75,8 +75,8 @@ bool log_has_room(const struct log *log, uint64_t payload_bytes);
 /*
  * Memory for the payload of the next group; needs room. Nothing counts until log_commit. `synced`: the group will be
  * synced at once. It is then built in a buffer and written with one call, because a page that is stored into through
- * the window after a sync costs a fault each time; without a sync the window saves the call. An encrypted log
- * always does so.
+ * the window after a sync costs a fault each time; without a sync the window saves the call. What is to be
+ * encrypted is built in the buffer in either case.
  */
 VELOCITY_CHECK_RESULT velocity_status log_reserve(struct log *log, uint64_t payload_bytes, bool synced,
                                                   uint8_t **payload);
@@ -84,8 +84,8 @@ struct log_group {
     uint64_t first_sequence, wall_ms, synced_through;
     uint32_t payload_bytes, count; /* count: operations */
 };
-/* Completes the reserved group (payload_bytes may be less than reserved). Fails only if it was built in a buffer;
- * then nobody knows what is on disk, and the segment must not be used again. */
+/* Completes the reserved group (payload_bytes may be less than reserved). Fails only if it was reserved as `synced`
+ * or is encrypted; then nobody knows what is on disk, and the segment must not be used again. */
 VELOCITY_CHECK_RESULT velocity_status log_commit(struct log *log, const struct log_group *group);
 /* Makes durable what was committed before the call. Beside the appender: `position` as the caller last knew it. */
 VELOCITY_CHECK_RESULT velocity_status log_sync(struct log *log, uint64_t position);

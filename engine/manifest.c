@@ -4,7 +4,7 @@
 #include "coding.h"
 #include "status.h"
 
-enum { RECORD_HEADER_BYTES = 8, NUMBERS_BYTES = 6 * (1 + VARINT64_MAX_BYTES) };
+enum { RECORD_HEADER_BYTES = 8, NUMBERS_BYTES = 7 * (1 + VARINT64_MAX_BYTES) };
 
 /* The tags of a record's fields. Numbers are part of the format. A reader that meets one it does not know refuses. */
 enum manifest_tag {
@@ -16,6 +16,7 @@ enum manifest_tag {
     TAG_REMOVE_TABLE = 6,
     TAG_RESUME_SEQUENCE = 7,
     TAG_START_LOG = 8,
+    TAG_CLOCK = 9,
     TAG_ADD_VALUES = 10,
     TAG_REMOVE_VALUES = 11,
     TAG_WEAK_WRITES = 12,
@@ -86,6 +87,8 @@ static uint8_t *put_numbers(uint8_t *p, const struct manifest_edit *edit) {
     p = put_varint(p, edit->start_log);
     *p++ = TAG_LAST_SEQUENCE;
     p = put_varint(p, edit->last_sequence);
+    *p++ = TAG_CLOCK;
+    p = put_varint(p, edit->clock_ms);
     *p++ = TAG_WEAK_WRITES;
     *p++ = edit->weak_writes;
     return p;
@@ -341,7 +344,7 @@ static velocity_status apply_record(struct manifest_state *state, const uint8_t 
         int level;
         struct table_meta meta;
         struct value_file_meta values;
-        struct log_seal seal;
+        struct log_seal seal = {0};
         velocity_status status = VELOCITY_OK;
         switch (*p++) {
         case TAG_NEXT_NUMBER: p = get_varint64(p, end, &state->next_number); break;
@@ -349,6 +352,7 @@ static velocity_status apply_record(struct manifest_state *state, const uint8_t 
         case TAG_START_LOG: p = get_varint64(p, end, &state->start_log); break;
         case TAG_LAST_SEQUENCE: p = get_varint64(p, end, &state->last_sequence); break;
         case TAG_RESUME_SEQUENCE: p = get_varint64(p, end, &state->resume_sequence); break;
+        case TAG_CLOCK: p = get_varint64(p, end, &state->clock_ms); break;
         case TAG_WEAK_WRITES:
             number = p < end ? *p++ : 2;
             if (number > 1) return VELOCITY_INVALID;

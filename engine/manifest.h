@@ -16,6 +16,7 @@
 /* A log that the opener has replayed and that still holds what no table has. */
 struct log_seal {
     uint64_t number, end;
+    bool old_key; /* not in the manifest: not encrypted as a new log would be */
 };
 
 /* The present state, as replayed. The metas are owned until taken (manifest_state_clear frees the rest). */
@@ -26,6 +27,7 @@ struct manifest_state {
     uint64_t start_log;       /* the first log of the last opening: of those below it only the sealed ones count */
     uint64_t last_sequence;   /* of what tables hold, and a floor for the next write */
     uint64_t resume_sequence; /* with which start_log begins */
+    uint64_t clock_ms;        /* the time had come this far: see clock.h */
     bool weak_writes;         /* since the last opening writes were acknowledged before they were on disk */
     struct log_seal *seals;
     size_t seal_count;
@@ -48,7 +50,7 @@ VELOCITY_CHECK_RESULT velocity_status manifest_load(env *e, const char *folder, 
 typedef struct manifest manifest;
 
 struct manifest_edit {
-    uint64_t next_number, min_log, start_log, last_sequence;
+    uint64_t next_number, min_log, start_log, last_sequence, clock_ms;
     bool weak_writes;
     const struct version_edit *tables; /* NULL: none */
     const uint64_t *gone_values;       /* numbers of the value files that go with it */

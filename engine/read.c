@@ -53,16 +53,15 @@ static velocity_status read_version(const struct superversion *sv, const struct 
 }
 
 /* Whether the newest visible operation on a key says that it is not there. */
-static inline bool is_gone(const struct entry *e) {
-    return e->kind == ENTRY_DELETE;
+static inline bool is_gone(velocity *db, const struct entry *e, uint64_t *now_ms) {
+    return e->kind == ENTRY_DELETE || clock_is_over(&db->clock, e->expires_at_ms, now_ms);
 }
 
 velocity_status read_entry(velocity *db, const struct superversion *sv, const struct table_read *read,
-                           velocity_slice key, uint64_t sequence, struct entry *out, struct held_block *held,
-                           struct write_buffer **buffer) {
-    (void)db;
+                           velocity_slice key, uint64_t sequence, uint64_t *now_ms, struct entry *out,
+                           struct held_block *held, struct write_buffer **buffer) {
     velocity_status status = read_version(sv, read, key, sequence, out, held, buffer);
-    if (status || !is_gone(out)) return status;
+    if (status || !is_gone(db, out, now_ms)) return status;
     if (held->owned) cache_entry_release(held->entry);
     held->owned = false;
     return VELOCITY_NOT_FOUND;
@@ -144,10 +143,12 @@ static struct reading take_options(velocity *db, const velocity_read_options *op
 }
 
 /* The superversion is loaded before the sequence. The other way round, a flush in between could drop a version that the
- * older sequence still needs, because no snapshot asks for it. */
-static inline const struct superversion *load_state(velocity *db, const velocity_snapshot *snapshot,
-                                                    uint64_t *sequence) {
+ * older sequence still needs, because no snapshot asks for it. Likewise the present is looked up after it: not before
+ * a merge that has dropped what was expired by then. */
+static inline const struct superversion *load_state(velocity *db, const velocity_snapshot *snapshot, uint64_t *sequence,
+                                                    uint64_t *now_ms) {
     const struct superversion *sv = atomic_load_explicit(&db->superversion, memory_order_acquire);
+    *now_ms = snapshot ? snapshot->now_ms : 0;
     *sequence = snapshot ? snapshot->sequence : atomic_load_explicit(&db->visible_sequence, memory_order_acquire);
     return sv;
 }
@@ -162,15 +163,15 @@ velocity_status velocity_get_with(velocity *db, const velocity_read_options *opt
     struct entry e;
     struct held_block held;
     struct write_buffer *buffer;
-    uint64_t sequence;
+    uint64_t sequence, now_ms;
     epoch_enter();
-    const struct superversion *sv = load_state(db, r.snapshot, &sequence);
-    status = read_entry(db, sv, &r.read, key, sequence, &e, &held, &buffer);
+    const struct superversion *sv = load_state(db, r.snapshot, &sequence, &now_ms);
+    status = read_entry(db, sv, &r.read, key, sequence, &now_ms, &e, &held, &buffer);
     if (!status && e.kind == ENTRY_VALUE_REFERENCE) status = read_value(sv->version, &r.read, key, &e, &held);
     if (!status) fill_value(db, out, &e, &held, buffer);
     epoch_leave();
-    atomic_fetch_add_explicit(&counters->gets, 1, memory_order_relaxed);
-    if (!status) atomic_fetch_add_explicit(&counters->get_hits, 1, memory_order_relaxed);
+    stripe_add(&counters->gets, 1, counters->tables.shared);
+    if (!status) stripe_add(&counters->get_hits, 1, counters->tables.shared);
     return status;
 }
 
@@ -186,14 +187,14 @@ velocity_status velocity_contains(velocity *db, velocity_slice key) {
     struct entry e;
     struct held_block held;
     struct write_buffer *buffer;
-    uint64_t sequence;
+    uint64_t sequence, now_ms;
     epoch_enter();
-    const struct superversion *sv = load_state(db, NULL, &sequence);
-    status = read_entry(db, sv, &r.read, key, sequence, &e, &held, &buffer);
+    const struct superversion *sv = load_state(db, NULL, &sequence, &now_ms);
+    status = read_entry(db, sv, &r.read, key, sequence, &now_ms, &e, &held, &buffer);
     if (held.owned) cache_entry_release(held.entry);
     epoch_leave();
-    atomic_fetch_add_explicit(&counters->gets, 1, memory_order_relaxed);
-    if (!status) atomic_fetch_add_explicit(&counters->get_hits, 1, memory_order_relaxed);
+    stripe_add(&counters->gets, 1, counters->tables.shared);
+    if (!status) stripe_add(&counters->get_hits, 1, counters->tables.shared);
     return status;
 }
 
@@ -202,16 +203,16 @@ velocity_status velocity_get_many(velocity *db, const velocity_read_options *opt
     velocity_status result = VELOCITY_OK;
     struct counters *counters = database_counters(db);
     struct reading r = take_options(db, options, counters);
-    uint64_t sequence, hits = 0;
-    epoch_enter(); /* one section over all: they see one superversion and one sequence */
-    const struct superversion *sv = load_state(db, r.snapshot, &sequence);
+    uint64_t sequence, now_ms, hits = 0;
+    epoch_enter(); /* one section over all: they see one superversion, one sequence, one time */
+    const struct superversion *sv = load_state(db, r.snapshot, &sequence, &now_ms);
     for (size_t i = 0; i < n; i++) {
         struct entry e;
         struct held_block held;
         struct write_buffer *buffer;
         empty_value(&values[i]);
         statuses[i] = batch_check_key(keys[i]);
-        if (!statuses[i]) statuses[i] = read_entry(db, sv, &r.read, keys[i], sequence, &e, &held, &buffer);
+        if (!statuses[i]) statuses[i] = read_entry(db, sv, &r.read, keys[i], sequence, &now_ms, &e, &held, &buffer);
         if (!statuses[i] && e.kind == ENTRY_VALUE_REFERENCE)
             statuses[i] = read_value(sv->version, &r.read, keys[i], &e, &held);
         if (!statuses[i]) fill_value(db, &values[i], &e, &held, buffer);
@@ -219,7 +220,7 @@ velocity_status velocity_get_many(velocity *db, const velocity_read_options *opt
         if (statuses[i] && statuses[i] != VELOCITY_NOT_FOUND && !result) result = statuses[i];
     }
     epoch_leave();
-    atomic_fetch_add_explicit(&counters->gets, n, memory_order_relaxed);
-    atomic_fetch_add_explicit(&counters->get_hits, hits, memory_order_relaxed);
+    stripe_add(&counters->gets, n, counters->tables.shared);
+    stripe_add(&counters->get_hits, hits, counters->tables.shared);
     return result;
 }

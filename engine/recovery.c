@@ -85,6 +85,7 @@ static velocity_status load_manifest(struct recovery *r) {
     if (status == VELOCITY_NOT_FOUND) status = check_fresh(r);
     if (status) return status;
     memcpy(db->database_id, r->state.database_id, sizeof db->database_id);
+    clock_raise(&db->clock, r->state.clock_ms);
     db->next_number = r->state.next_number;
     for (size_t i = 0; i < r->file_count; i++)
         if (r->files[i].number >= db->next_number) db->next_number = r->files[i].number + 1;
@@ -246,6 +247,7 @@ static velocity_status apply_group(void *arg, uint64_t log_number, const struct 
                                    const uint8_t *payload) {
     (void)log_number;
     struct recovery *r = arg;
+    clock_raise(&r->db->clock, group->wall_ms);
     const uint8_t *p = payload, *end = payload + group->payload_bytes;
     memtable *table = r->buffer->memtable;
     velocity_status status = memtable_reserve(table, group->count, group->payload_bytes);
@@ -285,7 +287,7 @@ static velocity_status seal_segments(struct recovery *r) {
     for (size_t i = 0; i < r->segment_count; i++) {
         const struct log_segment *s = &r->segments[i];
         if (s->end <= FILE_HEADER_BYTES) continue;
-        db->seals[db->seal_count++] = (struct log_seal){s->number, s->end};
+        db->seals[db->seal_count++] = (struct log_seal){s->number, s->end, s->old_key};
         if (s->sealed_end) continue;
         char *path = file_path(db->path, FILE_LOG, s->number);
         env_file *file = NULL;
@@ -315,7 +317,7 @@ static velocity_status replay_logs(struct recovery *r) {
     if (status) return status;
     choose_next_sequence(r, replay.next_sequence);
     size_t live = 0;
-    bool old_key = false; /* no log outlives the opening that changes the key */
+    bool old_key = false; /* if there is room, no log outlives the opening that changes the key */
     for (size_t i = 0; i < r->segment_count; i++) {
         if (r->segments[i].end <= FILE_HEADER_BYTES) continue;
         live++;
@@ -350,7 +352,8 @@ static velocity_status begin_anew(struct recovery *r) {
                                  .seals = db->seals,
                                  .seal_count = db->seal_count,
                                  .resume_sequence = db->next_sequence,
-                                 .weak_writes = !room_durable_logs(db)};
+                                 .weak_writes = !room_durable_logs(db),
+                                 .clock_ms = clock_now(&db->clock)};
     atomic_store(&db->weak_writes, edit.weak_writes);
     edit.min_log = db->seal_count ? db->seals[0].number : log_number;
     edit.start_log = log_number;

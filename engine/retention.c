@@ -9,7 +9,7 @@
 velocity_status retention_init(struct retention *r, velocity *db, bool bottom) {
     memset(r, 0, sizeof *r);
     r->bottom = bottom;
-    return snapshot_sequences(db, &r->sequences, &r->count);
+    return snapshot_sequences(db, &r->sequences, &r->clocks, &r->count);
 }
 
 void retention_clear(struct retention *r) {
@@ -44,11 +44,22 @@ static velocity_status remember_key(struct retention *r, velocity_slice key) {
     return VELOCITY_OK;
 }
 
+/* Whoever sees the entry sees it in its stripe or a later one, where it is later, too. */
+static bool is_over(const struct retention *r, const struct entry *e, size_t stripe) {
+    uint64_t now_ms = r->clocks[stripe < r->count ? stripe : r->count - 1];
+    return e->expires_at_ms < 0 || now_ms >= (uint64_t)e->expires_at_ms;
+}
+
 velocity_status retention_judge(struct retention *r, const struct entry *e, bool *keep, bool *new_key) {
     size_t stripe = stripe_of(r, e->sequence);
     *new_key = !r->has_key || !slice_equal(e->key, velocity_bytes(r->key, r->key_bytes));
     *keep = *new_key || stripe != r->stripe;
     r->stripe = stripe;
-    if (*keep && e->kind == ENTRY_DELETE && r->bottom && stripe == 0) *keep = false;
+    r->expired = *keep && e->expires_at_ms && is_over(r, e, stripe);
+    if (r->expired) {
+        r->tombstone = (struct entry){.key = e->key, .sequence = e->sequence, .kind = ENTRY_DELETE};
+        r->expired_count++;
+    }
+    if (*keep && (e->kind == ENTRY_DELETE || r->expired) && r->bottom && stripe == 0) *keep = false;
     return *new_key ? remember_key(r, e->key) : VELOCITY_OK;
 }

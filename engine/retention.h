@@ -1,6 +1,9 @@
 /*
  * retention.h - which versions a flush or compaction must keep: of each key the newest that each live snapshot, and the
  * present, can see. Entries come in table order: keys ascending, within a key the newest first.
+ *
+ * What has expired for all who see it keeps its place, for it hides older versions, but not its value: it becomes a
+ * delete of the same sequence.
  */
 #ifndef VELOCITY_RETENTION_H
 #define VELOCITY_RETENTION_H
@@ -9,17 +12,21 @@
 
 struct retention {
     uint64_t *sequences; /* what somebody sees, ascending; the last is the present */
+    uint64_t *clocks;    /* the earliest time of those who see up to that; ascending; freed with sequences */
     size_t count;
     bool bottom;  /* nothing older lies below: tombstones that everybody sees can go */
     uint8_t *key; /* of the entry before */
     size_t key_bytes, key_capacity;
     bool has_key;
     size_t stripe; /* of the entry before */
+    bool expired;  /* the entry is to be kept as `tombstone` */
+    struct entry tombstone;
+    uint64_t expired_count; /* how many were */
 };
 
 VELOCITY_CHECK_RESULT velocity_status retention_init(struct retention *r, velocity *db, bool bottom);
 void retention_clear(struct retention *r);
-/* *new_key: it is the first entry of its key. */
+/* *new_key: it is the first entry of its key. Where it sets r->expired, r->tombstone is kept instead. */
 VELOCITY_CHECK_RESULT velocity_status retention_judge(struct retention *r, const struct entry *e, bool *keep,
                                                       bool *new_key);
 

@@ -151,6 +151,10 @@ void run_prev(struct run *run) {
     }
 }
 
+bool run_is_plain(const struct run *run) {
+    return !run->is_memtable && table_meta(run->tables[run->table_at])->one_version;
+}
+
 /* ---- the merge: a binary heap of runs -------------------------------------------------------------------------------
  */
 
@@ -230,6 +234,11 @@ static void resettle(struct merge *m) {
         m->heap[0] = m->heap[--m->heap_count];
     }
     if (m->heap_count > 1) sift_down(m, 0);
+}
+
+void merge_refresh(struct merge *m) {
+    take_table(m->heap[0]);
+    resettle(m);
 }
 
 void merge_next(struct merge *m) {

@@ -34,6 +34,8 @@ void run_seek(struct run *run, velocity_slice key);        /* first entry with k
 void run_seek_before(struct run *run, velocity_slice key); /* last entry with key < */
 void run_next(struct run *run);
 void run_prev(struct run *run);
+/* The entries of the table that the run stands in have all different keys. */
+bool run_is_plain(const struct run *run);
 
 struct merge {
     struct run *runs;
@@ -55,6 +57,8 @@ void merge_seek_before(struct merge *m, velocity_slice key);
  */
 void merge_next(struct merge *m);
 void merge_prev(struct merge *m);
+/* The table cursor of the top run, the only one left, was moved forward past the merge. */
+void merge_refresh(struct merge *m);
 static inline bool merge_valid(const struct merge *m) {
     return m->heap_count > 0 && m->status == VELOCITY_OK;
 }

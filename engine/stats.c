@@ -16,7 +16,7 @@ static void add_tables(const struct version *version, velocity_stats *s) {
 }
 
 static void add_counters(velocity *db, velocity_stats *s) {
-    for (int i = 0; i < STATS_STRIPES; i++) {
+    for (int i = 0; i < (int)STRIPES; i++) {
         struct counters *c = &db->counters[i];
         s->gets += atomic_load(&c->gets);
         s->get_hits += atomic_load(&c->get_hits);
@@ -40,6 +40,8 @@ static void add_counters(velocity *db, velocity_stats *s) {
     s->trivial_moves = atomic_load(&db->figures.trivial_moves);
     s->stalls = atomic_load(&db->figures.stalls);
     s->stall_ms = atomic_load(&db->figures.stall_us) / 1000;
+    s->expired_dropped = atomic_load(&db->figures.expired);
+    s->clock_ms = clock_tell(&db->clock);
     s->out_of_space = atomic_load(&db->figures.out_of_space);
 }
 
@@ -47,6 +49,7 @@ static void add_background(velocity *db, velocity_stats *s) {
     env_mutex_lock(&db->mutex);
     for (const struct log *log = db->old_logs; log; log = log->next) s->log_live_bytes += log->position;
     s->log_live_bytes += db->log->capacity;
+    for (size_t i = 0; i < db->seal_count; i++) s->files_with_old_key += db->seals[i].old_key;
     s->background_jobs = (uint64_t)db->flush_queued + db->compaction_queued + db->prepare_queued;
     env_mutex_unlock(&db->mutex);
     env_mutex_lock(&db->snapshot_mutex);

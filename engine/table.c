@@ -14,11 +14,14 @@
 #include "filter.h"
 #include "slice.h"
 #include "status.h"
+#include "stripe.h"
 #include "table_internal.h"
 
 enum {
     PINNED_PART = 4,          /* at most this part of the cache's bytes goes to pinned blocks */
     PIN_STEP_BYTES = 1 << 20, /* the cache is resized in these steps */
+    ABSENT_LATELY_MAX = 4,    /* of table->absent_lately: it falls by one at about ... */
+    PRESENT_PER_STEP = 16,    /* ... so many lookups that find their key; a power of two */
 };
 
 struct table_files {
@@ -121,6 +124,7 @@ velocity_status table_new(env *e, table_files *files, const char *folder, const 
     t->meta = *meta;
     memset(meta, 0, sizeof *meta);
     t->cache_id = table_files_new_cache_id(files);
+    atomic_init(&t->absent_lately, ABSENT_LATELY_MAX);
     atomic_init(&t->references, 1);
     open_file_init(&t->file, e, path, check_opened, table_destroy);
     *out = t;
@@ -195,7 +199,7 @@ velocity_status table_decode_block(const struct table *t, struct block_handle ha
     uint32_t overhead = cipher_overhead(t->cipher);
     if (handle.bytes < overhead || !unpack_size_possible(trailer[0], handle.bytes - overhead, raw_bytes))
         return damaged(t, handle.offset, "a block's trailer makes no sense");
-    struct cache_entry *entry = cache_entry_new(raw_bytes);
+    struct cache_entry *entry = cache_entry_new(t->cache, raw_bytes);
     if (!entry) return VELOCITY_NO_MEMORY;
     uint8_t *raw = cache_entry_data(entry);
     velocity_status status = t->cipher ? unseal_block(t, handle, stored, raw, raw_bytes)
@@ -225,11 +229,8 @@ static velocity_status read_stored(const struct table *t, env_file *file, struct
     return status;
 }
 
-velocity_status table_load_block(struct table *t, struct block_handle handle, enum cache_kind kind,
+velocity_status table_read_block(struct table *t, struct block_handle handle, enum cache_kind kind,
                                  const struct table_read *read, struct held_block *held) {
-    held->owned = false;
-    held->entry = cache_lookup(t->cache, t->cache_id, handle.offset);
-    if (held->entry) return VELOCITY_OK;
     if (read->cache_only) return status_set(VELOCITY_INCOMPLETE, "%s: the block is not in the cache", t->path);
     env_file *file;
     velocity_status status = open_file_get(&t->files->open, &t->file, &file);
@@ -238,6 +239,13 @@ velocity_status table_load_block(struct table *t, struct block_handle handle, en
     held->owned = true;
     if (read->fill_cache || kind != CACHE_DATA) cache_insert(t->cache, held->entry, t->cache_id, handle.offset, kind);
     return VELOCITY_OK;
+}
+
+velocity_status table_load_block(struct table *t, struct block_handle handle, enum cache_kind kind,
+                                 const struct table_read *read, struct held_block *held) {
+    held->owned = false;
+    held->entry = cache_lookup(t->cache, t->cache_id, handle.offset);
+    return held->entry ? VELOCITY_OK : table_read_block(t, handle, kind, read, held);
 }
 
 /* Takes `bytes` of the budget for pinned blocks, and as much from the cache, a megabyte at a time. */
@@ -295,8 +303,17 @@ velocity_status table_open_block(const struct table *t, const struct cache_entry
 
 /* ---- loading: header, footer, top index ------------------------------------------------------------------------- */
 
-static velocity_status load_footer(struct table *t, env_file *file, struct block_handle *top,
-                                   struct block_handle *values) {
+static struct block_handle slot_of(const uint8_t *footer, enum table_slot slot) {
+    return (struct block_handle){get_u64(footer + FOOTER_SLOTS + slot * 16),
+                                 (uint32_t)get_u64(footer + FOOTER_SLOTS + slot * 16 + 8)};
+}
+
+/* Where the parts of a table stand that are read when it is opened. */
+struct table_parts {
+    struct block_handle top, expiry, values;
+};
+
+static velocity_status load_footer(struct table *t, env_file *file, struct table_parts *parts) {
     uint8_t footer[TABLE_FOOTER_BYTES];
     if (t->meta.file_bytes < FILE_HEADER_BYTES + TABLE_FOOTER_BYTES) return damaged(t, 0, "the file is too short");
     uint64_t at = t->meta.file_bytes - TABLE_FOOTER_BYTES;
@@ -317,7 +334,7 @@ static velocity_status load_footer(struct table *t, env_file *file, struct block
         return status_set(VELOCITY_UNSUPPORTED, "%s: table format %u is newer than this build", t->path,
                           get_u32(footer + FOOTER_VERSION));
     for (int slot = SLOT_RANGE_TOMBSTONES; slot < SLOT_COUNT; slot++)
-        if (slot != SLOT_VALUE_REFERENCES && get_u64(footer + FOOTER_SLOTS + slot * 16 + 8))
+        if (slot != SLOT_VALUE_REFERENCES && slot != SLOT_EXPIRY && get_u64(footer + FOOTER_SLOTS + slot * 16 + 8))
             return status_set(VELOCITY_UNSUPPORTED, "%s: uses a feature that this build does not know", t->path);
     t->filter.partitions = get_u32(footer + FOOTER_FILTER_PARTITIONS);
     t->filter.partition_bytes = get_u32(footer + FOOTER_FILTER_PARTITION_BYTES);
@@ -326,10 +343,9 @@ static velocity_status load_footer(struct table *t, env_file *file, struct block
     if (t->filter.partitions && (t->filter.partition_bytes == 0 || t->filter.partition_bytes % FILTER_LINE_BYTES ||
                                  t->filter.partition_bytes > FILTER_PARTITION_BYTES))
         return damaged(t, at, "the filter's shape makes no sense");
-    top->offset = get_u64(footer + FOOTER_SLOTS + SLOT_TOP_INDEX * 16);
-    top->bytes = (uint32_t)get_u64(footer + FOOTER_SLOTS + SLOT_TOP_INDEX * 16 + 8);
-    values->offset = get_u64(footer + FOOTER_SLOTS + SLOT_VALUE_REFERENCES * 16);
-    values->bytes = (uint32_t)get_u64(footer + FOOTER_SLOTS + SLOT_VALUE_REFERENCES * 16 + 8);
+    parts->top = slot_of(footer, SLOT_TOP_INDEX);
+    parts->expiry = slot_of(footer, SLOT_EXPIRY);
+    parts->values = slot_of(footer, SLOT_VALUE_REFERENCES);
     return VELOCITY_OK;
 }
 
@@ -350,6 +366,25 @@ static velocity_status check_value_uses(struct table *t, env_file *file, struct 
     return status;
 }
 
+/* A table that was just written came with it. */
+static velocity_status load_expiry(struct table *t, env_file *file, struct block_handle where) {
+    struct cache_entry *entry;
+    if (where.bytes == 0 || t->meta.expiry) return VELOCITY_OK;
+    velocity_status status = read_stored(t, file, where, &entry);
+    if (status) return status;
+    struct expiry_summary *expiry = env_alloc(sizeof *expiry);
+    if (!expiry)
+        status = VELOCITY_NO_MEMORY;
+    else if (!expiry_decode(cache_entry_data(entry), entry->size, expiry))
+        status = damaged(t, where.offset, "the expiry summary makes no sense");
+    cache_entry_release(entry);
+    if (status)
+        env_free(expiry);
+    else
+        t->meta.expiry = expiry;
+    return status;
+}
+
 /* While the file is being opened, once. */
 static velocity_status load(struct table *t, env_file *file) {
     struct file_header header;
@@ -363,11 +398,12 @@ static velocity_status load(struct table *t, env_file *file) {
     t->old_key = !key_ring_is_present(t->keys, &header);
     cipher_free(t->cipher); /* of an attempt that failed */
     status = cipher_of(t->keys, &header, t->path, &t->cipher);
-    struct block_handle top, values;
+    struct table_parts parts;
     struct cache_entry *entry;
-    if (!status) status = load_footer(t, file, &top, &values);
-    if (!status) status = check_value_uses(t, file, values);
-    if (!status) status = read_stored(t, file, top, &entry);
+    if (!status) status = load_footer(t, file, &parts);
+    if (!status) status = check_value_uses(t, file, parts.values);
+    if (!status) status = load_expiry(t, file, parts.expiry);
+    if (!status) status = read_stored(t, file, parts.top, &entry);
     if (status) return status;
     t->top_bytes = env_alloc(entry->size);
     if (!t->top_bytes)
@@ -375,7 +411,7 @@ static velocity_status load(struct table *t, env_file *file) {
     else
         memcpy(t->top_bytes, cache_entry_data(entry), entry->size);
     if (!status && !block_open(&t->top, t->top_bytes, entry->size))
-        status = damaged(t, top.offset, "the top index makes no sense");
+        status = damaged(t, parts.top.offset, "the top index makes no sense");
     cache_entry_release(entry);
     if (!status) {
         t->index_pins = env_alloc_zeroed(t->top.count * sizeof *t->index_pins);
@@ -424,9 +460,20 @@ static void let_go(struct held_block *held) {
     held->owned = false;
 }
 
-/* NOT_FOUND where the filter says that the key is not in the table. */
-static velocity_status check_filter(struct table *t, const struct table_read *read, uint64_t hash) {
-    if (t->filter.partitions == 0) return VELOCITY_OK;
+/* One lookup in one table. */
+struct lookup {
+    const struct table_read *read;
+    velocity_slice key;
+    uint64_t hash, sequence;
+    bool filter_asked, filter_passed;
+};
+
+/* NOT_FOUND where the filter says that the key is not in the table. At most once a lookup. */
+static velocity_status check_filter(struct table *t, struct lookup *lookup) {
+    const struct table_read *read = lookup->read;
+    uint64_t hash = lookup->hash;
+    if (lookup->filter_asked || t->filter.partitions == 0) return VELOCITY_OK;
+    lookup->filter_asked = true;
     uint64_t size = t->filter.partition_bytes;
     uint64_t stored = size + cipher_overhead(t->cipher);
     uint32_t partition = filter_partition(&t->filter, hash);
@@ -439,10 +486,10 @@ static velocity_status check_filter(struct table *t, const struct table_read *re
     else if (!filter_may_contain(&t->filter, cache_entry_data(held.entry), hash))
         status = VELOCITY_NOT_FOUND;
     let_go(&held);
+    lookup->filter_passed = !status;
     if (read->counters) {
-        atomic_fetch_add_explicit(&read->counters->filter_checks, 1, memory_order_relaxed);
-        if (status == VELOCITY_NOT_FOUND)
-            atomic_fetch_add_explicit(&read->counters->filter_negatives, 1, memory_order_relaxed);
+        stripe_add(&read->counters->filter_checks, 1, read->counters->shared);
+        if (status == VELOCITY_NOT_FOUND) stripe_add(&read->counters->filter_negatives, 1, read->counters->shared);
     }
     return status;
 }
@@ -470,19 +517,29 @@ static velocity_status search_block(const struct table *t, const struct block *b
     return status == VELOCITY_CORRUPT ? damaged(t, 0, "an entry makes no sense") : status;
 }
 
+/* The data block. NOT_FOUND: it would have to be read, and the filter says that the key is not in it. */
+static velocity_status load_data(struct table *t, struct lookup *lookup, struct block_handle handle,
+                                 struct held_block *held) {
+    held->owned = false;
+    held->entry = cache_lookup(t->cache, t->cache_id, handle.offset);
+    if (held->entry) return VELOCITY_OK;
+    velocity_status status = check_filter(t, lookup);
+    return status ? status : table_read_block(t, handle, CACHE_DATA, lookup->read, held);
+}
+
 /* Looks in the data blocks that one index block names, from the first that may hold the key on. */
-static velocity_status search_under(struct table *t, const struct table_read *read, const struct block *index,
-                                    velocity_slice key, uint64_t sequence, struct entry *out, struct held_block *held,
-                                    bool *more) {
+static velocity_status search_under(struct table *t, struct lookup *lookup, const struct block *index,
+                                    struct entry *out, struct held_block *held, bool *more) {
     *more = true;
-    for (uint32_t i = block_seek(index, key); i < index->count && *more; i++) {
+    for (uint32_t i = block_seek(index, lookup->key); i < index->count && *more; i++) {
         struct block_handle handle;
         struct block data;
         velocity_status status = table_index_handle(t, index, i, &handle);
-        if (!status) status = table_load_block(t, handle, CACHE_DATA, read, held);
+        if (!status) status = load_data(t, lookup, handle, held);
+        if (status == VELOCITY_NOT_FOUND) *more = false;
         if (status) return status;
         status = table_open_block(t, held->entry, &data);
-        if (!status) status = search_block(t, &data, key, sequence, out, more);
+        if (!status) status = search_block(t, &data, lookup->key, lookup->sequence, out, more);
         if (status == VELOCITY_OK) return status;
         let_go(held);
         if (status != VELOCITY_NOT_FOUND) return status;
@@ -490,25 +547,46 @@ static velocity_status search_under(struct table *t, const struct table_read *re
     return VELOCITY_NOT_FOUND;
 }
 
-velocity_status table_get(struct table *t, const struct table_read *read, velocity_slice key, uint64_t hash,
-                          uint64_t sequence, struct entry *out, struct held_block *held) {
-    velocity_status status = table_ensure_loaded(t, read->cache_only);
-    if (!status) status = check_filter(t, read, hash);
-    if (status) return status;
+static velocity_status search_table(struct table *t, struct lookup *lookup, struct entry *out,
+                                    struct held_block *held) {
     bool more = true;
-    for (uint32_t i = block_seek(&t->top, key); i < t->top.count && more; i++) {
+    for (uint32_t i = block_seek(&t->top, lookup->key); i < t->top.count && more; i++) {
         struct block_handle handle;
         struct held_block index_held;
         struct block index;
-        status = table_index_handle(t, &t->top, i, &handle);
-        if (!status) status = table_load_pinned(t, &t->index_pins[i], handle, CACHE_INDEX, read, &index_held);
+        velocity_status status = table_index_handle(t, &t->top, i, &handle);
+        if (!status) status = table_load_pinned(t, &t->index_pins[i], handle, CACHE_INDEX, lookup->read, &index_held);
         if (status) return status;
         status = table_open_block(t, index_held.entry, &index);
-        if (!status) status = search_under(t, read, &index, key, sequence, out, held, &more);
+        if (!status) status = search_under(t, lookup, &index, out, held, &more);
         let_go(&index_held);
         if (status != VELOCITY_NOT_FOUND) return status;
     }
-    if (read->counters && t->filter.partitions)
-        atomic_fetch_add_explicit(&read->counters->filter_false_positives, 1, memory_order_relaxed);
     return VELOCITY_NOT_FOUND;
+}
+
+/*
+ * A filter costs a lookup that finds its key a tenth of its time and saves it nothing, but spares one that does not
+ * most of its time. So it is asked first as long as keys were missed in this table lately, else only before a block is
+ * read from disk. What is noted is written seldom: a line that all threads read should not change at each lookup.
+ */
+static inline void note_outcome(struct table *t, uint64_t hash, bool absent) {
+    uint8_t lately = atomic_load_explicit(&t->absent_lately, memory_order_relaxed);
+    if (absent && lately < ABSENT_LATELY_MAX)
+        atomic_store_explicit(&t->absent_lately, ABSENT_LATELY_MAX, memory_order_relaxed);
+    else if (!absent && lately > 0 && hash % PRESENT_PER_STEP == 0)
+        atomic_store_explicit(&t->absent_lately, lately - 1, memory_order_relaxed);
+}
+
+velocity_status table_get(struct table *t, const struct table_read *read, velocity_slice key, uint64_t hash,
+                          uint64_t sequence, struct entry *out, struct held_block *held) {
+    struct lookup lookup = {.read = read, .key = key, .hash = hash, .sequence = sequence};
+    velocity_status status = table_ensure_loaded(t, read->cache_only);
+    if (!status && atomic_load_explicit(&t->absent_lately, memory_order_relaxed)) status = check_filter(t, &lookup);
+    if (!status) status = search_table(t, &lookup, out, held);
+    if (status && status != VELOCITY_NOT_FOUND) return status;
+    if (status && lookup.filter_passed && read->counters)
+        stripe_add(&read->counters->filter_false_positives, 1, read->counters->shared);
+    note_outcome(t, hash, status == VELOCITY_NOT_FOUND);
+    return status;
 }

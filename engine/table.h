@@ -34,9 +34,10 @@ struct unpackers *table_files_unpackers(table_files *files);
 
 struct table;
 
-/* Counters that lookups feed; one per database. */
+/* Counters that lookups feed. */
 struct table_counters {
     _Atomic uint64_t filter_checks, filter_negatives, filter_false_positives;
+    bool shared; /* several threads count here: see stripe.h */
 };
 
 /* Takes over meta's keys; borrows the key ring (may be NULL). Opens nothing yet. The table has one reference. `folder`
@@ -87,14 +88,19 @@ struct table_cursor {
     struct block_entry current;
     uint8_t *key; /* the current key, assembled: the block's prefix stays, the suffix is replaced */
     size_t key_bytes, key_capacity;
-    uint8_t *ahead; /* sequential reading without the cache: a piece of the file, or NULL */
+    uint8_t *ahead; /* a piece of the file that is read in one go, or NULL */
     size_t ahead_bytes, ahead_capacity;
     uint64_t ahead_offset;
+    uint32_t missed; /* data blocks one after the other that the cache did not have */
+    bool past_cache; /* ahead_capacity is fixed and data blocks are never looked up in the cache */
+    bool backward;   /* the last step to another data block was */
     velocity_status status;
     bool valid;
 };
 
-/* read_ahead_bytes 0: none. The table must outlive the cursor (acquire it). */
+/* read_ahead_bytes 0: blocks come from the cache; where it misses several in a row, ever larger pieces of the file are
+ * read, up to 256 KiB. Else they are read past the cache in pieces of so many bytes. The table must outlive the cursor
+ * (acquire it). */
 void table_cursor_init(struct table_cursor *c, struct table *table, const struct table_read *read,
                        size_t read_ahead_bytes);
 /* Lets go of everything; the cursor may be initialised again, for another table, and keeps its key buffer if `keep`. */
@@ -104,6 +110,8 @@ void table_cursor_last(struct table_cursor *c);
 void table_cursor_seek(struct table_cursor *c, velocity_slice key);        /* first entry with key >= */
 void table_cursor_seek_before(struct table_cursor *c, velocity_slice key); /* last entry with key < */
 void table_cursor_next(struct table_cursor *c);
+/* The same where the next entry is in the same block; false: it is not, and nothing changed. */
+bool table_cursor_next_in_block(struct table_cursor *c);
 void table_cursor_prev(struct table_cursor *c);
 /* Not valid and status not OK: reading failed, and this thread's error message says how. */
 static inline bool table_cursor_valid(const struct table_cursor *c) {

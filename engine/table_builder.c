@@ -42,6 +42,7 @@ void table_meta_clear(struct table_meta *meta) {
     env_free((void *)meta->smallest.data);
     env_free((void *)meta->largest.data);
     value_uses_clear(&meta->values);
+    env_free(meta->expiry);
     memset(meta, 0, sizeof *meta);
 }
 
@@ -53,12 +54,21 @@ static velocity_status copy_slice(velocity_slice *to, velocity_slice from) {
     return VELOCITY_OK;
 }
 
+static velocity_status copy_expiry(struct table_meta *to, const struct expiry_summary *from) {
+    to->expiry = env_alloc(sizeof *from);
+    if (!to->expiry) return VELOCITY_NO_MEMORY;
+    *to->expiry = *from;
+    return VELOCITY_OK;
+}
+
 velocity_status table_meta_copy(struct table_meta *to, const struct table_meta *from) {
     *to = *from;
     to->smallest = to->largest = velocity_bytes(NULL, 0);
     velocity_status status = value_uses_copy(&to->values, &from->values);
     if (!status) status = copy_slice(&to->smallest, from->smallest);
     if (!status) status = copy_slice(&to->largest, from->largest);
+    to->expiry = NULL;
+    if (!status && from->expiry) status = copy_expiry(to, from->expiry);
     if (status) table_meta_clear(to);
     return status;
 }
@@ -270,6 +280,12 @@ static velocity_status note_value_use(table_builder *b, const struct entry *entr
     return value_uses_add(&b->meta.values, r.file, value_record_bytes(r, entry->key.size));
 }
 
+static velocity_status note_expiry(table_builder *b, const struct entry *entry) {
+    if (!b->meta.expiry && !(b->meta.expiry = env_alloc_zeroed(sizeof *b->meta.expiry))) return VELOCITY_NO_MEMORY;
+    expiry_add(b->meta.expiry, entry->expires_at_ms, entry->key.size + entry->value.size);
+    return VELOCITY_OK;
+}
+
 velocity_status table_builder_add(table_builder *b, const struct entry *entry) {
     velocity_status status = VELOCITY_OK;
     struct table_meta *meta = &b->meta;
@@ -283,6 +299,7 @@ velocity_status table_builder_add(table_builder *b, const struct entry *entry) {
         block_builder_bytes(&b->data) + entry->key.size + entry->value.size > b->options.block_bytes)
         status = finish_data_block(b);
     if (!status && b->has_pending && b->data.count == 0) status = index_pending(b, &entry->key);
+    if (!status && entry->expires_at_ms) status = note_expiry(b, entry);
     if (!status) status = block_builder_add(&b->data, entry);
     if (!status && entry->kind == ENTRY_VALUE_REFERENCE) status = note_value_use(b, entry);
     if (status) return status;
@@ -335,8 +352,24 @@ static velocity_status append_value_uses(table_builder *b, struct block_handle *
     return status;
 }
 
-static velocity_status append_footer(table_builder *b, struct block_handle top, const struct filter_shape *shape,
-                                     struct block_handle filter, struct block_handle values) {
+static velocity_status append_expiry(table_builder *b, struct block_handle *where) {
+    uint8_t bytes[EXPIRY_MAX_BYTES];
+    *where = (struct block_handle){0, 0};
+    if (!b->meta.expiry) return VELOCITY_OK;
+    return append_block(b, velocity_bytes(bytes, expiry_encode(b->meta.expiry, bytes)), false, where);
+}
+
+static void put_slot(uint8_t *footer, enum table_slot slot, struct block_handle where) {
+    put_u64(footer + FOOTER_SLOTS + slot * 16, where.offset);
+    put_u64(footer + FOOTER_SLOTS + slot * 16 + 8, where.bytes);
+}
+
+/* Where the parts are that the footer names. */
+struct parts {
+    struct block_handle top, filter, values, expiry;
+};
+
+static velocity_status append_footer(table_builder *b, const struct filter_shape *shape, const struct parts *parts) {
     const struct table_meta *meta = &b->meta;
     uint8_t footer[TABLE_FOOTER_BYTES] = {0};
     put_u64(footer + FOOTER_MAGIC, TABLE_FOOTER_MAGIC);
@@ -352,12 +385,10 @@ static velocity_status append_footer(table_builder *b, struct block_handle top, 
     put_u32(footer + FOOTER_FILTER_PARTITIONS, shape->partitions);
     put_u32(footer + FOOTER_FILTER_PARTITION_BYTES, shape->partition_bytes);
     put_u32(footer + FOOTER_FILTER_PROBES, shape->probes);
-    put_u64(footer + FOOTER_SLOTS + SLOT_TOP_INDEX * 16, top.offset);
-    put_u64(footer + FOOTER_SLOTS + SLOT_TOP_INDEX * 16 + 8, top.bytes);
-    put_u64(footer + FOOTER_SLOTS + SLOT_FILTER * 16, filter.offset);
-    put_u64(footer + FOOTER_SLOTS + SLOT_FILTER * 16 + 8, filter.bytes);
-    put_u64(footer + FOOTER_SLOTS + SLOT_VALUE_REFERENCES * 16, values.offset);
-    put_u64(footer + FOOTER_SLOTS + SLOT_VALUE_REFERENCES * 16 + 8, values.bytes);
+    put_slot(footer, SLOT_TOP_INDEX, parts->top);
+    put_slot(footer, SLOT_FILTER, parts->filter);
+    put_slot(footer, SLOT_VALUE_REFERENCES, parts->values);
+    put_slot(footer, SLOT_EXPIRY, parts->expiry);
     if (b->cipher) { /* nothing to hide, but nothing to be changed either */
         struct cipher_place place = {b->offset, footer, FOOTER_TAG};
         velocity_status status = cipher_seal(b->cipher, &place, footer, 0, footer + FOOTER_TAG);
@@ -369,18 +400,19 @@ static velocity_status append_footer(table_builder *b, struct block_handle top, 
 
 velocity_status table_builder_finish(table_builder *b, struct table_meta *out) {
     struct filter_shape shape;
-    struct block_handle filter, values, top;
+    struct parts parts;
     velocity_slice raw;
     velocity_status status = VELOCITY_OK;
     if (b->data.count) status = finish_data_block(b);
     if (!status) status = copy_slice(&b->meta.largest, velocity_bytes(b->last_key, b->last_key_bytes));
     if (!status) status = index_pending(b, NULL);
     if (!status && b->index.count) status = finish_index_block(b);
-    if (!status) status = append_filter(b, &shape, &filter);
-    if (!status) status = append_value_uses(b, &values);
+    if (!status) status = append_filter(b, &shape, &parts.filter);
+    if (!status) status = append_value_uses(b, &parts.values);
+    if (!status) status = append_expiry(b, &parts.expiry);
     if (!status) status = block_builder_finish(&b->top, &raw);
-    if (!status) status = append_block(b, raw, true, &top);
-    if (!status) status = append_footer(b, top, &shape, filter, values);
+    if (!status) status = append_block(b, raw, true, &parts.top);
+    if (!status) status = append_footer(b, &shape, &parts);
     if (!status) status = write_out(b);
     if (!status) status = env_sync(b->file);
     if (!status) {

@@ -10,6 +10,12 @@
 #include "status.h"
 #include "table_internal.h"
 
+enum {
+    AHEAD_AFTER_MISSES = 2, /* most scans are short: they read block by block */
+    AHEAD_MIN_BYTES = 16 * 1024,
+    AHEAD_MAX_BYTES = 256 * 1024,
+};
+
 void table_cursor_init(struct table_cursor *c, struct table *table, const struct table_read *read,
                        size_t read_ahead_bytes) {
     uint8_t *key = c->key;
@@ -20,6 +26,7 @@ void table_cursor_init(struct table_cursor *c, struct table *table, const struct
     c->table = table;
     c->read = *read;
     c->ahead_capacity = read_ahead_bytes;
+    c->past_cache = read_ahead_bytes > 0;
 }
 
 void table_cursor_clear(struct table_cursor *c, bool keep) {
@@ -40,23 +47,82 @@ static void fail(struct table_cursor *c, velocity_status status) {
     c->valid = false;
 }
 
-/* Reads data blocks out of a larger piece of the file, so that a merge needs few system calls. */
+static inline bool inside_ahead(const struct table_cursor *c, struct block_handle handle) {
+    uint64_t at = handle.offset - c->ahead_offset, size = (uint64_t)handle.bytes + BLOCK_TRAILER_BYTES;
+    return handle.offset >= c->ahead_offset && at < c->ahead_bytes && size <= c->ahead_bytes - at;
+}
+
+/* Reads data blocks out of a larger piece of the file, so that a merge or a scan needs few system calls. The piece
+ * begins with the block, or going backward ends with it. */
 static velocity_status load_ahead(struct table_cursor *c, struct block_handle handle, struct cache_entry **out) {
     size_t size = handle.bytes + BLOCK_TRAILER_BYTES;
     if (!c->ahead && !(c->ahead = env_alloc(c->ahead_capacity))) return VELOCITY_NO_MEMORY;
-    bool inside = handle.offset >= c->ahead_offset && handle.offset + size <= c->ahead_offset + c->ahead_bytes;
-    if (!inside) {
-        velocity_status status = table_read_raw(c->table, handle.offset, c->ahead_capacity, c->ahead, &c->ahead_bytes);
+    if (!inside_ahead(c, handle)) {
+        uint64_t end = handle.offset + size, from = handle.offset;
+        if (c->backward) from = end > c->ahead_capacity ? end - c->ahead_capacity : 0;
+        size_t wanted = c->backward ? (size_t)(end - from) : c->ahead_capacity;
+        velocity_status status = table_read_raw(c->table, from, wanted, c->ahead, &c->ahead_bytes);
         if (status) {
             c->ahead_bytes = 0;
             return status;
         }
-        c->ahead_offset = handle.offset;
-        if (c->ahead_bytes < size)
+        c->ahead_offset = from;
+        if (!inside_ahead(c, handle))
             return status_set(VELOCITY_CORRUPT, "%s: offset %llu: the file ends inside a block", c->table->path,
                               (unsigned long long)handle.offset);
     }
     return table_decode_block(c->table, handle, c->ahead + (handle.offset - c->ahead_offset), out);
+}
+
+/* Whether the piece holds the block, or may now be read anew with it, larger than the last one. */
+static bool may_read_ahead(struct table_cursor *c, struct block_handle handle) {
+    if (c->read.cache_only) return false;
+    if (c->ahead_bytes && inside_ahead(c, handle)) return true;
+    size_t next = c->ahead_capacity * 2 < AHEAD_MAX_BYTES ? c->ahead_capacity * 2 : AHEAD_MAX_BYTES;
+    if (next == 0) next = AHEAD_MIN_BYTES;
+    if (c->missed < AHEAD_AFTER_MISSES || handle.bytes + BLOCK_TRAILER_BYTES > next) return false;
+    if (next == c->ahead_capacity) return true;
+    uint8_t *larger = env_alloc(next);
+    if (!larger) return c->ahead_capacity >= handle.bytes + BLOCK_TRAILER_BYTES; /* it goes with what there is */
+    env_free(c->ahead);
+    c->ahead = larger;
+    c->ahead_capacity = next;
+    c->ahead_bytes = 0;
+    return true;
+}
+
+/* The next data block of the scan is fetched while this one is walked, and where the one behind it will be looked up.
+ */
+static inline void prefetch_following(const struct table_cursor *c) {
+    struct block_handle handle;
+    const struct table *t = c->table;
+    if (c->index_at + 1 >= c->index.count || table_index_handle(t, &c->index, c->index_at + 1, &handle)) return;
+    cache_prefetch_entry(t->cache, t->cache_id, handle.offset);
+    if (c->index_at + 2 >= c->index.count || table_index_handle(t, &c->index, c->index_at + 2, &handle)) return;
+    cache_prefetch_place(t->cache, t->cache_id, handle.offset);
+}
+
+/* From the cache; what it does not have, from a piece that is read ahead once the scan has gone on for some blocks. */
+static velocity_status load_scanned(struct table_cursor *c, struct block_handle handle, struct cache_entry **out) {
+    struct table *t = c->table;
+    struct held_block held = {NULL, true};
+    velocity_status status = VELOCITY_OK;
+    epoch_enter();
+    held.entry = cache_lookup(t->cache, t->cache_id, handle.offset);
+    if (held.entry) {
+        cache_entry_acquire(held.entry);
+        c->missed = 0;
+    } else if (may_read_ahead(c, handle)) {
+        status = load_ahead(c, handle, &held.entry);
+        if (!status && c->read.fill_cache) cache_insert(t->cache, held.entry, t->cache_id, handle.offset, CACHE_DATA);
+    } else {
+        c->missed++;
+        status = table_read_block(t, handle, CACHE_DATA, &c->read, &held);
+    }
+    if (!c->backward) prefetch_following(c);
+    epoch_leave();
+    if (!status) *out = held.entry;
+    return status;
 }
 
 static velocity_status load_block(struct table_cursor *c, struct block_handle handle, enum cache_kind kind,
@@ -64,14 +130,14 @@ static velocity_status load_block(struct table_cursor *c, struct block_handle ha
     cache_entry_release(*entry);
     *entry = NULL;
     velocity_status status;
-    if (kind == CACHE_DATA && handle.bytes + BLOCK_TRAILER_BYTES <= c->ahead_capacity) {
+    if (kind == CACHE_DATA && c->past_cache && handle.bytes + BLOCK_TRAILER_BYTES <= c->ahead_capacity) {
         status = load_ahead(c, handle, entry);
+    } else if (kind == CACHE_DATA) {
+        status = load_scanned(c, handle, entry);
     } else {
         struct held_block held;
         epoch_enter();
-        status = kind == CACHE_INDEX
-                     ? table_load_pinned(c->table, &c->table->index_pins[c->top_at], handle, kind, &c->read, &held)
-                     : table_load_block(c->table, handle, kind, &c->read, &held);
+        status = table_load_pinned(c->table, &c->table->index_pins[c->top_at], handle, kind, &c->read, &held);
         if (!status) {
             if (!held.owned) cache_entry_acquire(held.entry);
             *entry = held.entry;
@@ -111,15 +177,15 @@ static bool enter_data(struct table_cursor *c) {
     return true;
 }
 
-/* Takes the entry at data_at apart and assembles its key. */
-static void settle(struct table_cursor *c) {
-    if (!block_entry_read(&c->data, c->data_at, &c->current)) {
+/* Assembles the key of the current entry, if it could be taken apart. */
+static inline void settle_current(struct table_cursor *c, bool sound) {
+    if (!sound) {
         fail(c, status_set(VELOCITY_CORRUPT, "%s: offset %llu: entry %u of a block makes no sense", c->table->path,
                            (unsigned long long)c->data_entry->offset, c->data_at));
         return;
     }
     size_t bytes = c->data.prefix_bytes + c->current.suffix_bytes;
-    if (!reserve_key(c, bytes + 4)) {
+    if (bytes + BLOCK_SUFFIX_SLACK > c->key_capacity && !reserve_key(c, bytes + BLOCK_SUFFIX_SLACK)) {
         fail(c, VELOCITY_NO_MEMORY);
         return;
     }
@@ -128,8 +194,13 @@ static void settle(struct table_cursor *c) {
     c->valid = true;
 }
 
+static void settle(struct table_cursor *c) {
+    settle_current(c, block_entry_read(&c->data, c->data_at, &c->current));
+}
+
 static bool start(struct table_cursor *c) {
-    c->valid = false;
+    c->valid = c->backward = false;
+    c->missed = 0;
     c->status = table_ensure_loaded(c->table, c->read.cache_only);
     if (c->status) return false;
     c->top = c->table->top;
@@ -138,6 +209,7 @@ static bool start(struct table_cursor *c) {
 
 /* Moves to the next data block and stands on its first entry. */
 static void forward_block(struct table_cursor *c) {
+    c->backward = false;
     if (c->index_at + 1 < c->index.count) {
         c->index_at++;
     } else if (c->top_at + 1 < c->top.count) {
@@ -153,6 +225,7 @@ static void forward_block(struct table_cursor *c) {
 }
 
 static void backward_block(struct table_cursor *c) {
+    c->backward = true;
     if (c->index_at > 0) {
         c->index_at--;
     } else if (c->top_at > 0) {
@@ -168,13 +241,15 @@ static void backward_block(struct table_cursor *c) {
     settle(c);
 }
 
+bool table_cursor_next_in_block(struct table_cursor *c) {
+    if (c->data_at + 1 >= c->data.count) return false;
+    c->data_at++;
+    settle_current(c, block_entry_next(&c->data, &c->current));
+    return true;
+}
+
 void table_cursor_next(struct table_cursor *c) {
-    if (c->data_at + 1 < c->data.count) {
-        c->data_at++;
-        settle(c);
-    } else {
-        forward_block(c);
-    }
+    if (!table_cursor_next_in_block(c)) forward_block(c);
 }
 
 void table_cursor_prev(struct table_cursor *c) {

@@ -44,7 +44,7 @@ enum table_slot {
     SLOT_FILTER,
     SLOT_RANGE_TOMBSTONES, /* reserved */
     SLOT_VALUE_REFERENCES, /* for repair: the manifest holds the same list */
-    SLOT_EXPIRY_HISTOGRAM, /* reserved */
+    SLOT_EXPIRY,           /* when its entries expire */
     SLOT_DICTIONARY,       /* reserved */
     SLOT_COUNT = 16,
 };

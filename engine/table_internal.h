@@ -17,6 +17,7 @@ struct table {
     struct open_file file;
     _Atomic uint32_t references;
     _Atomic bool doomed, loaded;
+    _Atomic uint8_t absent_lately; /* above 0: lookups ask the filter first; see table_get */
     /* Valid once loaded: */
     uint64_t seed;
     cipher *cipher; /* NULL: not encrypted */
@@ -28,6 +29,10 @@ struct table {
     _Atomic(struct cache_entry *) *index_pins, *filter_pins; /* by index block, by partition */
 };
 
+/* Reads a block that is not in the cache; the rest of table_load_block. */
+VELOCITY_CHECK_RESULT velocity_status table_read_block(struct table *t, struct block_handle handle,
+                                                       enum cache_kind kind, const struct table_read *read,
+                                                       struct held_block *held);
 /* Finds or reads a block. Inside an epoch section. */
 VELOCITY_CHECK_RESULT velocity_status table_load_block(struct table *t, struct block_handle handle,
                                                        enum cache_kind kind, const struct table_read *read,

@@ -152,7 +152,7 @@ static velocity_status read_record(struct value_file *f, env_file *file, struct 
 static velocity_status load_raw(struct value_file *f, env_file *file, struct value_reference r, velocity_slice key,
                                 uint64_t sequence, size_t size, struct cache_entry **out) {
     struct value_record record;
-    struct cache_entry *entry = cache_entry_new((uint32_t)size);
+    struct cache_entry *entry = cache_entry_new(table_files_cache(f->files), (uint32_t)size);
     if (!entry) return VELOCITY_NO_MEMORY;
     velocity_status status = read_record(f, file, r, key, sequence, cache_entry_data(entry), size, &record);
     if (status)
@@ -164,7 +164,7 @@ static velocity_status load_raw(struct value_file *f, env_file *file, struct val
 
 static velocity_status unpack_record(struct value_file *f, uint64_t offset, const struct value_record *record,
                                      struct cache_entry **out) {
-    struct cache_entry *entry = cache_entry_new(record->raw_bytes);
+    struct cache_entry *entry = cache_entry_new(table_files_cache(f->files), record->raw_bytes);
     if (!entry) return VELOCITY_NO_MEMORY;
     velocity_status status = unpack(table_files_unpackers(f->files), record->packing, record->stored.data,
                                     record->stored.size, cache_entry_data(entry), record->raw_bytes);

@@ -285,8 +285,20 @@ VELOCITY_CHECK_RESULT velocity_status velocity_get_many(velocity *db, const velo
 typedef struct {
     size_t struct_size;
     uint32_t flags;        /* 0; see velocity_value */
-    int64_t expires_at_ms; /* 0: never. Anything else: UNSUPPORTED in this version */
+    int64_t expires_at_ms; /* 0: never. Else the key is as if deleted from this instant on; negative: INVALID */
 } velocity_put_options;
+
+/*
+ * Expiry. From its instant on (the time is >= expires_at_ms) a key is absent, for reads, scans and conditions; older
+ * versions do not show in its place. A snapshot keeps the time at which it was made, an iterator its snapshot's or that
+ * of its making. A put without expiry clears an earlier one. Space comes back by itself, once about a third of a table
+ * has expired for every snapshot too.
+ *
+ * The time is the wall clock's, but never earlier than any that the database has lived by: setting the wall clock back
+ * brings nothing back. Each write and an orderly close make that durable (with the write's own durability); a process
+ * that dies, or a power cut, can undo only what time has passed since the last write that survives, and that shows only
+ * if the wall clock is set back as well. A wall clock that runs far ahead for a moment expires keys for good.
+ */
 
 velocity_put_options velocity_put_options_default(void);
 
@@ -429,6 +441,8 @@ typedef struct {
     bool read_only;                    /* after a failed sync */
     bool out_of_space;                 /* the last write that needed room found none */
     uint64_t files_with_old_key;       /* not encrypted with the present key, or not at all although there is one */
+    uint64_t expired_dropped;          /* versions whose space was reclaimed because they had expired */
+    uint64_t clock_ms;                 /* the time that the database lives by: see velocity_put_options */
     uint64_t value_files, value_bytes; /* values that stand apart, on disk; not in level_bytes and table_bytes */
     uint64_t value_garbage_bytes;      /* of these: what no table refers to any more */
 } velocity_stats;

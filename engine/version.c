@@ -128,6 +128,16 @@ static velocity_status take_values(struct version *version, const struct version
 /* ---- versions ------------------------------------------------------------------------------------------------------
  */
 
+static void note_expiry(struct version *version) {
+    version->expiry_due_ms = EXPIRY_NEVER;
+    for (int l = 0; l < VELOCITY_LEVELS; l++) {
+        for (size_t i = 0; i < version->levels[l].count; i++) {
+            int64_t due_ms = table_expiry_due_ms(version->levels[l].tables[i]);
+            if (due_ms < version->expiry_due_ms) version->expiry_due_ms = due_ms;
+        }
+    }
+}
+
 velocity_status version_new(const struct version *base, const struct version_edit *edit, struct version **out) {
     struct version *version = env_alloc_zeroed(sizeof *version);
     if (!version) return VELOCITY_NO_MEMORY;
@@ -139,6 +149,7 @@ velocity_status version_new(const struct version *base, const struct version_edi
             return status;
         }
     }
+    note_expiry(version);
     velocity_status status = take_values(version, base, edit);
     if (status)
         version_release(version);
@@ -178,6 +189,11 @@ size_t level_find(const struct level *level, velocity_slice key) {
             high = middle;
     }
     return low;
+}
+
+int64_t table_expiry_due_ms(const struct table *table) {
+    const struct table_meta *meta = table_meta(table);
+    return expiry_due_ms(meta->expiry, meta->raw_bytes, meta->entries);
 }
 
 bool table_overlaps(const struct table *table, velocity_slice from, velocity_slice to) {

@@ -34,6 +34,7 @@ struct version {
     struct version_values *values; /* ascending by the files' numbers; each is referred to */
     size_t value_count;
     uint64_t value_bytes, value_used_bytes; /* of records in all of them; of these, what is referred to */
+    int64_t expiry_due_ms; /* the first time at which so much of a table has expired that it should be rewritten */
 };
 
 /* What a flush or compaction changes. Both arrays are borrowed; `add` tables pass to the new version by reference. */
@@ -62,6 +63,8 @@ uint64_t version_bytes(const struct version *version); /* of all table files */
 
 /* On a level but 0: the index of the first table whose largest key is >= key; count if there is none. */
 size_t level_find(const struct level *level, velocity_slice key);
+/* See expiry_due_ms. The table is loaded. */
+int64_t table_expiry_due_ms(const struct table *table);
 /* Whether the table holds keys in [from, to]; a slice with data NULL is no bound. */
 bool table_overlaps(const struct table *table, velocity_slice from, velocity_slice to);
 

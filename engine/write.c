@@ -133,14 +133,16 @@ void database_set_read_only(velocity *db, const char *why) {
     env_mutex_unlock(&db->mutex);
 }
 
-/* The version that `key` has up to `sequence`: VELOCITY_ABSENT if none. */
-static velocity_status current_version(velocity *db, velocity_slice key, uint64_t sequence, uint64_t *out) {
+/* The version that `key` has up to `sequence`: VELOCITY_ABSENT if none. *now_ms: see clock_is_over. */
+static velocity_status current_version(velocity *db, velocity_slice key, uint64_t sequence, uint64_t *now_ms,
+                                       uint64_t *out) {
     struct table_read read = {.fill_cache = true};
     struct entry e;
     struct held_block held = {NULL, false};
     struct write_buffer *buffer;
     epoch_enter();
-    velocity_status status = read_entry(db, atomic_load(&db->superversion), &read, key, sequence, &e, &held, &buffer);
+    velocity_status status =
+        read_entry(db, atomic_load(&db->superversion), &read, key, sequence, now_ms, &e, &held, &buffer);
     if (held.owned) cache_entry_release(held.entry);
     epoch_leave();
     *out = status == VELOCITY_OK ? e.sequence : VELOCITY_ABSENT;
@@ -150,9 +152,10 @@ static velocity_status current_version(velocity *db, velocity_slice key, uint64_
 /* Checks the batch's conditions against everything before it, its own group's earlier batches too. */
 static velocity_status check_requirements(velocity *db, velocity_batch *batch, uint64_t sequence) {
     batch->conflict = SIZE_MAX;
+    uint64_t now_ms = 0;
     for (size_t i = 0; i < batch->requirement_count; i++) {
         uint64_t wanted = batch->requirements[i].sequence, current;
-        velocity_status status = current_version(db, batch_required_key(batch, i), sequence, &current);
+        velocity_status status = current_version(db, batch_required_key(batch, i), sequence, &now_ms, &current);
         if (status) return status;
         if (wanted == VELOCITY_EXISTS ? current != VELOCITY_ABSENT : current == wanted) continue;
         batch->conflict = i;
@@ -275,7 +278,7 @@ static velocity_status write_group_bytes(velocity *db, const struct group *g, ui
     }
     if (p == payload) return VELOCITY_OK;
     struct log_group header = {.first_sequence = db->next_sequence,
-                               .wall_ms = env_now_ms(db->env),
+                               .wall_ms = clock_now(&db->clock),
                                .synced_through = db->synced_sequence,
                                .payload_bytes = (uint32_t)(p - payload),
                                .count = (uint32_t)(*last + 1 - db->next_sequence)};

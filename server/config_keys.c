@@ -11,13 +11,13 @@
 #define TIB           (1024.0 * GIB)
 #define FIELD(member) offsetof(struct config, member)
 
-#define LATER "this version does not offer it: use \"lz4\" or \"none\""
+#define LATER "this version does not offer it: use \"lz4\" or \"zstd\""
 
 static const struct config_choice compressions[] = {
     {"lz4", VELOCITY_COMPRESSION_LZ4, NULL},
+    {"zstd", VELOCITY_COMPRESSION_ZSTD, NULL},
+    {"adaptive", VELOCITY_COMPRESSION_ADAPTIVE, NULL},
     {"none", VELOCITY_COMPRESSION_NONE, NULL},
-    {"adaptive", 0, LATER},
-    {"zstd", 0, LATER},
     {"snappy", 0, LATER},
     {NULL, 0, NULL},
 };

@@ -60,7 +60,7 @@ static void the_first_error_sticks_until_the_batch_is_cleared(void **state) {
     velocity_batch_delete(batch, velocity_bytes(long_key, sizeof long_key));
     assert_int_equal(batch->error, VELOCITY_INVALID);
     velocity_put_options options = velocity_put_options_default();
-    options.expires_at_ms = 1;
+    options.expires_at_ms = -1;
     velocity_batch_put(batch, velocity_str("k"), velocity_str("v"), &options);
     velocity_batch_require(batch, velocity_str("k"), 1);
     assert_int_equal(batch->error, VELOCITY_INVALID); /* the first */
@@ -69,7 +69,7 @@ static void the_first_error_sticks_until_the_batch_is_cleared(void **state) {
     OK(batch->error);
     assert_int_equal(velocity_batch_count(batch), 0);
     velocity_batch_put(batch, velocity_str("k"), velocity_str("v"), &options);
-    assert_int_equal(batch->error, VELOCITY_UNSUPPORTED);
+    assert_int_equal(batch->error, VELOCITY_INVALID);
     velocity_batch_clear(batch);
     velocity_batch_require(batch, velocity_str(""), 1);
     assert_int_equal(batch->error, VELOCITY_INVALID);

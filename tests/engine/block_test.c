@@ -51,7 +51,7 @@ static int in_order(const void *a, const void *b) {
 
 /* Reads entry i back and compares it in every field. */
 static void expect_entry(const struct block *block, uint32_t i, const struct entry *wanted) {
-    static uint8_t key[VELOCITY_MAX_KEY_BYTES + 8];
+    static uint8_t key[VELOCITY_MAX_KEY_BYTES + BLOCK_SUFFIX_SLACK];
     struct block_entry e;
     assert_true(block_entry_read(block, i, &e));
     memcpy(key, block->prefix, block->prefix_bytes);
@@ -230,7 +230,7 @@ static void read_everything(const uint8_t *data, size_t size) {
             struct block_entry e;
             if (!block_entry_read(&block, i, &e)) continue;
             for (size_t k = 0; k < e.value.size; k += 64) sum += ((const uint8_t *)e.value.data)[k];
-            uint8_t *suffix = malloc((size_t)e.suffix_bytes + 4);
+            uint8_t *suffix = malloc((size_t)e.suffix_bytes + BLOCK_SUFFIX_SLACK);
             assert_non_null(suffix);
             block_suffix_copy(&block, i, &e, suffix);
             sum += suffix[e.suffix_bytes ? e.suffix_bytes - 1 : 0];

@@ -22,8 +22,8 @@ static uint8_t filler(struct label l) {
     return (uint8_t)(l.file_id * 31 + l.offset * 7 + l.generation * 13 + 1);
 }
 
-static struct cache_entry *new_block(struct label label, uint32_t bytes) {
-    struct cache_entry *e = cache_entry_new(bytes);
+static struct cache_entry *new_block(cache *c, struct label label, uint32_t bytes) {
+    struct cache_entry *e = cache_entry_new(c, bytes);
     if (!e) return NULL;
     uint8_t *data = cache_entry_data(e);
     memcpy(data, &label, sizeof label);
@@ -40,7 +40,7 @@ static bool block_is(struct cache_entry *e, struct label label) {
 }
 
 static void put_sized(cache *c, uint64_t file_id, uint64_t offset, uint32_t bytes) {
-    struct cache_entry *e = new_block((struct label){file_id, offset, 0}, bytes);
+    struct cache_entry *e = new_block(c, (struct label){file_id, offset, 0}, bytes);
     assert_non_null(e);
     cache_insert(c, e, file_id, offset, CACHE_DATA);
     cache_entry_release(e);
@@ -109,20 +109,45 @@ static void what_was_inserted_is_found_and_counted(void **state) {
 
 static void a_payload_begins_on_a_cache_line(void **state) {
     (void)state;
-    for (uint32_t bytes = 1; bytes < 300; bytes += 37) {
-        struct cache_entry *e = cache_entry_new(bytes);
+    cache *c = new_cache(CAPACITY, 1);
+    for (uint32_t bytes = 1; bytes < 1000000; bytes = bytes * 3 + 7) {
+        struct cache_entry *e = cache_entry_new(c, bytes);
         assert_non_null(e);
         assert_int_equal((uintptr_t)cache_entry_data(e) % 64, 0);
         cache_entry_release(e);
     }
     cache_entry_release(NULL);
+    end(c);
+}
+
+static void prefetching_changes_and_counts_nothing(void **state) {
+    (void)state;
+    cache *c = new_cache(CAPACITY, 1);
+    struct cache_stats before, after;
+    for (uint32_t round = 0; round < 2; round++) { /* empty at first */
+        cache_stats_get(c, &before);
+        epoch_enter();
+        for (uint32_t i = 0; i < 200; i++) {
+            cache_prefetch_place(c, 1, i);
+            cache_prefetch_entry(c, 1, i);
+        }
+        epoch_leave();
+        cache_stats_get(c, &after);
+        assert_memory_equal(&before, &after, sizeof before);
+        for (uint32_t i = 0; i < 100; i++) {
+            struct cache_entry *e = new_block(c, (struct label){1, i, 0}, BLOCK_BYTES);
+            cache_insert(c, e, 1, i, CACHE_DATA);
+            cache_entry_release(e);
+        }
+    }
+    end(c);
 }
 
 static void of_two_entries_under_one_key_the_first_stays(void **state) {
     (void)state;
     cache *c = new_cache(CAPACITY, 1);
-    struct cache_entry *first = new_block((struct label){1, 2, 1}, BLOCK_BYTES);
-    struct cache_entry *second = new_block((struct label){1, 2, 2}, BLOCK_BYTES);
+    struct cache_entry *first = new_block(c, (struct label){1, 2, 1}, BLOCK_BYTES);
+    struct cache_entry *second = new_block(c, (struct label){1, 2, 2}, BLOCK_BYTES);
     cache_insert(c, first, 1, 2, CACHE_DATA);
     cache_insert(c, second, 1, 2, CACHE_DATA);
     epoch_enter();
@@ -139,7 +164,7 @@ static void usage_is_told_by_kind(void **state) {
     (void)state;
     cache *c = new_cache(CAPACITY, 1);
     for (uint32_t i = 0; i < 60; i++) {
-        struct cache_entry *e = new_block((struct label){1, i, 0}, BLOCK_BYTES);
+        struct cache_entry *e = new_block(c, (struct label){1, i, 0}, BLOCK_BYTES);
         cache_insert(c, e, 1, i, i < 10 ? CACHE_INDEX : i < 30 ? CACHE_FILTER : CACHE_DATA);
         cache_entry_release(e);
     }
@@ -162,14 +187,14 @@ static void a_forgotten_block_is_absent_and_the_others_stay(void **state) {
     end(c);
 }
 
-static void an_empty_cache_is_one_small_allocation_whatever_its_capacity(void **state) {
+static void an_empty_cache_is_two_small_allocations_whatever_its_capacity(void **state) {
     (void)state;
-    env_fail_allocation(2, false);
+    env_fail_allocation(3, false);
     cache *c = cache_new((uint64_t)1 << 40, 0);
-    void *second = env_alloc(1);
+    void *third = env_alloc(1);
     env_fail_allocation(0, false);
     assert_non_null(c);
-    assert_null(second);
+    assert_null(third);
     assert_true(malloc_usable_size(c) < 32 << 10);
     cache_free(c);
     c = new_cache(256 << 20, 0);
@@ -374,7 +399,7 @@ static void random_operations_never_bring_back_what_is_not_there(void **state) {
             inserted[key] = false;
             generations[key]++;
         } else if (!e) {
-            e = new_block(label, 40 + next_random(&random) % (2 * BLOCK_BYTES));
+            e = new_block(c, label, 40 + next_random(&random) % (2 * BLOCK_BYTES));
             cache_insert(c, e, label.file_id, label.offset, CACHE_DATA);
             inserted[key] = true;
             cache_entry_release(e);
@@ -390,13 +415,17 @@ static void without_memory_less_is_kept_and_nothing_breaks(void **state) {
     (void)state;
     env_fail_allocation(1, false);
     assert_null(cache_new(CAPACITY, 1));
+    env_fail_allocation(2, false);
+    assert_null(cache_new(CAPACITY, 1));
+    cache *empty = new_cache(CAPACITY, 1);
     env_fail_allocation(1, false);
-    assert_null(cache_entry_new(10));
+    assert_null(cache_entry_new(empty, 10));
+    end(empty);
     for (uint64_t nth = 1; nth < 12; nth++) { /* tables of buckets, of ghosts: each in turn, then all of them */
         for (int all_after = 0; all_after < 2; all_after++) {
             cache *c = new_cache(CAPACITY, 1);
             struct cache_entry *entries[2000];
-            for (uint32_t i = 0; i < 2000; i++) entries[i] = new_block((struct label){1, i, 0}, BLOCK_BYTES);
+            for (uint32_t i = 0; i < 2000; i++) entries[i] = new_block(c, (struct label){1, i, 0}, BLOCK_BYTES);
             env_fail_allocation(nth, all_after);
             for (uint32_t i = 0; i < 2000; i++) {
                 cache_insert(c, entries[i], 1, i, CACHE_DATA);
@@ -446,7 +475,7 @@ static void *use_the_cache(void *arg) {
         struct cache_entry *e = cache_lookup(w->c, label.file_id, label.offset);
         w->lookups++;
         if (!e) {
-            e = new_block(label, 100 + (uint32_t)(key * 5));
+            e = new_block(w->c, label, 100 + (uint32_t)(key * 5));
             if (e) cache_insert(w->c, e, label.file_id, label.offset, CACHE_DATA);
         } else {
             cache_entry_acquire(e);
@@ -530,10 +559,11 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_inserted_is_found_and_counted),
         cmocka_unit_test(a_payload_begins_on_a_cache_line),
+        cmocka_unit_test(prefetching_changes_and_counts_nothing),
         cmocka_unit_test(of_two_entries_under_one_key_the_first_stays),
         cmocka_unit_test(usage_is_told_by_kind),
         cmocka_unit_test(a_forgotten_block_is_absent_and_the_others_stay),
-        cmocka_unit_test(an_empty_cache_is_one_small_allocation_whatever_its_capacity),
+        cmocka_unit_test(an_empty_cache_is_two_small_allocations_whatever_its_capacity),
         cmocka_unit_test(used_bytes_never_exceed_the_capacity),
         cmocka_unit_test(a_hot_set_survives_one_pass_over_ten_times_the_capacity),
         cmocka_unit_test(what_is_asked_for_again_soon_after_it_left_survives_a_scan),

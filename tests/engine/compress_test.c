@@ -28,7 +28,7 @@ static void fill(uint8_t block[BLOCK], enum content content, uint64_t *random) {
 static enum packing pack_and_back(struct packer *p, const uint8_t *block, size_t size, size_t *stored_bytes) {
     velocity_slice stored;
     enum packing how;
-    struct unpackers u = {0};
+    struct unpackers u = {{NULL}};
     uint8_t *back = malloc(size);
     OK(packer_pack(p, velocity_bytes(block, size), &stored, &how));
     OK(unpack(&u, how, stored.data, stored.size, back, size));
@@ -112,7 +112,7 @@ static void sizes_that_no_packing_explains_are_refused(void **state) {
 
 static void damaged_bytes_of_any_kind_never_write_beyond_their_place(void **state) {
     (void)state;
-    struct unpackers u = {0};
+    struct unpackers u = {{NULL}};
     uint64_t random = 8;
     uint8_t block[BLOCK];
     for (velocity_compression c = VELOCITY_COMPRESSION_LZ4; c <= VELOCITY_COMPRESSION_ZSTD; c++) {

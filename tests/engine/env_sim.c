@@ -230,6 +230,12 @@ void env_sim_advance_ms(env_sim *sim, uint64_t ms) {
     machine_unlock(sim);
 }
 
+void env_sim_set_back_ms(env_sim *sim, uint64_t ms) {
+    machine_lock(sim);
+    sim->set_back_ms += ms;
+    machine_unlock(sim);
+}
+
 uint64_t env_sim_random(env_sim *sim, uint64_t limit) {
     struct disk own = {.random = sim->test_random};
     uint64_t number = disk_random(&own, limit);

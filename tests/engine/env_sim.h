@@ -78,6 +78,8 @@ uint8_t *env_sim_read_file(env_sim *sim, const char *path, size_t *size);
 /* Handles of the living process that are open. */
 size_t env_sim_open_files(env_sim *sim);
 void env_sim_advance_ms(env_sim *sim, uint64_t ms);
+/* Somebody sets the wall clock back; the monotonic one goes on. */
+void env_sim_set_back_ms(env_sim *sim, uint64_t ms);
 /* Random numbers for the test itself, from the same seed but a sequence of their own. */
 uint64_t env_sim_random(env_sim *sim, uint64_t limit);
 

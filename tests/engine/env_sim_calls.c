@@ -403,7 +403,11 @@ static uint64_t sim_monotonic_us(env *e) {
 #define CLOCK_STARTS_AT_MS UINT64_C(1700000000000) /* in November 2023 */
 
 static uint64_t sim_now_ms(env *e) {
-    return CLOCK_STARTS_AT_MS + sim_monotonic_us(e) / 1000;
+    env_sim *sim = sim_of(e);
+    machine_lock(sim);
+    uint64_t now = CLOCK_STARTS_AT_MS + ++sim->clock_us / 1000 - sim->set_back_ms;
+    machine_unlock(sim);
+    return now;
 }
 
 static velocity_status sim_random(env *e, void *buffer, size_t size) {

@@ -51,7 +51,7 @@ struct env_sim {
     size_t history_capacity;
     uint64_t fails_in[ENV_SIM_CALLS]; /* calls until one fails; 0: none */
     bool has_failed[ENV_SIM_CALLS];
-    uint64_t clock_us;
+    uint64_t clock_us, set_back_ms;
     uint64_t test_random;
     bool dead;
 };

@@ -91,13 +91,19 @@ void format_add(struct format_database *db, const uint8_t *key, size_t key_bytes
     memcpy(e->value, value, value_bytes);
 }
 
+void format_expires(struct format_database *db, int64_t at_ms) {
+    struct format_entry *e = &db->entries[db->count - 1];
+    e->expires_at_ms = at_ms;
+    assert_true(at_ms == 0 || (at_ms > 0 && e->kind != 2));
+}
+
 /* ---- manifest ------------------------------------------------------------------------------------------------------
  */
 
 enum { TABLES_MAX = 1000, SEALS_MAX = 16, VALUES_MAX = 1000 };
 
 struct state {
-    uint64_t next_number, min_log, last_sequence, resume_sequence, start_log, weak_writes;
+    uint64_t next_number, min_log, last_sequence, resume_sequence, start_log, weak_writes, clock_ms;
     struct format_table tables[TABLES_MAX];
     struct {
         uint64_t number, end;
@@ -174,10 +180,12 @@ static void apply_record(struct state *s, struct format_bytes b) {
             remove_values(s, format_varint(&b));
         } else {
             uint64_t *const numbers[] = {
-                [1] = &s->next_number,     [2] = &s->min_log,   [3] = &s->last_sequence,
-                [7] = &s->resume_sequence, [8] = &s->start_log, [12] = &s->weak_writes}; /* 0 or 1: as a varint */
+                [1] = &s->next_number, [2] = &s->min_log,  [3] = &s->last_sequence, [7] = &s->resume_sequence,
+                [8] = &s->start_log,   [9] = &s->clock_ms, [12] = &s->weak_writes}; /* 0 or 1: as a varint */
             assert_true(tag < sizeof numbers / sizeof *numbers && numbers[tag]);
+            uint64_t clock_ms = s->clock_ms;
             *numbers[tag] = format_varint(&b);
+            assert_true(s->clock_ms >= clock_ms);
         }
     }
 }
@@ -236,11 +244,17 @@ static void apply_group(struct format_database *db, uint8_t *g) {
     for (uint64_t i = 0; i < count; i++) {
         uint8_t meta = *format_take(&b, 1);
         uint64_t key_bytes = format_varint(&b), value_bytes = format_varint(&b);
-        assert_int_equal(meta & 0xe0, 0); /* no expiry in version 1 */
+        assert_int_equal(meta & 0xc0, 0);
         uint32_t flags = meta & 0x10 ? (uint32_t)format_number(format_take(&b, 4), 4) : 0;
+        int64_t expires = meta & 0x20 ? (int64_t)format_number(format_take(&b, 8), 8) : 0;
         const uint8_t *key = format_take(&b, key_bytes);
         format_add(db, key, key_bytes, format_take(&b, value_bytes), value_bytes, first + i, flags, meta & 0x0f);
+        format_expires(db, expires);
     }
+    uint64_t time_ms = format_number(g + 48, 8);
+    assert_true(time_ms >= db->group_ms);
+    db->group_ms = time_ms;
+    if (time_ms > db->clock_ms) db->clock_ms = time_ms;
     assert_ptr_equal(b.at, b.end);
     db->groups++;
 }
@@ -311,6 +325,7 @@ void format_read(struct format_database *db, const char *folder) {
         free(s->values[i].data);
     }
     db->values = NULL;
+    db->clock_ms = s->clock_ms;
     read_logs(db, s);
     if (db->count) qsort(db->entries, db->count, sizeof *db->entries, by_key_newest_first);
     free(manifest);

@@ -13,6 +13,7 @@ struct format_entry {
     uint8_t *key, *value;
     size_t key_bytes, value_bytes;
     uint64_t sequence;
+    int64_t expires_at_ms;
     uint32_t flags;
     uint8_t kind;
     size_t order; /* in which it was read */
@@ -29,8 +30,9 @@ struct format_database {
     /* What was met, so that a test knows that it tested something. */
     size_t value_files, value_records, packed_values, references;
     size_t tables, data_blocks, wide_blocks, lz4_blocks, zstd_blocks, index_blocks, filter_partitions, groups,
-        sealed_logs, records;
+        sealed_logs, records, expiry_buckets;
     uint64_t table_entries;
+    uint64_t clock_ms, group_ms; /* the latest time that counts; that of the last group */
     size_t encrypted_files;
     bool encrypted; /* the file that was loaded last, with: */
     uint8_t file_key[32];
@@ -60,6 +62,8 @@ uint64_t format_decrypt(struct format_database *db, uint64_t offset, const uint8
 /* A new entry, copied. */
 void format_add(struct format_database *db, const uint8_t *key, size_t key_bytes, const uint8_t *value,
                 size_t value_bytes, uint64_t sequence, uint32_t flags, uint8_t kind);
+/* Of the entry that was added last. */
+void format_expires(struct format_database *db, int64_t at_ms);
 
 struct format_table {
     uint64_t level, number, file_bytes, raw_bytes, entries, tombstones, min_sequence, max_sequence;

@@ -53,6 +53,7 @@ struct block_entry {
     const uint8_t *value, *end;
     size_t key_bytes, value_bytes;
     uint64_t sequence;
+    int64_t expires_at_ms;
     uint32_t flags;
     uint8_t kind;
 };
@@ -65,10 +66,11 @@ static struct block_entry read_entry(const struct block *b, size_t i) {
     uint64_t suffix = format_varint(&at);
     e.value_bytes = format_varint(&at);
     uint8_t meta = *format_take(&at, 1);
-    assert_int_equal(meta & 0xe0, 0);
+    assert_int_equal(meta & 0xc0, 0);
     e.kind = meta & 0x0f;
     e.sequence = format_number(b->data + 8, 8) + format_varint(&at);
     e.flags = meta & 0x10 ? (uint32_t)format_number(format_take(&at, 4), 4) : 0;
+    e.expires_at_ms = meta & 0x20 ? (int64_t)format_number(format_take(&at, 8), 8) : 0;
     e.key_bytes = b->prefix_bytes + suffix;
     e.key = malloc(e.key_bytes + 4);
     memcpy(e.key, prefix, b->prefix_bytes);
@@ -111,6 +113,11 @@ struct walk {
     size_t last_key_bytes, separator_bytes;
     uint64_t last_sequence, data_end; /* where the data block before ends */
     uint64_t *used;                   /* of each value file, by this table */
+    struct expiring {
+        int64_t at_ms;
+        uint64_t bytes;
+    } * expiring;
+    size_t expiring_count;
 };
 
 static bool in_filter(struct image *t, const uint8_t *key, size_t key_bytes) {
@@ -133,7 +140,8 @@ static void take_reference(struct walk *w, const struct block_entry *e) {
                                  .key_bytes = e->key_bytes,
                                  .value_bytes = e->value_bytes,
                                  .sequence = e->sequence,
-                                 .flags = e->flags};
+                                 .flags = e->flags,
+                                 .expires_at_ms = e->expires_at_ms};
     size_t size;
     uint64_t number, record_bytes;
     uint8_t *value = format_resolve(w->image->db, &entry, &size, &number, &record_bytes);
@@ -166,6 +174,10 @@ static void take_entry(struct walk *w, const struct block_entry *e) {
         take_reference(w, e);
     else
         format_add(w->image->db, e->key, e->key_bytes, e->value, e->value_bytes, e->sequence, e->flags, e->kind);
+    format_expires(w->image->db, e->expires_at_ms);
+    if (e->expires_at_ms == 0) return;
+    w->expiring = realloc(w->expiring, (w->expiring_count + 1) * sizeof *w->expiring);
+    w->expiring[w->expiring_count++] = (struct expiring){e->expires_at_ms, e->key_bytes + e->value_bytes};
 }
 
 static void walk_data_block(struct walk *w, uint64_t offset, uint64_t bytes) {
@@ -205,7 +217,7 @@ static void walk_index(struct walk *w, uint64_t offset, uint64_t bytes, int dept
         struct format_bytes handle = {e.value, e.value + e.value_bytes};
         uint64_t child = format_varint(&handle), child_bytes = format_varint(&handle);
         assert_ptr_equal(handle.at, handle.end);
-        assert_true(e.kind == 1 && e.flags == 0);
+        assert_true(e.kind == 1 && e.flags == 0 && e.expires_at_ms == 0);
         if (depth == 0) {
             walk_index(w, child, child_bytes, 1);
             w->index_blocks++;
@@ -229,7 +241,7 @@ static void check_footer(struct image *t, const struct walk *w) {
     for (int i = 0; i < 7; i++) assert_int_equal(format_number(footer + 16 + 8 * i, 8), wanted[i]);
     assert_int_equal(format_number(footer + 12, 4), w->one_version);
     for (size_t at = 84; at < (t->db->encrypted ? 492 : 508); at++) /* unused ranges and slots */
-        if (at < 128 || (at >= 160 && at < 176) || at >= 192) assert_int_equal(footer[at], 0);
+        if (at < 128 || (at >= 160 && at < 176) || at >= 208) assert_int_equal(footer[at], 0);
 }
 
 /* The list of what is referred to, in the manifest and in slot 3, is what the entries refer to. */
@@ -257,6 +269,35 @@ static void check_value_references(struct image *t, const struct walk *w) {
         assert_true(met > 0);
     }
     for (size_t i = 0; i < t->db->value_count; i++) assert_int_equal(w->used[i], 0);
+}
+
+/* Each bucket holds just what expires within it, and all together what expires. */
+static void check_expiry(struct image *t, const struct walk *w) {
+    const uint8_t *footer = t->data + t->size - 512;
+    uint64_t offset = format_number(footer + 192, 8), bytes = format_number(footer + 200, 8), all = 0;
+    assert_int_equal(bytes > 0, w->expiring_count > 0);
+    if (bytes == 0) return;
+    struct block b = load_block(t, offset, bytes);
+    assert_true(b.size % 32 == 0 && b.size <= 16 * 32 && t->data[offset + bytes] == 0);
+    for (size_t at = 0; at < b.size; at += 32) {
+        int64_t earliest = (int64_t)format_number(b.data + at, 8), latest = (int64_t)format_number(b.data + at + 8, 8);
+        uint64_t entries = 0, in_it = 0;
+        bool has_earliest = false, has_latest = false;
+        if (at) assert_true((int64_t)format_number(b.data + at - 24, 8) < earliest);
+        for (size_t i = 0; i < w->expiring_count; i++) {
+            if (w->expiring[i].at_ms < earliest || w->expiring[i].at_ms > latest) continue;
+            has_earliest |= w->expiring[i].at_ms == earliest;
+            has_latest |= w->expiring[i].at_ms == latest;
+            entries++;
+            in_it += w->expiring[i].bytes;
+        }
+        assert_true(has_earliest && has_latest && in_it == format_number(b.data + at + 16, 8));
+        assert_int_equal(entries, format_number(b.data + at + 24, 8));
+        all += entries;
+        t->db->expiry_buckets++;
+    }
+    assert_int_equal(all, w->expiring_count);
+    free(b.data);
 }
 
 static void check_filter(struct image *t) {
@@ -294,6 +335,7 @@ void format_read_table(struct format_database *db, const struct format_table *me
     check_footer(&t, &w);
     check_value_references(&t, &w);
     free(w.used);
+    check_expiry(&t, &w);
     assert_int_equal(compare(w.last_key, w.last_key_bytes, meta->largest, meta->largest_bytes), 0);
     assert_true(w.entries == meta->entries && w.tombstones == meta->tombstones && w.raw_bytes == meta->raw_bytes);
     assert_true(w.min_sequence == meta->min_sequence && w.max_sequence == meta->max_sequence);
@@ -304,6 +346,7 @@ void format_read_table(struct format_database *db, const struct format_table *me
     db->table_entries += w.entries;
     free(w.last_key);
     free(w.separator);
+    free(w.expiring);
     free(t.filter);
     free(t.data);
 }

@@ -23,7 +23,9 @@ static velocity *open_small(const char *folder, velocity_compression compression
     return db;
 }
 
-/* Batches of puts with flags and of deletes, over keys of several shapes. */
+#define CENTURY_END_MS INT64_C(4102444800000)
+
+/* Batches of puts with flags and expiry and of deletes, over keys of several shapes. */
 static void live(velocity *db, uint64_t *random, int batches) {
     static uint8_t value[3000];
     velocity_batch *batch = velocity_batch_new();
@@ -37,6 +39,8 @@ static void live(velocity *db, uint64_t *random, int batches) {
             for (size_t k = 0; k < sizeof value; k += 16) value[k] = (uint8_t)next_random(random);
             velocity_put_options options = velocity_put_options_default();
             options.flags = below(random, 2) ? 0 : (uint32_t)next_random(random);
+            if (below(random, 4) == 0) /* long ago, or not in this century */
+                options.expires_at_ms = below(random, 3) ? CENTURY_END_MS + (int64_t)below(random, 1000000) : 1;
             if (below(random, 5))
                 velocity_batch_put(batch, velocity_bytes(key, size), velocity_bytes(value, below(random, 300)),
                                    &options);
@@ -56,13 +60,14 @@ static void expect_same(velocity *db, const struct format_database *found) {
         const struct format_entry *e = &found->entries[i];
         bool older = before && before->key_bytes == e->key_bytes && memcmp(before->key, e->key, e->key_bytes) == 0;
         before = e;
-        if (older || e->kind == 2) continue;
+        if (older || e->kind == 2 || (e->expires_at_ms && e->expires_at_ms <= (int64_t)found->clock_ms)) continue;
         assert_true(velocity_iterator_valid(it));
         velocity_slice key = velocity_iterator_key(it), value = velocity_iterator_value(it);
         assert_true(key.size == e->key_bytes && memcmp(key.data, e->key, key.size) == 0);
         assert_true(value.size == e->value_bytes && memcmp(value.data, e->value, value.size) == 0);
         assert_int_equal(velocity_iterator_sequence(it), e->sequence);
         assert_int_equal(velocity_iterator_flags(it), e->flags);
+        assert_int_equal(velocity_iterator_expires_at_ms(it), e->expires_at_ms);
         velocity_iterator_next(it);
     }
     assert_false(velocity_iterator_valid(it));
@@ -88,6 +93,7 @@ static void a_reader_made_from_the_page_finds_what_the_engine_shows(void **state
         assert_true(found.filter_partitions >= found.tables && found.records > 0);
         if (round != 1) assert_true(found.lz4_blocks > 0 && found.packed_values > 0);
         assert_true(found.value_files > 0 && found.references > 100 && found.references <= found.value_records);
+        assert_true(found.expiry_buckets > found.tables);
         db = open_small(*state, VELOCITY_COMPRESSION_LZ4);
         expect_same(db, &found);
         OK(velocity_close(db));

@@ -61,7 +61,7 @@ uint8_t *format_resolve(struct format_database *db, const struct format_entry *e
     assert_memory_equal(r + 40, entry->key, entry->key_bytes);
     assert_true(format_number(r + 12, 4) == raw && format_number(r + 16, 4) == stored);
     assert_true(format_number(r + 20, 4) == entry->flags && format_number(r + 24, 8) == entry->sequence);
-    assert_int_equal(format_number(r + 32, 8), 0);
+    assert_int_equal(format_number(r + 32, 8), entry->expires_at_ms);
     uint8_t *value = malloc(raw ? raw : 1);
     *size = raw;
     const char *from = (const char *)r + 40 + entry->key_bytes;

@@ -54,7 +54,7 @@ static struct fixture *fixture_new(const char *folder) {
     f->folder = folder;
     f->cache = cache_new(0, 1);
     f->files = table_files_new(f->cache, 16);
-    static const struct log_seal seals[] = {{3, 4096}, {4, UINT64_C(1) << 40}};
+    static const struct log_seal seals[] = {{.number = 3, .end = 4096}, {.number = 4, .end = UINT64_C(1) << 40}};
     struct manifest_edit edit = {.next_number = 2, .min_log = 3, .start_log = 5, .seals = seals, .seal_count = 2};
     OK(manifest_create(env_posix(), folder, database_id, NULL, 1, NULL, &edit, &f->manifest));
     return f;

@@ -126,6 +126,7 @@ struct model_operation model_random_operation(struct model *m) {
     size_t size = random_value_size(m);
     op.value = velocity_bytes(m->pool + model_random(m, POOL_BYTES - size), size);
     op.flags = model_random(m, 3) ? 0 : (uint32_t)model_random(m, UINT64_C(1) << 32);
+    if (model_random(m, 3) == 0) op.expires_at_ms = (m->day + (long)model_random(m, 6)) * MODEL_DAY_MS;
     return op;
 }
 
@@ -144,6 +145,7 @@ void model_apply(struct model *m, const struct model_operation *operations, size
                                                               .hash = model_hash(op->value),
                                                               .size = (uint32_t)op->value.size,
                                                               .flags = op->flags,
+                                                              .expires_at_ms = op->expires_at_ms,
                                                               .deleted = op->is_delete});
     }
     if (m->boundary_count == m->boundary_capacity) {
@@ -154,11 +156,17 @@ void model_apply(struct model *m, const struct model_operation *operations, size
     m->last = last;
 }
 
-const struct model_version *model_find(const struct model *m, size_t key, uint64_t sequence) {
+const struct model_version *model_find_on(const struct model *m, size_t key, uint64_t sequence, long day) {
     const struct model_key *k = &m->keys[key];
     size_t i = k->count;
     while (i > 0 && k->versions[i - 1].sequence > sequence) i--;
-    return i == 0 || k->versions[i - 1].deleted ? NULL : &k->versions[i - 1];
+    if (i == 0 || k->versions[i - 1].deleted) return NULL;
+    int64_t expires_at_ms = k->versions[i - 1].expires_at_ms;
+    return expires_at_ms && day * MODEL_DAY_MS >= expires_at_ms ? NULL : &k->versions[i - 1];
+}
+
+const struct model_version *model_find(const struct model *m, size_t key, uint64_t sequence) {
+    return model_find_on(m, key, sequence, m->day);
 }
 
 void model_cut(struct model *m, uint64_t sequence) {
@@ -169,8 +177,12 @@ void model_cut(struct model *m, uint64_t sequence) {
     while (m->boundary_count && m->boundaries[m->boundary_count - 1] > sequence) m->boundary_count--;
 }
 
-long model_next(const struct model *m, long from, int step, long low, long high, uint64_t sequence) {
+long model_next_on(const struct model *m, long from, int step, long low, long high, uint64_t sequence, long day) {
     for (long i = from; i >= low && i < high; i += step)
-        if (model_find(m, (size_t)i, sequence)) return i;
+        if (model_find_on(m, (size_t)i, sequence, day)) return i;
     return -1;
+}
+
+long model_next(const struct model *m, long from, int step, long low, long high, uint64_t sequence) {
+    return model_next_on(m, from, step, low, high, sequence, m->day);
 }

@@ -14,6 +14,7 @@ struct model_version {
     uint64_t hash; /* of the value */
     uint32_t size; /* of the value */
     uint32_t flags;
+    int64_t expires_at_ms; /* 0: never; else the beginning of a day */
     bool deleted;
 };
 
@@ -31,16 +32,18 @@ struct model {
     uint64_t last;   /* the sequence that the database says it is at */
     uint64_t acked;  /* a kill loses nothing up to here */
     uint64_t synced; /* a power cut loses nothing up to here */
+    long day;        /* that it is for the database; days pass only between operations */
     uint8_t *pool;   /* values are slices of it */
     uint64_t random;
 };
 
-enum { MODEL_MAX_VALUE_BYTES = 120000 };
+enum { MODEL_MAX_VALUE_BYTES = 120000, MODEL_DAY_MS = 24 * 60 * 60 * 1000 };
 
 struct model_operation {
     size_t key;
     velocity_slice value;
     uint32_t flags;
+    int64_t expires_at_ms;
     bool is_delete;
 };
 
@@ -53,11 +56,14 @@ uint64_t model_hash(velocity_slice bytes);
 struct model_operation model_random_operation(struct model *m);
 /* Takes the operations in as one batch that ends at sequence `last`. */
 void model_apply(struct model *m, const struct model_operation *operations, size_t count, uint64_t last);
-/* The key's value as of `sequence`; NULL: absent. */
+/* The key's value as of `sequence` on that day; NULL: absent. */
+const struct model_version *model_find_on(const struct model *m, size_t key, uint64_t sequence, long day);
+/* Today. */
 const struct model_version *model_find(const struct model *m, size_t key, uint64_t sequence);
 /* Forgets every batch after `sequence`. */
 void model_cut(struct model *m, uint64_t sequence);
 /* The first key from `from` on in direction `step` (+1, -1) within [low, high) that has a value; -1: none. */
+long model_next_on(const struct model *m, long from, int step, long low, long high, uint64_t sequence, long day);
 long model_next(const struct model *m, long from, int step, long low, long high, uint64_t sequence);
 
 #endif

@@ -9,13 +9,14 @@
 
 static bool value_is(const velocity_value *value, const struct model_version *expected) {
     return value->size == expected->size && value->flags == expected->flags && value->sequence == expected->sequence &&
-           value->expires_at_ms == 0 && model_hash(velocity_bytes(value->data, value->size)) == expected->hash;
+           value->expires_at_ms == expected->expires_at_ms &&
+           model_hash(velocity_bytes(value->data, value->size)) == expected->hash;
 }
 
 /* Compares what a lookup answered with the model as of `sequence`. */
-static void expect_value(struct run *r, size_t key, uint64_t sequence, velocity_status status,
-                         const velocity_value *value) {
-    const struct model_version *expected = model_find(r->m, key, sequence);
+static void expect_value_on(struct run *r, size_t key, uint64_t sequence, long day, velocity_status status,
+                            const velocity_value *value) {
+    const struct model_version *expected = model_find_on(r->m, key, sequence, day);
     if (run_crashed(r)) return;
     if (status != (expected ? VELOCITY_OK : VELOCITY_NOT_FOUND))
         run_fail(r, "key %zu at %llu: %s, but the model has %s %llu", key, (unsigned long long)sequence,
@@ -27,30 +28,36 @@ static void expect_value(struct run *r, size_t key, uint64_t sequence, velocity_
                  (unsigned long long)expected->sequence);
 }
 
+static void expect_value(struct run *r, size_t key, velocity_status status, const velocity_value *value) {
+    expect_value_on(r, key, UINT64_MAX, r->m->day, status, value);
+}
+
 static void get(struct run *r, size_t key) {
     velocity_value value;
     run_doing(r, "get key %zu", key);
     velocity_status status = velocity_get(r->db, r->m->keys[key].bytes, &value);
-    expect_value(r, key, UINT64_MAX, status, &value);
+    expect_value(r, key, status, &value);
     if (status == VELOCITY_OK) velocity_value_release(&value);
 }
 
 static void get_with(struct run *r, size_t key) {
     velocity_value value;
     velocity_read_options options = velocity_read_options_default();
-    options.snapshot = r->snapshots[model_random(r->m, RUN_SNAPSHOTS)];
+    size_t which = model_random(r->m, RUN_SNAPSHOTS);
+    options.snapshot = r->snapshots[which];
     options.cache_only = model_random(r->m, 2) == 0;
     options.fill_cache = model_random(r->m, 2) == 0;
     uint64_t sequence = options.snapshot ? velocity_snapshot_sequence(options.snapshot) : UINT64_MAX;
+    long day = options.snapshot ? r->snapshot_days[which] : r->m->day;
     run_doing(r, "get key %zu at %llu%s", key, (unsigned long long)sequence, options.cache_only ? ", cache only" : "");
     velocity_status status = velocity_get_with(r->db, &options, r->m->keys[key].bytes, &value);
-    if (status != VELOCITY_INCOMPLETE || !options.cache_only) expect_value(r, key, sequence, status, &value);
+    if (status != VELOCITY_INCOMPLETE || !options.cache_only) expect_value_on(r, key, sequence, day, status, &value);
     if (status == VELOCITY_OK) velocity_value_release(&value);
 }
 
 static void contains(struct run *r, size_t key) {
     run_doing(r, "contains key %zu", key);
-    expect_value(r, key, UINT64_MAX, velocity_contains(r->db, r->m->keys[key].bytes), NULL);
+    expect_value(r, key, velocity_contains(r->db, r->m->keys[key].bytes), NULL);
 }
 
 static void get_many(struct run *r) {
@@ -60,8 +67,10 @@ static void get_many(struct run *r) {
     velocity_value values[MANY];
     velocity_status statuses[MANY];
     velocity_read_options options = velocity_read_options_default();
-    options.snapshot = r->snapshots[model_random(r->m, RUN_SNAPSHOTS)];
+    size_t which = model_random(r->m, RUN_SNAPSHOTS);
+    options.snapshot = r->snapshots[which];
     uint64_t sequence = options.snapshot ? velocity_snapshot_sequence(options.snapshot) : UINT64_MAX;
+    long day = options.snapshot ? r->snapshot_days[which] : r->m->day;
     for (size_t i = 0; i < count; i++) {
         chosen[i] = model_random(r->m, r->m->key_count);
         keys[i] = r->m->keys[chosen[i]].bytes;
@@ -70,7 +79,7 @@ static void get_many(struct run *r) {
     velocity_status status = velocity_get_many(r->db, &options, count, keys, values, statuses);
     if (!run_crashed(r)) RUN_EXPECT(r, status == VELOCITY_OK);
     for (size_t i = 0; i < count; i++) {
-        expect_value(r, chosen[i], sequence, statuses[i], &values[i]);
+        expect_value_on(r, chosen[i], sequence, day, statuses[i], &values[i]);
         if (statuses[i] == VELOCITY_OK) velocity_value_release(&values[i]);
     }
 }
@@ -91,7 +100,8 @@ static void get_absent(struct run *r) {
  */
 
 static void turn_snapshot(struct run *r) {
-    velocity_snapshot **place = &r->snapshots[model_random(r->m, RUN_SNAPSHOTS)];
+    size_t which = model_random(r->m, RUN_SNAPSHOTS);
+    velocity_snapshot **place = &r->snapshots[which];
     run_doing(r, "snapshot");
     if (*place) {
         velocity_snapshot_free(*place);
@@ -99,6 +109,7 @@ static void turn_snapshot(struct run *r) {
         return;
     }
     *place = velocity_snapshot_new(r->db);
+    r->snapshot_days[which] = r->m->day;
     RUN_EXPECT(r, *place != NULL);
     RUN_EXPECT(r, run_crashed(r) || velocity_snapshot_sequence(*place) == r->m->last);
 }
@@ -122,14 +133,17 @@ static bool in_range(velocity_slice key, const velocity_range *range) {
            (!range->prefix.data || slice_starts_with(key, range->prefix));
 }
 
+static long next_of(const struct run *r, const struct run_cursor *c, long from, int step) {
+    return model_next_on(r->m, from, step, c->low, c->high, c->sequence, c->day);
+}
+
 static void place_cursor(struct run *r, struct run_cursor *c, const velocity_range *range) {
     long count = (long)r->m->key_count;
     c->low = 0;
     while (c->low < count && !in_range(r->m->keys[c->low].bytes, range)) c->low++;
     c->high = c->low;
     while (c->high < count && in_range(r->m->keys[c->high].bytes, range)) c->high++;
-    c->position = c->reverse ? model_next(r->m, c->high - 1, -1, c->low, c->high, c->sequence)
-                             : model_next(r->m, c->low, 1, c->low, c->high, c->sequence);
+    c->position = c->reverse ? next_of(r, c, c->high - 1, -1) : next_of(r, c, c->low, 1);
 }
 
 static void expect_cursor(struct run *r, const struct run_cursor *c) {
@@ -141,14 +155,14 @@ static void expect_cursor(struct run *r, const struct run_cursor *c) {
         run_fail(r, "the iterator is %s, but the model stands on %ld of [%ld, %ld)", valid ? "valid" : "not valid",
                  c->position, c->low, c->high);
     if (!valid) return;
-    const struct model_version *expected = model_find(r->m, (size_t)c->position, c->sequence);
+    const struct model_version *expected = model_find_on(r->m, (size_t)c->position, c->sequence, c->day);
     velocity_slice value = velocity_iterator_value(c->it);
     if (!slice_equal(velocity_iterator_key(c->it), r->m->keys[c->position].bytes))
         run_fail(r, "the iterator stands on another key than %ld of [%ld, %ld), sequence %llu", c->position, c->low,
                  c->high, (unsigned long long)velocity_iterator_sequence(c->it));
     RUN_EXPECT(r, velocity_iterator_sequence(c->it) == expected->sequence);
     RUN_EXPECT(r, velocity_iterator_flags(c->it) == expected->flags);
-    RUN_EXPECT(r, velocity_iterator_expires_at_ms(c->it) == 0);
+    RUN_EXPECT(r, velocity_iterator_expires_at_ms(c->it) == expected->expires_at_ms);
     RUN_EXPECT(r, velocity_iterator_value_size(c->it) == expected->size);
     RUN_EXPECT(r, c->keys_only ? value.size == 0 : model_hash(value) == expected->hash);
 }
@@ -162,7 +176,9 @@ static void open_cursor(struct run *r, struct run_cursor *c) {
     range.reverse = c->reverse = model_random(r->m, 2) == 0;
     range.keys_only = c->keys_only = model_random(r->m, 4) == 0;
     range.fill_cache = model_random(r->m, 2) == 0;
-    range.snapshot = model_random(r->m, 2) ? NULL : r->snapshots[model_random(r->m, RUN_SNAPSHOTS)];
+    size_t which = model_random(r->m, RUN_SNAPSHOTS);
+    range.snapshot = model_random(r->m, 2) ? NULL : r->snapshots[which];
+    c->day = range.snapshot ? r->snapshot_days[which] : r->m->day;
     c->sequence = range.snapshot ? velocity_snapshot_sequence(range.snapshot) : r->m->last;
     run_doing(r, "new %siterator", c->reverse ? "reverse " : "");
     c->it = velocity_iterator_new(r->db, &range);
@@ -181,10 +197,10 @@ static void seek_cursor(struct run *r, struct run_cursor *c) {
         bool exact = from < (long)r->m->key_count && slice_equal(r->m->keys[from].bytes, target);
         if (!exact) from--;
         if (from >= c->high) from = c->high - 1;
-        c->position = model_next(r->m, from, -1, c->low, c->high, c->sequence);
+        c->position = next_of(r, c, from, -1);
     } else {
         if (from < c->low) from = c->low;
-        c->position = model_next(r->m, from, 1, c->low, c->high, c->sequence);
+        c->position = next_of(r, c, from, 1);
     }
     run_doing(r, "seek in a %siterator over [%ld, %ld) at %llu", c->reverse ? "reverse " : "", c->low, c->high,
               (unsigned long long)c->sequence);
@@ -196,7 +212,7 @@ static void step_cursor(struct run *r, struct run_cursor *c, bool next) {
     int step = next != c->reverse ? 1 : -1;
     run_doing(r, "%s from %ld in a %siterator over [%ld, %ld) at %llu", next ? "next" : "prev", c->position,
               c->reverse ? "reverse " : "", c->low, c->high, (unsigned long long)c->sequence);
-    c->position = model_next(r->m, c->position + step, step, c->low, c->high, c->sequence);
+    c->position = next_of(r, c, c->position + step, step);
     if (next)
         velocity_iterator_next(c->it);
     else
@@ -242,7 +258,7 @@ void run_release_handles(struct run *r) {
  */
 
 static void compare_scan(struct run *r, bool reverse) {
-    struct run_cursor c = {.reverse = reverse, .sequence = r->m->last};
+    struct run_cursor c = {.reverse = reverse, .sequence = r->m->last, .day = r->m->day};
     velocity_range range = velocity_range_default();
     range.reverse = reverse;
     c.it = velocity_iterator_new(r->db, &range);

@@ -1,6 +1,7 @@
 /* model_run.c - opens, writes, dies and recovers beside the model. See model_run.h; reading is in model_read.c. */
 #include "model_run.h"
 
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -79,11 +80,14 @@ struct run *run_new(uint64_t seed, size_t keys) {
     r->sim = env_sim_new(seed);
     r->m = model_new(seed, keys);
     r->floor = UINT64_MAX;
+    r->day_floor = LONG_MAX;
     r->trace = getenv("TRACE") != NULL;
     draw_options(r);
     env *e = env_sim_env(r->sim);
     RUN_EXPECT(r, env_make_directory(e, "disk") == VELOCITY_OK);
     RUN_EXPECT(r, env_sync_directory(e, "/") == VELOCITY_OK);
+    env_sim_advance_ms(r->sim, MODEL_DAY_MS - env_now_ms(e) % MODEL_DAY_MS + MODEL_DAY_MS / 2); /* it is noon */
+    r->wall_day = r->m->day = (long)(env_now_ms(e) / MODEL_DAY_MS);
     return r;
 }
 
@@ -102,6 +106,43 @@ static bool may_have_failed(struct run *r, velocity_status status) {
 }
 
 /* ---- opening and finding out what is there ----------------------------------------------------------------------- */
+
+/* ---- the time -----------------------------------------------------------------------------------------------------
+ */
+
+/* What the database takes for today. It has told now: a close keeps it. */
+static long told_day(struct run *r) {
+    velocity_stats stats = {.struct_size = sizeof stats};
+    RUN_EXPECT(r, velocity_stats_get(r->db, &stats) == VELOCITY_OK);
+    RUN_EXPECT(r, stats.clock_ms % MODEL_DAY_MS > MODEL_DAY_MS / 4 &&
+                      stats.clock_ms % MODEL_DAY_MS < MODEL_DAY_MS / 4 * 3);
+    return (long)(stats.clock_ms / MODEL_DAY_MS);
+}
+
+/* Time has not stood still while nobody looked, nor gone back behind what a death leaves. */
+static void find_day(struct run *r) {
+    struct model *m = r->m;
+    long day = told_day(r), latest = m->day > r->wall_day ? m->day : r->wall_day;
+    long floor = r->day_floor == LONG_MAX ? 0 : r->day_floor, earliest = floor > r->wall_day ? floor : r->wall_day;
+    if (day < earliest || day > latest)
+        run_fail(r, "it is day %ld for the database, not one of %ld to %ld", day, earliest, latest);
+    m->day = r->acked_day = r->synced_day = day;
+    r->day_floor = LONG_MAX;
+}
+
+/* Days pass, or somebody sets the wall clock back. */
+static void turn_clock(struct run *r) {
+    long days = 1 + (long)model_random(r->m, 3);
+    bool back = model_random(r->m, 3) == 0;
+    run_doing(r, "%ld days %s", days, back ? "back" : "on");
+    if (back)
+        env_sim_set_back_ms(r->sim, (uint64_t)days * MODEL_DAY_MS);
+    else
+        env_sim_advance_ms(r->sim, (uint64_t)days * MODEL_DAY_MS);
+    r->wall_day += back ? -days : days;
+    if (r->wall_day > r->m->day) r->m->day = r->wall_day;
+    RUN_EXPECT(r, told_day(r) == r->m->day);
+}
 
 static uint64_t last_sequence(struct run *r) {
     velocity_stats stats = {.struct_size = sizeof stats};
@@ -142,6 +183,7 @@ void run_open(struct run *r) {
     if (status != VELOCITY_OK) r->db = NULL;
     if (run_crashed(r) || may_have_failed(r, status)) return;
     if (status != VELOCITY_OK) run_fail(r, "open: %s", velocity_status_name(status));
+    find_day(r);
     find_state(r);
 }
 
@@ -152,7 +194,8 @@ void run_open(struct run *r) {
 static void acknowledged(struct run *r, bool durable) {
     struct model *m = r->m;
     m->acked = m->boundary_count ? m->boundaries[m->boundary_count - 1] : 0;
-    if (durable) m->synced = m->acked;
+    r->acked_day = m->day;
+    if (durable) m->synced = m->acked, r->synced_day = m->day;
 }
 
 /* Takes into the model what has completed; once the process is gone, everything, for it may have happened. */
@@ -204,7 +247,7 @@ static velocity_status wrote(struct run *r, const struct model_operation *operat
     }
     if (status != VELOCITY_OK) run_fail(r, "write: %s", velocity_status_name(status));
     if (count) model_apply(r->m, operations, count, r->m->last + count);
-    acknowledged(r, durable && count);
+    if (count) acknowledged(r, durable);
     return VELOCITY_OK;
 }
 
@@ -212,6 +255,7 @@ velocity_status run_put(struct run *r) {
     struct model_operation op = model_random_operation(r->m);
     velocity_slice key = r->m->keys[op.key].bytes;
     op.flags = 0;
+    op.expires_at_ms = 0;
     run_doing(r, "%s key %zu, %zu bytes", op.is_delete ? "delete" : "put", op.key, op.value.size);
     velocity_status status = op.is_delete ? velocity_delete(r->db, key) : velocity_put(r->db, key, op.value);
     settle_async(r);
@@ -224,6 +268,7 @@ static void fill_batch(struct run *r, velocity_batch *batch, struct model_operat
         *op = model_random_operation(r->m);
         velocity_put_options options = velocity_put_options_default();
         options.flags = op->flags;
+        options.expires_at_ms = op->expires_at_ms;
         if (op->is_delete)
             velocity_batch_delete(batch, r->m->keys[op->key].bytes);
         else
@@ -341,26 +386,29 @@ static void write_async(struct run *r) {
  */
 
 /* What a flush or compaction answered: what was acknowledged before it is in tables now. */
-static void maintained(struct run *r, uint64_t acked_before, velocity_status status) {
+static void maintained(struct run *r, uint64_t acked_before, long acked_day, velocity_status status) {
     settle_async(r);
     if (run_crashed(r) || (status == VELOCITY_NO_SPACE && r->space_may_end) || may_have_failed(r, status)) return;
     if (status != VELOCITY_OK) run_fail(r, "%s", velocity_status_name(status));
     if (acked_before > r->m->synced) r->m->synced = acked_before;
+    if (acked_day > r->synced_day) r->synced_day = acked_day;
 }
 
 void run_flush(struct run *r) {
     uint64_t acked = r->m->acked;
+    long day = r->acked_day;
     run_doing(r, "flush");
-    maintained(r, acked, velocity_flush(r->db));
+    maintained(r, acked, day, velocity_flush(r->db));
 }
 
 void run_compact(struct run *r) {
     velocity_range range = velocity_range_default();
     uint64_t acked = r->m->acked;
+    long day = r->acked_day;
     bool all = model_random(r->m, 2) == 0;
     range.start = r->m->keys[model_random(r->m, r->m->key_count)].bytes;
     run_doing(r, "compact %s", all ? "all" : "from some key on");
-    maintained(r, acked, velocity_compact(r->db, all ? NULL : &range));
+    maintained(r, acked, day, velocity_compact(r->db, all ? NULL : &range));
 }
 
 void run_close(struct run *r) {
@@ -373,9 +421,11 @@ void run_close(struct run *r) {
     if (run_crashed(r)) return;
     RUN_EXPECT(r, env_sim_open_files(r->sim) == 0);
     r->floor = r->m->acked;
+    r->day_floor = r->acked_day;
     if (may_have_failed(r, status)) return;
     if (status != VELOCITY_OK) run_fail(r, "close: %s", velocity_status_name(status));
     r->m->synced = r->m->acked;
+    r->day_floor = r->acked_day = r->synced_day = r->m->day;
 }
 
 void run_reopen(struct run *r) {
@@ -402,6 +452,8 @@ void run_recover(struct run *r, bool power_cut) {
         bury(r);
         uint64_t survives = power_cut ? m->synced : m->acked;
         if (survives < r->floor) r->floor = survives;
+        long day = power_cut ? r->synced_day : r->acked_day;
+        if (day < r->day_floor) r->day_floor = day;
         run_doing(r, "%s, must keep everything up to %llu", power_cut ? "power cut" : "kill",
                   (unsigned long long)r->floor);
         if (power_cut)
@@ -434,6 +486,8 @@ void run_step(struct run *r) {
         run_compare_all(r);
     else if (sort < 530)
         env_sim_advance_ms(r->sim, model_random(r->m, 2000));
+    else if (sort < 540)
+        turn_clock(r);
     else
         run_read_step(r);
 }

@@ -30,6 +30,7 @@ struct run_cursor {
     velocity_iterator *it;
     bool reverse, keys_only;
     uint64_t sequence;
+    long day;
     long low, high; /* the keys of its range */
     long position;  /* -1: not valid */
 };
@@ -43,6 +44,7 @@ struct run {
     velocity *db;
     velocity_options options;
     velocity_snapshot *snapshots[RUN_SNAPSHOTS];
+    long snapshot_days[RUN_SNAPSHOTS];
     struct run_cursor cursors[RUN_CURSORS];
     struct run_async *async[RUN_ASYNC]; /* oldest first */
     size_t async_count;
@@ -51,7 +53,8 @@ struct run {
     bool space_may_end;  /* NO_SPACE is an answer */
     bool io_may_fail;    /* IO, and then READ_ONLY, is an answer; `failed` tells that it was given */
     bool failed;
-    uint64_t floor; /* the next open must find everything up to here */
+    uint64_t floor;                                  /* the next open must find everything up to here */
+    long wall_day, acked_day, synced_day, day_floor; /* of the time as model.h has it for the sequences */
 };
 
 struct run *run_new(uint64_t seed, size_t keys);

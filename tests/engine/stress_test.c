@@ -358,6 +358,10 @@ static void stress(const char *folder, velocity_durability durability) {
     options.max_open_files = 16;
     options.durability = durability;
     options.interval_ms = 5;
+    if (durability == VELOCITY_DURABILITY_INTERVAL) { /* many threads at the ciphers and unpackers of few tables */
+        options.compression = VELOCITY_COMPRESSION_ZSTD;
+        options.encryption_key = velocity_bytes("thirty-two bytes for all threads", 32);
+    }
     for (uint64_t life = 0; life < LIVES; life++) {
         options.value_log_threshold = life % 2 ? 0 : 200;
         OK(velocity_open(folder, &options, &s.db));

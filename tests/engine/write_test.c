@@ -199,9 +199,9 @@ static void an_error_sticks_to_the_batch_and_the_write_reports_it(void **state) 
     FAILS(VELOCITY_INVALID, "callback", velocity_write_async(db, batch, NULL, NULL, NULL));
     velocity_batch_clear(batch);
     velocity_put_options options = velocity_put_options_default();
-    options.expires_at_ms = 1;
+    options.expires_at_ms = -1;
     velocity_batch_put(batch, velocity_str("k"), velocity_str("v"), &options);
-    FAILS(VELOCITY_UNSUPPORTED, "expiry", velocity_write(db, batch, NULL, NULL));
+    FAILS(VELOCITY_INVALID, "expires_at_ms", velocity_write(db, batch, NULL, NULL));
     velocity_batch_free(batch);
     FAILS(VELOCITY_INVALID, "batch", velocity_write(db, NULL, NULL, NULL));
     assert_int_equal(version_of(db, "good"), VELOCITY_ABSENT);
