@@ -197,6 +197,9 @@ static void init_locks(velocity *db) {
     env_mutex_init(&db->install_mutex);
     env_mutex_init(&db->commit_mutex);
     env_mutex_init(&db->snapshot_mutex);
+    env_mutex_init(&db->watch_mutex);
+    env_condition_init(&db->watch_condition);
+    history_init(&db->history);
     env_condition_init(&db->changed);
     env_condition_init(&db->commit_condition);
     db->snapshots.next = db->snapshots.previous = &db->snapshots;
@@ -227,18 +230,7 @@ static velocity_status get_shared(velocity *db) {
 /* A new folder is there after a power cut only if the folder that holds it was synced. */
 static velocity_status make_folder(velocity *db) {
     velocity_status status = env_make_directory(db->env, db->path);
-    if (status) return status;
-    size_t size = strlen(db->path);
-    while (size > 1 && db->path[size - 1] == '/') size--;
-    while (size && db->path[size - 1] != '/') size--;
-    if (size == 0) return env_sync_directory(db->env, ".");
-    char *parent = env_alloc(size + 1);
-    if (!parent) return VELOCITY_NO_MEMORY;
-    memcpy(parent, db->path, size);
-    parent[size == 1 ? 1 : size - 1] = '\0';
-    status = env_sync_directory(db->env, parent);
-    env_free(parent);
-    return status;
+    return status ? status : file_sync_parent(db->env, db->path);
 }
 
 static velocity_status get_lock(velocity *db) {
@@ -329,6 +321,7 @@ void database_free(velocity *db) {
     free_logs(db->old_logs);
     remove_logs(db->spare_logs);
     remove_logs(db->next_log);
+    history_clear(&db->history);
     manifest_close(db->manifest);
     reserve_close(&db->reserve);
     env_free(db->seals);
@@ -340,6 +333,8 @@ void database_free(velocity *db) {
     env_mutex_destroy(&db->install_mutex);
     env_mutex_destroy(&db->commit_mutex);
     env_mutex_destroy(&db->snapshot_mutex);
+    env_mutex_destroy(&db->watch_mutex);
+    env_condition_destroy(&db->watch_condition);
     env_condition_destroy(&db->changed);
     env_condition_destroy(&db->commit_condition);
     env_free(db->path);
@@ -370,7 +365,8 @@ velocity_status velocity_close(velocity *db) {
     if (!db) return VELOCITY_OK;
     commit_drain_inline(db);
     if (atomic_load(&db->live_handles) || atomic_load(&db->asynchronous))
-        return status_set(VELOCITY_BUSY, "%s: %llu values, iterators or snapshots are alive and %llu writes under way",
+        return status_set(VELOCITY_BUSY,
+                          "%s: %llu values, iterators, snapshots or change feeds are alive and %llu writes under way",
                           db->path, (unsigned long long)atomic_load(&db->live_handles),
                           (unsigned long long)atomic_load(&db->asynchronous));
     velocity_status status = VELOCITY_OK;

@@ -6,7 +6,8 @@
  *   write.c       the commit queue and groups              snapshot.c   frozen views
  *   room.c        write buffers, log segments, stalls      stats.c      figures
  *   flush.c       write buffer -> table                    compaction.c tables -> tables
- *   install.c     putting a new version in force
+ *   install.c     putting a new version in force           history.c    logs of the past
+ *   changes.c     change feeds                             checkpoint.c copies of the whole
  *
  * How a read finds its data: `superversion` names the write buffers and the version that make up the database now. It
  * is replaced whole; readers load it inside an epoch section and take no lock.
@@ -15,7 +16,8 @@
  * makes room (room.c), stores it in the log, inserts it into the active write buffer, syncs if asked, and moves
  * visible_sequence. What only the leader touches is marked (leader).
  *
- * Locks, in rank order: install_mutex; mutex; snapshot_mutex; what pool, table_files and cache have inside.
+ * Locks, in rank order: install_mutex; mutex; snapshot_mutex; what pool, table_files, cache and history have inside;
+ * watch_mutex.
  */
 #ifndef VELOCITY_DATABASE_INTERNAL_H
 #define VELOCITY_DATABASE_INTERNAL_H
@@ -23,6 +25,7 @@
 #include "batch.h"
 #include "clock.h"
 #include "database.h"
+#include "history.h"
 #include "log.h"
 #include "manifest.h"
 #include "memtable.h"
@@ -100,7 +103,7 @@ struct velocity {
     _Atomic bool read_only;
     struct reserve reserve;
     _Atomic bool weak_writes;      /* the manifest says so: see install_weak_writes */
-    _Atomic uint64_t live_handles; /* values, iterators, snapshots */
+    _Atomic uint64_t live_handles; /* values, iterators, snapshots, change feeds; checkpoints under way */
 
     /* The commit queue: write.c. */
     _Atomic(struct writer *) pending;     /* newest first */
@@ -147,6 +150,15 @@ struct velocity {
     struct pool_job flush_job, compaction_job, prepare_job;
     struct pool_ticker ticker;
 
+    struct log_history history;
+
+    /* Who waits for changes: changes.c. */
+    _Atomic bool followed;     /* somebody has waited: the leader looks at `watchers` */
+    _Atomic uint32_t watchers; /* threads that wait, and feeds of `watching` */
+    env_mutex watch_mutex;     /* guards `watching` and what stands in it */
+    env_condition watch_condition;
+    struct velocity_changes *watching;
+
     env_mutex snapshot_mutex;           /* guards the list */
     struct velocity_snapshot snapshots; /* its head */
 
@@ -186,6 +198,8 @@ void commit_thread_stop(velocity *db);
 VELOCITY_CHECK_RESULT velocity_status commit_sync(velocity *db);
 /* Makes the active write buffer immutable (unless it is empty) from outside of the commit path. */
 VELOCITY_CHECK_RESULT velocity_status commit_switch(velocity *db);
+/* Returns once every later group is led by a thread that sees what this one did before. */
+void commit_pass(velocity *db);
 void database_set_read_only(velocity *db, const char *why);
 velocity_status database_read_only_status(velocity *db);
 
@@ -200,6 +214,8 @@ void room_schedule_prepare(velocity *db);
 void room_prepare_job(struct pool_job *job);
 /* Takes db->mutex. Logs that no write buffer needs any more go to the spares, or away. */
 void room_retire_logs(velocity *db, uint64_t min_log);
+/* Before the manifest calls them retained: trims and syncs the filled logs below min_log. */
+VELOCITY_CHECK_RESULT velocity_status room_settle_logs(velocity *db, uint64_t min_log);
 /* Waits, with db->mutex held, for the background to change something. Inline: runs a job. */
 void room_wait(velocity *db);
 /* Syncs filled segments that are not yet on disk, then the present one. */
@@ -231,6 +247,12 @@ VELOCITY_CHECK_RESULT velocity_status install_weak_writes(velocity *db, bool wea
 VELOCITY_CHECK_RESULT velocity_status install_clock(velocity *db);
 uint64_t database_new_number(velocity *db); /* takes db->mutex */
 void database_table_options(velocity *db, uint64_t number, struct table_builder_options *out);
+
+/* The numbers that go with an edit, `flushed` being in a table. */
+void install_numbers(velocity *db, struct write_buffer *flushed, struct manifest_edit *edit);
+
+/* changes.c: tells who waits that something became visible; called by the leader if db->followed. */
+void changes_notify(velocity *db);
 
 /* read.c: the newest version of key up to `sequence` in sv, unless it is over (*now_ms: see clock_is_over); inside an
  * epoch section. */

@@ -7,9 +7,9 @@
  * background jobs run inline (env_inline_jobs), so that a workload is deterministic.
  *
  * Every function returns VELOCITY_OK or sets this thread's error message, which names the file. ENOSPC and EDQUOT
- * become VELOCITY_NO_SPACE; ENOENT becomes VELOCITY_NOT_FOUND, or VELOCITY_IO of create, rename and sync_directory
- * (that a folder is gone must not look like a key that is not there); everything else VELOCITY_IO. EINTR and short
- * transfers are retried inside.
+ * become VELOCITY_NO_SPACE; ENOENT becomes VELOCITY_NOT_FOUND, or VELOCITY_IO of create, rename, link and
+ * sync_directory (that a folder is gone must not look like a key that is not there); everything else VELOCITY_IO. EINTR
+ * and short transfers are retried inside.
  *
  * Threads: all functions may be called from any thread; a file may be read by many threads at once (pread); writes to
  * one file come from one thread at a time.
@@ -50,8 +50,11 @@ struct env_operations {
     velocity_status (*map)(env_file *, uint64_t offset, size_t size, uint8_t **out);
     void (*unmap)(env_file *, uint8_t *window, size_t size);
     velocity_status (*rename)(env *, const char *from, const char *to);
+    /* A second name for the file. UNSUPPORTED: the file system has no such thing for these two places. */
+    velocity_status (*link)(env *, const char *from, const char *to);
     velocity_status (*unlink)(env *, const char *path);
-    velocity_status (*make_directory)(env *, const char *path); /* OK where it exists already */
+    velocity_status (*remove_directory)(env *, const char *path); /* an empty one */
+    velocity_status (*make_directory)(env *, const char *path);   /* OK where it exists already */
     velocity_status (*sync_directory)(env *, const char *path);
     /* Calls visit for every entry but . and .. ; the name lives during the call. Stops at the first status that is not
      * OK. */
@@ -123,6 +126,12 @@ static inline void env_unmap(env_file *f, uint8_t *window, size_t size) {
 }
 ENV_CALL env_rename(env *e, const char *from, const char *to) {
     return e->operations->rename(e, from, to);
+}
+ENV_CALL env_link(env *e, const char *from, const char *to) {
+    return e->operations->link(e, from, to);
+}
+ENV_CALL env_remove_directory(env *e, const char *path) {
+    return e->operations->remove_directory(e, path);
 }
 ENV_CALL env_unlink(env *e, const char *path) {
     return e->operations->unlink(e, path);

@@ -213,6 +213,21 @@ static velocity_status posix_rename(env *e, const char *from, const char *to) {
     return rename(from, to) < 0 ? failed_making(errno, from, "rename") : VELOCITY_OK;
 }
 
+static velocity_status posix_link(env *e, const char *from, const char *to) {
+    (void)e;
+    if (link(from, to) == 0) return VELOCITY_OK;
+    int error = errno;
+    /* link(2): EPERM where the file system has no links, EMLINK where the file has too many names. */
+    bool cannot = error == EXDEV || error == EPERM || error == EMLINK || error == EOPNOTSUPP || error == ENOSYS;
+    if (cannot) return status_set(VELOCITY_UNSUPPORTED, "%s: cannot be linked to %s", from, to);
+    return failed_making(error, from, "link");
+}
+
+static velocity_status posix_remove_directory(env *e, const char *path) {
+    (void)e;
+    return rmdir(path) < 0 ? failed(errno, path, "remove the folder") : VELOCITY_OK;
+}
+
 static velocity_status posix_unlink(env *e, const char *path) {
     (void)e;
     return unlink(path) < 0 ? failed(errno, path, "remove") : VELOCITY_OK;
@@ -392,7 +407,9 @@ static const struct env_operations posix_operations = {
     .map = posix_map,
     .unmap = posix_unmap,
     .rename = posix_rename,
+    .link = posix_link,
     .unlink = posix_unlink,
+    .remove_directory = posix_remove_directory,
     .make_directory = posix_make_directory,
     .sync_directory = posix_sync_directory,
     .list = posix_list,

@@ -118,6 +118,20 @@ char *file_path(const char *folder, enum file_kind kind, uint64_t number) {
     return file_path_named(folder, name);
 }
 
+velocity_status file_sync_parent(env *e, const char *path) {
+    size_t size = strlen(path);
+    while (size > 1 && path[size - 1] == '/') size--;
+    while (size && path[size - 1] != '/') size--;
+    if (size == 0) return env_sync_directory(e, ".");
+    char *parent = env_alloc(size + 1);
+    if (!parent) return VELOCITY_NO_MEMORY;
+    memcpy(parent, path, size);
+    parent[size == 1 ? 1 : size - 1] = '\0';
+    velocity_status status = env_sync_directory(e, parent);
+    env_free(parent);
+    return status;
+}
+
 bool file_name_parse(const char *name, enum file_kind *kind, uint64_t *number) {
     static const struct {
         const char *before, *after;

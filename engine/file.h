@@ -52,6 +52,8 @@ uint32_t file_block_checksum(uint64_t seed, uint64_t offset, const void *data, s
 /* "<folder>/<number><suffix>": a new string for env_free; NULL: no memory. */
 char *file_path(const char *folder, enum file_kind kind, uint64_t number);
 char *file_path_named(const char *folder, const char *name);
+/* Syncs the folder that holds what `path` names. */
+VELOCITY_CHECK_RESULT velocity_status file_sync_parent(env *e, const char *path);
 /* Whether `name` is a file of the database's, and which. */
 bool file_name_parse(const char *name, enum file_kind *kind, uint64_t *number);
 

@@ -16,8 +16,8 @@ void database_table_options(velocity *db, uint64_t number, struct table_builder_
                                           .false_positive_rate = db->options.bloom_false_positive_rate};
 }
 
-/* The numbers that go with the edit: what the logs are still needed for once `flushed` is in a table. */
-static void fill_numbers(velocity *db, struct write_buffer *flushed, struct manifest_edit *edit) {
+/* What the logs are still needed for once `flushed` is in a table. */
+void install_numbers(velocity *db, struct write_buffer *flushed, struct manifest_edit *edit) {
     env_mutex_lock(&db->mutex);
     struct superversion *sv = atomic_load(&db->superversion);
     struct write_buffer *oldest = sv->immutable_count ? sv->immutable[0] : sv->active;
@@ -49,10 +49,15 @@ static velocity_status rewrite_manifest(velocity *db, const struct version *vers
     edit->seals = seals;
     edit->seal_count = count;
     edit->resume_sequence = db->sequence_floor + 1;
+    struct log_retained *retained = NULL;
     manifest *fresh;
-    velocity_status status =
-        manifest_create(db->env, db->path, db->database_id, db->keys, number, version, edit, &fresh);
+    velocity_status status = VELOCITY_OK;
+    if (db->options.log_retention_bytes)
+        status = history_list_retained(&db->history, edit->min_log, true, &retained, &edit->retained_count);
+    edit->retained = retained;
+    if (!status) status = manifest_create(db->env, db->path, db->database_id, db->keys, number, version, edit, &fresh);
     env_free(seals);
+    env_free(retained);
     if (status) return status;
     char *old = file_path(db->path, FILE_MANIFEST, manifest_number(db->manifest));
     manifest_close(db->manifest);
@@ -104,13 +109,22 @@ static void let_gone(struct gone_values *gone, bool doom) {
 static velocity_status write_manifest(velocity *db, const struct version *version, const struct version_edit *tables,
                                       const struct gone_values *gone, struct write_buffer *flushed, uint64_t *min_log) {
     struct manifest_edit edit = {.tables = tables, .gone_values = gone->numbers, .gone_value_count = gone->count};
-    fill_numbers(db, flushed, &edit);
+    install_numbers(db, flushed, &edit);
     *min_log = edit.min_log;
-    if (!db->manifest_broken && manifest_bytes(db->manifest) < MANIFEST_REWRITE_BYTES) {
-        if (!manifest_append(db->manifest, &edit)) return VELOCITY_OK;
-        db->manifest_broken = true;
+    struct log_retained *retained = NULL;
+    if (flushed && db->options.log_retention_bytes) {
+        velocity_status status = room_settle_logs(db, edit.min_log);
+        if (!status) status = history_list_retained(&db->history, edit.min_log, false, &retained, &edit.retained_count);
+        if (status) return status;
+        edit.retained = retained;
     }
-    velocity_status status = rewrite_manifest(db, version, &edit);
+    bool appended = false;
+    if (!db->manifest_broken && manifest_bytes(db->manifest) < MANIFEST_REWRITE_BYTES) {
+        appended = manifest_append(db->manifest, &edit) == VELOCITY_OK;
+        db->manifest_broken = !appended;
+    }
+    env_free(retained);
+    velocity_status status = appended ? VELOCITY_OK : rewrite_manifest(db, version, &edit);
     if (status) atomic_store(&db->clock.shown, true);
     return status;
 }
@@ -144,7 +158,7 @@ velocity_status install_repair(velocity *db) {
     env_mutex_lock(&db->install_mutex);
     if (db->manifest_broken) {
         struct manifest_edit edit = {0};
-        fill_numbers(db, NULL, &edit);
+        install_numbers(db, NULL, &edit);
         status = rewrite_manifest(db, present_version(db), &edit);
     }
     env_mutex_unlock(&db->install_mutex);

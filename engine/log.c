@@ -8,7 +8,7 @@
 #include <xxhash.h>
 
 enum {
-    META_KIND = 0xcf, /* bits 6 and 7 are reserved: set, they make a kind that is not known */
+    META_KIND = 0x8f, /* bit 7 is reserved: set, it makes a kind that is not known */
     META_FLAGS = 0x10,
     META_EXPIRES = 0x20,
     WINDOW_BYTES = 1024 * 1024,
@@ -151,12 +151,8 @@ velocity_status log_recycle(struct log *log, const char *folder, const uint64_t 
     return status;
 }
 
-static uint64_t group_bytes(uint64_t payload_bytes) {
-    return (LOG_GROUP_HEADER_BYTES + payload_bytes + LOG_ALIGNMENT - 1) & ~(uint64_t)(LOG_ALIGNMENT - 1);
-}
-
 bool log_has_room(const struct log *log, uint64_t payload_bytes) {
-    return log->position + group_bytes(payload_bytes + cipher_overhead(log->cipher)) <= log->capacity;
+    return log->position + log_group_bytes(payload_bytes + cipher_overhead(log->cipher)) <= log->capacity;
 }
 
 static velocity_status map_window(struct log *log, uint64_t end) {
@@ -185,7 +181,7 @@ static velocity_status grow_buffer(struct log *log, size_t bytes) {
 }
 
 velocity_status log_reserve(struct log *log, uint64_t payload_bytes, bool synced, uint8_t **payload) {
-    uint64_t bytes = group_bytes(payload_bytes + cipher_overhead(log->cipher)), end = log->position + bytes;
+    uint64_t bytes = log_group_bytes(payload_bytes + cipher_overhead(log->cipher)), end = log->position + bytes;
     velocity_status status = VELOCITY_OK;
     log->buffered = synced;
     if (synced || log->cipher) {
@@ -225,7 +221,7 @@ velocity_status log_commit(struct log *log, const struct log_group *group) {
         log->buffer = NULL;
         log->buffer_bytes = 0;
     }
-    if (!status) log->position += group_bytes(payload_bytes);
+    if (!status) log->position += log_group_bytes(payload_bytes);
     return status;
 }
 
@@ -242,6 +238,7 @@ velocity_status log_trim(struct log *log) {
     unmap(log);
     uint64_t used = (log->position + ENV_PAGE_BYTES - 1) & ~(uint64_t)(ENV_PAGE_BYTES - 1);
     velocity_status status = used < log->capacity ? env_truncate(log->file, used) : VELOCITY_OK;
+    if (!status && used < log->capacity) log->capacity = used;
     return status ? status : env_sync(log->file);
 }
 

@@ -39,6 +39,8 @@ size_t log_operation_bytes(const struct entry *entry);
 uint8_t *log_operation_encode(uint8_t *to, const struct entry *entry);
 /* Takes one operation apart: its slices point into the bytes, its sequence is not set. NULL: it makes no sense. */
 const uint8_t *log_operation_decode(const uint8_t *from, const uint8_t *end, struct entry *out);
+/* Set in the first byte of a batch's last operation, so that batches can be told apart in a group. */
+#define LOG_OPERATION_ENDS_BATCH 0x40u
 
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
 
@@ -96,6 +98,33 @@ void log_close(struct log *log);
 /* log_close, and removes the file. */
 VELOCITY_CHECK_RESULT velocity_status log_remove(struct log *log);
 
+/* Bytes of a group in the file, padding included. */
+static inline uint64_t log_group_bytes(uint64_t payload_bytes) {
+    return (LOG_GROUP_HEADER_BYTES + payload_bytes + LOG_ALIGNMENT - 1) & ~(uint64_t)(LOG_ALIGNMENT - 1);
+}
+
+/* ---- groups, as readers find them ---------------------------------------------------------------------------------
+ */
+
+/* What the groups of a segment are checked against, and decrypted with. */
+struct log_identity {
+    uint64_t number, database_id, seed;
+    cipher *cipher;
+};
+
+enum log_found {
+    LOG_GROUP_NONE,  /* nothing valid */
+    LOG_GROUP_CUT,   /* the bytes end inside it: only payload_bytes is set, and not proven */
+    LOG_GROUP_WHOLE, /* valid; its payload stands behind its header */
+};
+/* Looks at what stands at `offset` of a segment: `size` bytes of it are at `group`. */
+enum log_found log_group_find(const struct log_identity *identity, const uint8_t *group, uint64_t size, uint64_t offset,
+                              struct log_group *out);
+/* Decrypts a whole group in place: *payload is then what its writer stored. CORRUPT, without a message: it is not what
+ * was encrypted. Once only: afterwards it is no valid group any more. */
+VELOCITY_CHECK_RESULT velocity_status log_group_open(const struct log_identity *identity, uint8_t *group,
+                                                     const struct log_group *found, velocity_slice *payload);
+
 /* ---- replaying -----------------------------------------------------------------------------------------------------
  */
 
@@ -115,6 +144,7 @@ struct log_segment {
     uint64_t sealed_end;    /* everything before it must be valid and nothing behind it counts; 0: not sealed */
     uint64_t end;           /* out: behind the last group that counts */
     uint64_t file_bytes;    /* out */
+    uint64_t after, last;   /* out, where end is behind the header: its sequences are > after and <= last */
     bool old_key;           /* out: not encrypted as a new log would be */
     bool sequence_may_skip; /* sealed ones: the first group may begin later than next_sequence */
     uint64_t begins_with;   /* not 0: next_sequence is this from here on (an open went before) */

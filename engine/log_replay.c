@@ -15,8 +15,8 @@
 struct segment_bytes {
     char *path;
     uint8_t *data;
-    uint64_t size, seed, number, database_id;
-    cipher *cipher;
+    uint64_t size;
+    struct log_identity identity;
     bool old_key;
     bool never_used; /* its header was never completed, so no group can have been written behind it, or a crash came
                         while it was recycled: it had a higher number already, but not yet the name */
@@ -25,7 +25,7 @@ struct segment_bytes {
 static void segment_free(struct segment_bytes *s) {
     env_free(s->path);
     env_free(s->data);
-    cipher_free(s->cipher);
+    cipher_free(s->identity.cipher);
     memset(s, 0, sizeof *s);
 }
 
@@ -36,13 +36,14 @@ static void segment_free(struct segment_bytes *s) {
 static bool holds_group_shape(const struct segment_bytes *s) {
     if (s->size < FILE_HEADER_BYTES + LOG_GROUP_HEADER_BYTES) return false;
     const uint8_t *g = s->data + FILE_HEADER_BYTES;
-    return get_u64(g + GROUP_POSITION) == FILE_HEADER_BYTES && get_u64(g + GROUP_DATABASE_ID) == s->database_id;
+    return get_u64(g + GROUP_POSITION) == FILE_HEADER_BYTES &&
+           get_u64(g + GROUP_DATABASE_ID) == s->identity.database_id;
 }
 
 static velocity_status segment_read(const struct log_replay *replay, uint64_t number, struct segment_bytes *s) {
     memset(s, 0, sizeof *s);
-    s->number = number;
-    s->database_id = replay->database_id[0];
+    s->identity.number = number;
+    s->identity.database_id = replay->database_id[0];
     env_file *file = NULL;
     size_t got;
     struct file_header header;
@@ -66,29 +67,35 @@ static velocity_status segment_read(const struct log_replay *replay, uint64_t nu
         (header.number != number || memcmp(header.database_id, replay->database_id, sizeof header.database_id) != 0))
         status = status_set(VELOCITY_CORRUPT, "%s: offset 0: the header is of another file", s->path);
     if (!status && !s->never_used) {
-        s->seed = file_seed(&header);
+        s->identity.seed = file_seed(&header);
         s->old_key = !key_ring_is_present(replay->keys, &header);
-        status = cipher_of(replay->keys, &header, s->path, &s->cipher);
+        status = cipher_of(replay->keys, &header, s->path, &s->identity.cipher);
     }
     if (env_close(file) && !status) status = VELOCITY_IO;
     if (status) segment_free(s);
     return status;
 }
 
-/* Whether a valid group begins at `at`. */
-static bool group_at(const struct segment_bytes *s, uint64_t at, struct log_group *out) {
-    if (s->never_used || at + LOG_GROUP_HEADER_BYTES > s->size) return false;
-    const uint8_t *g = s->data + at;
-    if (get_u64(g + GROUP_POSITION) != at || get_u64(g + GROUP_LOG_NUMBER) != s->number ||
-        get_u64(g + GROUP_DATABASE_ID) != s->database_id)
-        return false;
+enum log_found log_group_find(const struct log_identity *identity, const uint8_t *g, uint64_t size, uint64_t offset,
+                              struct log_group *out) {
+    if (size < LOG_GROUP_HEADER_BYTES) return LOG_GROUP_NONE;
+    if (get_u64(g + GROUP_POSITION) != offset || get_u64(g + GROUP_LOG_NUMBER) != identity->number ||
+        get_u64(g + GROUP_DATABASE_ID) != identity->database_id)
+        return LOG_GROUP_NONE;
     out->payload_bytes = get_u32(g + GROUP_PAYLOAD_BYTES);
-    if (out->payload_bytes > s->size - at - LOG_GROUP_HEADER_BYTES) return false;
+    if (out->payload_bytes > size - LOG_GROUP_HEADER_BYTES) return LOG_GROUP_CUT;
     out->count = get_u32(g + GROUP_COUNT);
     out->first_sequence = get_u64(g + GROUP_FIRST_SEQUENCE);
     out->wall_ms = get_u64(g + GROUP_WALL_MS);
     out->synced_through = get_u64(g + GROUP_SYNCED_THROUGH);
-    return get_u64(g + GROUP_CHECKSUM) == log_group_checksum(s->seed, g, out->payload_bytes);
+    return get_u64(g + GROUP_CHECKSUM) == log_group_checksum(identity->seed, g, out->payload_bytes) ? LOG_GROUP_WHOLE
+                                                                                                    : LOG_GROUP_NONE;
+}
+
+/* Whether a valid group begins at `at`. */
+static bool group_at(const struct segment_bytes *s, uint64_t at, struct log_group *out) {
+    if (s->never_used || at > s->size) return false;
+    return log_group_find(&s->identity, s->data + at, s->size - at, at, out) == LOG_GROUP_WHOLE;
 }
 
 /* Looks behind `at` for a group that proves that `sequence` was once on disk. */
@@ -122,17 +129,24 @@ static velocity_status judge_end(const struct log_replay *replay, const struct s
     return VELOCITY_OK;
 }
 
+velocity_status log_group_open(const struct log_identity *identity, uint8_t *group, const struct log_group *found,
+                               velocity_slice *payload) {
+    uint8_t *stored = group + LOG_GROUP_HEADER_BYTES;
+    *payload = velocity_bytes(stored, found->payload_bytes);
+    if (!identity->cipher) return VELOCITY_OK;
+    struct cipher_place place = log_group_place(group, get_u64(group + GROUP_POSITION));
+    velocity_status status = cipher_unseal(identity->cipher, &place, stored, payload->size, stored);
+    payload->size -= CIPHER_TAG_BYTES;
+    return status;
+}
+
 /* Hands a valid group on, decrypted in place if need be. */
 static velocity_status apply_group(const struct log_replay *replay, const struct segment_bytes *s, uint64_t at,
                                    struct log_group group) {
-    uint8_t *payload = s->data + at + LOG_GROUP_HEADER_BYTES;
-    velocity_status status = VELOCITY_OK;
-    if (s->cipher) {
-        struct cipher_place place = log_group_place(s->data + at, at);
-        status = cipher_unseal(s->cipher, &place, payload, group.payload_bytes, payload);
-        if (!status) group.payload_bytes -= CIPHER_TAG_BYTES;
-    }
-    if (!status) status = replay->apply(replay->arg, s->number, &group, payload);
+    velocity_slice payload;
+    velocity_status status = log_group_open(&s->identity, s->data + at, &group, &payload);
+    group.payload_bytes = (uint32_t)payload.size;
+    if (!status) status = replay->apply(replay->arg, s->identity.number, &group, payload.data);
     if (status == VELOCITY_CORRUPT)
         status = status_set(VELOCITY_CORRUPT, "%s: offset %llu: a commit group's operations make no sense", s->path,
                             (unsigned long long)at);
@@ -160,7 +174,9 @@ static velocity_status replay_segment(struct log_replay *replay, const struct se
         velocity_status status = apply_group(replay, s, at, group);
         if (status) return status;
         replay->next_sequence = group.first_sequence + group.count;
-        at += (LOG_GROUP_HEADER_BYTES + group.payload_bytes + LOG_ALIGNMENT - 1) & ~(uint64_t)(LOG_ALIGNMENT - 1);
+        if (first) segment->after = group.first_sequence - 1;
+        segment->last = replay->next_sequence - 1;
+        at += log_group_bytes(group.payload_bytes);
         first = false;
     }
     segment->end = at;

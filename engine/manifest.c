@@ -20,6 +20,7 @@ enum manifest_tag {
     TAG_ADD_VALUES = 10,
     TAG_REMOVE_VALUES = 11,
     TAG_WEAK_WRITES = 12,
+    TAG_LOG_RETAINED = 13,
 };
 
 struct manifest {
@@ -33,6 +34,7 @@ void manifest_state_clear(struct manifest_state *state) {
     env_free(state->tables);
     env_free(state->values);
     env_free(state->seals);
+    env_free(state->retained);
     memset(state, 0, sizeof *state);
 }
 
@@ -94,6 +96,21 @@ static uint8_t *put_numbers(uint8_t *p, const struct manifest_edit *edit) {
     return p;
 }
 
+static size_t retained_bytes(const struct manifest_edit *edit) {
+    return edit->retained_count * (1 + 4 * VARINT64_MAX_BYTES);
+}
+
+static uint8_t *put_retained(uint8_t *p, const struct manifest_edit *edit) {
+    for (size_t i = 0; i < edit->retained_count; i++) {
+        *p++ = TAG_LOG_RETAINED;
+        p = put_varint(p, edit->retained[i].number);
+        p = put_varint(p, edit->retained[i].end);
+        p = put_varint(p, edit->retained[i].after);
+        p = put_varint(p, edit->retained[i].last);
+    }
+    return p;
+}
+
 /* A record's payload as a message to encrypt: bound to its size. */
 static struct cipher_place record_place(const uint8_t *record, uint64_t at) {
     struct cipher_place place = {at, record, 4};
@@ -119,7 +136,7 @@ static velocity_status write_record(manifest *m, uint8_t *record, const uint8_t 
 }
 
 velocity_status manifest_append(manifest *m, const struct manifest_edit *edit) {
-    size_t size = RECORD_HEADER_BYTES + NUMBERS_BYTES + CIPHER_TAG_BYTES;
+    size_t size = RECORD_HEADER_BYTES + NUMBERS_BYTES + CIPHER_TAG_BYTES + retained_bytes(edit);
     const struct version_edit *tables = edit->tables;
     for (size_t i = 0; tables && i < tables->add_count; i++) size += add_table_bytes(table_meta(tables->add[i].table));
     if (tables) size += tables->remove_count * (2 + VARINT64_MAX_BYTES);
@@ -128,6 +145,7 @@ velocity_status manifest_append(manifest *m, const struct manifest_edit *edit) {
     uint8_t *record = env_alloc(size);
     if (!record) return VELOCITY_NO_MEMORY;
     uint8_t *p = put_numbers(record + RECORD_HEADER_BYTES, edit);
+    p = put_retained(p, edit);
     for (size_t i = 0; tables && i < tables->remove_count; i++) {
         *p++ = TAG_REMOVE_TABLE;
         *p++ = (uint8_t)tables->remove[i].level;
@@ -153,6 +171,7 @@ velocity_status manifest_append(manifest *m, const struct manifest_edit *edit) {
 static velocity_status write_snapshot(manifest *m, const struct version *version, const struct manifest_edit *edit) {
     size_t size =
         RECORD_HEADER_BYTES + NUMBERS_BYTES + CIPHER_TAG_BYTES + edit->seal_count * (1 + 2 * VARINT64_MAX_BYTES);
+    size += retained_bytes(edit);
     for (int l = 0; version && l < VELOCITY_LEVELS; l++)
         for (size_t i = 0; i < version->levels[l].count; i++)
             size += add_table_bytes(table_meta(version->levels[l].tables[i]));
@@ -168,6 +187,7 @@ static velocity_status write_snapshot(manifest *m, const struct version *version
         p = put_varint(p, edit->seals[i].number);
         p = put_varint(p, edit->seals[i].end);
     }
+    p = put_retained(p, edit);
     for (int l = 0; version && l < VELOCITY_LEVELS; l++)
         for (size_t i = 0; i < version->levels[l].count; i++)
             p = put_add_table(p, l, table_meta(version->levels[l].tables[i]));
@@ -337,6 +357,25 @@ static velocity_status state_add_seal(struct manifest_state *state, struct log_s
     return VELOCITY_OK;
 }
 
+static const uint8_t *get_retained(const uint8_t *p, const uint8_t *end, struct log_retained *out) {
+    if (!(p = get_varint64(p, end, &out->number)) || !(p = get_varint64(p, end, &out->end)) ||
+        !(p = get_varint64(p, end, &out->after)) || !(p = get_varint64(p, end, &out->last)))
+        return NULL;
+    return out->end >= FILE_HEADER_BYTES && out->last >= out->after ? p : NULL;
+}
+
+static velocity_status state_add_retained(struct manifest_state *state, struct log_retained retained) {
+    if (state->retained_count == state->retained_capacity) {
+        size_t capacity = state->retained_capacity ? state->retained_capacity * 2 : 16;
+        void *bigger = env_realloc(state->retained, capacity * sizeof *state->retained);
+        if (!bigger) return VELOCITY_NO_MEMORY;
+        state->retained = bigger;
+        state->retained_capacity = capacity;
+    }
+    state->retained[state->retained_count++] = retained;
+    return VELOCITY_OK;
+}
+
 /* INVALID: the record makes no sense (the caller names file and offset). */
 static velocity_status apply_record(struct manifest_state *state, const uint8_t *p, const uint8_t *end) {
     while (p < end) {
@@ -345,6 +384,7 @@ static velocity_status apply_record(struct manifest_state *state, const uint8_t 
         struct table_meta meta;
         struct value_file_meta values;
         struct log_seal seal = {0};
+        struct log_retained retained;
         velocity_status status = VELOCITY_OK;
         switch (*p++) {
         case TAG_NEXT_NUMBER: p = get_varint64(p, end, &state->next_number); break;
@@ -361,6 +401,9 @@ static velocity_status apply_record(struct manifest_state *state, const uint8_t 
         case TAG_LOG_SEAL:
             if ((p = get_varint64(p, end, &seal.number)) && (p = get_varint64(p, end, &seal.end)))
                 status = state_add_seal(state, seal);
+            break;
+        case TAG_LOG_RETAINED:
+            if ((p = get_retained(p, end, &retained))) status = state_add_retained(state, retained);
             break;
         case TAG_ADD_TABLE:
             if ((p = get_add_table(p, end, &level, &meta, &status))) status = state_add_table(state, level, &meta);

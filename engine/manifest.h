@@ -19,6 +19,12 @@ struct log_seal {
     bool old_key; /* not in the manifest: not encrypted as a new log would be */
 };
 
+/* A log that recovery does not need and that is kept for change feeds. Its operations have sequences > after and <=
+ * last. */
+struct log_retained {
+    uint64_t number, end, after, last;
+};
+
 /* The present state, as replayed. The metas are owned until taken (manifest_state_clear frees the rest). */
 struct manifest_state {
     uint64_t database_id[2];
@@ -31,6 +37,8 @@ struct manifest_state {
     bool weak_writes;         /* since the last opening writes were acknowledged before they were on disk */
     struct log_seal *seals;
     size_t seal_count;
+    struct log_retained *retained; /* in the order of the records; those that were removed since are among them */
+    size_t retained_count, retained_capacity;
     struct manifest_table {
         int level;
         struct table_meta meta;
@@ -58,6 +66,8 @@ struct manifest_edit {
     const struct log_seal *seals; /* only in a snapshot, as the two below */
     size_t seal_count;
     uint64_t resume_sequence;
+    const struct log_retained *retained; /* newly retained ones; in a snapshot all */
+    size_t retained_count;
 };
 
 /* Writes a new manifest, encrypted with the present key of `keys` (may be NULL), that holds `version` (may be NULL) and

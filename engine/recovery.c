@@ -31,6 +31,7 @@ struct recovery {
     struct version *version;
     struct write_buffer *buffer;
     uint64_t last_in_buffer;
+    uint64_t last_replayed; /* no operation has a higher sequence */
     bool flushed;
     bool no_space; /* for tables: what the logs hold stays in memory */
 };
@@ -279,6 +280,16 @@ static void choose_next_sequence(struct recovery *r, uint64_t after_logs) {
     atomic_store(&db->visible_sequence, next - 1);
 }
 
+static velocity_status sync_segment(velocity *db, uint64_t number) {
+    char *path = file_path(db->path, FILE_LOG, number);
+    env_file *file = NULL;
+    velocity_status status = path ? env_open_write(db->env, path, &file) : VELOCITY_NO_MEMORY;
+    if (!status) status = env_sync(file);
+    velocity_status closed = env_close(file);
+    env_free(path);
+    return status ? status : closed;
+}
+
 /* What was recovered must be on disk before the manifest says that it is there. */
 static velocity_status seal_segments(struct recovery *r) {
     velocity *db = r->db;
@@ -289,13 +300,8 @@ static velocity_status seal_segments(struct recovery *r) {
         if (s->end <= FILE_HEADER_BYTES) continue;
         db->seals[db->seal_count++] = (struct log_seal){s->number, s->end, s->old_key};
         if (s->sealed_end) continue;
-        char *path = file_path(db->path, FILE_LOG, s->number);
-        env_file *file = NULL;
-        velocity_status status = path ? env_open_write(db->env, path, &file) : VELOCITY_NO_MEMORY;
-        if (!status) status = env_sync(file);
-        velocity_status closed = env_close(file);
-        env_free(path);
-        if (status || closed) return status ? status : closed;
+        velocity_status status = sync_segment(db, s->number);
+        if (status) return status;
     }
     return VELOCITY_OK;
 }
@@ -315,6 +321,7 @@ static velocity_status replay_logs(struct recovery *r) {
     memcpy(replay.database_id, db->database_id, sizeof replay.database_id);
     status = log_replay(&replay, r->segments, r->segment_count);
     if (status) return status;
+    r->last_replayed = r->fresh ? 0 : replay.next_sequence - 1;
     choose_next_sequence(r, replay.next_sequence);
     size_t live = 0;
     bool old_key = false; /* if there is room, no log outlives the opening that changes the key */
@@ -327,6 +334,76 @@ static velocity_status replay_logs(struct recovery *r) {
     if (r->flushed || old_key || live > SEALED_LOGS_MAX) status = flush_if_room(r);
     bool in_tables = memtable_entries(r->buffer->memtable) == 0;
     return status || in_tables ? status : seal_segments(r);
+}
+
+/* ---- what change feeds can read
+ * -------------------------------------------------------------------------------------- */
+
+static velocity_status add_history(velocity *db, const struct history_log *log) {
+    velocity_status status = history_reserve(&db->history);
+    if (!status) history_add(&db->history, log, 0);
+    return status;
+}
+
+/* No log outlives the opening that changes the key, but where the disk has no room for tables. So the newest retained
+ * one speaks for all. */
+static velocity_status drop_other_keys(const struct recovery *r, size_t *count) {
+    velocity *db = r->db;
+    if (*count == 0) return VELOCITY_OK;
+    char *path = file_path(db->path, FILE_LOG, r->state.retained[*count - 1].number);
+    env_file *file = NULL;
+    struct file_header header;
+    velocity_status status = path ? env_open_read(db->env, path, &file) : VELOCITY_NO_MEMORY;
+    if (!status) status = file_header_read(file, FILE_LOG, path, &header);
+    if (!status && !key_ring_is_present(db->keys, &header)) *count = 0;
+    if (status == VELOCITY_NOT_FOUND) *count = 0; /* and with it the others */
+    if (status == VELOCITY_CORRUPT || status == VELOCITY_NOT_FOUND)
+        status = VELOCITY_OK; /* who reads it will be told */
+    velocity_status closed = env_close(file);
+    env_free(path);
+    return status ? status : closed;
+}
+
+/* The retained logs that are there, from the oldest on behind which none is missing. */
+static velocity_status find_retained(const struct recovery *r) {
+    const struct log_retained *logs = r->state.retained;
+    size_t count = r->state.retained_count;
+    velocity_status status = drop_other_keys(r, &count);
+    size_t first = count;
+    while (
+        first > 0 && logs[first - 1].number < r->state.min_log && is_there(r, FILE_LOG, logs[first - 1].number) &&
+        (first == count || (logs[first - 1].number < logs[first].number && logs[first - 1].last <= logs[first].after)))
+        first--;
+    for (size_t i = first; i < count && !status; i++) {
+        struct history_log log = {logs[i].number, logs[i].after, logs[i].last, logs[i].end, .retained = true};
+        status = add_history(r->db, &log);
+    }
+    return status;
+}
+
+/* After the retained logs come the replayed ones: sealed, or, if they went into tables, retained from now on. */
+static velocity_status gather_history(const struct recovery *r) {
+    velocity *db = r->db;
+    uint64_t limit = db->options.log_retention_bytes;
+    velocity_status status = limit ? find_retained(r) : VELOCITY_OK;
+    for (size_t i = 0; i < r->segment_count && !status && (db->seal_count || limit); i++) {
+        const struct log_segment *s = &r->segments[i];
+        if (s->end <= FILE_HEADER_BYTES) continue;
+        if (s->old_key && !db->seal_count) continue;
+        struct history_log log = {s->number, s->after, s->last, s->end, .retained = !db->seal_count};
+        log.old_key = s->old_key;
+        if (log.retained && !s->sealed_end) status = sync_segment(db, s->number);
+        if (!status) status = add_history(db, &log);
+    }
+    uint64_t number;
+    bool removable;
+    while (!status && history_shrink(&db->history, limit, &number, &removable))
+        ; /* what is not in the list any more is removed as a leftover */
+    struct log_history *h = &db->history;
+    h->after = h->count ? h->logs[0]->after : r->last_replayed;
+    struct history_log grows = {
+        .number = db->start_log, .after = db->sequence_floor, .last = HISTORY_GROWS, .end = HISTORY_GROWS};
+    return status ? status : add_history(db, &grows);
 }
 
 /* ---- putting it in force
@@ -361,12 +438,17 @@ static velocity_status begin_anew(struct recovery *r) {
     edit.last_sequence = db->seal_count ? r->state.last_sequence : db->sequence_floor;
     db->flushed_sequence = edit.last_sequence;
     r->buffer->first_log = edit.min_log;
+    struct log_retained *retained = NULL;
+    velocity_status status = gather_history(r);
+    if (!status) status = history_list_retained(&db->history, 0, true, &retained, &edit.retained_count);
+    edit.retained = retained;
     /* The log comes first, so that the manifest's logs are there; in a new database the manifest: a log without one
      * would be data that has lost its CURRENT. */
-    velocity_status status = r->fresh ? VELOCITY_OK : begin_log(db);
+    if (!status && !r->fresh) status = begin_log(db);
     if (!status)
         status =
             manifest_create(db->env, db->path, db->database_id, db->keys, number, r->version, &edit, &db->manifest);
+    env_free(retained);
     if (!status && r->fresh) status = begin_log(db);
     if (status) return status;
     struct superversion *sv = superversion_new(r->buffer, NULL, 0, r->version);
@@ -394,14 +476,10 @@ static uint64_t *table_numbers(const struct recovery *r, size_t *count) {
 }
 
 static bool is_needed(const struct recovery *r, const struct found_file *file, const uint64_t *tables, size_t count) {
-    const velocity *db = r->db;
     switch (file->kind) {
     case FILE_TABLE: return count && bsearch(&file->number, tables, count, sizeof *tables, by_number);
     case FILE_VALUES: return version_value_file(r->version, file->number) != NULL;
-    case FILE_LOG:
-        for (size_t i = 0; i < db->seal_count; i++)
-            if (db->seals[i].number == file->number) return true;
-        return false;
+    case FILE_LOG: return history_holds(&r->db->history, file->number);
     default: return false;
     }
 }

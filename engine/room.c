@@ -127,9 +127,12 @@ static velocity_status get_segment(velocity *db, uint64_t payload_bytes, struct 
     return status;
 }
 
-/* The present segment retires behind the old ones; `log` takes its place. */
+/* The present segment retires behind the old ones; `log` takes its place. Needs history_reserve. */
 static void use_segment(velocity *db, struct log *log) {
+    struct history_log grows = {
+        .number = log->number, .after = db->next_sequence - 1, .last = HISTORY_GROWS, .end = HISTORY_GROWS};
     env_mutex_lock(&db->mutex);
+    history_add(&db->history, &grows, db->log->position);
     struct log **tail = &db->old_logs;
     while (*tail) tail = &(*tail)->next;
     *tail = db->log;
@@ -141,51 +144,83 @@ static void use_segment(velocity *db, struct log *log) {
 
 static velocity_status rotate_log(velocity *db, uint64_t payload_bytes) {
     struct log *log;
-    velocity_status status = get_segment(db, payload_bytes, &log);
+    velocity_status status = history_reserve(&db->history);
+    if (!status) status = get_segment(db, payload_bytes, &log);
     if (!status) use_segment(db, log);
     return status;
 }
 
-/* Removes what the opener replayed and no write buffer needs any more; db->mutex is held and given up meanwhile. */
-static void remove_sealed(velocity *db, uint64_t min_log) {
+static void remove_file(velocity *db, uint64_t number) {
+    char *path = file_path(db->path, FILE_LOG, number);
+    if (path && env_unlink(db->env, path)) { /* removed at the next open, which knows that it is not needed */
+    }
+    env_free(path);
+}
+
+/* Lets go of what the opener replayed and no write buffer needs any more; under db->mutex. */
+static void release_sealed(velocity *db, uint64_t min_log) {
     size_t kept = 0;
     for (size_t i = 0; i < db->seal_count; i++) {
-        if (db->seals[i].number >= min_log) {
+        uint64_t number = db->seals[i].number;
+        if (number >= min_log)
             db->seals[kept++] = db->seals[i];
-            continue;
-        }
-        char *path = file_path(db->path, FILE_LOG, db->seals[i].number);
-        if (path && env_unlink(db->env, path)) { /* removed at the next open, which knows that it is not needed */
-        }
-        env_free(path);
+        else if (history_release(&db->history, number, db->options.log_retention_bytes))
+            remove_file(db, number);
     }
     db->seal_count = kept;
 }
 
+static void remove_or_close(struct log *garbage, bool remove) {
+    while (garbage) {
+        struct log *next = garbage->next;
+        if (!remove)
+            log_close(garbage);
+        else if (log_remove(garbage)) { /* removed at the next open */
+        }
+        garbage = next;
+    }
+}
+
 void room_retire_logs(velocity *db, uint64_t min_log) {
-    struct log *garbage = NULL;
+    struct log *garbage = NULL, *held = NULL; /* held: retained, or read by somebody */
     env_mutex_lock(&db->mutex);
+    if (db->seal_count) release_sealed(db, min_log); /* they are older than the others */
     size_t spares = 0;
     for (struct log *log = db->spare_logs; log; log = log->next) spares++;
     while (db->old_logs && db->old_logs->number < min_log) {
         struct log *log = db->old_logs;
         db->old_logs = log->next;
+        bool free = history_release(&db->history, log->number, db->options.log_retention_bytes);
         /* A recycled segment costs a sync where a new one needs none, and what was never written out need not be. */
-        bool keep =
-            room_durable_logs(db) && spares < SPARE_LOGS_MAX && log->capacity >= db->segment_bytes && !db->closing;
-        struct log **list = keep ? &db->spare_logs : &garbage;
+        bool keep = free && room_durable_logs(db) && spares < SPARE_LOGS_MAX && log->capacity >= db->segment_bytes &&
+                    !db->closing;
+        struct log **list = keep ? &db->spare_logs : free ? &garbage : &held;
         log->next = *list;
         *list = log;
         spares += keep;
     }
-    if (db->seal_count) remove_sealed(db, min_log);
     env_mutex_unlock(&db->mutex);
-    while (garbage) {
-        struct log *next = garbage->next;
-        if (log_remove(garbage)) { /* removed at the next open */
-        }
-        garbage = next;
+    remove_or_close(garbage, true);
+    remove_or_close(held, false);
+    uint64_t number;
+    bool removable;
+    while (history_shrink(&db->history, db->options.log_retention_bytes, &number, &removable))
+        if (removable) remove_file(db, number);
+}
+
+velocity_status room_settle_logs(velocity *db, uint64_t min_log) {
+    velocity_status status = VELOCITY_OK;
+    env_mutex_lock(&db->mutex);
+    struct log *log = db->old_logs;
+    while (log && log->number < min_log && !status) {
+        env_mutex_unlock(&db->mutex); /* the log stays: only installs, one at a time, let go of old ones */
+        status = log_trim(log);
+        env_mutex_lock(&db->mutex);
+        log = log->next;
     }
+    env_mutex_unlock(&db->mutex);
+    if (status) database_set_read_only(db, velocity_error_message());
+    return status;
 }
 
 velocity_status room_sync_logs(velocity *db) {
@@ -229,6 +264,7 @@ velocity_status room_switch_buffer(velocity *db) {
     velocity_status status = wait_for_flush(db);
     env_mutex_unlock(&db->mutex);
     struct log *log;
+    if (!status) status = history_reserve(&db->history);
     if (!status) status = get_segment(db, 0, &log);
     if (status) return status;
     struct write_buffer *buffer = write_buffer_new(db, log->number), *full = db->active;

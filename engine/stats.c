@@ -85,6 +85,8 @@ velocity_status velocity_stats_get(velocity *db, velocity_stats *out) {
     s.cache_used_bytes = cache.used_bytes;
     s.cache_capacity_bytes = cache.capacity_bytes;
     s.open_tables = table_files_open_count(db->shared->files);
+    s.log_retained_bytes = history_retained_bytes(&db->history);
+    s.oldest_change_sequence = history_after(&db->history) + 1;
     s.last_sequence = atomic_load(&db->visible_sequence);
     s.live_handles = atomic_load(&db->live_handles);
     s.read_only = atomic_load(&db->read_only);

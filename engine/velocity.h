@@ -53,6 +53,7 @@ typedef struct velocity_shared velocity_shared;
 typedef struct velocity_batch velocity_batch;
 typedef struct velocity_snapshot velocity_snapshot;
 typedef struct velocity_iterator velocity_iterator;
+typedef struct velocity_changes velocity_changes;
 
 /* Borrowed bytes: any value, any NULs. */
 typedef struct {
@@ -139,7 +140,11 @@ typedef struct {
     velocity_slice encryption_passphrase; /* instead of the key, which is derived from it */
     const velocity_slice *old_encryption_passphrases;
     size_t old_encryption_passphrase_count;
-    bool encryption_required;     /* false; true: INVALID where a file is not encrypted. Needs a key or a passphrase */
+    bool encryption_required; /* false; true: INVALID where a file is not encrypted. Needs a key or a passphrase */
+    /* 0: none. Logs that recovery does not need any more are kept for change feeds, whole segments (1 to 16 MiB), the
+     * newest so many bytes of them. They survive reopening with the option set, unless the encryption key changes; they
+     * are never recycled */
+    uint64_t log_retention_bytes;
     uint64_t value_log_threshold; /* 4096 (at least 32; 0: never): values from this size on stand apart, see below */
 } velocity_options;
 
@@ -229,7 +234,8 @@ VELOCITY_CHECK_RESULT velocity_status velocity_open(const char *path, const velo
 
 /*
  * Ends background work, syncs the log (in every durability) and frees the handle. BUSY, with nothing done, while
- * values, iterators or snapshots are alive or writes are under way (an asynchronous one until its `done` has returned).
+ * values, iterators, snapshots or change feeds are alive or writes are under way (an asynchronous one until its `done`
+ * has returned).
  * Any other status: the handle is freed all the same. No other thread may use the database during or after a close that
  * does not answer BUSY.
  */
@@ -402,6 +408,59 @@ VELOCITY_CHECK_RESULT velocity_status velocity_iterator_status(const velocity_it
 uint64_t velocity_iterator_snapshot_sequence(const velocity_iterator *it);
 void velocity_iterator_free(velocity_iterator *it); /* NULL is allowed */
 
+/* ---- change feeds -------------------------------------------------------------------------------------------- */
+
+typedef enum {
+    VELOCITY_CHANGE_PUT = 1,
+    VELOCITY_CHANGE_DELETE = 2,
+    VELOCITY_CHANGE_DELETE_RANGE = 3, /* every key >= key and < value */
+} velocity_change_kind;
+
+/* One committed operation. Fields may be added at the end. */
+typedef struct {
+    velocity_change_kind kind;
+    velocity_slice key, value;
+    uint32_t flags;
+    int64_t expires_at_ms; /* 0: never */
+    uint64_t sequence;
+    uint64_t committed_at_ms; /* wall clock */
+    bool ends_batch;          /* the last operation of its batch; a single put or delete is a batch of one */
+} velocity_change;
+
+/*
+ * The operations with sequences above `since`, in their order, from the log: also those that are written while the feed
+ * lives. `since` is 0, a sequence that the database has given to a write, or a snapshot's. Whoever remembers the
+ * sequence of the last change that it has taken in can go on from there, also after the database was opened again.
+ *
+ * - Only committed operations show (with ALWAYS: on disk), each once, none is left out. Of a batch all operations
+ *   follow one another and become visible together: a feed that has shown one shows the rest without waiting. A `since`
+ *   inside of a batch shows the batch's rest.
+ * - HISTORY_GONE: what follows `since`, or what the feed would show next, has left the log (see log_retention_bytes),
+ *   or `since` is a sequence that a crash took back (writes that were not synced): start over from a snapshot.
+ * - A feed holds memory only while it is behind (some 256 KiB, or one commit group if that is larger) and files only
+ *   during a call; it keeps no log from leaving but during a call. So thousands may follow one database.
+ *
+ * Never NULL: a feed that could not be made shows nothing and its _status says why.
+ */
+velocity_changes *velocity_changes_new(velocity *db, uint64_t since);
+/* The next change; it lives until the feed's next call. NULL: nothing has been committed since (_status is OK), or a
+ * failure. Later calls go on: after IO, NO_MEMORY and CORRUPT they try again. Waits for no writer. */
+const velocity_change *velocity_changes_next(velocity_changes *changes);
+/* OK, or why the last _new or _next showed nothing (its message was this thread's velocity_error_message()). */
+VELOCITY_CHECK_RESULT velocity_status velocity_changes_status(const velocity_changes *changes);
+/* What the feed has shown: `since` for a feed that goes on from here. */
+uint64_t velocity_changes_sequence(const velocity_changes *changes);
+/* Waits until there may be something to show. False: the time ran out, or there never will be (HISTORY_GONE). */
+bool velocity_changes_wait(velocity_changes *changes, uint32_t timeout_ms);
+/*
+ * For event loops: `ready` runs once, when something is committed that the feed has not shown; at once if there is
+ * already. It runs on the thread that committed, or on the caller's: let it do no more than, say, write to an eventfd;
+ * it must not call the library. All feeds of a database become ready together, so with many followers one feed a loop
+ * need ask, and the loop looks at all of its own. NULL takes the request back: after that it does not run.
+ */
+void velocity_changes_notify(velocity_changes *changes, void (*ready)(void *arg), void *arg);
+void velocity_changes_free(velocity_changes *changes); /* NULL is allowed */
+
 /* ---- maintenance -------------------------------------------------------------------------------------------- */
 
 /* Moves what the write buffers hold into tables. Returns when done. */
@@ -409,6 +468,19 @@ VELOCITY_CHECK_RESULT velocity_status velocity_flush(velocity *db);
 /* Flushes, then merges all tables that overlap the range into the last level, dropping what is deleted or overwritten.
  * NULL: everything. Only start, end and prefix are looked at. Returns when done; writes and reads go on meanwhile. */
 VELOCITY_CHECK_RESULT velocity_status velocity_compact(velocity *db, const velocity_range *range);
+
+/*
+ * Copies the whole database, as it is at one sequence between two batches, to the new folder `path`, while reads and
+ * writes go on. Tables are linked (copied where the file system can't: another disk), what is not yet in tables is
+ * copied from the log: so it takes as long as that, bounded by the write buffers, whatever the database holds. When it
+ * answers OK all of it is on disk; the copy opens as a database of its own, which goes on from that sequence. It has
+ * the same database id, and no log is retained in it.
+ *
+ * INVALID: `path` exists. LOCKED: another checkpoint to it is under way. It is made in `path`.tmp-checkpoint and
+ * renamed at the end: after a failure that folder is removed, after a crash it may remain, until the next checkpoint to
+ * `path`.
+ */
+VELOCITY_CHECK_RESULT velocity_status velocity_checkpoint(velocity *db, const char *path);
 
 #define VELOCITY_LEVELS        7
 #define VELOCITY_GROUP_BUCKETS 8 /* 1, 2, 3-4, 5-8, 9-16, 17-32, 33-64, 65 and more batches */
@@ -437,12 +509,14 @@ typedef struct {
     uint64_t cache_hits, cache_misses; /* of the whole cache, also where it is shared */
     uint64_t cache_used_bytes, cache_capacity_bytes;
     uint64_t open_tables;              /* open files: of tables and of values */
-    uint64_t snapshots, live_handles;  /* live: values, iterators, snapshots */
+    uint64_t snapshots, live_handles;  /* live: values, iterators, snapshots, change feeds */
     bool read_only;                    /* after a failed sync */
     bool out_of_space;                 /* the last write that needed room found none */
     uint64_t files_with_old_key;       /* not encrypted with the present key, or not at all although there is one */
     uint64_t expired_dropped;          /* versions whose space was reclaimed because they had expired */
     uint64_t clock_ms;                 /* the time that the database lives by: see velocity_put_options */
+    uint64_t log_retained_bytes;       /* logs that are kept for change feeds alone */
+    uint64_t oldest_change_sequence;   /* feeds that begin after a sequence below this one less 1: HISTORY_GONE */
     uint64_t value_files, value_bytes; /* values that stand apart, on disk; not in level_bytes and table_bytes */
     uint64_t value_garbage_bytes;      /* of these: what no table refers to any more */
 } velocity_stats;

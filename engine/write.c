@@ -166,14 +166,17 @@ static velocity_status check_requirements(velocity *db, velocity_batch *batch, u
     return VELOCITY_OK;
 }
 
-static void insert_batch(velocity *db, const uint8_t *p, uint64_t bytes, uint64_t sequence) {
-    const uint8_t *end = p + bytes;
+/* Returns where the last operation begins. */
+static size_t insert_batch(velocity *db, const uint8_t *operations, uint64_t bytes, uint64_t sequence) {
+    const uint8_t *p = operations, *last = operations, *end = operations + bytes;
     struct entry e;
     while (p && p < end) {
+        last = p;
         p = log_operation_decode(p, end, &e);
         e.sequence = sequence++;
         if (p) memtable_insert(db->active->memtable, &e);
     }
+    return (size_t)(last - operations);
 }
 
 /* Stores the writer's operations in the log and the write buffer: at once, so that the next writer's conditions see
@@ -182,11 +185,13 @@ static uint8_t *store(velocity *db, struct writer *w, uint8_t *payload, uint64_t
     if (w->single) {
         struct entry e = *w->single;
         e.sequence = ++*sequence;
+        uint8_t *meta = payload;
         payload = log_operation_encode(payload, &e);
+        *meta |= LOG_OPERATION_ENDS_BATCH;
         memtable_insert(db->active->memtable, &e);
     } else if (w->operations) {
         memcpy(payload, w->batch->operations, w->batch->bytes);
-        insert_batch(db, w->batch->operations, w->batch->bytes, *sequence + 1);
+        payload[insert_batch(db, w->batch->operations, w->batch->bytes, *sequence + 1)] |= LOG_OPERATION_ENDS_BATCH;
         payload += w->batch->bytes;
         *sequence += w->operations;
     }
@@ -419,6 +424,7 @@ static bool lead(velocity *db, const struct writer *self) {
     struct writer *asleep = sort_group(db, g.first, g.end);
     hand_over(db);
     wake_writers(asleep);
+    if (atomic_load_explicit(&db->followed, memory_order_relaxed)) changes_notify(db);
     return written;
 }
 
@@ -453,6 +459,7 @@ static bool write_alone(velocity *db, struct writer *w) {
     group_add(&g, w);
     write_group(db, &g);
     hand_over(db);
+    if (atomic_load_explicit(&db->followed, memory_order_relaxed)) changes_notify(db);
     return true;
 }
 
@@ -634,4 +641,8 @@ velocity_status commit_sync(velocity *db) {
 }
 velocity_status commit_switch(velocity *db) {
     return commit_special(db, false, true);
+}
+void commit_pass(velocity *db) {
+    if (commit_special(db, false, false)) { /* read only: it has passed through the queue all the same */
+    }
 }

@@ -36,6 +36,10 @@ static void workload(struct run *r) {
             run_compact(r);
         else if (r->step % 25 == 12)
             run_flush(r);
+        else if (r->step % 50 == 45)
+            run_checkpoint(r);
+        else if (r->step % 25 == 20)
+            run_follow_all(r);
         else if (r->step % 3 == 2)
             (void)run_batch(r);
         else
@@ -52,6 +56,7 @@ static struct run *new_run(uint64_t seed, velocity_durability durability) {
     r->options.compaction_threshold = 2;
     r->options.durability = durability;
     r->options.value_log_threshold = 300;
+    r->options.log_retention_bytes = 256 << 10;
     if (seed == CHANGING_KEYS) change_key(r);
     return r;
 }
@@ -77,6 +82,7 @@ static void end_at(uint64_t seed, velocity_durability durability, uint64_t call,
     run_compare_all(r);
     run_reopen(r);
     run_compare_all(r);
+    run_follow_all(r);
     run_free(r);
 }
 

@@ -133,6 +133,12 @@ void env_sim_lose_any_names(env_sim *sim) {
     machine_unlock(sim);
 }
 
+void env_sim_no_links(env_sim *sim) {
+    machine_lock(sim);
+    sim->no_links = true;
+    machine_unlock(sim);
+}
+
 void env_sim_crash_after(env_sim *sim, uint64_t calls) {
     machine_lock(sim);
     sim->crash_at = sim->calls + calls;

@@ -36,9 +36,10 @@ void env_sim_power_cut(env_sim *sim);
 void env_sim_lose_any_names(env_sim *sim);
 
 /*
- * Lets `calls` more mutating calls (create, write, sync, truncate, rename, unlink, make_directory, sync_directory)
- * happen, then the process is gone: that call and all after it fail with IO and change nothing (a write may have been
- * half done), stores into windows are lost. 0: gone now. Ends with env_sim_kill or env_sim_power_cut.
+ * Lets `calls` more mutating calls (create, write, sync, truncate, rename, link, unlink, make_directory,
+ * remove_directory, sync_directory) happen, then the process is gone: that call and all after it fail with IO and
+ * change nothing (a write may have been half done), stores into windows are lost. 0: gone now. Ends with env_sim_kill
+ * or env_sim_power_cut.
  */
 void env_sim_crash_after(env_sim *sim, uint64_t calls);
 void env_sim_no_crash(env_sim *sim); /* takes a crash back that has not come yet */
@@ -58,8 +59,12 @@ enum env_sim_call {
     ENV_SIM_MAKE_DIRECTORY,
     ENV_SIM_SYNC_DIRECTORY,
     ENV_SIM_LIST,
+    ENV_SIM_LINK,
+    ENV_SIM_REMOVE_DIRECTORY,
     ENV_SIM_CALLS
 };
+/* Links are UNSUPPORTED from now on, as between two file systems. */
+void env_sim_no_links(env_sim *sim);
 /* What the mutating call number `call` (from 0) was. */
 enum env_sim_call env_sim_call_at(env_sim *sim, uint64_t call);
 /* The nth such call from now (1: the next) fails once with IO. 0: none. */

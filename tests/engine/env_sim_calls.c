@@ -284,6 +284,27 @@ static velocity_status sim_rename(env *e, const char *from, const char *to) {
     return status;
 }
 
+static velocity_status sim_link(env *e, const char *from, const char *to) {
+    env_sim *sim = sim_of(e);
+    machine_lock(sim);
+    velocity_status status = may_change(sim, ENV_SIM_LINK, from, "link");
+    if (status == VELOCITY_OK && sim->no_links)
+        status = status_set(VELOCITY_UNSUPPORTED, "%s: cannot be linked (simulated)", from);
+    if (status == VELOCITY_OK) status = disk_link(&sim->disk, from, to);
+    if (status == VELOCITY_NOT_FOUND) status = VELOCITY_IO;
+    machine_unlock(sim);
+    return status;
+}
+
+static velocity_status sim_remove_directory(env *e, const char *path) {
+    env_sim *sim = sim_of(e);
+    machine_lock(sim);
+    velocity_status status = may_change(sim, ENV_SIM_REMOVE_DIRECTORY, path, "remove the folder");
+    if (status == VELOCITY_OK) status = disk_remove_directory(&sim->disk, path);
+    machine_unlock(sim);
+    return status;
+}
+
 static velocity_status sim_unlink(env *e, const char *path) {
     env_sim *sim = sim_of(e);
     machine_lock(sim);
@@ -434,7 +455,9 @@ const struct env_operations env_sim_operations = {
     .map = sim_map,
     .unmap = sim_unmap,
     .rename = sim_rename,
+    .link = sim_link,
     .unlink = sim_unlink,
+    .remove_directory = sim_remove_directory,
     .make_directory = sim_make_directory,
     .sync_directory = sim_sync_directory,
     .list = sim_list,

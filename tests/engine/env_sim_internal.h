@@ -54,6 +54,7 @@ struct env_sim {
     uint64_t clock_us, set_back_ms;
     uint64_t test_random;
     bool dead;
+    bool no_links;
 };
 
 extern const struct env_operations env_sim_operations; /* env_sim_calls.c */

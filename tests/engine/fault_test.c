@@ -20,6 +20,7 @@ static struct run *new_run(uint64_t seed, velocity_durability durability) {
     r->options.compaction_threshold = 2;
     r->options.durability = durability;
     r->options.value_log_threshold = 300;
+    r->options.log_retention_bytes = 256 << 10;
     if (seed / ENDINGS % 2) r->options.encryption_key = velocity_bytes("thirty-two bytes of faulty disks", 32);
     return r;
 }
@@ -33,6 +34,10 @@ static void work_until_it_fails(struct run *r) {
             run_compact(r);
         else if (r->step % 10 == 9)
             run_flush(r);
+        else if (r->step % 20 == 4)
+            run_follow_all(r);
+        else if (r->step % 30 == 16)
+            run_checkpoint(r);
         else if (r->step % 3 == 2)
             (void)run_batch(r);
         else
@@ -66,6 +71,7 @@ static void end(struct run *r, enum ending ending) {
     run_flush(r);
     run_reopen(r);
     run_compare_all(r);
+    run_follow_all(r);
     run_free(r);
 }
 
@@ -131,6 +137,7 @@ static void a_failed_creation_opening_or_mapping_loses_nothing_acknowledged(void
 static void a_failed_change_of_names_loses_nothing_acknowledged(void **state) {
     (void)state;
     fail_each(ENV_SIM_RENAME, 1);
+    fail_each(ENV_SIM_LINK, 1);
     fail_each(ENV_SIM_UNLINK, 3);
     fail_each(ENV_SIM_SYNC_DIRECTORY, 4);
 }

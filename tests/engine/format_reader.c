@@ -100,7 +100,7 @@ void format_expires(struct format_database *db, int64_t at_ms) {
 /* ---- manifest ------------------------------------------------------------------------------------------------------
  */
 
-enum { TABLES_MAX = 1000, SEALS_MAX = 16, VALUES_MAX = 1000 };
+enum { TABLES_MAX = 1000, SEALS_MAX = 16, RETAINED_MAX = 1000, VALUES_MAX = 1000 };
 
 struct state {
     uint64_t next_number, min_log, last_sequence, resume_sequence, start_log, weak_writes, clock_ms;
@@ -109,7 +109,10 @@ struct state {
         uint64_t number, end;
     } seals[SEALS_MAX];
     struct format_values values[VALUES_MAX];
-    size_t table_count, seal_count, value_count;
+    struct {
+        uint64_t number, end, after, last;
+    } retained[RETAINED_MAX];
+    size_t table_count, seal_count, retained_count, value_count;
 };
 
 static void add_table(struct state *s, struct format_bytes *b) {
@@ -178,6 +181,12 @@ static void apply_record(struct state *s, struct format_bytes b) {
             add_values(s, &b);
         } else if (tag == 11) {
             remove_values(s, format_varint(&b));
+        } else if (tag == 13) {
+            assert_true(s->retained_count < RETAINED_MAX);
+            s->retained[s->retained_count].number = format_varint(&b);
+            s->retained[s->retained_count].end = format_varint(&b);
+            s->retained[s->retained_count].after = format_varint(&b);
+            s->retained[s->retained_count++].last = format_varint(&b);
         } else {
             uint64_t *const numbers[] = {
                 [1] = &s->next_number, [2] = &s->min_log,  [3] = &s->last_sequence, [7] = &s->resume_sequence,
@@ -237,26 +246,30 @@ static uint64_t group_at(const struct format_database *db, const struct log_imag
     return (64 + n + 7) / 8 * 8;
 }
 
-static void apply_group(struct format_database *db, uint8_t *g) {
+/* The operations of a group; `add`: they are entries of the database. */
+static void read_group(struct format_database *db, uint8_t *g, bool add) {
     uint64_t n = format_decrypt(db, format_number(g + 32, 8), g + 8, 56, g + 64, format_number(g + 8, 4));
     struct format_bytes b = {g + 64, g + 64 + n};
     uint64_t first = format_number(g + 40, 8), count = format_number(g + 12, 4);
     for (uint64_t i = 0; i < count; i++) {
         uint8_t meta = *format_take(&b, 1);
         uint64_t key_bytes = format_varint(&b), value_bytes = format_varint(&b);
-        assert_int_equal(meta & 0xc0, 0);
+        assert_int_equal(meta & 0x80, 0);
+        assert_true(i + 1 < count || meta & 0x40); /* batches end with their group at the latest */
         uint32_t flags = meta & 0x10 ? (uint32_t)format_number(format_take(&b, 4), 4) : 0;
         int64_t expires = meta & 0x20 ? (int64_t)format_number(format_take(&b, 8), 8) : 0;
         const uint8_t *key = format_take(&b, key_bytes);
-        format_add(db, key, key_bytes, format_take(&b, value_bytes), value_bytes, first + i, flags, meta & 0x0f);
+        const uint8_t *value = format_take(&b, value_bytes);
+        if (!add) continue;
+        format_add(db, key, key_bytes, value, value_bytes, first + i, flags, meta & 0x0f);
         format_expires(db, expires);
     }
+    assert_ptr_equal(b.at, b.end);
+    if (!add) return;
     uint64_t time_ms = format_number(g + 48, 8);
     assert_true(time_ms >= db->group_ms);
     db->group_ms = time_ms;
     if (time_ms > db->clock_ms) db->clock_ms = time_ms;
-    assert_ptr_equal(b.at, b.end);
-    db->groups++;
 }
 
 /* False: the replay ends. */
@@ -270,7 +283,8 @@ static bool replay_log(struct format_database *db, const struct log_image *log, 
         if (sealed_end && at == 128 && first > *next) *next = first;
         if (first != *next) return false;
         assert_true(format_number(log->data + at + 56, 8) < first);
-        apply_group(db, log->data + at);
+        read_group(db, log->data + at, true);
+        db->groups++;
         *next = first + format_number(log->data + at + 12, 4);
     }
     return true;
@@ -292,6 +306,32 @@ static void read_logs(struct format_database *db, const struct state *s) {
         log.seed = format_load(db, name, 1, &log.data, &log.size);
         more = replay_log(db, &log, sealed_end, &next);
         db->sealed_logs += sealed_end > 0;
+        free(log.data);
+    }
+}
+
+/* Of the retained logs those count that are there, from the oldest on behind which none is missing. */
+static void read_retained(struct format_database *db, const struct state *s) {
+    for (size_t i = s->retained_count; i-- > 0;) {
+        char name[32];
+        (void)snprintf(name, sizeof name, "%08llu.log", (unsigned long long)s->retained[i].number);
+        if (files_ending(db->folder, name, NULL) == 0) break;
+        assert_true(s->retained[i].number < s->min_log);
+        if (i) assert_true(s->retained[i - 1].last <= s->retained[i].after);
+        struct log_image log = {.number = s->retained[i].number};
+        log.seed = format_load(db, name, 1, &log.data, &log.size);
+        uint64_t next = s->retained[i].after + 1, at = 128;
+        for (uint64_t bytes; at < s->retained[i].end; at += bytes) {
+            bytes = group_at(db, &log, at);
+            assert_true(bytes > 0);
+            assert_int_equal(format_number(log.data + at + 40, 8), next);
+            read_group(db, log.data + at, false);
+            next += format_number(log.data + at + 12, 4);
+        }
+        assert_int_equal(at, s->retained[i].end);
+        assert_int_equal(next, s->retained[i].last + 1);
+        db->retained_operations += next - 1 - s->retained[i].after;
+        db->retained_logs++;
         free(log.data);
     }
 }
@@ -327,6 +367,7 @@ void format_read(struct format_database *db, const char *folder) {
     db->values = NULL;
     db->clock_ms = s->clock_ms;
     read_logs(db, s);
+    read_retained(db, s);
     if (db->count) qsort(db->entries, db->count, sizeof *db->entries, by_key_newest_first);
     free(manifest);
     free(s);

@@ -123,6 +123,28 @@ static void write_async(struct life *l) {
     velocity_batch_free(b);
 }
 
+/* All changes since the open, in their order; whatever is missing, the feed's status says so. */
+static void follow(struct life *l) {
+    velocity_changes *changes = velocity_changes_new(l->db, 0);
+    uint64_t sequence = 0;
+    bool well = velocity_changes_status(changes) == VELOCITY_OK;
+    while (well) {
+        const velocity_change *c = velocity_changes_next(changes);
+        if (!c) break;
+        assert_int_equal(c->sequence, ++sequence);
+    }
+    velocity_stats stats = {.struct_size = sizeof stats};
+    OK(velocity_stats_get(l->db, &stats));
+    if (went_well(l, velocity_changes_status(changes))) assert_int_equal(sequence, stats.last_sequence);
+    velocity_changes_free(changes);
+}
+
+static void checkpoint(struct life *l, const char *path) {
+    bool there, made = went_well(l, velocity_checkpoint(l->db, path));
+    OK(env_exists(env_sim_env(l->sim), path, &there));
+    if (made) assert_true(there);
+}
+
 /* Encrypted in every other life: the allocations are others then. */
 static bool open_database(struct life *l) {
     velocity_options options = velocity_options_default();
@@ -132,6 +154,7 @@ static bool open_database(struct life *l) {
     options.cache_bytes = 32 << 10;
     options.compaction_threshold = 3;
     options.value_log_threshold = l->apart ? VALUE_BYTES : 0;
+    options.log_retention_bytes = 16 << 20;
     return went_well(l, database_open(env_sim_env(l->sim), folder, &options, &l->db));
 }
 
@@ -146,6 +169,8 @@ static void use(struct life *l) {
         if (round == ROUNDS / 3) (void)went_well(l, velocity_flush(l->db));
         if (round == ROUNDS / 3) write_async(l);
     }
+    follow(l);
+    checkpoint(l, "disk/copy");
     velocity_snapshot *snapshot = velocity_snapshot_new(l->db);
     l->failures += !snapshot;
     (void)went_well(l, velocity_flush(l->db));

@@ -103,6 +103,7 @@ void model_free(struct model *m) {
     }
     free(m->keys);
     free(m->boundaries);
+    free(m->changes);
     free(m->pool);
     free(m);
 }
@@ -138,15 +139,41 @@ static void add_version(struct model_key *key, struct model_version version) {
     key->versions[key->count++] = version;
 }
 
+static void add_change(struct model *m, struct model_change change) {
+    if (m->change_count == m->change_capacity) {
+        m->change_capacity = m->change_capacity ? m->change_capacity * 2 : 256;
+        m->changes = must(realloc(m->changes, m->change_capacity * sizeof *m->changes));
+    }
+    m->changes[m->change_count++] = change;
+}
+
+size_t model_changes_up_to(const struct model *m, uint64_t sequence) {
+    size_t low = 0, high = m->change_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (m->changes[middle].version.sequence <= sequence)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 void model_apply(struct model *m, const struct model_operation *operations, size_t count, uint64_t last) {
+    while (m->change_count && m->changes[m->change_count - 1].version.sequence > last - count) {
+        if (!m->changes[m->change_count - 1].doubtful) abort();
+        m->change_count--; /* its sequence was given anew */
+    }
     for (size_t i = 0; i < count; i++) {
         const struct model_operation *op = &operations[i];
-        add_version(&m->keys[op->key], (struct model_version){.sequence = last - count + 1 + i,
-                                                              .hash = model_hash(op->value),
-                                                              .size = (uint32_t)op->value.size,
-                                                              .flags = op->flags,
-                                                              .expires_at_ms = op->expires_at_ms,
-                                                              .deleted = op->is_delete});
+        struct model_version version = {.sequence = last - count + 1 + i,
+                                        .hash = model_hash(op->value),
+                                        .size = (uint32_t)op->value.size,
+                                        .flags = op->flags,
+                                        .expires_at_ms = op->expires_at_ms,
+                                        .deleted = op->is_delete};
+        add_version(&m->keys[op->key], version);
+        add_change(m, (struct model_change){op->key, version, .ends_batch = i + 1 == count});
     }
     if (m->boundary_count == m->boundary_capacity) {
         m->boundary_capacity = m->boundary_capacity ? m->boundary_capacity * 2 : 64;
@@ -174,6 +201,7 @@ void model_cut(struct model *m, uint64_t sequence) {
         struct model_key *key = &m->keys[i];
         while (key->count && key->versions[key->count - 1].sequence > sequence) key->count--;
     }
+    for (size_t i = model_changes_up_to(m, sequence); i < m->change_count; i++) m->changes[i].doubtful = true;
     while (m->boundary_count && m->boundaries[m->boundary_count - 1] > sequence) m->boundary_count--;
 }
 

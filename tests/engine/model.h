@@ -24,11 +24,21 @@ struct model_key {
     size_t count, capacity;
 };
 
+/* An operation as a change feed shows it. */
+struct model_change {
+    size_t key;
+    struct model_version version;
+    bool ends_batch;
+    bool doubtful; /* a crash took it back, or else it changes nothing */
+};
+
 struct model {
     struct model_key *keys; /* ascending, distinct */
     size_t key_count;
     uint64_t *boundaries; /* the last sequence of each batch, ascending */
     size_t boundary_count, boundary_capacity;
+    struct model_change *changes; /* all operations, by sequence */
+    size_t change_count, change_capacity;
     uint64_t last;   /* the sequence that the database says it is at */
     uint64_t acked;  /* a kill loses nothing up to here */
     uint64_t synced; /* a power cut loses nothing up to here */
@@ -60,7 +70,9 @@ void model_apply(struct model *m, const struct model_operation *operations, size
 const struct model_version *model_find_on(const struct model *m, size_t key, uint64_t sequence, long day);
 /* Today. */
 const struct model_version *model_find(const struct model *m, size_t key, uint64_t sequence);
-/* Forgets every batch after `sequence`. */
+/* How many of the changes have a sequence up to this one. */
+size_t model_changes_up_to(const struct model *m, uint64_t sequence);
+/* Forgets every batch after `sequence`; of changes it remembers that they may have been. */
 void model_cut(struct model *m, uint64_t sequence);
 /* The first key from `from` on in direction `step` (+1, -1) within [low, high) that has a value; -1: none. */
 long model_next_on(const struct model *m, long from, int step, long low, long high, uint64_t sequence, long day);

@@ -70,6 +70,7 @@ static void draw_options(struct run *r) {
     o.max_open_files = model_random(m, 2) ? 16 : 1000;
     if (model_random(m, 4) == 0) o.max_pending_bytes = 4096;
     o.value_log_threshold = thresholds[model_random(m, 4)];
+    if (model_random(m, 4)) o.log_retention_bytes = UINT64_C(16384) << model_random(m, 10);
     r->options = o;
 }
 
@@ -99,7 +100,7 @@ void run_free(struct run *r) {
 }
 
 /* An answer that a fault of the disk explains. */
-static bool may_have_failed(struct run *r, velocity_status status) {
+bool run_may_have_failed(struct run *r, velocity_status status) {
     if (!r->io_may_fail || (status != VELOCITY_IO && status != VELOCITY_READ_ONLY)) return false;
     r->failed = true;
     return true;
@@ -181,7 +182,7 @@ void run_open(struct run *r) {
               (int)r->options.durability, r->options.compaction_threshold);
     velocity_status status = database_open(env_sim_env(r->sim), PATH, &r->options, &r->db);
     if (status != VELOCITY_OK) r->db = NULL;
-    if (run_crashed(r) || may_have_failed(r, status)) return;
+    if (run_crashed(r) || run_may_have_failed(r, status)) return;
     if (status != VELOCITY_OK) run_fail(r, "open: %s", velocity_status_name(status));
     find_day(r);
     find_state(r);
@@ -241,7 +242,7 @@ static velocity_status wrote(struct run *r, const struct model_operation *operat
         return VELOCITY_IO;
     }
     if (status == VELOCITY_NO_SPACE && r->space_may_end) return status;
-    if (may_have_failed(r, status)) {
+    if (run_may_have_failed(r, status)) {
         if (count && status == VELOCITY_IO) model_apply(r->m, operations, count, r->m->last + count);
         return status;
     }
@@ -348,7 +349,8 @@ velocity_status run_batch(struct run *r) {
     if (conflict == SIZE_MAX) {
         status = wrote(r, operations, count, status, is_durable(r, options.durability));
         if (status == VELOCITY_OK) RUN_EXPECT(r, sequence == r->m->last);
-    } else if (!run_crashed(r) && !(status == VELOCITY_NO_SPACE && r->space_may_end) && !may_have_failed(r, status)) {
+    } else if (!run_crashed(r) && !(status == VELOCITY_NO_SPACE && r->space_may_end) &&
+               !run_may_have_failed(r, status)) {
         expect_conflict(r, batch, status, conflict, requirements);
     }
     velocity_batch_free(batch);
@@ -388,7 +390,7 @@ static void write_async(struct run *r) {
 /* What a flush or compaction answered: what was acknowledged before it is in tables now. */
 static void maintained(struct run *r, uint64_t acked_before, long acked_day, velocity_status status) {
     settle_async(r);
-    if (run_crashed(r) || (status == VELOCITY_NO_SPACE && r->space_may_end) || may_have_failed(r, status)) return;
+    if (run_crashed(r) || (status == VELOCITY_NO_SPACE && r->space_may_end) || run_may_have_failed(r, status)) return;
     if (status != VELOCITY_OK) run_fail(r, "%s", velocity_status_name(status));
     if (acked_before > r->m->synced) r->m->synced = acked_before;
     if (acked_day > r->synced_day) r->synced_day = acked_day;
@@ -422,7 +424,7 @@ void run_close(struct run *r) {
     RUN_EXPECT(r, env_sim_open_files(r->sim) == 0);
     r->floor = r->m->acked;
     r->day_floor = r->acked_day;
-    if (may_have_failed(r, status)) return;
+    if (run_may_have_failed(r, status)) return;
     if (status != VELOCITY_OK) run_fail(r, "close: %s", velocity_status_name(status));
     r->m->synced = r->m->acked;
     r->day_floor = r->acked_day = r->synced_day = r->m->day;
@@ -460,6 +462,7 @@ void run_recover(struct run *r, bool power_cut) {
             env_sim_power_cut(r->sim);
         else
             env_sim_kill(r->sim);
+        run_look_at_copy(r);
         if (r->random_options && model_random(m, 3) == 0) env_sim_crash_after(r->sim, 1 + model_random(m, 400));
         run_open(r);
         if (!run_crashed(r)) env_sim_no_crash(r->sim);
@@ -484,10 +487,14 @@ void run_step(struct run *r) {
         run_reopen(r);
     else if (sort < 524)
         run_compare_all(r);
+    else if (sort < 526)
+        run_checkpoint(r);
     else if (sort < 530)
         env_sim_advance_ms(r->sim, model_random(r->m, 2000));
     else if (sort < 540)
         turn_clock(r);
+    else if (sort < 580)
+        run_follow(r);
     else
         run_read_step(r);
 }

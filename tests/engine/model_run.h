@@ -48,10 +48,14 @@ struct run {
     struct run_cursor cursors[RUN_CURSORS];
     struct run_async *async[RUN_ASYNC]; /* oldest first */
     size_t async_count;
-    bool trace;          /* print what is done */
-    bool random_options; /* each open draws new ones */
-    bool space_may_end;  /* NO_SPACE is an answer */
-    bool io_may_fail;    /* IO, and then READ_ONLY, is an answer; `failed` tells that it was given */
+    velocity_changes *feed;
+    uint64_t fed;            /* what a feed has shown last, over its lives; 0: nothing */
+    uint64_t copied;         /* the sequence of the checkpoint that is under way, or was when the process ended */
+    bool copying, copy_made; /* made: it has been answered that it is there */
+    bool trace;              /* print what is done */
+    bool random_options;     /* each open draws new ones */
+    bool space_may_end;      /* NO_SPACE is an answer */
+    bool io_may_fail;        /* IO, and then READ_ONLY, is an answer; `failed` tells that it was given */
     bool failed;
     uint64_t floor;                                  /* the next open must find everything up to here */
     long wall_day, acked_day, synced_day, day_floor; /* of the time as model.h has it for the sequences */
@@ -82,6 +86,12 @@ velocity_status run_batch(struct run *r);
 void run_flush(struct run *r);
 void run_compact(struct run *r);
 void run_reopen(struct run *r);
+/* Opens a change feed, reads on in it, or closes it; model_history.c. */
+void run_follow(struct run *r);
+/* Reads a feed from the oldest change that it answers for up to the end. */
+void run_follow_all(struct run *r);
+/* Makes a checkpoint, opens it, compares it and removes it. */
+void run_checkpoint(struct run *r);
 
 /* Every key by get, every entry by scans in both directions. */
 void run_compare_all(struct run *r);
@@ -92,6 +102,9 @@ bool run_state_is(struct run *r, uint64_t sequence, bool tell);
 /* For model_run.c and model_read.c alone: */
 void run_doing(struct run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void run_read_step(struct run *r);
+bool run_may_have_failed(struct run *r, velocity_status status);
+/* After the process ended while a checkpoint was made: the copy is whole or not there. */
+void run_look_at_copy(struct run *r);
 void run_release_handles(struct run *r);
 
 #endif

@@ -150,6 +150,31 @@ velocity_status disk_unlink(struct disk *d, const char *path) {
     return VELOCITY_OK;
 }
 
+velocity_status disk_remove_directory(struct disk *d, const char *path) {
+    const char *name;
+    struct disk_node *parent;
+    velocity_status status = parent_of(d, path, &parent, &name);
+    if (status != VELOCITY_OK) return status;
+    struct disk_name *found = names_find(&parent->now, name, strlen(name));
+    if (!found) return status_set(VELOCITY_NOT_FOUND, "%s: cannot remove: it does not exist", path);
+    if (!found->node->is_directory || found->node->now.count)
+        return status_set(VELOCITY_IO, "%s: cannot remove: it is not an empty folder", path);
+    change_names(d, parent, name, NULL, NULL, found->node);
+    return VELOCITY_OK;
+}
+
+velocity_status disk_link(struct disk *d, const char *from, const char *to) {
+    const char *name;
+    struct disk_node *parent, *node = disk_find(d, from);
+    velocity_status status = parent_of(d, to, &parent, &name);
+    if (status != VELOCITY_OK) return status;
+    if (!node || node->is_directory) return status_set(VELOCITY_IO, "%s: cannot link: it is no file", from);
+    if (names_find(&parent->now, name, strlen(name)))
+        return status_set(VELOCITY_IO, "%s: cannot link: it exists already", to);
+    change_names(d, NULL, NULL, parent, name, node);
+    return VELOCITY_OK;
+}
+
 velocity_status disk_rename(struct disk *d, const char *from, const char *to) {
     const char *from_name, *to_name;
     struct disk_node *from_parent, *to_parent;
@@ -158,6 +183,9 @@ velocity_status disk_rename(struct disk *d, const char *from, const char *to) {
     if (status != VELOCITY_OK) return status;
     struct disk_name *found = names_find(&from_parent->now, from_name, strlen(from_name));
     if (!found) return status_set(VELOCITY_IO, "%s: cannot rename: it does not exist", from);
+    const struct disk_name *before = names_find(&to_parent->now, to_name, strlen(to_name));
+    if (before && (before->node->is_directory || found->node->is_directory))
+        return status_set(VELOCITY_IO, "%s: cannot rename: %s exists already", from, to);
     change_names(d, from_parent, from_name, to_parent, to_name, found->node);
     return VELOCITY_OK;
 }

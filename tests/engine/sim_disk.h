@@ -79,6 +79,8 @@ struct disk_node *disk_find(struct disk *d, const char *path);
 VELOCITY_CHECK_RESULT velocity_status disk_make(struct disk *d, const char *path, bool directory,
                                                 struct disk_node **out);
 VELOCITY_CHECK_RESULT velocity_status disk_unlink(struct disk *d, const char *path);
+VELOCITY_CHECK_RESULT velocity_status disk_link(struct disk *d, const char *from, const char *to);
+VELOCITY_CHECK_RESULT velocity_status disk_remove_directory(struct disk *d, const char *path); /* an empty one */
 VELOCITY_CHECK_RESULT velocity_status disk_rename(struct disk *d, const char *from, const char *to);
 
 size_t disk_read(const struct disk_node *file, void *buffer, size_t size, uint64_t offset);

@@ -222,6 +222,22 @@ static void merging_carries_values_over_to_a_new_key_and_to_none(void **state) {
     OK(velocity_close(db));
 }
 
+static void a_checkpoint_has_its_values_also_when_the_database_has_given_them_up(void **state) {
+    enum { KEYS = 200 };
+    const char *copy = path_in(*state, "copy");
+    velocity *db = open_small(path_in(*state, "original"));
+    for (uint32_t i = 0; i < KEYS; i++) put(db, i, 0, VALUE_BYTES);
+    OK(velocity_flush(db));
+    OK(velocity_checkpoint(db, copy));
+    for (uint32_t i = 0; i < KEYS; i++) put(db, i, 1, VALUE_BYTES);
+    OK(velocity_compact(db, NULL));
+    settle(db);
+    OK(velocity_close(db));
+    db = open_small(copy);
+    for (uint32_t i = 0; i < KEYS; i++) expect(db, i, 0, VALUE_BYTES);
+    OK(velocity_close(db));
+}
+
 /* ---- sizes ---------------------------------------------------------------------------------------------------------
  */
 
@@ -459,6 +475,7 @@ int main(void) {
         TEST_IN_FOLDER(moving_a_value_changes_neither_version_nor_flags_nor_what_a_snapshot_sees),
         TEST_IN_FOLDER(an_iterator_reads_on_in_files_that_are_reclaimed_meanwhile),
         TEST_IN_FOLDER(merging_carries_values_over_to_a_new_key_and_to_none),
+        TEST_IN_FOLDER(a_checkpoint_has_its_values_also_when_the_database_has_given_them_up),
         TEST_IN_FOLDER(the_option_decides_by_size_and_may_change),
         TEST_IN_FOLDER(a_value_far_larger_than_the_cache_is_read_and_wipes_nothing),
         cmocka_unit_test(keys_and_sizes_are_told_without_touching_value_files),
