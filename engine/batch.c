@@ -1,12 +1,15 @@
 /* batch.c - building batches. See batch.h and velocity.h. */
 #include "batch.h"
 
+#include "slice.h"
 #include "status.h"
 
 #define OPERATION_CHARGE 32
 
 static const char bad_key[] = "a key has 1 to 65535 bytes";
 static const char bad_value[] = "a value has at most 1073741824 bytes";
+static const char bad_range[] = "a range's start and end are keys, and start stands before end";
+static const char many_ranges[] = "the batch has more range deletes than VELOCITY_MAX_BATCH_RANGES";
 
 velocity_status batch_check_key(velocity_slice key) {
     if (key.size == 0 || key.size > VELOCITY_MAX_KEY_BYTES || !key.data)
@@ -18,6 +21,13 @@ velocity_status batch_check_value(velocity_slice value) {
     if (value.size > VELOCITY_MAX_VALUE_BYTES || (value.size && !value.data))
         return status_set(VELOCITY_INVALID, "%s; this one has %zu", bad_value, value.size);
     return VELOCITY_OK;
+}
+
+velocity_status batch_check_range(velocity_slice start, velocity_slice end) {
+    velocity_status status = batch_check_key(start);
+    if (!status) status = batch_check_key(end);
+    if (!status && slice_compare(start, end) >= 0) status = status_set(VELOCITY_INVALID, "%s", bad_range);
+    return status;
 }
 
 velocity_put_options velocity_put_options_default(void) {
@@ -45,7 +55,7 @@ void velocity_batch_free(velocity_batch *batch) {
 }
 
 void velocity_batch_clear(velocity_batch *batch) {
-    batch->bytes = batch->count = batch->puts = batch->requirement_count = batch->key_bytes = 0;
+    batch->bytes = batch->count = batch->puts = batch->range_deletes = batch->requirement_count = batch->key_bytes = 0;
     batch->charged = 0;
     batch->error = VELOCITY_OK;
     batch->reason = NULL;
@@ -101,6 +111,7 @@ static void add(velocity_batch *batch, const struct entry *e) {
     batch->bytes += bytes;
     batch->charged = charged;
     batch->count++;
+    batch->range_deletes += e->kind == ENTRY_RANGE_DELETE;
     batch->puts += e->kind == ENTRY_PUT;
 }
 
@@ -117,6 +128,19 @@ void velocity_batch_put(velocity_batch *batch, velocity_slice key, velocity_slic
 
 void velocity_batch_delete(velocity_batch *batch, velocity_slice key) {
     struct entry e = {.key = key, .kind = ENTRY_DELETE};
+    add(batch, &e);
+}
+
+void velocity_batch_delete_range(velocity_batch *batch, velocity_slice start, velocity_slice end) {
+    struct entry e = {.key = start, .value = end, .kind = ENTRY_RANGE_DELETE};
+    if (batch_check_range(start, end)) {
+        stick(batch, VELOCITY_INVALID, bad_range);
+        return;
+    }
+    if (batch->range_deletes == VELOCITY_MAX_BATCH_RANGES) {
+        stick(batch, VELOCITY_INVALID, many_ranges);
+        return;
+    }
     add(batch, &e);
 }
 

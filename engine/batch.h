@@ -13,8 +13,8 @@ struct batch_requirement {
 struct velocity_batch {
     uint8_t *operations; /* as log_operation_encode writes them */
     size_t bytes, capacity;
-    uint32_t count, puts; /* operations; those that are puts */
-    uint64_t charged;     /* what counts against VELOCITY_MAX_BATCH_BYTES */
+    uint32_t count, puts, range_deletes; /* operations; those that are puts, or range deletes */
+    uint64_t charged;                    /* what counts against VELOCITY_MAX_BATCH_BYTES */
     struct batch_requirement *requirements;
     size_t requirement_count, requirement_capacity;
     uint8_t *keys; /* of the requirements */
@@ -28,6 +28,7 @@ struct velocity_batch {
 /* INVALID with a message if the key or the value is outside its limits. */
 VELOCITY_CHECK_RESULT velocity_status batch_check_key(velocity_slice key);
 VELOCITY_CHECK_RESULT velocity_status batch_check_value(velocity_slice value);
+VELOCITY_CHECK_RESULT velocity_status batch_check_range(velocity_slice start, velocity_slice end);
 velocity_slice batch_required_key(const velocity_batch *batch, size_t i);
 
 #endif

@@ -5,10 +5,15 @@
  * takes to keep one merge of level 0 within LEVEL_RATIO times its size, each LEVEL_RATIO times smaller than the next. A
  * small database is level 0 and the last level. Level 0 goes, whole, into the first of those levels ("base").
  *
+ * What range deletes cover goes without being read where they cover whole tables (reclaim.c); where they cover a part,
+ * when that is merged. For that a merge reaches as far as the range deletes in it, if this does not make it much
+ * larger.
+ *
  * One compaction runs at a time for a database; the job picks, merges and installs without the database's mutex.
  */
 #include "database_internal.h"
 #include "expiry_reclaim.h"
+#include "reclaim.h"
 #include "retention.h"
 #include "run.h"
 #include "slice.h"
@@ -25,6 +30,8 @@ enum {
     IDLE_REWRITE_FACTOR =
         32,                 /* when idle, tables are merged down if that rewrites at most this many times their size */
     SMALL_BYTES = 64 << 20, /* ... or at most this much */
+    TOMBSTONE_BYTES = 1024, /* ... where each delete, which scans have to step over, counts as so much */
+    TOMBSTONE_PULL = 4,     /* a table of deletes alone is picked as one with an overlap so many times smaller */
 };
 
 /* A velocity_compact that waits to be served. */
@@ -39,9 +46,10 @@ struct task {
     struct version_change *inputs; /* tables and the levels that they are on */
     size_t input_count, input_capacity;
     int output_level;
-    bool drop, rewrite;         /* the inputs hold nothing but what has expired; or: one that holds much of it */
-    velocity_slice from, to;    /* the range of all inputs; borrowed from their metas */
-    struct condemned condemned; /* value files whose values are moved along */
+    bool drop, rewrite;      /* the inputs hold nothing that anybody sees; or: one that holds much that has expired */
+    bool covered;            /* drop: because of range deletes */
+    velocity_slice from, to; /* the range of all inputs; borrowed from their metas */
+    velocity_slice reach;    /* where the range deletes in them end; data NULL: there are none */
 };
 
 /* ---- the shape ------------------------------------------------------------------------------------------------------
@@ -112,6 +120,12 @@ uint64_t compaction_pending(velocity *db, const struct version *version) {
     return pending;
 }
 
+static uint64_t tombstones(const struct level *level) {
+    uint64_t count = 0;
+    for (size_t i = 0; i < level->count; i++) count += table_meta(level->tables[i])->tombstones;
+    return count;
+}
+
 /* The level that idle merging would empty into the next one below; -1: none. */
 static int idle_level(velocity *db, const struct version *version) {
     uint64_t targets[VELOCITY_LEVELS];
@@ -120,14 +134,35 @@ static int idle_level(velocity *db, const struct version *version) {
         const struct level *level = &version->levels[l];
         if (level->count == 0) continue;
         const struct level *below = &version->levels[l == 0 ? base : l + 1];
-        uint64_t rewritten = overlapping_bytes(below, level);
-        return rewritten <= SMALL_BYTES || rewritten / IDLE_REWRITE_FACTOR <= level->bytes ? l : -1;
+        uint64_t rewritten = overlapping_bytes(below, level),
+                 worth = level->bytes + tombstones(level) * TOMBSTONE_BYTES;
+        return rewritten <= SMALL_BYTES || rewritten / IDLE_REWRITE_FACTOR <= worth ? l : -1;
     }
     return -1;
 }
 
+/* Changes with every version. */
+static uint64_t generation(velocity *db) {
+    return atomic_load(&db->figures.flushes) + atomic_load(&db->figures.compactions) +
+           atomic_load(&db->figures.trivial_moves);
+}
+
+/* The tables may hold what nobody sees any more; what a job that looked found nothing of is not looked for again. */
+static bool may_reclaim(velocity *db, const struct version *version) {
+    const struct level *last = &version->levels[LAST_LEVEL];
+    bool holds = version->ranges != NULL;
+    for (size_t i = 0; i < last->count && !holds; i++)
+        holds = table_meta(last->tables[i])->tombstones || !table_meta(last->tables[i])->one_version;
+    if (!holds) return false;
+    struct reclaim_state now = {generation(db), snapshot_oldest(db)};
+    env_mutex_lock(&db->mutex);
+    bool looked = db->reclaimed.generation == now.generation && db->reclaimed.oldest == now.oldest;
+    env_mutex_unlock(&db->mutex);
+    return !looked;
+}
+
 bool compaction_idle_worthwhile(velocity *db, const struct version *version) {
-    return idle_level(db, version) >= 0;
+    return idle_level(db, version) >= 0 || may_reclaim(db, version);
 }
 
 /* ---- picking
@@ -145,6 +180,10 @@ static velocity_status add_input(struct task *task, int level, struct table *tab
     const struct table_meta *meta = table_meta(table);
     if (!task->from.data || slice_compare(meta->smallest, task->from) < 0) task->from = meta->smallest;
     if (!task->to.data || slice_compare(meta->largest, task->to) > 0) task->to = meta->largest;
+    size_t count = 0;
+    const struct range_tombstone *ranges = meta->range_tombstones ? table_ranges(table, &count) : NULL;
+    for (size_t i = 0; i < count; i++)
+        if (!task->reach.data || slice_compare(ranges[i].end, task->reach) > 0) task->reach = ranges[i].end;
     return VELOCITY_OK;
 }
 
@@ -162,6 +201,24 @@ static velocity_status add_level(struct task *task, const struct version *versio
         if (table_overlaps(table, from, to) && !has_input(task, table)) status = add_input(task, level, table);
     }
     return status;
+}
+
+static uint64_t bytes_to_merge(const struct task *task, const struct reclaim *r) {
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < task->input_count; i++)
+        if (!reclaim_whole(r, task->inputs[i].table)) bytes += table_meta(task->inputs[i].table)->file_bytes;
+    return bytes;
+}
+
+/* What the range deletes among the inputs cover on the output level goes along, unless that is too much. */
+static velocity_status reach_out(struct task *task, const struct version *version, const struct reclaim *r) {
+    if (!task->reach.data || slice_compare(task->reach, task->to) <= 0) return VELOCITY_OK;
+    struct task more = {.output_level = task->output_level};
+    velocity_status status = add_level(&more, version, task->output_level, task->to, task->reach);
+    uint64_t here = bytes_to_merge(task, r), there = bytes_to_merge(&more, r);
+    env_free(more.inputs);
+    if (status || (there > SMALL_BYTES && there > here)) return status;
+    return add_level(task, version, task->output_level, task->from, task->reach);
 }
 
 static velocity_status pick_level0(struct task *task, const struct version *version, int base) {
@@ -183,7 +240,8 @@ static velocity_status pick_from_level(struct task *task, const struct version *
         for (size_t k = level_find(below, meta->smallest);
              k < below->count && slice_compare(table_meta(below->tables[k])->smallest, meta->largest) <= 0; k++)
             bytes += table_meta(below->tables[k])->file_bytes;
-        double cost = (double)bytes / (double)meta->file_bytes;
+        double share = (double)meta->tombstones / (double)meta->entries;
+        double cost = (double)bytes / (double)meta->file_bytes / (1 + share * TOMBSTONE_PULL);
         if (!best || cost < least) best = from->tables[i], least = cost;
     }
     task->output_level = level + 1;
@@ -195,14 +253,15 @@ static velocity_status pick_from_level(struct task *task, const struct version *
  * Tables that refer to condemned value files, neighbours of one level: they are rewritten where they are. Those of
  * level 0 are merged down as always, which also shows what they make garbage.
  */
-static velocity_status pick_condemned(const velocity *db, struct task *task, const struct version *version, int base) {
+static velocity_status pick_condemned(const velocity *db, struct task *task, const struct version *version, int base,
+                                      const struct reclaim *r) {
     enum { TABLES_MOST = 16 };
     uint64_t bytes, wanted = db->options.table_bytes;
     for (int l = 0; l < VELOCITY_LEVELS; l++) {
         const struct level *level = &version->levels[l];
         task->output_level = l;
         for (size_t i = 0; i < level->count && task->input_count < TABLES_MOST && wanted; i++) {
-            bytes = condemned_bytes(&task->condemned, level->tables[i]);
+            bytes = condemned_bytes(&r->condemned, level->tables[i]);
             if (l == 0 && bytes) return pick_level0(task, version, base);
             if (bytes == 0 && task->input_count == 0) continue;
             if (bytes == 0) return VELOCITY_OK;
@@ -230,6 +289,51 @@ static velocity_status pick_range(struct task *task, const struct version *versi
     return status;
 }
 
+/* Tables that range deletes cover whole. */
+static velocity_status pick_covered(struct task *task, const struct version *version, const struct reclaim *r) {
+    velocity_status status = VELOCITY_OK;
+    for (int l = 0; l < VELOCITY_LEVELS && version->ranges; l++)
+        for (size_t i = 0; i < version->levels[l].count && !status; i++)
+            if (reclaim_whole(r, version->levels[l].tables[i]))
+                status = add_input(task, l, version->levels[l].tables[i]);
+    task->drop = task->covered = task->input_count > 0;
+    return status;
+}
+
+/* All that one range delete can cover, so that the merge leaves it out. Left without inputs where that is too much. */
+static velocity_status pick_range_delete(velocity *db, struct task *task, const struct version *version,
+                                         const struct reclaim *r, const struct range_tombstone *range) {
+    uint64_t limit = db->options.table_bytes * 4, upper = 0;
+    if (limit < SMALL_BYTES) limit = SMALL_BYTES;
+    velocity_status status = pick_range(task, version, range->start, range->end);
+    if (status) return status;
+    for (size_t i = 0; i < task->input_count; i++)
+        if (task->inputs[i].level < LAST_LEVEL) upper += table_meta(task->inputs[i].table)->file_bytes;
+    uint64_t merged = bytes_to_merge(task, r);
+    if (merged <= limit || merged / IDLE_REWRITE_FACTOR <= upper) return VELOCITY_OK;
+    env_free(task->inputs);
+    *task = (struct task){0};
+    return VELOCITY_OK;
+}
+
+/* When idle, and nothing else is to do: what is kept though nobody sees it any more. Each such merge leaves less of it.
+ */
+static velocity_status pick_unseen(velocity *db, struct task *task, const struct version *version,
+                                   const struct reclaim *r) {
+    velocity_status status = VELOCITY_OK;
+    for (int l = 0; l < VELOCITY_LEVELS && version->ranges; l++)
+        for (size_t i = 0; i < version->levels[l].count && !status && task->input_count == 0; i++) {
+            const struct range_tombstone *range = reclaim_ripe_range(r, version->levels[l].tables[i]);
+            if (range) status = pick_range_delete(db, task, version, r, range);
+        }
+    const struct level *last = &version->levels[LAST_LEVEL];
+    for (size_t i = 0; i < last->count && !status && task->input_count == 0; i++) {
+        task->output_level = LAST_LEVEL;
+        if (reclaim_leftovers(r, last->tables[i])) status = add_input(task, LAST_LEVEL, last->tables[i]);
+    }
+    return status;
+}
+
 /* Tables in which nothing is left go all at once; else the one with the most to give back is rewritten where it is. */
 static velocity_status pick_expired(struct task *task, const struct version *version, uint64_t now_ms) {
     velocity_status status = VELOCITY_OK;
@@ -248,18 +352,19 @@ static velocity_status pick_expired(struct task *task, const struct version *ver
 
 /* Nothing to do leaves the task without inputs. */
 static velocity_status pick(velocity *db, const struct version *version, const struct manual_compaction *manual,
-                            bool idle, struct task *task) {
-    velocity_status status = condemned_init(&task->condemned, version);
-    if (status) return status;
+                            bool idle, const struct reclaim *r, struct task *task) {
     if (manual) return pick_range(task, version, manual->from, manual->to);
+    velocity_status status = pick_covered(task, version, r);
+    if (status || task->input_count) return status;
     uint64_t targets[VELOCITY_LEVELS];
     int base = shape(db, version, targets);
     if (version->levels[0].count >= db->options.compaction_threshold) return pick_level0(task, version, base);
     if (expiry_is_due(db, version)) return pick_expired(task, version, snapshot_earliest_clock(db));
     int level = fullest_level(version, targets);
     if (level) return pick_from_level(task, version, level);
-    if (value_reclaim_wanted(version)) return pick_condemned(db, task, version, base);
-    if (!idle || (level = idle_level(db, version)) < 0) return VELOCITY_OK;
+    if (value_reclaim_wanted(version)) return pick_condemned(db, task, version, base, r);
+    if (!idle) return VELOCITY_OK;
+    if ((level = idle_level(db, version)) < 0) return pick_unseen(db, task, version, r);
     if (level == 0) return pick_level0(task, version, base);
     task->output_level = level + 1;
     status = add_level(task, version, level, velocity_bytes(NULL, 0), velocity_bytes(NULL, 0));
@@ -276,8 +381,7 @@ struct output {
     size_t count, capacity;
     int level;
     uint64_t bytes, expired;
-    const struct version *version; /* that the inputs belong to */
-    const struct condemned *condemned;
+    const struct reclaim *reclaim;
     struct value_writer values;
 };
 
@@ -310,9 +414,9 @@ static velocity_status output_finish(struct output *out) {
  * and merging must go on. */
 static velocity_status move_value(struct output *out, struct entry *e) {
     struct value_reference reference = {0};
-    if (!value_reference_decode(e->value, &reference) || !condemned_has(out->condemned, reference.file))
+    if (!value_reference_decode(e->value, &reference) || !condemned_has(&out->reclaim->condemned, reference.file))
         return VELOCITY_OK;
-    struct value_file *from = version_value_file(out->version, reference.file);
+    struct value_file *from = version_value_file(out->reclaim->version, reference.file);
     velocity_status status = value_writer_move(&out->values, from, e);
     if (status != VELOCITY_CORRUPT) return status;
     value_file_mark_damaged(from);
@@ -322,7 +426,7 @@ static velocity_status move_value(struct output *out, struct entry *e) {
 static velocity_status output_add(struct output *out, const struct entry *entry, bool new_key) {
     velocity_status status = VELOCITY_OK;
     struct entry e = *entry;
-    if (e.kind == ENTRY_VALUE_REFERENCE && out->condemned->count)
+    if (e.kind == ENTRY_VALUE_REFERENCE && out->reclaim->condemned.count)
         status = move_value(out, &e);
     else if (value_writer_wants(&out->values, &e))
         status = value_writer_take(&out->values, &e);
@@ -350,22 +454,22 @@ static void output_clear(struct output *out, bool in_force) {
     value_writer_clear(&out->values, in_force);
 }
 
-/* Each table of level 0 is a run; the tables of another level are one. */
-static velocity_status build_runs(const struct task *task, struct table **tables, struct run *runs, size_t *count) {
+/* Each table of level 0 is a run; the tables of another level are one. What is covered whole is not read. */
+static void build_runs(const struct task *task, const struct reclaim *r, struct table **tables, struct run *runs,
+                       size_t *count) {
     struct table_read read = {.fill_cache = false};
     size_t used = 0;
     *count = 0;
     for (int l = 0; l < VELOCITY_LEVELS; l++) {
         size_t first = used;
         for (size_t i = 0; i < task->input_count; i++) {
-            if (task->inputs[i].level != l) continue;
+            if (task->inputs[i].level != l || reclaim_whole(r, task->inputs[i].table)) continue;
             tables[used++] = task->inputs[i].table;
             if (l == 0) run_init_tables(&runs[(*count)++], &tables[used - 1], 1, &read, READ_AHEAD_BYTES);
         }
         if (l > 0 && used > first)
             run_init_tables(&runs[(*count)++], tables + first, used - first, &read, READ_AHEAD_BYTES);
     }
-    return VELOCITY_OK;
 }
 
 static bool reaches_bottom(const struct task *task, const struct version *version) {
@@ -377,12 +481,15 @@ static bool reaches_bottom(const struct task *task, const struct version *versio
     return true;
 }
 
-static velocity_status merge_runs(velocity *db, const struct task *task, const struct version *version,
-                                  struct run *runs, size_t run_count, struct output *out) {
+static velocity_status merge_runs(velocity *db, const struct task *task, const struct reclaim *r, struct run *runs,
+                                  size_t run_count, struct output *out) {
     struct merge m;
     struct retention retention;
-    velocity_status status = retention_init(&retention, db, reaches_bottom(task, version));
+    velocity_status status = retention_init(&retention, db, reaches_bottom(task, r->version));
     if (status) return status;
+    retention.ranges = range_index_list(r->version->ranges);
+    retention.range_is_spent = reclaim_range_is_spent;
+    retention.arg = r;
     status = merge_init(&m, runs, run_count);
     if (!status) merge_first(&m);
     bool key_is_new = false; /* for the output: some versions of a key may have been dropped before the first kept */
@@ -405,13 +512,14 @@ static velocity_status merge_runs(velocity *db, const struct task *task, const s
     return status;
 }
 
-static velocity_status merge_tables(velocity *db, const struct task *task, const struct version *version,
-                                    struct output *out) {
+static velocity_status merge_tables(velocity *db, const struct task *task, struct reclaim *r, struct output *out) {
     size_t count = 0;
     struct table **tables = env_alloc(task->input_count * sizeof *tables);
     struct run *runs = env_alloc(task->input_count * sizeof *runs);
-    velocity_status status = tables && runs ? build_runs(task, tables, runs, &count) : VELOCITY_NO_MEMORY;
-    if (!status) status = merge_runs(db, task, version, runs, count, out);
+    velocity_status status = tables && runs ? VELOCITY_OK : VELOCITY_NO_MEMORY;
+    if (!status && r->version->ranges) status = reclaim_leave_out(r, task->inputs, task->input_count);
+    if (!status) build_runs(task, r, tables, runs, &count);
+    if (!status) status = merge_runs(db, task, r, runs, count, out);
     for (size_t i = 0; i < count; i++) run_clear(&runs[i]);
     env_free(runs);
     env_free(tables);
@@ -420,14 +528,14 @@ static velocity_status merge_tables(velocity *db, const struct task *task, const
 
 /* Inputs that overlap nobody need no merge: they change their level and are not read; but a merge is also what brings
  * a table under the present key. */
-static bool moves_trivially(const struct task *task, int64_t now_ms) {
+static bool moves_trivially(const struct task *task, const struct reclaim *r, int64_t now_ms) {
     for (size_t i = 0; i < task->input_count; i++) {
         if (task->inputs[i].level == task->output_level) return false;
         const struct table_meta *a = table_meta(task->inputs[i].table);
         /* a merge would drop something */
         if (a->tombstones || !a->one_version || table_expiry_due_ms(task->inputs[i].table) <= now_ms) return false;
         if (table_has_old_key(task->inputs[i].table)) return false;
-        if (condemned_bytes(&task->condemned, task->inputs[i].table)) return false;
+        if (condemned_bytes(&r->condemned, task->inputs[i].table)) return false;
         for (size_t k = i + 1; k < task->input_count; k++)
             if (table_overlaps(task->inputs[k].table, a->smallest, a->largest)) return false;
     }
@@ -435,13 +543,13 @@ static bool moves_trivially(const struct task *task, int64_t now_ms) {
 }
 
 /* A manual compaction of one level that holds nothing to drop changes nothing. */
-static bool is_pointless(const struct task *task, int64_t now_ms) {
+static bool is_pointless(const struct task *task, const struct reclaim *r, int64_t now_ms) {
     for (size_t i = 0; i < task->input_count; i++) {
-        if (condemned_bytes(&task->condemned, task->inputs[i].table)) return false;
+        if (condemned_bytes(&r->condemned, task->inputs[i].table)) return false;
         const struct table_meta *meta = table_meta(task->inputs[i].table);
         if (task->inputs[i].level != task->output_level || meta->tombstones || !meta->one_version) return false;
         if (expiry_has_begun(task->inputs[i].table, (uint64_t)now_ms)) return false;
-        if (table_has_old_key(task->inputs[i].table)) return false;
+        if (table_has_old_key(task->inputs[i].table) || reclaim_part(r, task->inputs[i].table)) return false;
     }
     return true;
 }
@@ -466,26 +574,40 @@ static int by_level_and_key(const void *a, const void *b) {
     return slice_compare(table_meta(x->table)->smallest, table_meta(y->table)->smallest);
 }
 
+/* The inputs go, and nothing takes their place. */
 static velocity_status drop(velocity *db, const struct task *task) {
     struct version_edit edit = {.remove = task->inputs, .remove_count = task->input_count};
     velocity_status status = install_edit(db, &edit, NULL);
-    for (size_t i = 0; i < task->input_count && !status; i++) {
+    if (status) return status;
+    atomic_fetch_add(&db->figures.compactions, 1);
+    for (size_t i = 0; i < task->input_count; i++) {
         table_doom(task->inputs[i].table);
-        atomic_fetch_add(&db->figures.expired, table_meta(task->inputs[i].table)->entries);
+        if (!task->covered) atomic_fetch_add(&db->figures.expired, table_meta(task->inputs[i].table)->entries);
     }
-    return status;
+    return VELOCITY_OK;
 }
 
-static velocity_status run_task(velocity *db, const struct task *task, const struct version *version) {
+/* After the install: the inputs' files go when nobody reads them any more. */
+static void count_and_doom(velocity *db, const struct task *task, const struct reclaim *r, const struct output *out) {
+    uint64_t read = bytes_to_merge(task, r);
+    for (size_t i = 0; i < task->input_count; i++) table_doom(task->inputs[i].table);
+    atomic_fetch_add(&db->figures.compactions, 1);
+    atomic_fetch_add(&db->figures.expired, out->expired);
+    atomic_fetch_add(&db->figures.compaction_read, read);
+    atomic_fetch_add(&db->figures.compaction_written, out->bytes + out->values.bytes);
+}
+
+static velocity_status run_task(velocity *db, const struct task *task, struct reclaim *r) {
     int64_t now_ms = (int64_t)snapshot_earliest_clock(db);
-    if (task->input_count == 0 || (!task->rewrite && is_pointless(task, now_ms))) return VELOCITY_OK;
+    if (task->input_count == 0) return VELOCITY_OK;
     if (task->drop) return drop(db, task);
+    if (!task->rewrite && is_pointless(task, r, now_ms)) return VELOCITY_OK;
     qsort(task->inputs, task->input_count, sizeof *task->inputs, by_level_and_key);
-    if (moves_trivially(task, now_ms)) return move(db, task);
-    struct output out = {.db = db, .level = task->output_level, .version = version, .condemned = &task->condemned};
+    if (moves_trivially(task, r, now_ms)) return move(db, task);
+    struct output out = {.db = db, .level = task->output_level, .reclaim = r};
     value_writer_init(&out.values, db);
     velocity_status status = install_repair(db);
-    if (!status) status = merge_tables(db, task, version, &out);
+    if (!status) status = merge_tables(db, task, r, &out);
     struct version_edit edit = {.remove = task->inputs,
                                 .remove_count = task->input_count,
                                 .add = out.tables,
@@ -494,17 +616,7 @@ static velocity_status run_task(velocity *db, const struct task *task, const str
                                 .add_value_count = out.values.count};
     bool tried = !status;
     if (!status) status = install_edit(db, &edit, NULL);
-    if (!status) {
-        uint64_t read = 0;
-        for (size_t i = 0; i < task->input_count; i++) {
-            read += table_meta(task->inputs[i].table)->file_bytes;
-            table_doom(task->inputs[i].table);
-        }
-        atomic_fetch_add(&db->figures.compactions, 1);
-        atomic_fetch_add(&db->figures.expired, out.expired);
-        atomic_fetch_add(&db->figures.compaction_read, read);
-        atomic_fetch_add(&db->figures.compaction_written, out.bytes + out.values.bytes);
-    }
+    if (!status) count_and_doom(db, task, r, &out);
     /* After a failed install the manifest on disk may name the outputs: they stay until the next open knows. */
     output_clear(&out, tried);
     return status;
@@ -518,8 +630,9 @@ void compaction_schedule(velocity *db) {
     const struct version *version = atomic_load(&db->superversion)->version;
     uint64_t targets[VELOCITY_LEVELS];
     (void)shape(db, version, targets);
-    bool wanted = db->manual || db->idle_compaction || version->levels[0].count >= db->options.compaction_threshold ||
-                  fullest_level(version, targets) || expiry_is_due(db, version) || value_reclaim_wanted(version);
+    bool wanted = db->manual || db->idle_compaction || db->reclaim ||
+                  version->levels[0].count >= db->options.compaction_threshold || fullest_level(version, targets) ||
+                  expiry_is_due(db, version) || value_reclaim_wanted(version);
     if (!wanted) return;
     db->compaction_queued = true;
     pool_submit(db->shared->pool, POOL_PATIENT, &db->compaction_job);
@@ -530,17 +643,23 @@ void compaction_job_run(struct pool_job *job) {
     env_mutex_lock(&db->mutex);
     struct manual_compaction *manual = db->manual;
     bool idle = db->idle_compaction;
-    db->idle_compaction = false;
+    db->idle_compaction = db->reclaim = false;
+    struct reclaim_state looked = {generation(db), snapshot_oldest(db)};
     env_mutex_unlock(&db->mutex);
     struct task task = {0};
+    struct reclaim reclaim;
     struct superversion *sv = superversion_acquire(db);
-    velocity_status status = pick(db, sv->version, manual, idle, &task);
-    if (!status) status = run_task(db, &task, sv->version);
+    velocity_status status = reclaim_init(&reclaim, db, sv->version);
+    if (!status) status = pick(db, sv->version, manual, idle, &reclaim, &task);
+    if (!status && !manual && !task.drop && !task.rewrite) status = reach_out(&task, sv->version, &reclaim);
+    if (!status) status = run_task(db, &task, &reclaim);
+    bool found = task.input_count > 0;
+    reclaim_clear(&reclaim);
     superversion_release(sv);
     table_files_sweep(db->shared->files);
     env_free(task.inputs);
-    condemned_clear(&task.condemned);
     env_mutex_lock(&db->mutex);
+    if (idle && !manual && !status && !found) db->reclaimed = looked;
     if (manual) {
         manual->status = status;
         if (status) (void)snprintf(manual->message, sizeof manual->message, "%s", velocity_error_message());

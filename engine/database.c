@@ -115,6 +115,7 @@ struct write_buffer *write_buffer_new(velocity *db, uint64_t first_log) {
         env_free(buffer);
         return NULL;
     }
+    range_buffer_init(&buffer->ranges);
     buffer->first_log = first_log;
     atomic_init(&buffer->references, 1);
     return buffer;
@@ -127,6 +128,7 @@ void write_buffer_acquire(struct write_buffer *buffer) {
 void write_buffer_release(struct write_buffer *buffer) {
     if (!buffer || atomic_fetch_sub_explicit(&buffer->references, 1, memory_order_acq_rel) != 1) return;
     memtable_free(buffer->memtable);
+    range_buffer_free(&buffer->ranges);
     env_free(buffer);
 }
 
@@ -355,7 +357,8 @@ static velocity_status flush_at_close(velocity *db) {
     enum { WORTH_A_TABLE_BYTES = 1 << 20 };
     struct superversion *sv = superversion_acquire(db); /* the ticker may still lead, and switch the buffer */
     const memtable *table = sv->active->memtable;
-    bool worth = memtable_bytes(table) >= WORTH_A_TABLE_BYTES || db->options.memtable_bytes < WORTH_A_TABLE_BYTES;
+    bool worth =
+        write_buffer_bytes(sv->active) >= WORTH_A_TABLE_BYTES || db->options.memtable_bytes < WORTH_A_TABLE_BYTES;
     worth = worth && memtable_entries(table);
     superversion_release(sv);
     return worth ? velocity_flush(db) : VELOCITY_OK;

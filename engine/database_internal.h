@@ -5,6 +5,7 @@
  *   recovery.c    what opening finds on disk               iterator.c   scans
  *   write.c       the commit queue and groups              snapshot.c   frozen views
  *   room.c        write buffers, log segments, stalls      stats.c      figures
+ *   write_ranges.c  range deletes into write buffers       reclaim.c    what they let go of in tables
  *   flush.c       write buffer -> table                    compaction.c tables -> tables
  *   install.c     putting a new version in force           history.c    logs of the past
  *   changes.c     change feeds                             checkpoint.c copies of the whole
@@ -30,16 +31,18 @@
 #include "manifest.h"
 #include "memtable.h"
 #include "pool.h"
+#include "range_list.h"
 #include "reserve.h"
 #include "status.h"
 #include "stripe.h"
 #include "version.h"
 
 enum {
-    IMMUTABLE_MAX = 2,           /* full write buffers that may wait to be flushed */
-    MESSAGE_BYTES = 192,         /* of an error that is carried from thread to thread */
-    SEGMENT_MIN_BYTES = 1 << 20, /* the first log segment; each next one is twice as large ... */
-    SEGMENT_MAX_BYTES = 1 << 24, /* ... up to this */
+    IMMUTABLE_MAX = 2,                            /* full write buffers that may wait to be flushed */
+    MESSAGE_BYTES = 192,                          /* of an error that is carried from thread to thread */
+    GROUP_RANGES_MAX = VELOCITY_MAX_BATCH_RANGES, /* range deletes of a commit group: bounds what it reserves */
+    SEGMENT_MIN_BYTES = 1 << 20,                  /* the first log segment; each next one is twice as large ... */
+    SEGMENT_MAX_BYTES = 1 << 24,                  /* ... up to this */
     TICK_MS = 250,
 };
 
@@ -57,6 +60,7 @@ struct write_buffer {
     memtable *memtable;
     uint64_t first_log;             /* logs from here on hold its entries */
     _Atomic uint64_t last_sequence; /* once frozen: its newest entry; 0 before */
+    struct range_buffer ranges;     /* the range deletes among its entries */
 };
 
 struct superversion {
@@ -144,6 +148,10 @@ struct velocity {
     size_t seal_count;
     bool flush_queued, compaction_queued, prepare_queued, closing;
     bool idle_compaction; /* merge although no threshold asks for it */
+    bool reclaim;         /* look for tables that range deletes cover */
+    struct reclaim_state {
+        uint64_t generation, oldest; /* of the version, and the oldest snapshot */
+    } reclaimed;                     /* where an idle compaction found nothing to do */
     struct manual_compaction *manual;
     struct job_failure flush_failure, compaction_failure;
     char read_only_message[MESSAGE_BYTES];
@@ -176,7 +184,16 @@ struct counters *database_counters(velocity *db); /* the calling thread's stripe
 /* superversions: database.c */
 struct write_buffer *write_buffer_new(velocity *db, uint64_t first_log);
 void write_buffer_acquire(struct write_buffer *buffer);
+void write_buffer_insert_range(struct write_buffer *buffer, const struct entry *e); /* write_ranges.c */
 void write_buffer_release(struct write_buffer *buffer);
+/* By its inserter, after the reserves of memtable and ranges. */
+static inline void write_buffer_insert(struct write_buffer *buffer, const struct entry *e) {
+    memtable_insert(buffer->memtable, e);
+    if (e->kind == ENTRY_RANGE_DELETE) write_buffer_insert_range(buffer, e);
+}
+static inline size_t write_buffer_bytes(const struct write_buffer *buffer) {
+    return memtable_bytes(buffer->memtable) + atomic_load_explicit(&buffer->ranges.bytes, memory_order_relaxed);
+}
 /* Takes references on its parts. NULL: no memory. */
 struct superversion *superversion_new(struct write_buffer *active, struct write_buffer *const *immutable, int count,
                                       struct version *version);
@@ -202,6 +219,9 @@ VELOCITY_CHECK_RESULT velocity_status commit_switch(velocity *db);
 void commit_pass(velocity *db);
 void database_set_read_only(velocity *db, const char *why);
 velocity_status database_read_only_status(velocity *db);
+
+/* write_ranges.c: whether the range deletes of a writer (one of the two is NULL) should go into a new write buffer. */
+bool write_range_wants_switch(const velocity *db, const struct entry *single, const velocity_batch *batch);
 
 /* room.c; leader only */
 VELOCITY_CHECK_RESULT velocity_status room_make(velocity *db, size_t operations, uint64_t payload_bytes);
@@ -274,5 +294,7 @@ VELOCITY_CHECK_RESULT velocity_status snapshot_sequences(velocity *db, uint64_t 
                                                          size_t *count);
 /* The earliest time that it is for anybody: what has expired by then nobody sees, now or later. */
 uint64_t snapshot_earliest_clock(velocity *db);
+/* The sequence of the oldest live snapshot; the present if there is none. */
+uint64_t snapshot_oldest(velocity *db);
 
 #endif

@@ -10,7 +10,7 @@
 enum entry_kind {
     ENTRY_PUT = 1,
     ENTRY_DELETE = 2,
-    ENTRY_RANGE_DELETE = 3,    /* reserved: key is the start, value the exclusive end */
+    ENTRY_RANGE_DELETE = 3,    /* key is the start, value the exclusive end; of its own key it is a delete */
     ENTRY_VALUE_REFERENCE = 4, /* in tables alone: a put whose value stands in a value file (value_format.h) */
 };
 
@@ -22,5 +22,9 @@ struct entry {
     uint32_t flags;
     uint8_t kind; /* enum entry_kind */
 };
+
+static inline bool entry_is_delete(const struct entry *e) {
+    return e->kind == ENTRY_DELETE || e->kind == ENTRY_RANGE_DELETE;
+}
 
 #endif

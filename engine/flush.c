@@ -7,9 +7,9 @@
 #include <stdio.h>
 
 enum {
-    IDLE_US = 1000 * 1000, /* no write for so long: the database is idle */
-    IDLE_FLUSH_FRACTION =
-        16, /* an idle buffer is flushed if it holds this part of memtable_bytes: lookups pass it by then */
+    IDLE_US = 1000 * 1000,    /* no write for so long: the database is idle */
+    IDLE_FLUSH_FRACTION = 16, /* an idle buffer is flushed if it holds this part of memtable_bytes: lookups pass it by
+                                 then; or a range delete, whose work is on the tables */
 };
 
 void job_ended(velocity *db, struct job_failure *failure, velocity_status status) {
@@ -39,6 +39,7 @@ static velocity_status write_table(velocity *db, struct write_buffer *buffer, st
     struct entry e;
     *out = NULL;
     velocity_status status = retention_init(&retention, db, false);
+    retention.ranges = range_buffer_list(&buffer->ranges);
     database_table_options(db, database_new_number(db), &options);
     if (!status) status = table_builder_new(&options, &builder);
     memtable_cursor_init(&cursor, buffer->memtable);
@@ -100,6 +101,7 @@ void flush_job_run(struct pool_job *job) {
     db->flush_queued = false;
     if (!db->flush_failure.status) {
         db->compaction_failure.status = VELOCITY_OK; /* tried again */
+        db->reclaim = atomic_load(&db->superversion)->version->ranges != NULL;
         flush_schedule(db);
         compaction_schedule(db);
     }
@@ -168,10 +170,11 @@ void background_tick(struct pool_ticker *ticker) {
     database_refill_reserve(db);
     if (!is_idle(db)) return;
     struct superversion *sv = superversion_acquire(db);
-    size_t held = memtable_bytes(sv->active->memtable);
+    size_t held = write_buffer_bytes(sv->active);
     bool merge = compaction_idle_worthwhile(db, sv->version);
+    bool worth = held >= db->options.memtable_bytes / IDLE_FLUSH_FRACTION || range_buffer_list(&sv->active->ranges);
     superversion_release(sv);
-    if (held >= db->options.memtable_bytes / IDLE_FLUSH_FRACTION && !atomic_load(&db->read_only) && commit_switch(db)) {
+    if (worth && !atomic_load(&db->read_only) && commit_switch(db)) {
         /* tried again at the next tick */
     }
     env_mutex_lock(&db->mutex);

@@ -1,7 +1,7 @@
 /*
- * hardware_gcm.h - AES-256-GCM (NIST SP 800-38D) by the instructions that CPUs have for it, where they have them;
- * cipher.c falls back to mbedTLS, whose version in Debian 12 takes 6 ns a byte: a block of 4 KiB would be decrypted in
- * five times what it takes to read and unpack it. Here it is about a tenth.
+ * hardware_gcm.h - AES-256-GCM (NIST SP 800-38D) by the instructions that CPUs have for it, where they have them; where
+ * not, cipher.c asks mbedTLS. A block of 4 KiB takes 1.7 us here, and 24 by mbedTLS 2.28: many times what reading and
+ * unpacking it takes.
  *
  * Neither branches nor addresses depend on keys or data. An expanded key does not change: any number of threads may use
  * it at once. hardware_gcm_test.c holds it against mbedTLS and against published vectors.

@@ -191,7 +191,12 @@ velocity_status install_edit(velocity *db, const struct version_edit *edit, stru
     uint64_t min_log = 0;
     struct version *version = NULL;
     struct gone_values gone = {0};
-    velocity_status status = version_new(present_version(db), edit, &version);
+    struct version_edit full = *edit;
+    uint64_t *snapshots = NULL, *clocks;
+    velocity_status status = snapshot_sequences(db, &snapshots, &clocks, &full.snapshot_count);
+    full.snapshots = snapshots;
+    if (!status) status = version_new(present_version(db), &full, &version);
+    env_free(snapshots);
     if (!status) status = find_gone(present_version(db), version, &gone);
     if (!status) status = env_sync_directory(db->env, db->path); /* the names of the new tables */
     if (!status) status = write_manifest(db, version, edit, &gone, flushed, &min_log);

@@ -6,6 +6,10 @@
  * and the merge stands one entry beyond.
  *
  * A range is kept as [low, high): prefix, start and end together.
+ *
+ * What a range delete covers is passed by as if it were not there: an entry that is covered hides nothing, for the
+ * older versions of its key are covered too. A run all of which is older is not stepped through, but sought behind the
+ * range.
  */
 #include "database_internal.h"
 
@@ -28,6 +32,9 @@ struct velocity_iterator {
     struct run *runs;
     size_t run_count;
     struct merge merge;
+    const struct range_list *ranges[2 + IMMUTABLE_MAX]; /* range deletes, by where they lie */
+    int range_count;                                    /* mostly 0 */
+    struct range_stretch stretch;                       /* the last answer of `ranges` */
     enum standing standing;
     struct run *alone;       /* going forward: the only run that is left, of a table whose keys differ; or NULL */
     struct entry shown;      /* where valid */
@@ -121,6 +128,16 @@ static bool outside(const velocity_iterator *it, const struct table *table) {
            (it->has_high && slice_compare(meta->smallest, slice_of(&it->high)) >= 0);
 }
 
+/* After the sequence was chosen: so that it has all range deletes that this sees. */
+static void add_buffer(velocity_iterator *it, struct write_buffer *buffer) {
+    struct run *run = &it->runs[it->run_count++];
+    run_init_memtable(run, buffer->memtable);
+    uint64_t frozen = atomic_load_explicit(&buffer->last_sequence, memory_order_acquire);
+    run->newest = frozen && frozen < it->sequence ? frozen : it->sequence;
+    const struct range_list *ranges = range_buffer_list(&buffer->ranges);
+    if (ranges) it->ranges[it->range_count++] = ranges;
+}
+
 static bool add_runs(velocity_iterator *it, const struct table_read *read) {
     const struct superversion *sv = it->sv;
     const struct version *version = sv->version;
@@ -128,9 +145,9 @@ static bool add_runs(velocity_iterator *it, const struct table_read *read) {
     for (int l = 1; l < VELOCITY_LEVELS; l++) most += version->levels[l].count > 0;
     it->runs = env_alloc(most * sizeof *it->runs);
     if (!it->runs) return false;
-    if (memtable_entries(sv->active->memtable)) run_init_memtable(&it->runs[it->run_count++], sv->active->memtable);
-    for (int i = 0; i < sv->immutable_count; i++)
-        run_init_memtable(&it->runs[it->run_count++], sv->immutable[i]->memtable);
+    if (memtable_entries(sv->active->memtable)) add_buffer(it, sv->active);
+    for (int i = 0; i < sv->immutable_count; i++) add_buffer(it, sv->immutable[i]);
+    if (version->ranges) it->ranges[it->range_count++] = version->ranges->root;
     for (size_t i = 0; i < version->levels[0].count; i++)
         if (!outside(it, version->levels[0].tables[i]))
             run_init_tables(&it->runs[it->run_count++], &version->levels[0].tables[i], 1, read, 0);
@@ -149,6 +166,13 @@ static uint64_t choose_sequence(const velocity_iterator *it) {
     uint64_t visible = atomic_load_explicit(&it->db->visible_sequence, memory_order_acquire);
     uint64_t frozen = atomic_load_explicit(&it->sv->active->last_sequence, memory_order_acquire);
     return frozen && frozen < visible ? frozen : visible;
+}
+
+/* What the range deletes that the iterator sees say around the key. */
+static struct range_stretch find_stretch(const velocity_iterator *it, velocity_slice key, bool below) {
+    struct range_stretch stretch = range_stretch_all();
+    for (int i = 0; i < it->range_count; i++) range_list_narrow(it->ranges[i], key, below, it->sequence, &stretch);
+    return stretch;
 }
 
 /* Returned where not even an iterator could be allocated. */
@@ -174,6 +198,7 @@ velocity_iterator *velocity_iterator_new(velocity *db, const velocity_range *ran
         stop(it, VELOCITY_NO_MEMORY);
         return it;
     }
+    if (it->range_count) it->stretch = find_stretch(it, velocity_bytes("", 1), false);
     velocity_iterator_seek(it, velocity_bytes(NULL, 0));
     return it;
 }
@@ -212,13 +237,49 @@ static inline bool is_visible(const velocity_iterator *it, const struct entry *e
 
 /* Whether the newest visible operation on a key says that it is not there. */
 static inline bool is_gone(velocity_iterator *it, const struct entry *e) {
-    return e->kind == ENTRY_DELETE || clock_is_over(&it->db->clock, e->expires_at_ms, &it->now_ms);
+    return entry_is_delete(e) || clock_is_over(&it->db->clock, e->expires_at_ms, &it->now_ms);
+}
+
+/* The merge stands on a covered entry, within it->stretch. */
+static void skip_covered(velocity_iterator *it) {
+    struct merge *m = &it->merge;
+    struct range_stretch s = it->stretch;
+    uint64_t newest = run_newest(m->heap[0]), least = s.sequence;
+    while (newest <= least) { /* as far as range deletes that cover all of the run join one another */
+        struct range_stretch next = find_stretch(it, m->backward ? s.from : s.to, m->backward);
+        if (next.sequence < newest) break;
+        if (next.sequence < least) least = next.sequence;
+        s.from = next.from;
+        s.to = next.to;
+    }
+    merge_skip(m, m->backward ? s.from : s.to, least);
+}
+
+/* Moves the merge on to an entry that no range delete covers, or that is outside of the iterator's range. False: there
+ * is none. */
+static bool pass_covered(velocity_iterator *it) {
+    struct merge *m = &it->merge;
+    while (merge_valid(m)) {
+        const struct entry *e = merge_entry(m);
+        if (!is_visible(it, e)) return true;
+        if (!range_stretch_holds(&it->stretch, e->key)) it->stretch = find_stretch(it, e->key, false);
+        if (e->sequence > it->stretch.sequence) return true;
+        if (m->backward ? beyond_low(it, e->key) : beyond_high(it, e->key)) return true;
+        skip_covered(it);
+    }
+    return false;
+}
+
+/* From the shown entry on: there is no range delete at all, or none behind it. */
+static inline bool nothing_is_covered(const velocity_iterator *it) {
+    return it->range_count == 0 || (it->stretch.sequence == 0 && !it->stretch.to.data);
 }
 
 /* From where the merge stands: shows the first visible entry of a key other than it->key (if skip). */
 static void settle_forward(velocity_iterator *it, bool skip) {
     struct merge *m = &it->merge;
     for (; merge_valid(m); merge_next(m)) {
+        if (it->range_count && !pass_covered(it)) break;
         const struct entry *e = merge_entry(m);
         if (!is_visible(it, e)) continue;
         if (skip && slice_equal(e->key, slice_of(&it->key))) continue;
@@ -234,7 +295,7 @@ static void settle_forward(velocity_iterator *it, bool skip) {
         it->shown = *e;
         it->valid = true;
         it->standing = FORWARD;
-        it->alone = m->heap_count == 1 && run_is_plain(m->heap[0]) ? m->heap[0] : NULL;
+        it->alone = m->heap_count == 1 && nothing_is_covered(it) && run_is_plain(m->heap[0]) ? m->heap[0] : NULL;
         return;
     }
     stop(it, m->status);
@@ -246,6 +307,7 @@ static void settle_backward(velocity_iterator *it) {
     it->alone = NULL;
     bool found = false, gone = false; /* found: it->shown is a version of it->key; gone: it is none that is shown */
     while (merge_valid(m)) {
+        if (it->range_count && !pass_covered(it)) break;
         const struct entry *e = merge_entry(m);
         bool same = found && slice_equal(e->key, slice_of(&it->key));
         if (found && !same) {

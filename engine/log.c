@@ -3,6 +3,7 @@
 
 #include "coding.h"
 #include "log_internal.h"
+#include "slice.h"
 #include "status.h"
 
 #include <xxhash.h>
@@ -43,7 +44,7 @@ const uint8_t *log_operation_decode(const uint8_t *p, const uint8_t *end, struct
     size_t extra = (meta & META_FLAGS ? 4u : 0u) + (meta & META_EXPIRES ? 8u : 0u);
     if ((uint64_t)(end - p) < (uint64_t)extra + key_bytes + value_bytes) return NULL;
     out->kind = meta & META_KIND;
-    if (out->kind < ENTRY_PUT || out->kind > ENTRY_DELETE || key_bytes == 0 || key_bytes > VELOCITY_MAX_KEY_BYTES)
+    if (out->kind < ENTRY_PUT || out->kind > ENTRY_RANGE_DELETE || key_bytes == 0 || key_bytes > VELOCITY_MAX_KEY_BYTES)
         return NULL;
     out->flags = 0;
     out->expires_at_ms = 0;
@@ -51,6 +52,9 @@ const uint8_t *log_operation_decode(const uint8_t *p, const uint8_t *end, struct
     if (meta & META_EXPIRES) out->expires_at_ms = (int64_t)get_u64(p), p += 8;
     out->key = velocity_bytes(p, key_bytes);
     out->value = velocity_bytes(p + key_bytes, value_bytes);
+    if (out->kind == ENTRY_RANGE_DELETE &&
+        (value_bytes > VELOCITY_MAX_KEY_BYTES || slice_compare(out->key, out->value) >= 0))
+        return NULL;
     return p + key_bytes + value_bytes;
 }
 

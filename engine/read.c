@@ -1,5 +1,10 @@
-/* read.c - point lookups: newest first through write buffers, level 0, the levels. No lock, and no allocation unless
- * the disk is read. See database_internal.h. */
+/*
+ * read.c - point lookups: newest first through write buffers, level 0, the levels. No lock, and no allocation unless
+ * the disk is read. See database_internal.h.
+ *
+ * Range deletes are asked for before what they may cover: what a buffer holds is newer than all below it, and a table
+ * whose entries are all older than the newest range delete over the key is passed by without a look at its filter.
+ */
 #include "database_internal.h"
 
 #include "filter.h"
@@ -13,12 +18,14 @@ velocity_read_options velocity_read_options_default(void) {
     return options;
 }
 
+/* `covered`: what is older is gone. */
 static velocity_status read_tables(const struct version *version, const struct table_read *read, velocity_slice key,
-                                   uint64_t sequence, struct entry *out, struct held_block *held) {
+                                   uint64_t sequence, uint64_t covered, struct entry *out, struct held_block *held) {
     uint64_t hash = filter_hash(key);
     const struct level *top = &version->levels[0];
     for (size_t i = 0; i < top->count; i++) {
         if (!table_overlaps(top->tables[i], key, key)) continue;
+        if (table_meta(top->tables[i])->max_sequence < covered) break; /* they stand newest first */
         velocity_status status = table_get(top->tables[i], read, key, hash, sequence, out, held);
         if (status != VELOCITY_NOT_FOUND) return status;
     }
@@ -27,41 +34,54 @@ static velocity_status read_tables(const struct version *version, const struct t
         if (level->count == 0) continue;
         size_t at = level_find(level, key);
         if (at == level->count || slice_compare(table_meta(level->tables[at])->smallest, key) > 0) continue;
+        if (table_meta(level->tables[at])->max_sequence < covered) continue;
         velocity_status status = table_get(level->tables[at], read, key, hash, sequence, out, held);
         if (status != VELOCITY_NOT_FOUND) return status;
     }
     return VELOCITY_NOT_FOUND;
 }
 
-/* OK also for a tombstone. */
+/* The newest range delete over the key that the sequence sees in this buffer; 0: none. */
+static inline uint64_t covered_by(const struct write_buffer *buffer, velocity_slice key, uint64_t sequence) {
+    const struct range_list *ranges = range_buffer_list(&buffer->ranges);
+    return __builtin_expect(ranges != NULL, 0) ? range_list_newest(ranges, key, sequence) : 0;
+}
+
+/* OK also for a tombstone. *covered: what is older than it is gone. Stops where nothing below can be newer. */
 static velocity_status read_version(const struct superversion *sv, const struct table_read *read, velocity_slice key,
                                     uint64_t sequence, struct entry *out, struct held_block *held,
-                                    struct write_buffer **buffer) {
+                                    struct write_buffer **buffer, uint64_t *covered) {
     held->owned = false;
     held->entry = NULL;
     *buffer = NULL;
-    if (memtable_entries(sv->active->memtable) && memtable_get(sv->active->memtable, key, sequence, out)) {
-        *buffer = sv->active;
-        return VELOCITY_OK;
+    if (memtable_entries(sv->active->memtable)) {
+        *covered = covered_by(sv->active, key, sequence);
+        bool found = memtable_get(sv->active->memtable, key, sequence, out);
+        if (found) *buffer = sv->active;
+        if (found || *covered) return found ? VELOCITY_OK : VELOCITY_NOT_FOUND;
     }
     for (int i = sv->immutable_count; i-- > 0;) {
-        if (!memtable_get(sv->immutable[i]->memtable, key, sequence, out)) continue;
-        *buffer = sv->immutable[i];
-        return VELOCITY_OK;
+        *covered = covered_by(sv->immutable[i], key, sequence);
+        bool found = memtable_get(sv->immutable[i]->memtable, key, sequence, out);
+        if (found) *buffer = sv->immutable[i];
+        if (found || *covered) return found ? VELOCITY_OK : VELOCITY_NOT_FOUND;
     }
-    return read_tables(sv->version, read, key, sequence, out, held);
+    const struct range_index *ranges = sv->version->ranges;
+    *covered = ranges ? range_list_newest(ranges->root, key, sequence) : 0;
+    return read_tables(sv->version, read, key, sequence, *covered, out, held);
 }
 
 /* Whether the newest visible operation on a key says that it is not there. */
-static inline bool is_gone(velocity *db, const struct entry *e, uint64_t *now_ms) {
-    return e->kind == ENTRY_DELETE || clock_is_over(&db->clock, e->expires_at_ms, now_ms);
+static inline bool is_gone(velocity *db, const struct entry *e, uint64_t covered, uint64_t *now_ms) {
+    return entry_is_delete(e) || e->sequence < covered || clock_is_over(&db->clock, e->expires_at_ms, now_ms);
 }
 
 velocity_status read_entry(velocity *db, const struct superversion *sv, const struct table_read *read,
                            velocity_slice key, uint64_t sequence, uint64_t *now_ms, struct entry *out,
                            struct held_block *held, struct write_buffer **buffer) {
-    velocity_status status = read_version(sv, read, key, sequence, out, held, buffer);
-    if (status || !is_gone(db, out, now_ms)) return status;
+    uint64_t covered = 0;
+    velocity_status status = read_version(sv, read, key, sequence, out, held, buffer, &covered);
+    if (status || !is_gone(db, out, covered, now_ms)) return status;
     if (held->owned) cache_entry_release(held->entry);
     held->owned = false;
     return VELOCITY_NOT_FOUND;

@@ -257,11 +257,12 @@ static velocity_status apply_group(void *arg, uint64_t log_number, const struct 
     for (uint32_t i = 0; i < group->count; i++) {
         if (!(p = log_operation_decode(p, end, &e))) return VELOCITY_CORRUPT;
         e.sequence = group->first_sequence + i;
-        memtable_insert(table, &e);
+        if (e.kind == ENTRY_RANGE_DELETE && (status = range_buffer_reserve(&r->buffer->ranges, 1))) return status;
+        write_buffer_insert(r->buffer, &e);
     }
     if (p != end) return VELOCITY_CORRUPT;
     if (group->count) r->last_in_buffer = group->first_sequence + group->count - 1;
-    return memtable_bytes(table) >= r->db->options.memtable_bytes ? flush_if_room(r) : VELOCITY_OK;
+    return write_buffer_bytes(r->buffer) >= r->db->options.memtable_bytes ? flush_if_room(r) : VELOCITY_OK;
 }
 
 /*

@@ -50,16 +50,36 @@ static bool is_over(const struct retention *r, const struct entry *e, size_t str
     return e->expires_at_ms < 0 || now_ms >= (uint64_t)e->expires_at_ms;
 }
 
+/* Whether a range delete that all who see the entry also see covers it: a range delete, all of its range. */
+static bool is_covered(struct retention *r, const struct entry *e, size_t stripe) {
+    if (stripe == r->count) return false;
+    if (!r->has_stretch || r->stretch_stripe != stripe || !range_stretch_holds(&r->stretch, e->key)) {
+        r->stretch = range_stretch_all();
+        range_list_narrow(r->ranges, e->key, false, r->sequences[stripe], &r->stretch);
+        r->stretch_stripe = stripe;
+        r->has_stretch = true;
+    }
+    if (r->stretch.sequence <= e->sequence) return false;
+    return e->kind != ENTRY_RANGE_DELETE || slice_compare(e->value, r->stretch.to) <= 0;
+}
+
+/* Whether there is nothing left for a delete that everybody sees to hide. */
+static bool is_spent(const struct retention *r, const struct entry *e) {
+    if (e->kind == ENTRY_RANGE_DELETE) return r->range_is_spent && r->range_is_spent(r->arg, e);
+    return r->bottom && (e->kind == ENTRY_DELETE || r->expired);
+}
+
 velocity_status retention_judge(struct retention *r, const struct entry *e, bool *keep, bool *new_key) {
     size_t stripe = stripe_of(r, e->sequence);
     *new_key = !r->has_key || !slice_equal(e->key, velocity_bytes(r->key, r->key_bytes));
-    *keep = *new_key || stripe != r->stripe;
+    bool hidden = !*new_key && stripe == r->stripe && e->kind != ENTRY_RANGE_DELETE;
+    *keep = !hidden && !(r->ranges && is_covered(r, e, stripe));
     r->stripe = stripe;
     r->expired = *keep && e->expires_at_ms && is_over(r, e, stripe);
     if (r->expired) {
         r->tombstone = (struct entry){.key = e->key, .sequence = e->sequence, .kind = ENTRY_DELETE};
         r->expired_count++;
     }
-    if (*keep && (e->kind == ENTRY_DELETE || r->expired) && r->bottom && stripe == 0) *keep = false;
+    if (*keep && stripe == 0 && is_spent(r, e)) *keep = false;
     return *new_key ? remember_key(r, e->key) : VELOCITY_OK;
 }

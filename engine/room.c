@@ -326,7 +326,7 @@ static velocity_status hold_back(velocity *db, uint64_t payload_bytes) {
 
 static velocity_status room_make_slowly(velocity *db, size_t operations, uint64_t payload_bytes) {
     velocity_status status = VELOCITY_OK;
-    if (memtable_bytes(db->active->memtable) >= db->options.memtable_bytes) status = room_switch_buffer(db);
+    if (write_buffer_bytes(db->active) >= db->options.memtable_bytes) status = room_switch_buffer(db);
     if (!status && atomic_load(&db->level0_tables) >= db->options.compaction_threshold * LEVEL0_SLOW_FACTOR)
         status = hold_back(db, payload_bytes);
     if (!status && !log_has_room(db->log, payload_bytes)) status = rotate_log(db, payload_bytes);
@@ -341,8 +341,7 @@ static velocity_status room_make_slowly(velocity *db, size_t operations, uint64_
 
 velocity_status room_make(velocity *db, size_t operations, uint64_t payload_bytes) {
     /* The common case: everything is there, and no lock is needed. */
-    bool plenty = memtable_bytes(db->active->memtable) < db->options.memtable_bytes &&
-                  log_has_room(db->log, payload_bytes) &&
+    bool plenty = write_buffer_bytes(db->active) < db->options.memtable_bytes && log_has_room(db->log, payload_bytes) &&
                   atomic_load_explicit(&db->level0_tables, memory_order_relaxed) <
                       db->options.compaction_threshold * LEVEL0_SLOW_FACTOR;
     bool half_full =

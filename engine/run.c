@@ -9,6 +9,7 @@
 
 void run_init_memtable(struct run *run, const memtable *table) {
     memset(run, 0, sizeof *run);
+    run->newest = UINT64_MAX;
     run->is_memtable = true;
     memtable_cursor_init(&run->memtable_cursor, table);
 }
@@ -155,6 +156,65 @@ bool run_is_plain(const struct run *run) {
     return !run->is_memtable && table_meta(run->tables[run->table_at])->one_version;
 }
 
+/* ---- passing by ----------------------------------------------------------------------------------------------------
+ */
+
+static void skip_in_memtable(struct run *run, velocity_slice to, bool back) {
+    if (back)
+        memtable_cursor_seek_before(&run->memtable_cursor, to);
+    else
+        memtable_cursor_seek(&run->memtable_cursor, to);
+    take_memtable(run);
+}
+
+void run_skip(struct run *run, velocity_slice to, uint64_t sequence) {
+    if (run_newest(run) > sequence) {
+        run_next(run);
+        return;
+    }
+    if (run->is_memtable) {
+        skip_in_memtable(run, to, false);
+        return;
+    }
+    size_t at = run->table_at;
+    while (at < run->table_count && table_meta(run->tables[at])->max_sequence <= sequence &&
+           slice_compare(table_meta(run->tables[at])->largest, to) < 0)
+        at++;
+    run->valid = false;
+    if (at == run->table_count) return;
+    bool inside = table_meta(run->tables[at])->max_sequence <= sequence;
+    open_table(run, at);
+    if (inside)
+        table_cursor_seek(&run->table_cursor, to);
+    else
+        table_cursor_first(&run->table_cursor);
+    forward_table(run);
+}
+
+void run_skip_back(struct run *run, velocity_slice to, uint64_t sequence) {
+    if (run_newest(run) > sequence) {
+        run_prev(run);
+        return;
+    }
+    if (run->is_memtable) {
+        skip_in_memtable(run, to, true);
+        return;
+    }
+    size_t at = run->table_at + 1; /* one more than the table to go to; 0: the run ends */
+    while (at > 0 && table_meta(run->tables[at - 1])->max_sequence <= sequence &&
+           slice_compare(table_meta(run->tables[at - 1])->smallest, to) >= 0)
+        at--;
+    run->valid = false;
+    if (at == 0) return;
+    bool inside = table_meta(run->tables[at - 1])->max_sequence <= sequence;
+    open_table(run, at - 1);
+    if (inside)
+        table_cursor_seek_before(&run->table_cursor, to);
+    else
+        table_cursor_last(&run->table_cursor);
+    backward_table(run);
+}
+
 /* ---- the merge: a binary heap of runs -------------------------------------------------------------------------------
  */
 
@@ -248,5 +308,13 @@ void merge_next(struct merge *m) {
 
 void merge_prev(struct merge *m) {
     run_prev(m->heap[0]);
+    resettle(m);
+}
+
+void merge_skip(struct merge *m, velocity_slice to, uint64_t sequence) {
+    if (m->backward)
+        run_skip_back(m->heap[0], to, sequence);
+    else
+        run_skip(m->heap[0], to, sequence);
     resettle(m);
 }

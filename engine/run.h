@@ -20,6 +20,7 @@ struct run {
     size_t table_count, table_at;
     struct table_read read;
     size_t read_ahead_bytes;
+    uint64_t newest; /* of a memtable: no entry that matters has a higher sequence; for run_skip */
     struct table_cursor table_cursor;
     struct memtable_cursor memtable_cursor;
 };
@@ -36,6 +37,18 @@ void run_next(struct run *run);
 void run_prev(struct run *run);
 /* The entries of the table that the run stands in have all different keys. */
 bool run_is_plain(const struct run *run);
+/*
+ * The run is valid, and nothing in it from here up to `to` (down to `to`, backward) with a sequence of at most
+ * `sequence` matters: passes by that as far as it need not be looked at, a step at least. `to` is beyond the current
+ * key. The first entry that is >= `to` (< `to`, backward), or newer, is not passed by.
+ */
+void run_skip(struct run *run, velocity_slice to, uint64_t sequence);
+void run_skip_back(struct run *run, velocity_slice to, uint64_t sequence);
+
+/* No entry that matters, of the memtable or table where the run stands, has a higher sequence. */
+static inline uint64_t run_newest(const struct run *run) {
+    return run->is_memtable ? run->newest : table_meta(run->tables[run->table_at])->max_sequence;
+}
 
 struct merge {
     struct run *runs;
@@ -59,6 +72,8 @@ void merge_next(struct merge *m);
 void merge_prev(struct merge *m);
 /* The table cursor of the top run, the only one left, was moved forward past the merge. */
 void merge_refresh(struct merge *m);
+/* run_skip and run_skip_back of the run that the merge stands on. */
+void merge_skip(struct merge *m, velocity_slice to, uint64_t sequence);
 static inline bool merge_valid(const struct merge *m) {
     return m->heap_count > 0 && m->status == VELOCITY_OK;
 }

@@ -65,3 +65,11 @@ velocity_status snapshot_sequences(velocity *db, uint64_t **out, uint64_t **cloc
     env_mutex_unlock(&db->snapshot_mutex);
     return status;
 }
+
+uint64_t snapshot_oldest(velocity *db) {
+    env_mutex_lock(&db->snapshot_mutex);
+    const velocity_snapshot *s = db->snapshots.next;
+    uint64_t oldest = s != &db->snapshots ? s->sequence : atomic_load(&db->visible_sequence);
+    env_mutex_unlock(&db->snapshot_mutex);
+    return oldest;
+}

@@ -62,11 +62,14 @@ velocity_status velocity_stats_get(velocity *db, velocity_stats *out) {
     velocity_stats s = {.struct_size = out->struct_size};
     struct superversion *sv = superversion_acquire(db);
     add_tables(sv->version, &s);
-    s.memtable_bytes = memtable_bytes(sv->active->memtable);
+    s.memtable_bytes = write_buffer_bytes(sv->active);
     s.memtable_entries = memtable_entries(sv->active->memtable);
+    const struct range_list *ranges = range_index_list(sv->version->ranges);
+    s.range_tombstones = (ranges ? ranges->tombstones : 0) + atomic_load(&sv->active->ranges.count);
     for (int i = 0; i < sv->immutable_count; i++) {
-        s.memtable_bytes += memtable_bytes(sv->immutable[i]->memtable);
+        s.memtable_bytes += write_buffer_bytes(sv->immutable[i]);
         s.memtable_entries += memtable_entries(sv->immutable[i]->memtable);
+        s.range_tombstones += atomic_load(&sv->immutable[i]->ranges.count);
     }
     s.value_files = sv->version->value_count;
     for (size_t i = 0; i < s.value_files; i++)

@@ -123,6 +123,7 @@ velocity_status table_new(env *e, table_files *files, const char *folder, const 
     memcpy(t->database_id, database_id, sizeof t->database_id);
     t->meta = *meta;
     memset(meta, 0, sizeof *meta);
+    arena_init(&t->range_bytes, 1, NULL);
     t->cache_id = table_files_new_cache_id(files);
     atomic_init(&t->absent_lately, ABSENT_LATELY_MAX);
     atomic_init(&t->references, 1);
@@ -155,6 +156,7 @@ static void table_destroy(struct open_file *file) {
     give_pins_back(t);
     cipher_free(t->cipher);
     env_free(t->top_bytes);
+    table_ranges_clear(t);
     table_meta_clear(&t->meta);
     env_free(t->path);
     env_free(t);
@@ -213,8 +215,8 @@ velocity_status table_decode_block(const struct table *t, struct block_handle ha
     return VELOCITY_OK;
 }
 
-static velocity_status read_stored(const struct table *t, env_file *file, struct block_handle handle,
-                                   struct cache_entry **out) {
+velocity_status table_read_stored(const struct table *t, env_file *file, struct block_handle handle,
+                                  struct cache_entry **out) {
     uint64_t end = handle.offset + handle.bytes + BLOCK_TRAILER_BYTES;
     if (handle.offset < FILE_HEADER_BYTES || end > t->meta.file_bytes || end < handle.offset)
         return damaged(t, handle.offset, "a block lies outside of the file");
@@ -234,7 +236,7 @@ velocity_status table_read_block(struct table *t, struct block_handle handle, en
     if (read->cache_only) return status_set(VELOCITY_INCOMPLETE, "%s: the block is not in the cache", t->path);
     env_file *file;
     velocity_status status = open_file_get(&t->files->open, &t->file, &file);
-    if (!status) status = read_stored(t, file, handle, &held->entry);
+    if (!status) status = table_read_stored(t, file, handle, &held->entry);
     if (status) return status;
     held->owned = true;
     if (read->fill_cache || kind != CACHE_DATA) cache_insert(t->cache, held->entry, t->cache_id, handle.offset, kind);
@@ -310,7 +312,7 @@ static struct block_handle slot_of(const uint8_t *footer, enum table_slot slot) 
 
 /* Where the parts of a table stand that are read when it is opened. */
 struct table_parts {
-    struct block_handle top, expiry, values;
+    struct block_handle top, ranges, expiry, values;
 };
 
 static velocity_status load_footer(struct table *t, env_file *file, struct table_parts *parts) {
@@ -333,19 +335,20 @@ static velocity_status load_footer(struct table *t, env_file *file, struct table
     if (get_u32(footer + FOOTER_VERSION) > FILE_FORMAT_VERSION)
         return status_set(VELOCITY_UNSUPPORTED, "%s: table format %u is newer than this build", t->path,
                           get_u32(footer + FOOTER_VERSION));
-    for (int slot = SLOT_RANGE_TOMBSTONES; slot < SLOT_COUNT; slot++)
+    for (int slot = SLOT_VALUE_REFERENCES; slot < SLOT_COUNT; slot++)
         if (slot != SLOT_VALUE_REFERENCES && slot != SLOT_EXPIRY && get_u64(footer + FOOTER_SLOTS + slot * 16 + 8))
             return status_set(VELOCITY_UNSUPPORTED, "%s: uses a feature that this build does not know", t->path);
     t->filter.partitions = get_u32(footer + FOOTER_FILTER_PARTITIONS);
     t->filter.partition_bytes = get_u32(footer + FOOTER_FILTER_PARTITION_BYTES);
     t->filter.probes = get_u32(footer + FOOTER_FILTER_PROBES);
-    t->filter_offset = get_u64(footer + FOOTER_SLOTS + SLOT_FILTER * 16);
+    t->filter_offset = slot_of(footer, SLOT_FILTER).offset;
     if (t->filter.partitions && (t->filter.partition_bytes == 0 || t->filter.partition_bytes % FILTER_LINE_BYTES ||
                                  t->filter.partition_bytes > FILTER_PARTITION_BYTES))
         return damaged(t, at, "the filter's shape makes no sense");
     parts->top = slot_of(footer, SLOT_TOP_INDEX);
     parts->expiry = slot_of(footer, SLOT_EXPIRY);
     parts->values = slot_of(footer, SLOT_VALUE_REFERENCES);
+    parts->ranges = slot_of(footer, SLOT_RANGE_TOMBSTONES);
     return VELOCITY_OK;
 }
 
@@ -353,7 +356,7 @@ static velocity_status load_footer(struct table *t, env_file *file, struct table
 static velocity_status check_value_uses(struct table *t, env_file *file, struct block_handle where) {
     if (where.bytes == 0 && t->meta.values.count == 0) return VELOCITY_OK;
     struct cache_entry *stored;
-    velocity_status status = read_stored(t, file, where, &stored);
+    velocity_status status = table_read_stored(t, file, where, &stored);
     if (status) return status;
     uint8_t *list = env_alloc(value_uses_most_bytes(&t->meta.values));
     size_t size = list ? (size_t)(value_uses_encode(list, &t->meta.values) - list) : 0;
@@ -370,7 +373,7 @@ static velocity_status check_value_uses(struct table *t, env_file *file, struct 
 static velocity_status load_expiry(struct table *t, env_file *file, struct block_handle where) {
     struct cache_entry *entry;
     if (where.bytes == 0 || t->meta.expiry) return VELOCITY_OK;
-    velocity_status status = read_stored(t, file, where, &entry);
+    velocity_status status = table_read_stored(t, file, where, &entry);
     if (status) return status;
     struct expiry_summary *expiry = env_alloc(sizeof *expiry);
     if (!expiry)
@@ -403,7 +406,7 @@ static velocity_status load(struct table *t, env_file *file) {
     if (!status) status = load_footer(t, file, &parts);
     if (!status) status = check_value_uses(t, file, parts.values);
     if (!status) status = load_expiry(t, file, parts.expiry);
-    if (!status) status = read_stored(t, file, parts.top, &entry);
+    if (!status) status = table_read_stored(t, file, parts.top, &entry);
     if (status) return status;
     t->top_bytes = env_alloc(entry->size);
     if (!t->top_bytes)
@@ -418,7 +421,9 @@ static velocity_status load(struct table *t, env_file *file) {
         t->filter_pins = env_alloc_zeroed((t->filter.partitions + 1) * sizeof *t->filter_pins);
         if (!t->index_pins || !t->filter_pins) status = VELOCITY_NO_MEMORY;
     }
+    if (!status) status = table_ranges_load(t, file, parts.ranges);
     if (status) {
+        table_ranges_clear(t);
         env_free(t->index_pins);
         env_free(t->filter_pins);
         t->index_pins = t->filter_pins = NULL;

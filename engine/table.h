@@ -10,6 +10,7 @@
 
 #include "block.h"
 #include "cache.h"
+#include "range_list.h"
 #include "table_builder.h"
 #include "table_format.h"
 
@@ -48,6 +49,8 @@ VELOCITY_CHECK_RESULT velocity_status table_new(env *e, table_files *files, cons
 /* Has header, footer and top index in memory; CORRUPT says what is wrong with them. INCOMPLETE: cache_only, not yet. */
 VELOCITY_CHECK_RESULT velocity_status table_ensure_loaded(struct table *table, bool cache_only);
 const struct table_meta *table_meta(const struct table *table);
+/* Of a loaded table: its range deletes, by start. They live as long as the table. */
+const struct range_tombstone *table_ranges(const struct table *table, size_t *count);
 /* Whether the file is not encrypted as a new one would be. Known once the table is loaded; false before. */
 bool table_has_old_key(const struct table *table);
 void table_acquire(struct table *table);

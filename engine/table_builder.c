@@ -11,6 +11,7 @@
 enum {
     WRITE_BUFFER_BYTES = 256 * 1024,
     INDEX_BLOCK_BYTES = 8 * 1024,
+    RANGE_BLOCK_BYTES = 32 * 1024,
     PACE_BYTES = 1024 * 1024, /* dirty bytes after which writeback is started, so that the final sync finds little */
 };
 
@@ -28,7 +29,8 @@ struct table_builder {
     uint8_t *sealed;
     size_t sealed_capacity;
     struct block_builder data, index, top;
-    struct block_handle pending; /* the data block whose separator waits for the next key */
+    struct block_builder ranges, ranges_index; /* range deletes once more, apart; where their blocks are */
+    struct block_handle pending;               /* the data block whose separator waits for the next key */
     bool has_pending;
     uint8_t *last_key; /* the last key of the pending block */
     size_t last_key_bytes, last_key_capacity;
@@ -77,6 +79,8 @@ static void builder_free(table_builder *b) {
     block_builder_free(&b->data);
     block_builder_free(&b->index);
     block_builder_free(&b->top);
+    block_builder_free(&b->ranges);
+    block_builder_free(&b->ranges_index);
     env_free(b->buffer);
     packer_clear(&b->packer);
     cipher_free(b->cipher);
@@ -268,6 +272,35 @@ static velocity_status finish_data_block(table_builder *b) {
     return VELOCITY_OK;
 }
 
+static velocity_status finish_range_block(table_builder *b) {
+    velocity_slice raw;
+    struct block_handle handle;
+    uint8_t last[VELOCITY_MAX_KEY_BYTES];
+    velocity_slice key = block_builder_last_key(&b->ranges);
+    memcpy(last, key.data, key.size);
+    key.data = last;
+    velocity_status status = block_builder_finish(&b->ranges, &raw);
+    if (!status) status = append_block(b, raw, true, &handle);
+    return status ? status : add_index_entry(&b->ranges_index, key, handle);
+}
+
+static velocity_status list_range(table_builder *b, const struct entry *entry) {
+    velocity_status status = block_builder_add(&b->ranges, entry);
+    if (!status && block_builder_bytes(&b->ranges) >= RANGE_BLOCK_BYTES) status = finish_range_block(b);
+    if (!status) b->meta.range_tombstones++;
+    return status;
+}
+
+/* What slot 2 names; nothing where there are no range deletes. */
+static velocity_status append_ranges(table_builder *b, struct block_handle *where) {
+    velocity_slice raw;
+    *where = (struct block_handle){0, 0};
+    velocity_status status = b->ranges.count ? finish_range_block(b) : VELOCITY_OK;
+    if (status || b->ranges_index.count == 0) return status;
+    status = block_builder_finish(&b->ranges_index, &raw);
+    return status ? status : append_block(b, raw, true, where);
+}
+
 static bool same_key_as_before(const table_builder *b, velocity_slice key) {
     if (b->data.count) return slice_equal(key, block_builder_last_key(&b->data));
     return b->has_pending && slice_equal(key, velocity_bytes(b->last_key, b->last_key_bytes));
@@ -302,9 +335,10 @@ velocity_status table_builder_add(table_builder *b, const struct entry *entry) {
     if (!status && entry->expires_at_ms) status = note_expiry(b, entry);
     if (!status) status = block_builder_add(&b->data, entry);
     if (!status && entry->kind == ENTRY_VALUE_REFERENCE) status = note_value_use(b, entry);
+    if (!status && entry->kind == ENTRY_RANGE_DELETE) status = list_range(b, entry);
     if (status) return status;
     meta->entries++;
-    meta->tombstones += entry->kind == ENTRY_DELETE;
+    meta->tombstones += entry_is_delete(entry);
     meta->raw_bytes += entry->key.size + entry->value.size;
     if (entry->sequence < meta->min_sequence) meta->min_sequence = entry->sequence;
     if (entry->sequence > meta->max_sequence) meta->max_sequence = entry->sequence;
@@ -366,7 +400,7 @@ static void put_slot(uint8_t *footer, enum table_slot slot, struct block_handle 
 
 /* Where the parts are that the footer names. */
 struct parts {
-    struct block_handle top, filter, values, expiry;
+    struct block_handle top, filter, ranges, values, expiry;
 };
 
 static velocity_status append_footer(table_builder *b, const struct filter_shape *shape, const struct parts *parts) {
@@ -387,6 +421,7 @@ static velocity_status append_footer(table_builder *b, const struct filter_shape
     put_u32(footer + FOOTER_FILTER_PROBES, shape->probes);
     put_slot(footer, SLOT_TOP_INDEX, parts->top);
     put_slot(footer, SLOT_FILTER, parts->filter);
+    put_slot(footer, SLOT_RANGE_TOMBSTONES, parts->ranges);
     put_slot(footer, SLOT_VALUE_REFERENCES, parts->values);
     put_slot(footer, SLOT_EXPIRY, parts->expiry);
     if (b->cipher) { /* nothing to hide, but nothing to be changed either */
@@ -407,6 +442,7 @@ velocity_status table_builder_finish(table_builder *b, struct table_meta *out) {
     if (!status) status = copy_slice(&b->meta.largest, velocity_bytes(b->last_key, b->last_key_bytes));
     if (!status) status = index_pending(b, NULL);
     if (!status && b->index.count) status = finish_index_block(b);
+    if (!status) status = append_ranges(b, &parts.ranges);
     if (!status) status = append_filter(b, &shape, &parts.filter);
     if (!status) status = append_value_uses(b, &parts.values);
     if (!status) status = append_expiry(b, &parts.expiry);

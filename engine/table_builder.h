@@ -19,6 +19,7 @@ struct table_meta {
     bool one_version;              /* no key has two entries */
     struct expiry_summary *expiry; /* NULL: nothing in it expires (or, the manifest's: the table knows) */
     struct value_uses values;      /* what it refers to in value files */
+    uint64_t range_tombstones; /* among the tombstones; known once the table was built or loaded, not in the manifest */
 };
 
 void table_meta_clear(struct table_meta *meta);

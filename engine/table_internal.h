@@ -27,6 +27,9 @@ struct table {
     struct filter_shape filter;
     uint64_t filter_offset;
     _Atomic(struct cache_entry *) *index_pins, *filter_pins; /* by index block, by partition */
+    struct range_tombstone *ranges;                          /* table_ranges.c */
+    size_t range_count;
+    struct arena range_bytes; /* their keys */
 };
 
 /* Reads a block that is not in the cache; the rest of table_load_block. */
@@ -44,6 +47,9 @@ VELOCITY_CHECK_RESULT velocity_status table_load_pinned(struct table *t, _Atomic
 /* Reads bytes of the file as they are. Not inside an epoch section of the caller's only by custom: it makes its own. */
 VELOCITY_CHECK_RESULT velocity_status table_read_raw(struct table *t, uint64_t offset, size_t size, uint8_t *to,
                                                      size_t *got);
+/* Reads, checks and unpacks a block, past the cache; *out is owned. */
+VELOCITY_CHECK_RESULT velocity_status table_read_stored(const struct table *t, env_file *file,
+                                                        struct block_handle handle, struct cache_entry **out);
 /* Checks and unpacks a stored block (handle.bytes and its trailer); *out is owned. */
 VELOCITY_CHECK_RESULT velocity_status table_decode_block(const struct table *t, struct block_handle handle,
                                                          const uint8_t *stored, struct cache_entry **out);
@@ -52,5 +58,9 @@ VELOCITY_CHECK_RESULT velocity_status table_open_block(const struct table *t, co
 /* The place that entry i of an index block names. */
 VELOCITY_CHECK_RESULT velocity_status table_index_handle(const struct table *t, const struct block *index, uint32_t i,
                                                          struct block_handle *out);
+
+/* table_ranges.c: under table->mutex, while it is loaded; after a failure _clear. */
+VELOCITY_CHECK_RESULT velocity_status table_ranges_load(struct table *t, env_file *file, struct block_handle where);
+void table_ranges_clear(struct table *t);
 
 #endif

@@ -47,6 +47,7 @@ extern "C" {
 #define VELOCITY_MAX_VALUE_BYTES      (1u << 30)
 #define VELOCITY_MAX_BATCH_BYTES      ((1u << 30) + (1u << 20)) /* keys, values and 32 bytes an operation */
 #define VELOCITY_MAX_BATCH_OPERATIONS (1u << 24)
+#define VELOCITY_MAX_BATCH_RANGES     (1u << 16) /* range deletes in one batch */
 
 typedef struct velocity velocity; /* an open database */
 typedef struct velocity_shared velocity_shared;
@@ -321,6 +322,13 @@ VELOCITY_CHECK_RESULT velocity_status velocity_put(velocity *db, velocity_slice 
 VELOCITY_CHECK_RESULT velocity_status velocity_delete(velocity *db, velocity_slice key);
 
 /*
+ * Deletes every key k with start <= k < end, as one operation with one sequence, whatever the range holds: what is put
+ * there later stands. Both are keys (the end need not exist); INVALID unless start < end. Reads and scans pass by what
+ * it covers; the space comes back with compaction, or at once where it covers whole tables.
+ */
+VELOCITY_CHECK_RESULT velocity_status velocity_delete_range(velocity *db, velocity_slice start, velocity_slice end);
+
+/*
  * A batch is a list of operations that take effect together or not at all, in their order. It copies what it is given.
  * Errors (an argument out of range, memory) stick to the batch, and velocity_write reports the first.
  */
@@ -329,6 +337,7 @@ velocity_batch *velocity_batch_new(void); /* NULL: no memory */
 void velocity_batch_put(velocity_batch *batch, velocity_slice key, velocity_slice value,
                         const velocity_put_options *options);
 void velocity_batch_delete(velocity_batch *batch, velocity_slice key);
+void velocity_batch_delete_range(velocity_batch *batch, velocity_slice start, velocity_slice end);
 /*
  * The batch is written only if `key` stands at this version at the commit point: a sequence, or one of the two below.
  * Conditions see the state before the batch. CONFLICT: velocity_batch_conflict() names the first that failed.
@@ -517,6 +526,7 @@ typedef struct {
     uint64_t clock_ms;                 /* the time that the database lives by: see velocity_put_options */
     uint64_t log_retained_bytes;       /* logs that are kept for change feeds alone */
     uint64_t oldest_change_sequence;   /* feeds that begin after a sequence below this one less 1: HISTORY_GONE */
+    uint64_t range_tombstones;         /* range deletes that write buffers and tables hold */
     uint64_t value_files, value_bytes; /* values that stand apart, on disk; not in level_bytes and table_bytes */
     uint64_t value_garbage_bytes;      /* of these: what no table refers to any more */
 } velocity_stats;

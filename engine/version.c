@@ -138,6 +138,52 @@ static void note_expiry(struct version *version) {
     }
 }
 
+/* ---- range deletes ------------------------------------------------------------------------------------------------
+ */
+
+static bool brings_ranges(const struct version_change *changes, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (table_meta(changes[i].table)->range_tombstones) return true;
+    return false;
+}
+
+static velocity_status count_ranges(const struct version *version, size_t *out) {
+    velocity_status status = VELOCITY_OK;
+    *out = 0;
+    for (int l = 0; l < VELOCITY_LEVELS; l++)
+        for (size_t i = 0; i < version->levels[l].count && !status; i++) {
+            struct table *table = version->levels[l].tables[i];
+            if (table_meta(table)->range_tombstones) status = table_ensure_loaded(table, false);
+            *out += table_meta(table)->range_tombstones;
+        }
+    return status;
+}
+
+/* The tables hold what the index borrows; where they stay the same, so does the index. */
+static velocity_status index_ranges(struct version *version, const struct version *base,
+                                    const struct version_edit *edit) {
+    if (base && !brings_ranges(edit->add, edit->add_count) && !brings_ranges(edit->remove, edit->remove_count)) {
+        version->ranges = base->ranges;
+        if (version->ranges) range_index_acquire(version->ranges);
+        return VELOCITY_OK;
+    }
+    size_t total, used = 0;
+    velocity_status status = count_ranges(version, &total);
+    if (status || total == 0) return status;
+    struct range_tombstone *all = env_alloc(total * sizeof *all);
+    if (!all) return VELOCITY_NO_MEMORY;
+    for (int l = 0; l < VELOCITY_LEVELS; l++)
+        for (size_t i = 0; i < version->levels[l].count; i++) {
+            size_t count;
+            const struct range_tombstone *ranges = table_ranges(version->levels[l].tables[i], &count);
+            if (count) memcpy(all + used, ranges, count * sizeof *all);
+            used += count;
+        }
+    status = range_index_new(all, total, edit->snapshots, edit->snapshot_count, &version->ranges);
+    env_free(all);
+    return status;
+}
+
 velocity_status version_new(const struct version *base, const struct version_edit *edit, struct version **out) {
     struct version *version = env_alloc_zeroed(sizeof *version);
     if (!version) return VELOCITY_NO_MEMORY;
@@ -150,7 +196,8 @@ velocity_status version_new(const struct version *base, const struct version_edi
         }
     }
     note_expiry(version);
-    velocity_status status = take_values(version, base, edit);
+    velocity_status status = index_ranges(version, base, edit);
+    if (!status) status = take_values(version, base, edit);
     if (status)
         version_release(version);
     else
@@ -164,6 +211,7 @@ void version_acquire(struct version *version) {
 
 void version_release(struct version *version) {
     if (!version || atomic_fetch_sub_explicit(&version->references, 1, memory_order_acq_rel) != 1) return;
+    range_index_release(version->ranges);
     for (int l = 0; l < VELOCITY_LEVELS; l++) {
         for (size_t i = 0; i < version->levels[l].count; i++) table_release(version->levels[l].tables[i]);
         env_free(version->levels[l].tables);

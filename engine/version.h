@@ -34,6 +34,7 @@ struct version {
     struct version_values *values; /* ascending by the files' numbers; each is referred to */
     size_t value_count;
     uint64_t value_bytes, value_used_bytes; /* of records in all of them; of these, what is referred to */
+    struct range_index *ranges;             /* the range deletes of all tables; NULL: there are none */
     int64_t expiry_due_ms; /* the first time at which so much of a table has expired that it should be rewritten */
 };
 
@@ -49,9 +50,12 @@ struct version_edit {
     size_t add_count;
     struct value_file *const *add_values; /* files that tables of `add` may refer to */
     size_t add_value_count;
+    const uint64_t *snapshots; /* sequences that somebody sees, ascending; see range_index_new */
+    size_t snapshot_count;
 };
 
-/* `base` NULL: nothing before. The new version has one reference and acquires what it holds. */
+/* `base` NULL: nothing before. The new version has one reference and acquires what it holds. Reads tables that are
+ * added and have range deletes, if they are not loaded. */
 VELOCITY_CHECK_RESULT velocity_status version_new(const struct version *base, const struct version_edit *edit,
                                                   struct version **out);
 /* The value file of that number; NULL: the version has none. */

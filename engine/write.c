@@ -32,9 +32,10 @@ struct writer {
     const struct entry *single;
     uint64_t payload_bytes;
     uint32_t operations;
-    bool sync;        /* wait for the disk */
-    bool switch_only; /* commit_switch */
-    bool done;        /* set with the state; for the leader that finds itself in its own group */
+    uint32_t range_deletes; /* among them */
+    bool sync;              /* wait for the disk */
+    bool switch_only;       /* commit_switch */
+    bool done;              /* set with the state; for the leader that finds itself in its own group */
     void (*callback)(void *arg, velocity_status status, uint64_t sequence); /* NULL: a thread waits */
     void *arg;
     velocity_status status;
@@ -174,7 +175,7 @@ static size_t insert_batch(velocity *db, const uint8_t *operations, uint64_t byt
         last = p;
         p = log_operation_decode(p, end, &e);
         e.sequence = sequence++;
-        if (p) memtable_insert(db->active->memtable, &e);
+        if (p) write_buffer_insert(db->active, &e);
     }
     return (size_t)(last - operations);
 }
@@ -188,7 +189,7 @@ static uint8_t *store(velocity *db, struct writer *w, uint8_t *payload, uint64_t
         uint8_t *meta = payload;
         payload = log_operation_encode(payload, &e);
         *meta |= LOG_OPERATION_ENDS_BATCH;
-        memtable_insert(db->active->memtable, &e);
+        write_buffer_insert(db->active, &e);
     } else if (w->operations) {
         memcpy(payload, w->batch->operations, w->batch->bytes);
         payload[insert_batch(db, w->batch->operations, w->batch->bytes, *sequence + 1)] |= LOG_OPERATION_ENDS_BATCH;
@@ -235,7 +236,7 @@ static void count_group(velocity *db, size_t batches, uint64_t operations, uint6
 struct group {
     struct writer *first, *end; /* a stretch of db->waiting: end is the first that is not in it */
     size_t writers;
-    uint64_t payload_bytes, operations;
+    uint64_t payload_bytes, operations, range_deletes;
     bool sync, weak; /* some writers wait for the disk, some do not */
     bool switch_buffer;
 };
@@ -243,6 +244,7 @@ struct group {
 static void group_add(struct group *g, const struct writer *w) {
     g->payload_bytes += w->payload_bytes;
     g->operations += w->operations;
+    g->range_deletes += w->range_deletes;
     g->sync |= w->sync;
     g->weak |= !w->sync && w->operations;
     g->switch_buffer |= w->switch_only;
@@ -255,6 +257,7 @@ static struct group gather(velocity *db) {
     struct group g = {.first = db->waiting};
     for (const struct writer *w = db->waiting; w; w = w->next) {
         if (g.writers && g.payload_bytes + w->payload_bytes > GROUP_PAYLOAD_MAX) break;
+        if (g.range_deletes + w->range_deletes > GROUP_RANGES_MAX) break; /* one batch has no more than that */
         group_add(&g, w);
     }
     if (g.writers == 0) g.end = NULL;
@@ -340,12 +343,24 @@ static velocity_status make_room(velocity *db, struct group *g) {
     return room_make(db, g->operations, g->payload_bytes);
 }
 
+/* A full disk has no room for a new buffer; then the range deletes go where they are. */
+static velocity_status switch_for_ranges(velocity *db, const struct group *g) {
+    velocity_status status = VELOCITY_OK;
+    bool wanted = false;
+    for (const struct writer *w = g->first; w != g->end && !wanted; w = w->next)
+        wanted = w->range_deletes && write_range_wants_switch(db, w->single, w->batch);
+    if (wanted && !reserve_is_spent(&db->reserve)) status = room_switch_buffer(db);
+    return status == VELOCITY_NO_SPACE ? VELOCITY_OK : status;
+}
+
 static void write_group(velocity *db, struct group *g) {
     velocity_status status = VELOCITY_OK;
     if (atomic_load_explicit(&db->read_only, memory_order_relaxed)) status = database_read_only_status(db);
     if (!status && g->weak && !atomic_load_explicit(&db->weak_writes, memory_order_relaxed))
         status = install_weak_writes(db, true);
+    if (!status && g->range_deletes) status = switch_for_ranges(db, g);
     if (!status) status = make_room(db, g);
+    if (!status && g->range_deletes) status = range_buffer_reserve(&db->active->ranges, g->range_deletes);
     uint64_t last = db->next_sequence - 1;
     if (!status) status = write_group_bytes(db, g, &last);
     if (status) {
@@ -558,6 +573,7 @@ static velocity_status write_single(velocity *db, const struct entry *e) {
     w.single = e;
     w.payload_bytes = log_operation_bytes(e);
     w.operations = 1;
+    w.range_deletes = e->kind == ENTRY_RANGE_DELETE;
     w.sync = wants_sync(db, NULL);
     w.switch_only = false;
     w.callback = NULL;
@@ -581,6 +597,13 @@ velocity_status velocity_delete(velocity *db, velocity_slice key) {
     return write_single(db, &e);
 }
 
+velocity_status velocity_delete_range(velocity *db, velocity_slice start, velocity_slice end) {
+    velocity_status status = batch_check_range(start, end);
+    if (status) return status;
+    struct entry e = {.key = start, .value = end, .kind = ENTRY_RANGE_DELETE};
+    return write_single(db, &e);
+}
+
 static velocity_status writer_of_batch(velocity *db, velocity_batch *batch, const velocity_write_options *options,
                                        struct writer *w) {
     if (!batch) return status_set(VELOCITY_INVALID, "no batch was given");
@@ -589,6 +612,7 @@ static velocity_status writer_of_batch(velocity *db, velocity_batch *batch, cons
     w->batch = batch;
     w->payload_bytes = batch->bytes;
     w->operations = batch->count;
+    w->range_deletes = batch->range_deletes;
     w->sync = wants_sync(db, options);
     return VELOCITY_OK;
 }

@@ -57,6 +57,9 @@ typedef struct {
     void *(*session_new)(void *db);
     void (*session_free)(void *session);
     void (*put)(void *session, const char *key, const void *value, size_t size);
+    void (*remove)(void *session, const char *key);
+    /* All keys from `from` up to `to`, without that, in one operation. NULL: there is nothing like it. */
+    void (*remove_range)(void *session, const char *from, const char *to);
     /* False: not there. Adds up all bytes of the value in *sum, so that they are really read. */
     bool (*get)(void *session, const char *key, uint64_t *sum);
     /* Copies the value to `buffer`; its size, or -1: not there. For checks, not for measuring. */

@@ -6,10 +6,13 @@
  * next to no processor time and written nothing for a while and the engine, if it can tell, says that nothing is
  * pending. The group of large values goes the same way, with fewer keys: load - settle - overwrite - settle - check -
  * get - close.
+ *
+ * The group of tombstones goes: load - settle - one scan - the rows, each with deletes of its own.
  */
 #include "child.h"
 #include "histogram.h"
 #include "load.h"
+#include "tombstones.h"
 
 #include <errno.h>
 #include <ftw.h>
@@ -154,6 +157,19 @@ static void run_values(const bench_options *options, load_context *c) {
     run_if_wanted(options, c, ROW_VALUES_GET);
 }
 
+static void settle_all(const load_context *c) {
+    (void)settle(c->engine, c->db);
+}
+
+static void run_tombstones(const bench_options *options, load_context *c) {
+    (void)load_run(c, ROW_SEQUENTIAL_PUT);
+    settle_all(c);
+    check_count(c);
+    if (options->rows[ROW_TOMBSTONES]) print_result(ROW_TOMBSTONES, tombstones_run(c, ROW_TOMBSTONES, settle_all));
+    if (options->rows[ROW_RANGE_DELETE] && c->engine->remove_range)
+        print_result(ROW_RANGE_DELETE, tombstones_run(c, ROW_RANGE_DELETE, settle_all));
+}
+
 static double directory_bytes;
 
 static int add_size(const char *path, const struct stat *info, int type, struct FTW *at) {
@@ -181,7 +197,8 @@ static const bench_engine *engine_named(const char *id) {
 static const row_id durable_rows[] = {ROW_DURABLE_ONE, ROW_DURABLE_MANY, ROW_DURABLE_OUTSTANDING}; /* by group */
 
 void child_run(const bench_options *options) {
-    bool values = options->child_group == GROUP_VALUES, unsynced = options->child_group == GROUP_UNSYNCED || values;
+    bool values = options->child_group == GROUP_VALUES, tombstones = options->child_group == GROUP_TOMBSTONES;
+    bool unsynced = options->child_group == GROUP_UNSYNCED || values;
     uint64_t value_keys = options->keys > ROW_VALUES_SHARE ? options->keys / ROW_VALUES_SHARE : 1;
     const bench_engine *engine = engine_named(options->child);
     value_pool pool;
@@ -190,8 +207,10 @@ void child_run(const bench_options *options) {
     bench_settings settings = {.directory = options->directory,
                                .keys = values ? value_keys : options->keys,
                                .value_bytes = pool.value_bytes,
-                               .durable = !unsynced,
-                               .threads = unsynced ? 2 : bench_rows[durable_rows[options->child_group]].threads};
+                               .durable = !unsynced && !tombstones,
+                               .threads = unsynced     ? 2
+                                          : tombstones ? 1
+                                                       : bench_rows[durable_rows[options->child_group]].threads};
     load_context context = {.engine = engine,
                             .settings = &settings,
                             .pool = &pool,
@@ -203,6 +222,8 @@ void child_run(const bench_options *options) {
         run_values(options, &context);
     } else if (unsynced) {
         run_unsynced(options, &context);
+    } else if (tombstones) {
+        run_tombstones(options, &context);
     } else {
         run_if_wanted(options, &context, durable_rows[options->child_group]);
     }

@@ -70,6 +70,11 @@ void put(void *session, const char *key, const void *value, size_t size) {
     check(d->db->Put(d->write, key_slice(key), leveldb::Slice(static_cast<const char *>(value), size)));
 }
 
+void remove_key(void *session, const char *key) {
+    auto *d = static_cast<Session *>(session)->database;
+    check(d->db->Delete(d->write, key_slice(key)));
+}
+
 bool read_value(Session *s, const char *key) {
     leveldb::Status status = s->database->db->Get(leveldb::ReadOptions(), key_slice(key), &s->value);
     if (status.IsNotFound()) return false;
@@ -130,6 +135,7 @@ bench_engine describe() noexcept {
     e.session_new = session_new;
     e.session_free = session_free;
     e.put = put;
+    e.remove = remove_key;
     e.get = get;
     e.copy = copy;
     e.scan = scan;

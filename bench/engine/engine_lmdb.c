@@ -77,6 +77,15 @@ static void put(void *arg, const char *key, const void *value, size_t size) {
     check(mdb_txn_commit(txn), "txn_commit");
 }
 
+static void remove_key(void *arg, const char *key) {
+    session *s = arg;
+    MDB_val k = {BENCH_KEY_BYTES, (void *)(uintptr_t)key};
+    MDB_txn *txn;
+    check(mdb_txn_begin(s->database->env, NULL, 0, &txn), "txn_begin");
+    check(mdb_del(txn, s->database->dbi, &k, NULL), "del");
+    check(mdb_txn_commit(txn), "txn_commit");
+}
+
 /* On true *value is valid until the caller resets the transaction. */
 static bool find(session *s, const char *key, MDB_val *value) {
     MDB_val k = {BENCH_KEY_BYTES, (void *)(uintptr_t)key};
@@ -143,6 +152,7 @@ const bench_engine bench_lmdb = {
     .session_new = session_new,
     .session_free = session_free,
     .put = put,
+    .remove = remove_key,
     .get = get,
     .copy = copy,
     .scan = scan,

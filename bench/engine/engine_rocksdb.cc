@@ -85,6 +85,16 @@ void put(void *session, const char *key, const void *value, size_t size) {
     check(d->db->Put(d->write, key_slice(key), rocksdb::Slice(static_cast<const char *>(value), size)));
 }
 
+void remove_key(void *session, const char *key) {
+    auto *d = static_cast<Session *>(session)->database;
+    check(d->db->Delete(d->write, key_slice(key)));
+}
+
+void remove_range(void *session, const char *from, const char *to) {
+    auto *d = static_cast<Session *>(session)->database;
+    check(d->db->DeleteRange(d->write, d->db->DefaultColumnFamily(), key_slice(from), key_slice(to)));
+}
+
 bool read_value(Session *s, const char *key) {
     rocksdb::DB *db = s->database->db.get();
     s->value.Reset();
@@ -169,6 +179,8 @@ bench_engine describe() noexcept {
     e.session_new = session_new;
     e.session_free = session_free;
     e.put = put;
+    e.remove = remove_key;
+    e.remove_range = remove_range;
     e.get = get;
     e.copy = copy;
     e.scan = scan;

@@ -77,6 +77,17 @@ static void put(void *arg, const char *key, const void *value, size_t size) {
     check(velocity_put(s->db, velocity_bytes(key, BENCH_KEY_BYTES), velocity_bytes(value, size)), "put");
 }
 
+static void remove_key(void *arg, const char *key) {
+    session *s = arg;
+    check(velocity_delete(s->db, velocity_bytes(key, BENCH_KEY_BYTES)), "delete");
+}
+
+static void remove_range(void *arg, const char *from, const char *to) {
+    session *s = arg;
+    check(velocity_delete_range(s->db, velocity_bytes(from, BENCH_KEY_BYTES), velocity_bytes(to, BENCH_KEY_BYTES)),
+          "delete_range");
+}
+
 static bool get(void *arg, const char *key, uint64_t *sum) {
     session *s = arg;
     velocity_value value;
@@ -156,8 +167,8 @@ static bool put_slot(void *arg, uint32_t slot, const char *key, const void *valu
 
 #define FUNCTIONS                                                                                                      \
     .kind = BENCH_LSM, .version = velocity_version, .close = close_db, .session_new = session_new,                     \
-    .session_free = session_free, .put = put, .get = get, .copy = copy, .scan = scan, .busy = busy,                    \
-    .compact = compact, .slots_new = slots_new, .put_slot = put_slot
+    .session_free = session_free, .put = put, .remove = remove_key, .remove_range = remove_range, .get = get,          \
+    .copy = copy, .scan = scan, .busy = busy, .compact = compact, .slots_new = slots_new, .put_slot = put_slot
 
 extern const bench_engine bench_velocity, bench_velocity_variants[];
 const bench_engine bench_velocity = {

@@ -28,4 +28,8 @@ const bench_row bench_rows[ROW_COUNT] = {
     [ROW_VALUES_WRITTEN] = {"values4k-written", "bytes written for 4 KiB values in all", "MiB", GROUP_VALUES, 0, true,
                             false, 0},
     [ROW_SETTLE] = {"settle", "background work left after the overwrites", "s", GROUP_UNSYNCED, 0, true, false, 1},
+    [ROW_TOMBSTONES] = {"tombstones", "seek across 100,000 deleted keys, settled, to a plain seek", "times",
+                        GROUP_TOMBSTONES, 0, true, true, 2},
+    [ROW_RANGE_DELETE] = {"range-delete", "seek across 100,000 keys deleted as a range, at once, to a plain seek",
+                          "times", GROUP_TOMBSTONES, 0, true, true, 2},
 };

@@ -15,6 +15,7 @@ typedef enum {
     GROUP_DURABLE_OUTSTANDING,
     GROUP_UNSYNCED,
     GROUP_VALUES, /* large values, not synced */
+    GROUP_TOMBSTONES,
     GROUP_COUNT
 } row_group;
 
@@ -40,6 +41,8 @@ typedef enum {
     ROW_VALUES_GET,
     ROW_VALUES_DISK,
     ROW_VALUES_WRITTEN,
+    ROW_TOMBSTONES,
+    ROW_RANGE_DELETE,
     ROW_COUNT
 } row_id;
 

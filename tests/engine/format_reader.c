@@ -79,7 +79,12 @@ void format_add(struct format_database *db, const uint8_t *key, size_t key_bytes
         assert_non_null(db->entries);
     }
     assert_in_range(key_bytes, 1, 65535);
-    assert_true(kind == 1 || (kind == 2 && value_bytes == 0));
+    assert_true(kind == 1 || (kind == 2 && value_bytes == 0) || kind == 3);
+    if (kind == 3) {
+        int order = memcmp(key, value, key_bytes < value_bytes ? key_bytes : value_bytes);
+        assert_true(value_bytes <= 65535 && (order < 0 || (order == 0 && key_bytes < value_bytes)));
+        db->range_deletes++;
+    }
     struct format_entry *e = &db->entries[db->count++];
     *e = (struct format_entry){.key_bytes = key_bytes, .value_bytes = value_bytes, .sequence = sequence};
     e->flags = flags;

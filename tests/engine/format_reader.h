@@ -30,7 +30,7 @@ struct format_database {
     /* What was met, so that a test knows that it tested something. */
     size_t value_files, value_records, packed_values, references;
     size_t tables, data_blocks, wide_blocks, lz4_blocks, zstd_blocks, index_blocks, filter_partitions, groups,
-        sealed_logs, records, expiry_buckets, retained_logs;
+        sealed_logs, records, expiry_buckets, retained_logs, range_deletes;
     uint64_t table_entries, retained_operations;
     uint64_t clock_ms, group_ms; /* the latest time that counts; that of the last group */
     size_t encrypted_files;
@@ -59,7 +59,7 @@ void format_take_key(struct format_database *db, const uint8_t *header);
 /* Decrypts a message of the file that was loaded last in place, if it is encrypted; its size then. */
 uint64_t format_decrypt(struct format_database *db, uint64_t offset, const uint8_t *bound, size_t bound_bytes,
                         uint8_t *message, uint64_t size);
-/* A new entry, copied. */
+/* A new entry, copied. Kinds are those of the page, and range deletes are ranges. */
 void format_add(struct format_database *db, const uint8_t *key, size_t key_bytes, const uint8_t *value,
                 size_t value_bytes, uint64_t sequence, uint32_t flags, uint8_t kind);
 /* Of the entry that was added last. */

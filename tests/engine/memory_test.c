@@ -52,6 +52,12 @@ static void delete (struct life *l, size_t i) {
     if (went_well(l, velocity_delete(l->db, key_of(key, i)))) l->numbers[i] = 0;
 }
 
+static void delete_range(struct life *l, size_t from, size_t to) {
+    char start[16], end[16];
+    if (!went_well(l, velocity_delete_range(l->db, key_of(start, from), key_of(end, to)))) return;
+    for (size_t i = from; i < to; i++) l->numbers[i] = 0;
+}
+
 static void check_value(const struct life *l, size_t i, velocity_slice value) {
     uint32_t number;
     assert_int_equal(value.size, VALUE_BYTES);
@@ -163,6 +169,7 @@ static void use(struct life *l) {
         size_t i = round * 7 % KEYS;
         put(l, i, round);
         if (round % 5 == 0) delete (l, (i + 3) % KEYS);
+        if (round % 8 == 0) delete_range(l, i * 3 / 4, i * 3 / 4 + 4);
         if (round % 9 == 0) get(l, i);
         if (round == ROUNDS / 2) scan(l, true);
         if (round == ROUNDS / 2) batch(l, round);

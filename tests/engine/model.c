@@ -119,10 +119,19 @@ static size_t random_value_size(struct model *m) {
     return model_random(m, MODEL_MAX_VALUE_BYTES);
 }
 
+/* Mostly a few keys, sometimes many; never none. */
+static void make_range(struct model *m, struct model_operation *op) {
+    size_t most = model_random(m, 12) ? 12 : m->key_count;
+    if (op->key + 1 == m->key_count) op->key--;
+    op->end = op->key + 1 + model_random(m, most);
+    if (op->end >= m->key_count) op->end = m->key_count - 1;
+}
+
 struct model_operation model_random_operation(struct model *m) {
     struct model_operation op = {.key = model_random(m, m->key_count), .is_delete = model_random(m, 4) == 0};
     /* Some keys are written far more often than others. */
     if (model_random(m, 4) == 0) op.key = op.key % 16 * (m->key_count / 16);
+    if (op.is_delete && model_random(m, 3) == 0) make_range(m, &op);
     if (op.is_delete) return op;
     size_t size = random_value_size(m);
     op.value = velocity_bytes(m->pool + model_random(m, POOL_BYTES - size), size);
@@ -172,8 +181,8 @@ void model_apply(struct model *m, const struct model_operation *operations, size
                                         .flags = op->flags,
                                         .expires_at_ms = op->expires_at_ms,
                                         .deleted = op->is_delete};
-        add_version(&m->keys[op->key], version);
-        add_change(m, (struct model_change){op->key, version, .ends_batch = i + 1 == count});
+        for (size_t key = op->key; key == op->key || key < op->end; key++) add_version(&m->keys[key], version);
+        add_change(m, (struct model_change){op->key, op->end, version, .ends_batch = i + 1 == count});
     }
     if (m->boundary_count == m->boundary_capacity) {
         m->boundary_capacity = m->boundary_capacity ? m->boundary_capacity * 2 : 64;

@@ -26,7 +26,7 @@ struct model_key {
 
 /* An operation as a change feed shows it. */
 struct model_change {
-    size_t key;
+    size_t key, end; /* as in model_operation */
     struct model_version version;
     bool ends_batch;
     bool doubtful; /* a crash took it back, or else it changes nothing */
@@ -55,6 +55,7 @@ struct model_operation {
     uint32_t flags;
     int64_t expires_at_ms;
     bool is_delete;
+    size_t end; /* not 0: deletes all keys from `key` to this one, without it */
 };
 
 struct model *model_new(uint64_t seed, size_t key_count);
@@ -62,7 +63,8 @@ void model_free(struct model *m);
 uint64_t model_random(struct model *m, uint64_t limit);
 uint64_t model_hash(velocity_slice bytes);
 
-/* A put or delete of some key; sizes as databases have them: mostly small, sometimes far larger than a block. */
+/* A put or delete of some key, or a delete of a range; sizes as databases have them: mostly small, sometimes far larger
+ * than a block. */
 struct model_operation model_random_operation(struct model *m);
 /* Takes the operations in as one batch that ends at sequence `last`. */
 void model_apply(struct model *m, const struct model_operation *operations, size_t count, uint64_t last);

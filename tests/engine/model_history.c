@@ -23,14 +23,19 @@ static bool is_change(const struct run *r, uint64_t sequence) {
 
 static void expect_change(struct run *r, const velocity_change *found, const struct model_change *expected) {
     const struct model_version *version = &expected->version;
-    velocity_change_kind kind = version->deleted ? VELOCITY_CHANGE_DELETE : VELOCITY_CHANGE_PUT;
+    velocity_change_kind kind = expected->end      ? VELOCITY_CHANGE_DELETE_RANGE
+                                : version->deleted ? VELOCITY_CHANGE_DELETE
+                                                   : VELOCITY_CHANGE_PUT;
     if (found->sequence != version->sequence)
         run_fail(r, "the feed shows %llu, the model %llu", (unsigned long long)found->sequence,
                  (unsigned long long)version->sequence);
     RUN_EXPECT(r,
                found->kind == kind && found->flags == version->flags && found->expires_at_ms == version->expires_at_ms);
     RUN_EXPECT(r, slice_equal(found->key, r->m->keys[expected->key].bytes));
-    RUN_EXPECT(r, found->value.size == version->size && model_hash(found->value) == version->hash);
+    if (expected->end)
+        RUN_EXPECT(r, slice_equal(found->value, r->m->keys[expected->end].bytes));
+    else
+        RUN_EXPECT(r, found->value.size == version->size && model_hash(found->value) == version->hash);
     RUN_EXPECT(r, found->ends_batch == expected->ends_batch);
     RUN_EXPECT(r, found->committed_at_ms >= UINT64_C(1700000000000));
 }

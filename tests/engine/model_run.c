@@ -1,6 +1,8 @@
 /* model_run.c - opens, writes, dies and recovers beside the model. See model_run.h; reading is in model_read.c. */
 #include "model_run.h"
 
+#include "engine/database_internal.h"
+
 #include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -257,8 +259,10 @@ velocity_status run_put(struct run *r) {
     velocity_slice key = r->m->keys[op.key].bytes;
     op.flags = 0;
     op.expires_at_ms = 0;
-    run_doing(r, "%s key %zu, %zu bytes", op.is_delete ? "delete" : "put", op.key, op.value.size);
-    velocity_status status = op.is_delete ? velocity_delete(r->db, key) : velocity_put(r->db, key, op.value);
+    run_doing(r, "%s key %zu, up to %zu, %zu bytes", op.is_delete ? "delete" : "put", op.key, op.end, op.value.size);
+    velocity_status status = op.end         ? velocity_delete_range(r->db, key, r->m->keys[op.end].bytes)
+                             : op.is_delete ? velocity_delete(r->db, key)
+                                            : velocity_put(r->db, key, op.value);
     settle_async(r);
     return wrote(r, &op, 1, status, is_durable(r, VELOCITY_DURABILITY_DEFAULT));
 }
@@ -270,7 +274,9 @@ static void fill_batch(struct run *r, velocity_batch *batch, struct model_operat
         velocity_put_options options = velocity_put_options_default();
         options.flags = op->flags;
         options.expires_at_ms = op->expires_at_ms;
-        if (op->is_delete)
+        if (op->end)
+            velocity_batch_delete_range(batch, r->m->keys[op->key].bytes, r->m->keys[op->end].bytes);
+        else if (op->is_delete)
             velocity_batch_delete(batch, r->m->keys[op->key].bytes);
         else
             velocity_batch_put(batch, r->m->keys[op->key].bytes, op->value, &options);
@@ -413,6 +419,15 @@ void run_compact(struct run *r) {
     maintained(r, acked, day, velocity_compact(r->db, all ? NULL : &range));
 }
 
+/* What happens by itself when nobody writes for a while. */
+void run_idle(struct run *r) {
+    run_doing(r, "idle");
+    env_sim_advance_ms(r->sim, 2000);
+    background_tick(&r->db->ticker);
+    for (int jobs = 0; jobs < 20 && pool_run_one(r->db->shared->pool);) jobs++;
+    settle_async(r);
+}
+
 void run_close(struct run *r) {
     run_release_handles(r);
     run_doing(r, "close");
@@ -489,6 +504,8 @@ void run_step(struct run *r) {
         run_compare_all(r);
     else if (sort < 526)
         run_checkpoint(r);
+    else if (sort < 528)
+        run_idle(r);
     else if (sort < 530)
         env_sim_advance_ms(r->sim, model_random(r->m, 2000));
     else if (sort < 540)
