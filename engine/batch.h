@@ -23,6 +23,7 @@ struct velocity_batch {
     const char *reason;
     size_t conflict; /* SIZE_MAX: none */
     uint64_t conflict_sequence;
+    const struct validation *validation; /* of a transaction that is not READ_COMMITTED; else NULL */
 };
 
 /* INVALID with a message if the key or the value is outside its limits. */

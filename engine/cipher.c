@@ -2,7 +2,6 @@
 #include "cipher.h"
 
 #include "coding.h"
-#include "hardware_gcm.h"
 #include "status.h"
 
 #include <argon2.h>
@@ -50,8 +49,7 @@ struct ring_key {
 
 struct key_ring {
     bool has_present; /* then it is the first */
-    bool without_hardware;
-    bool required; /* files that are not encrypted are refused */
+    bool required;    /* files that are not encrypted are refused */
     size_t count;
     struct ring_key keys[];
 };
@@ -149,10 +147,6 @@ void key_ring_free(key_ring *ring) {
     env_free(ring);
 }
 
-void key_ring_without_hardware(key_ring *ring) {
-    ring->without_hardware = true;
-}
-
 bool key_ring_is_present(const key_ring *ring, const struct file_header *header) {
     if (!ring || !ring->has_present) return header->cipher == CIPHER_NONE;
     return header->cipher != CIPHER_NONE && memcmp(header->key_id, ring->keys[0].id, FILE_KEY_ID_BYTES) == 0;
@@ -162,12 +156,10 @@ bool key_ring_is_present(const key_ring *ring, const struct file_header *header)
  */
 
 /*
- * Without the CPU's help: an mbedTLS context holds the state of one message. A file has one with its key expanded; who
- * finds it taken by another thread expands the key for itself (0.5 us).
+ * An mbedTLS context holds the state of one message. A file has one with its key expanded; who finds it taken by
+ * another thread expands the key for itself (0.5 us).
  */
 struct cipher {
-    struct hardware_gcm_key expanded; /* if `hardware` */
-    bool hardware;
     atomic_flag taken; /* guards gcm */
     mbedtls_gcm_context gcm;
     uint8_t key[CIPHER_KEY_BYTES];
@@ -178,8 +170,7 @@ static int set_key(mbedtls_gcm_context *gcm, const cipher *c) {
     return mbedtls_gcm_setkey(gcm, MBEDTLS_CIPHER_ID_AES, c->key, CIPHER_KEY_BYTES * 8);
 }
 
-static velocity_status open_cipher(const key_ring *ring, const struct ring_key *k, const struct file_header *header,
-                                   cipher **out) {
+static velocity_status open_cipher(const struct ring_key *k, const struct file_header *header, cipher **out) {
     cipher *c = env_alloc_zeroed(sizeof *c);
     if (!c) return VELOCITY_NO_MEMORY;
     uint8_t info[sizeof file_key_label - 1 + FILE_HEADER_BYTES];
@@ -189,11 +180,7 @@ static velocity_status open_cipher(const key_ring *ring, const struct ring_key *
         derive(velocity_bytes(header->salt, sizeof header->salt), k->key,
                velocity_bytes(info, sizeof file_key_label - 1 + HEADER_BOUND_BYTES), c->key, sizeof c->key);
     atomic_flag_clear(&c->taken);
-    c->hardware = hardware_gcm_available() && !ring->without_hardware;
-    if (!status && c->hardware)
-        hardware_gcm_expand(&c->expanded, c->key);
-    else if (!status)
-        status = outcome(set_key(&c->gcm, c));
+    if (!status) status = outcome(set_key(&c->gcm, c));
     if (status)
         cipher_free(c);
     else
@@ -211,7 +198,7 @@ velocity_status cipher_new(env *e, const key_ring *ring, struct file_header *hea
         memcpy(header->key_id, k->id, sizeof header->key_id);
     }
     velocity_status status = file_header_make(e, header, bytes);
-    return status || !k ? status : open_cipher(ring, k, header, out);
+    return status || !k ? status : open_cipher(k, header, out);
 }
 
 velocity_status cipher_of(const key_ring *ring, const struct file_header *header, const char *path, cipher **out) {
@@ -221,7 +208,7 @@ velocity_status cipher_of(const key_ring *ring, const struct file_header *header
     if (header->cipher == CIPHER_NONE) return VELOCITY_OK;
     for (size_t i = 0; ring && i < ring->count; i++)
         if (memcmp(header->key_id, ring->keys[i].id, FILE_KEY_ID_BYTES) == 0)
-            return open_cipher(ring, &ring->keys[i], header, out);
+            return open_cipher(&ring->keys[i], header, out);
     return status_set(VELOCITY_INVALID, "%s: encrypted with the key %016llx; %s", path,
                       (unsigned long long)get_u64(header->key_id),
                       ring ? "none of the keys given is that one" : "no key was given");
@@ -229,8 +216,8 @@ velocity_status cipher_of(const key_ring *ring, const struct file_header *header
 
 void cipher_free(cipher *c) {
     if (!c) return;
-    if (!c->hardware) mbedtls_gcm_free(&c->gcm);
-    cipher_forget(c, sizeof *c);
+    mbedtls_gcm_free(&c->gcm); /* overwrites, as does the next line */
+    cipher_forget(c->key, sizeof c->key);
     env_free(c);
 }
 
@@ -258,13 +245,8 @@ static void make_nonce(uint8_t nonce[NONCE_BYTES], uint64_t offset) {
 
 velocity_status cipher_seal(cipher *c, const struct cipher_place *place, const void *from, size_t size, uint8_t *to) {
     uint8_t nonce[NONCE_BYTES];
-    make_nonce(nonce, place->offset);
-    if (c->hardware) {
-        struct hardware_gcm_message m = {nonce, place->bound, place->bound_bytes, from, to, size};
-        hardware_gcm_run(&c->expanded, &m, true, to + size);
-        return VELOCITY_OK;
-    }
     mbedtls_gcm_context spare, *gcm;
+    make_nonce(nonce, place->offset);
     int result = take_context(c, &spare, &gcm);
     if (!result)
         result = mbedtls_gcm_crypt_and_tag(gcm, MBEDTLS_GCM_ENCRYPT, size, nonce, NONCE_BYTES, place->bound,
@@ -273,25 +255,13 @@ velocity_status cipher_seal(cipher *c, const struct cipher_place *place, const v
     return outcome(result);
 }
 
-static velocity_status unseal_by_hardware(const cipher *c, const struct cipher_place *place, const uint8_t *nonce,
-                                          const uint8_t *tag, const void *from, size_t size, uint8_t *to) {
-    uint8_t right_tag[CIPHER_TAG_BYTES], difference = 0;
-    struct hardware_gcm_message m = {nonce, place->bound, place->bound_bytes, from, to, size};
-    hardware_gcm_run(&c->expanded, &m, false, right_tag);
-    for (size_t i = 0; i < sizeof right_tag; i++) difference |= right_tag[i] ^ tag[i]; /* in the same time for all */
-    if (difference == 0) return VELOCITY_OK;
-    cipher_forget(to, size); /* nobody vouches for it */
-    return VELOCITY_CORRUPT;
-}
-
 velocity_status cipher_unseal(cipher *c, const struct cipher_place *place, const void *from, size_t size, uint8_t *to) {
     if (size < CIPHER_TAG_BYTES) return VELOCITY_CORRUPT;
     size -= CIPHER_TAG_BYTES;
     uint8_t nonce[NONCE_BYTES], tag[CIPHER_TAG_BYTES];
+    mbedtls_gcm_context spare, *gcm;
     make_nonce(nonce, place->offset);
     memcpy(tag, (const uint8_t *)from + size, sizeof tag);
-    if (c->hardware) return unseal_by_hardware(c, place, nonce, tag, from, size, to);
-    mbedtls_gcm_context spare, *gcm;
     int result = take_context(c, &spare, &gcm);
     if (!result)
         result = mbedtls_gcm_auth_decrypt(gcm, size, nonce, NONCE_BYTES, place->bound, place->bound_bytes, tag,

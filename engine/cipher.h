@@ -1,6 +1,6 @@
 /*
  * cipher.h - encryption at rest: the keys of a database, and what one of its files is encrypted with. The one door to
- * mbedTLS and libargon2; where the CPU has instructions for AES-GCM, hardware_gcm.c uses them instead.
+ * mbedTLS and libargon2.
  *
  *   master key --HKDF-SHA256(salt, header)--> the file's key --AES-256-GCM(nonce = offset in the file)--> bytes | tag
  *
@@ -33,8 +33,6 @@ VELOCITY_CHECK_RESULT velocity_status key_ring_new(const velocity_options *optio
 /* Derives the keys of passphrases, of which the database's id is the salt. NULL is allowed. */
 VELOCITY_CHECK_RESULT velocity_status key_ring_bind(key_ring *ring, const uint64_t database_id[2]);
 void key_ring_free(key_ring *ring); /* NULL is allowed */
-/* For tests: ciphers of the ring are mbedTLS's, whatever the CPU. */
-void key_ring_without_hardware(key_ring *ring);
 /* Whether a new file would be encrypted as this one is (both with no key: yes). NULL ring: no key. */
 bool key_ring_is_present(const key_ring *ring, const struct file_header *header);
 

@@ -362,7 +362,7 @@ static velocity_status pick(velocity *db, const struct version *version, const s
     if (expiry_is_due(db, version)) return pick_expired(task, version, snapshot_earliest_clock(db));
     int level = fullest_level(version, targets);
     if (level) return pick_from_level(task, version, level);
-    if (value_reclaim_wanted(version)) return pick_condemned(db, task, version, base, r);
+    if (value_reclaim_wanted(version, limit_is_reached(db))) return pick_condemned(db, task, version, base, r);
     if (!idle) return VELOCITY_OK;
     if ((level = idle_level(db, version)) < 0) return pick_unseen(db, task, version, r);
     if (level == 0) return pick_level0(task, version, base);
@@ -632,7 +632,7 @@ void compaction_schedule(velocity *db) {
     (void)shape(db, version, targets);
     bool wanted = db->manual || db->idle_compaction || db->reclaim ||
                   version->levels[0].count >= db->options.compaction_threshold || fullest_level(version, targets) ||
-                  expiry_is_due(db, version) || value_reclaim_wanted(version);
+                  expiry_is_due(db, version) || value_reclaim_wanted(version, limit_is_reached(db));
     if (!wanted) return;
     db->compaction_queued = true;
     pool_submit(db->shared->pool, POOL_PATIENT, &db->compaction_job);

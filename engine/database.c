@@ -44,6 +44,8 @@ static velocity_status check_options(const velocity_options *o) {
         status = check_range("value_log_threshold", o->value_log_threshold, 32, UINT64_MAX);
     if (!status) status = check_range("interval_ms", o->interval_ms, 1, 60000);
     if (!status) status = check_range("max_open_files", o->max_open_files, 16, UINT32_MAX);
+    if (!status && o->max_database_bytes)
+        status = check_range("max_database_bytes", o->max_database_bytes, 32u << 20, UINT64_MAX);
     if (!status) status = check_range("durability", o->durability, VELOCITY_DURABILITY_DEFAULT, VELOCITY_DURABILITY_OS);
     if (status) return status;
     double rate = o->bloom_false_positive_rate;
@@ -52,6 +54,8 @@ static velocity_status check_options(const velocity_options *o) {
                           rate);
     return check_range("compression", o->compression, VELOCITY_COMPRESSION_NONE, VELOCITY_COMPRESSION_ADAPTIVE);
 }
+
+enum { LIMIT_BUFFER_PART = 16 }; /* of max_database_bytes: the log holds what write buffers hold */
 
 /* The caller's options over the defaults, as far as its struct reaches. */
 static velocity_status take_options(const velocity_options *from, velocity_options *to) {
@@ -63,6 +67,8 @@ static velocity_status take_options(const velocity_options *from, velocity_optio
     }
     if (to->durability == VELOCITY_DURABILITY_DEFAULT) to->durability = VELOCITY_DURABILITY_ALWAYS;
     if (to->first_sequence == 0) to->first_sequence = 1;
+    if (to->max_database_bytes && to->memtable_bytes > to->max_database_bytes / LIMIT_BUFFER_PART)
+        to->memtable_bytes = to->max_database_bytes / LIMIT_BUFFER_PART;
     return check_options(to);
 }
 
@@ -91,6 +97,17 @@ velocity_shared *shared_new(env *e, const velocity_shared_options *options) {
 
 velocity_shared *velocity_shared_new(const velocity_shared_options *options) {
     return shared_new(env_posix(), options);
+}
+
+void velocity_shared_set_cache_bytes(velocity_shared *shared, uint64_t bytes) {
+    table_files_set_cache_bytes(shared->files, bytes);
+}
+
+velocity_status velocity_set_cache_bytes(velocity *db, uint64_t bytes) {
+    if (!db->owns_shared)
+        return status_set(VELOCITY_INVALID, "%s: the cache is shared: velocity_shared_set_cache_bytes", db->path);
+    velocity_shared_set_cache_bytes(db->shared, bytes);
+    return VELOCITY_OK;
 }
 
 void velocity_shared_free(velocity_shared *shared) {
@@ -368,10 +385,12 @@ velocity_status velocity_close(velocity *db) {
     if (!db) return VELOCITY_OK;
     commit_drain_inline(db);
     if (atomic_load(&db->live_handles) || atomic_load(&db->asynchronous))
-        return status_set(VELOCITY_BUSY,
-                          "%s: %llu values, iterators, snapshots or change feeds are alive and %llu writes under way",
-                          db->path, (unsigned long long)atomic_load(&db->live_handles),
-                          (unsigned long long)atomic_load(&db->asynchronous));
+        return status_set(
+            VELOCITY_BUSY,
+            "%s: %llu values, iterators, snapshots, transactions or change feeds are alive and %llu writes "
+            "under way",
+            db->path, (unsigned long long)atomic_load(&db->live_handles),
+            (unsigned long long)atomic_load(&db->asynchronous));
     velocity_status status = VELOCITY_OK;
     if (!atomic_load(&db->read_only)) {
         status = flush_at_close(db);

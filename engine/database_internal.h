@@ -9,6 +9,8 @@
  *   flush.c       write buffer -> table                    compaction.c tables -> tables
  *   install.c     putting a new version in force           history.c    logs of the past
  *   changes.c     change feeds                             checkpoint.c copies of the whole
+ *   txn.c         transactions                             validate.c   whether they may commit
+ *   read_set.c    what they have read
  *
  * How a read finds its data: `superversion` names the write buffers and the version that make up the database now. It
  * is replaced whole; readers load it inside an epoch section and take no lock.
@@ -106,8 +108,10 @@ struct velocity {
     _Atomic uint64_t visible_sequence;
     _Atomic bool read_only;
     struct reserve reserve;
+    _Atomic uint64_t disk_bytes;   /* with a size limit: see limit.c */
+    _Atomic bool limit_hit;        /* puts were refused since the last tick */
     _Atomic bool weak_writes;      /* the manifest says so: see install_weak_writes */
-    _Atomic uint64_t live_handles; /* values, iterators, snapshots, change feeds; checkpoints under way */
+    _Atomic uint64_t live_handles; /* values, iterators, snapshots, transactions, change feeds; checkpoints under way */
 
     /* The commit queue: write.c. */
     _Atomic(struct writer *) pending;     /* newest first */
@@ -118,6 +122,7 @@ struct velocity {
     uint64_t sequence_floor;              /* every write since the open has a higher one; constant */
     uint64_t synced_sequence;             /* (leader) everything up to it is on disk */
     uint64_t last_sync_us;                /* (leader) */
+    bool limit_refuses;                   /* (leader) the last put was refused by the size limit */
     uint64_t delay_debt_us;               /* (leader) how long writers still have to be held back */
     _Atomic uint32_t level0_tables;       /* as in the superversion */
     struct log *log;                      /* (leader) the segment that is appended to */
@@ -174,7 +179,7 @@ struct velocity {
     struct { /* written by the leader, or under mutex; read by anyone */
         _Atomic uint64_t writes, operations, write_bytes, groups, group_batches[VELOCITY_GROUP_BUCKETS], syncs,
             log_bytes, flushes, flush_bytes, compactions, compaction_read, compaction_written, trivial_moves, stalls,
-            stall_us, expired;
+            stall_us, expired, txn_commits, txn_conflicts;
         _Atomic bool out_of_space;
     } figures;
 };
@@ -241,6 +246,16 @@ void room_wait(velocity *db);
 /* Syncs filled segments that are not yet on disk, then the present one. */
 VELOCITY_CHECK_RESULT velocity_status room_sync_logs(velocity *db);
 
+/* limit.c: the size limit. _count: what the files take, also without a limit; it and _note: under db->mutex. */
+uint64_t limit_count(velocity *db);
+void limit_note(velocity *db); /* something that counts came or went */
+bool limit_allows(const velocity *db, uint64_t more_bytes);
+bool limit_is_reached(const velocity *db); /* puts are refused */
+/* Leader: whether a group with puts may be written. */
+VELOCITY_CHECK_RESULT velocity_status limit_check(velocity *db, uint64_t payload_bytes);
+/* The ticker's: where puts were refused, merges as if the database were idle. */
+void limit_tend(velocity *db);
+
 /* flush.c and compaction.c. _schedule: under db->mutex. */
 void flush_schedule(velocity *db);
 void flush_job_run(struct pool_job *job);
@@ -287,6 +302,12 @@ VELOCITY_CHECK_RESULT velocity_status read_entry(velocity *db, const struct supe
  */
 VELOCITY_CHECK_RESULT velocity_status read_value(const struct version *version, const struct table_read *read,
                                                  velocity_slice key, struct entry *e, struct held_block *held);
+/* Copies a small value, pins a large one: in `buffer`, else in the block. Inside the epoch section of the lookup. */
+void read_fill_value(velocity *db, velocity_value *value, const struct entry *e, const struct held_block *held,
+                     struct write_buffer *buffer);
+/* velocity_contains at a snapshot, if one is given. */
+VELOCITY_CHECK_RESULT velocity_status read_contains(velocity *db, const velocity_snapshot *snapshot,
+                                                    velocity_slice key);
 
 /* snapshot.c: the sequences that live snapshots see, and the visible one, ascending; *out is for env_free. *clocks, a
  * part of it: the earliest time that it is for anybody who sees that, ascending too. */

@@ -167,6 +167,7 @@ void background_tick(struct pool_ticker *ticker) {
     table_files_sweep(db->shared->files);
     chunk_pool_tend(db->shared->chunks);
     reclaim_expired(db);
+    limit_tend(db);
     database_refill_reserve(db);
     if (!is_idle(db)) return;
     struct superversion *sv = superversion_acquire(db);

@@ -26,7 +26,6 @@ void install_numbers(velocity *db, struct write_buffer *flushed, struct manifest
     edit->min_log = oldest->first_log;
     edit->start_log = db->start_log;
     edit->weak_writes = atomic_load(&db->weak_writes);
-    atomic_store(&db->clock.shown, false); /* what is shown from here on is later than the time that is written */
     edit->clock_ms = clock_now(&db->clock);
     /* Frozen buffers end where the next one's first log begins, so the replay of that log continues exactly here. */
     edit->last_sequence = flushed ? atomic_load(&flushed->last_sequence) : db->flushed_sequence;
@@ -118,6 +117,8 @@ static velocity_status write_manifest(velocity *db, const struct version *versio
         if (status) return status;
         edit.retained = retained;
     }
+    atomic_store(&db->clock.shown, false); /* what is shown from here on is later than the time that is written */
+    edit.clock_ms = clock_now(&db->clock);
     bool appended = false;
     if (!db->manifest_broken && manifest_bytes(db->manifest) < MANIFEST_REWRITE_BYTES) {
         appended = manifest_append(db->manifest, &edit) == VELOCITY_OK;
@@ -137,6 +138,7 @@ static velocity_status switch_version(velocity *db, struct version *version, str
     if (next) {
         atomic_store(&db->level0_tables, (uint32_t)version->levels[0].count);
         sv = superversion_install(db, next);
+        limit_note(db);
         env_condition_broadcast(&db->changed);
     }
     env_mutex_unlock(&db->mutex);

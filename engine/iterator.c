@@ -11,8 +11,7 @@
  * older versions of its key are covered too. A run all of which is older is not stepped through, but sought behind the
  * range.
  */
-#include "database_internal.h"
-
+#include "iterator.h"
 #include "run.h"
 #include "slice.h"
 
@@ -27,16 +26,23 @@ struct velocity_iterator {
     velocity *db;
     struct superversion *sv;
     uint64_t sequence, now_ms;
+    struct write_buffer *own; /* of a transaction: its writes up to own_last are seen too. NULL: none, and own_last 0 */
+    uint64_t own_last;
+    struct read_scan *scan; /* of a serializable one: told what was looked at. Else NULL */
     bool reverse, keys_only, has_low, has_high;
     struct bytes low, high; /* of the range */
     struct run *runs;
     size_t run_count;
     struct merge merge;
-    const struct range_list *ranges[2 + IMMUTABLE_MAX]; /* range deletes, by where they lie */
-    int range_count;                                    /* mostly 0 */
-    struct range_stretch stretch;                       /* the last answer of `ranges` */
+    struct {
+        const struct range_list *list;
+        uint64_t last;            /* it sees those up to this sequence */
+    } ranges[3 + IMMUTABLE_MAX];  /* range deletes, by where they lie */
+    int range_count;              /* mostly 0 */
+    struct range_stretch stretch; /* the last answer of `ranges` */
     enum standing standing;
-    struct run *alone;       /* going forward: the only run that is left, of a table whose keys differ; or NULL */
+    struct run
+        *alone; /* going forward: the only run that is left, of a table whose keys differ, and no scan; or NULL */
     struct entry shown;      /* where valid */
     struct bytes key, value; /* the shown entry's own copy, going backward; `key` also forward, once it moves on */
     struct table_read read;
@@ -128,26 +134,32 @@ static bool outside(const velocity_iterator *it, const struct table *table) {
            (it->has_high && slice_compare(meta->smallest, slice_of(&it->high)) >= 0);
 }
 
+static void add_ranges(velocity_iterator *it, const struct range_list *list, uint64_t last) {
+    it->ranges[it->range_count].list = list;
+    it->ranges[it->range_count++].last = last;
+}
+
 /* After the sequence was chosen: so that it has all range deletes that this sees. */
-static void add_buffer(velocity_iterator *it, struct write_buffer *buffer) {
+static void add_buffer(velocity_iterator *it, struct write_buffer *buffer, uint64_t last) {
     struct run *run = &it->runs[it->run_count++];
     run_init_memtable(run, buffer->memtable);
     uint64_t frozen = atomic_load_explicit(&buffer->last_sequence, memory_order_acquire);
-    run->newest = frozen && frozen < it->sequence ? frozen : it->sequence;
+    run->newest = frozen && frozen < last ? frozen : last;
     const struct range_list *ranges = range_buffer_list(&buffer->ranges);
-    if (ranges) it->ranges[it->range_count++] = ranges;
+    if (ranges) add_ranges(it, ranges, last);
 }
 
 static bool add_runs(velocity_iterator *it, const struct table_read *read) {
     const struct superversion *sv = it->sv;
     const struct version *version = sv->version;
-    size_t most = 1 + (size_t)sv->immutable_count + version->levels[0].count;
+    size_t most = 2 + (size_t)sv->immutable_count + version->levels[0].count;
     for (int l = 1; l < VELOCITY_LEVELS; l++) most += version->levels[l].count > 0;
     it->runs = env_alloc(most * sizeof *it->runs);
     if (!it->runs) return false;
-    if (memtable_entries(sv->active->memtable)) add_buffer(it, sv->active);
-    for (int i = 0; i < sv->immutable_count; i++) add_buffer(it, sv->immutable[i]);
-    if (version->ranges) it->ranges[it->range_count++] = version->ranges->root;
+    if (it->own) add_buffer(it, it->own, it->own_last);
+    if (memtable_entries(sv->active->memtable)) add_buffer(it, sv->active, it->sequence);
+    for (int i = 0; i < sv->immutable_count; i++) add_buffer(it, sv->immutable[i], it->sequence);
+    if (version->ranges) add_ranges(it, version->ranges->root, it->sequence);
     for (size_t i = 0; i < version->levels[0].count; i++)
         if (!outside(it, version->levels[0].tables[i]))
             run_init_tables(&it->runs[it->run_count++], &version->levels[0].tables[i], 1, read, 0);
@@ -171,19 +183,41 @@ static uint64_t choose_sequence(const velocity_iterator *it) {
 /* What the range deletes that the iterator sees say around the key. */
 static struct range_stretch find_stretch(const velocity_iterator *it, velocity_slice key, bool below) {
     struct range_stretch stretch = range_stretch_all();
-    for (int i = 0; i < it->range_count; i++) range_list_narrow(it->ranges[i], key, below, it->sequence, &stretch);
+    for (int i = 0; i < it->range_count; i++)
+        range_list_narrow(it->ranges[i].list, key, below, it->ranges[i].last, &stretch);
     return stretch;
 }
 
 /* Returned where not even an iterator could be allocated. */
 static velocity_iterator no_memory = {.status = VELOCITY_NO_MEMORY};
+/* Returned where the call made no sense. */
+static velocity_iterator invalid = {.status = VELOCITY_INVALID};
 
-velocity_iterator *velocity_iterator_new(velocity *db, const velocity_range *range) {
+velocity_iterator *iterator_invalid(const char *why) {
+    if (why) (void)status_set(VELOCITY_INVALID, "%s", why);
+    return &invalid;
+}
+
+velocity_iterator *iterator_no_memory(void) {
+    return &no_memory;
+}
+
+velocity_iterator *iterator_new(velocity *db, const velocity_range *range, const struct iterator_view *view) {
     velocity_range r = velocity_range_default();
     if (range) memcpy(&r, range, range->struct_size < sizeof r ? range->struct_size : sizeof r);
     velocity_iterator *it = env_alloc(sizeof *it);
-    if (!it) return &no_memory;
+    if (!it) {
+        if (view) read_scan_free(view->scan);
+        return &no_memory;
+    }
     memset(it, 0, sizeof *it); /* glibc's calloc passes a thread's own free lists by */
+    if (view) {
+        r.snapshot = view->snapshot;
+        it->own = view->own;
+        if (it->own) write_buffer_acquire(it->own);
+        it->own_last = it->own ? view->own_last : 0;
+        it->scan = view->scan;
+    }
     it->db = db;
     it->reverse = r.reverse;
     it->keys_only = r.keys_only;
@@ -203,13 +237,19 @@ velocity_iterator *velocity_iterator_new(velocity *db, const velocity_range *ran
     return it;
 }
 
+velocity_iterator *velocity_iterator_new(velocity *db, const velocity_range *range) {
+    return iterator_new(db, range, NULL);
+}
+
 void velocity_iterator_free(velocity_iterator *it) {
-    if (!it || it == &no_memory) return;
+    if (!it || it == &no_memory || it == &invalid) return;
     let_value_go(it);
+    read_scan_free(it->scan);
     for (size_t i = 0; i < it->run_count; i++) run_clear(&it->runs[i]);
     merge_clear(&it->merge);
     env_free(it->runs);
     superversion_release(it->sv);
+    write_buffer_release(it->own);
     env_free(it->low.data);
     env_free(it->high.data);
     env_free(it->key.data);
@@ -232,7 +272,7 @@ static bool beyond_low(const velocity_iterator *it, velocity_slice key) {
 
 /* Whether the iterator's state holds the operation at all. */
 static inline bool is_visible(const velocity_iterator *it, const struct entry *e) {
-    return e->sequence <= it->sequence;
+    return e->sequence <= it->sequence || (e->sequence > OWN_SEQUENCE && e->sequence <= it->own_last);
 }
 
 /* Whether the newest visible operation on a key says that it is not there. */
@@ -295,7 +335,8 @@ static void settle_forward(velocity_iterator *it, bool skip) {
         it->shown = *e;
         it->valid = true;
         it->standing = FORWARD;
-        it->alone = m->heap_count == 1 && nothing_is_covered(it) && run_is_plain(m->heap[0]) ? m->heap[0] : NULL;
+        bool alone = m->heap_count == 1 && !it->scan && nothing_is_covered(it) && run_is_plain(m->heap[0]);
+        it->alone = alone ? m->heap[0] : NULL;
         return;
     }
     stop(it, m->status);
@@ -391,6 +432,32 @@ static void go_down(velocity_iterator *it) {
     settle_backward(it);
 }
 
+/* What a serializable transaction has looked at: from where a seek went to the entry that it found, or to the end of
+ * the range; then as far as the moves go. */
+static void note_move(velocity_iterator *it, bool up) {
+    velocity_slice first = velocity_bytes("", 0), none = velocity_bytes(NULL, 0);
+    if (!it->valid && up)
+        read_scan_up(it->scan, it->has_high ? slice_of(&it->high) : none, false);
+    else if (up)
+        read_scan_up(it->scan, it->shown.key, true);
+    else if (it->valid)
+        read_scan_down(it->scan, it->shown.key);
+    else
+        read_scan_down(it->scan, it->has_low ? slice_of(&it->low) : first);
+}
+
+static void note_seek(velocity_iterator *it, velocity_slice key) {
+    velocity_slice first = velocity_bytes("", 0), none = velocity_bytes(NULL, 0);
+    if (!it->reverse) {
+        bool from_low = key.size == 0 || beyond_low(it, key);
+        read_scan_begin(it->scan, !from_low ? key : it->has_low ? slice_of(&it->low) : first);
+    } else {
+        bool from_high = key.size == 0 || beyond_high(it, key);
+        read_scan_begin(it->scan, !from_high ? key : it->has_high ? slice_of(&it->high) : none);
+        if (!from_high) read_scan_up(it->scan, key, true);
+    }
+}
+
 void velocity_iterator_next(velocity_iterator *it) {
     let_value_go(it);
     if (it->alone && !it->reverse && step_alone(it)) return;
@@ -399,6 +466,7 @@ void velocity_iterator_next(velocity_iterator *it) {
         go_down(it);
     else
         go_up(it);
+    if (it->scan) note_move(it, !it->reverse);
 }
 
 void velocity_iterator_prev(velocity_iterator *it) {
@@ -408,10 +476,10 @@ void velocity_iterator_prev(velocity_iterator *it) {
         go_up(it);
     else
         go_down(it);
+    if (it->scan) note_move(it, it->reverse);
 }
 
-void velocity_iterator_seek(velocity_iterator *it, velocity_slice key) {
-    if (!it->merge.heap) return; /* it never was whole: its status says why */
+static void seek(velocity_iterator *it, velocity_slice key) {
     it->valid = false;
     it->status = VELOCITY_OK;
     let_value_go(it);
@@ -443,6 +511,13 @@ void velocity_iterator_seek(velocity_iterator *it, velocity_slice key) {
     merge_seek_before(&it->merge, velocity_bytes(after, key.size + 1));
     env_free(after);
     settle_backward(it);
+}
+
+void velocity_iterator_seek(velocity_iterator *it, velocity_slice key) {
+    if (!it->merge.heap) return; /* it never was whole: its status says why */
+    if (it->scan) note_seek(it, key);
+    seek(it, key);
+    if (it->scan) note_move(it, !it->reverse);
 }
 
 /* ---- what is shown
@@ -487,7 +562,7 @@ uint32_t velocity_iterator_flags(const velocity_iterator *it) {
     return it->shown.flags;
 }
 uint64_t velocity_iterator_sequence(const velocity_iterator *it) {
-    return it->shown.sequence;
+    return it->shown.sequence > OWN_SEQUENCE ? VELOCITY_ABSENT : it->shown.sequence;
 }
 int64_t velocity_iterator_expires_at_ms(const velocity_iterator *it) {
     return it->shown.expires_at_ms;

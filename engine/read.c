@@ -100,9 +100,8 @@ velocity_status read_value(const struct version *version, const struct table_rea
     return value_file_get(file, reference, key, e->sequence, read, held, &e->value);
 }
 
-/* Copies a small value, pins a large one. Inside the epoch section of the lookup. */
-static void fill_value(velocity *db, velocity_value *value, const struct entry *e, const struct held_block *held,
-                       struct write_buffer *buffer) {
+void read_fill_value(velocity *db, velocity_value *value, const struct entry *e, const struct held_block *held,
+                     struct write_buffer *buffer) {
     value->size = e->value.size;
     value->flags = e->flags;
     value->sequence = e->sequence;
@@ -188,7 +187,7 @@ velocity_status velocity_get_with(velocity *db, const velocity_read_options *opt
     const struct superversion *sv = load_state(db, r.snapshot, &sequence, &now_ms);
     status = read_entry(db, sv, &r.read, key, sequence, &now_ms, &e, &held, &buffer);
     if (!status && e.kind == ENTRY_VALUE_REFERENCE) status = read_value(sv->version, &r.read, key, &e, &held);
-    if (!status) fill_value(db, out, &e, &held, buffer);
+    if (!status) read_fill_value(db, out, &e, &held, buffer);
     epoch_leave();
     stripe_add(&counters->gets, 1, counters->tables.shared);
     if (!status) stripe_add(&counters->get_hits, 1, counters->tables.shared);
@@ -199,7 +198,7 @@ velocity_status velocity_get(velocity *db, velocity_slice key, velocity_value *o
     return velocity_get_with(db, NULL, key, out);
 }
 
-velocity_status velocity_contains(velocity *db, velocity_slice key) {
+velocity_status read_contains(velocity *db, const velocity_snapshot *snapshot, velocity_slice key) {
     velocity_status status = batch_check_key(key);
     if (status) return status;
     struct counters *counters = database_counters(db);
@@ -209,13 +208,17 @@ velocity_status velocity_contains(velocity *db, velocity_slice key) {
     struct write_buffer *buffer;
     uint64_t sequence, now_ms;
     epoch_enter();
-    const struct superversion *sv = load_state(db, NULL, &sequence, &now_ms);
+    const struct superversion *sv = load_state(db, snapshot, &sequence, &now_ms);
     status = read_entry(db, sv, &r.read, key, sequence, &now_ms, &e, &held, &buffer);
     if (held.owned) cache_entry_release(held.entry);
     epoch_leave();
     stripe_add(&counters->gets, 1, counters->tables.shared);
     if (!status) stripe_add(&counters->get_hits, 1, counters->tables.shared);
     return status;
+}
+
+velocity_status velocity_contains(velocity *db, velocity_slice key) {
+    return read_contains(db, NULL, key);
 }
 
 velocity_status velocity_get_many(velocity *db, const velocity_read_options *options, size_t n,
@@ -235,7 +238,7 @@ velocity_status velocity_get_many(velocity *db, const velocity_read_options *opt
         if (!statuses[i]) statuses[i] = read_entry(db, sv, &r.read, keys[i], sequence, &now_ms, &e, &held, &buffer);
         if (!statuses[i] && e.kind == ENTRY_VALUE_REFERENCE)
             statuses[i] = read_value(sv->version, &r.read, keys[i], &e, &held);
-        if (!statuses[i]) fill_value(db, &values[i], &e, &held, buffer);
+        if (!statuses[i]) read_fill_value(db, &values[i], &e, &held, buffer);
         hits += statuses[i] == VELOCITY_OK;
         if (statuses[i] && statuses[i] != VELOCITY_NOT_FOUND && !result) result = statuses[i];
     }

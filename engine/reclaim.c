@@ -10,7 +10,7 @@ velocity_status reclaim_init(struct reclaim *r, velocity *db, const struct versi
     r->version = version;
     uint64_t *clocks;
     velocity_status status = snapshot_sequences(db, &r->sequences, &clocks, &r->count);
-    return status ? status : condemned_init(&r->condemned, version);
+    return status ? status : condemned_init(&r->condemned, version, limit_is_reached(db));
 }
 
 void reclaim_clear(struct reclaim *r) {

@@ -456,6 +456,7 @@ static velocity_status begin_anew(struct recovery *r) {
     if (!sv) return VELOCITY_NO_MEMORY;
     db->active = r->buffer;
     superversion_retire(superversion_install(db, sv));
+    limit_note(db);
     return VELOCITY_OK;
 }
 

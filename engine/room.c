@@ -69,6 +69,7 @@ bool room_durable_logs(const velocity *db) {
 
 void room_schedule_prepare(velocity *db) {
     if (db->prepare_queued || db->next_log || db->closing || atomic_load(&db->read_only)) return;
+    if (!limit_allows(db, db->segment_bytes)) return;
     db->prepare_queued = true;
     pool_submit(db->shared->pool, POOL_URGENT, &db->prepare_job);
 }
@@ -89,6 +90,7 @@ void room_prepare_job(struct pool_job *job) {
         log->next = db->spare_logs;
         db->spare_logs = log;
     } /* a failure shows when the leader needs the segment and prepares it itself */
+    limit_note(db);
     db->prepare_queued = false;
     env_condition_broadcast(&db->changed);
     env_mutex_unlock(&db->mutex);
@@ -139,6 +141,7 @@ static void use_segment(velocity *db, struct log *log) {
     db->log->next = NULL;
     db->log = log;
     db->last_log = log->number;
+    limit_note(db);
     env_mutex_unlock(&db->mutex);
 }
 
@@ -193,7 +196,7 @@ void room_retire_logs(velocity *db, uint64_t min_log) {
         bool free = history_release(&db->history, log->number, db->options.log_retention_bytes);
         /* A recycled segment costs a sync where a new one needs none, and what was never written out need not be. */
         bool keep = free && room_durable_logs(db) && spares < SPARE_LOGS_MAX && log->capacity >= db->segment_bytes &&
-                    !db->closing;
+                    !db->closing && !db->options.max_database_bytes; /* with a limit room is dearer than time */
         struct log **list = keep ? &db->spare_logs : free ? &garbage : &held;
         log->next = *list;
         *list = log;
@@ -206,6 +209,9 @@ void room_retire_logs(velocity *db, uint64_t min_log) {
     bool removable;
     while (history_shrink(&db->history, db->options.log_retention_bytes, &number, &removable))
         if (removable) remove_file(db, number);
+    env_mutex_lock(&db->mutex);
+    limit_note(db);
+    env_mutex_unlock(&db->mutex);
 }
 
 velocity_status room_settle_logs(velocity *db, uint64_t min_log) {

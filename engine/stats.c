@@ -42,6 +42,8 @@ static void add_counters(velocity *db, velocity_stats *s) {
     s->stall_ms = atomic_load(&db->figures.stall_us) / 1000;
     s->expired_dropped = atomic_load(&db->figures.expired);
     s->clock_ms = clock_tell(&db->clock);
+    s->txn_commits = atomic_load(&db->figures.txn_commits);
+    s->txn_conflicts = atomic_load(&db->figures.txn_conflicts);
     s->out_of_space = atomic_load(&db->figures.out_of_space);
 }
 
@@ -49,6 +51,7 @@ static void add_background(velocity *db, velocity_stats *s) {
     env_mutex_lock(&db->mutex);
     for (const struct log *log = db->old_logs; log; log = log->next) s->log_live_bytes += log->position;
     s->log_live_bytes += db->log->capacity;
+    s->disk_bytes = limit_count(db);
     for (size_t i = 0; i < db->seal_count; i++) s->files_with_old_key += db->seals[i].old_key;
     s->background_jobs = (uint64_t)db->flush_queued + db->compaction_queued + db->prepare_queued;
     env_mutex_unlock(&db->mutex);

@@ -4,42 +4,36 @@
  *
  * Invariants:
  *  1. table->loaded is set once, after top index and footer were read and checked, and never cleared.
- *  2. A pin is NULL or an index or filter block with a reference of the table's own; it is set once, by whoever reads
- *     the block first while the budget for pins lasts, and cleared when the table ends. Lookups so pass the cache's
- *     hash table by; what is pinned is taken off the cache's capacity.
+ *  2. table->pins are of the index blocks, then of the filter's partitions: see pins.h.
  */
 #include "table.h"
 
 #include "compress.h"
 #include "filter.h"
+#include "pins.h"
 #include "slice.h"
 #include "status.h"
 #include "stripe.h"
 #include "table_internal.h"
 
 enum {
-    PINNED_PART = 4,          /* at most this part of the cache's bytes goes to pinned blocks */
-    PIN_STEP_BYTES = 1 << 20, /* the cache is resized in these steps */
-    ABSENT_LATELY_MAX = 4,    /* of table->absent_lately: it falls by one at about ... */
-    PRESENT_PER_STEP = 16,    /* ... so many lookups that find their key; a power of two */
+    ABSENT_LATELY_MAX = 4, /* of table->absent_lately: it falls by one at about ... */
+    PRESENT_PER_STEP = 16, /* ... so many lookups that find their key; a power of two */
 };
 
 struct table_files {
     cache *cache;
-    uint64_t cache_bytes; /* the cache's capacity with nothing pinned */
-    _Atomic uint64_t pinned_bytes;
+    struct pin_budget pins;
     struct open_files open;
     struct unpackers unpackers;
     _Atomic uint64_t next_cache_id;
 };
 
 table_files *table_files_new(cache *c, uint32_t max_open) {
-    struct cache_stats stats;
     table_files *files = env_alloc_zeroed(sizeof *files);
     if (!files) return NULL;
     files->cache = c;
-    cache_stats_get(c, &stats);
-    files->cache_bytes = stats.capacity_bytes;
+    pin_budget_init(&files->pins, c);
     atomic_init(&files->next_cache_id, 1);
     open_files_init(&files->open, max_open);
     return files;
@@ -49,7 +43,12 @@ void table_files_free(table_files *files) {
     if (!files) return;
     open_files_destroy(&files->open);
     unpackers_clear(&files->unpackers);
+    pin_budget_destroy(&files->pins);
     env_free(files);
+}
+
+void table_files_set_cache_bytes(table_files *files, uint64_t bytes) {
+    pin_budget_resize(&files->pins, bytes);
 }
 
 uint64_t table_files_open_count(table_files *files) {
@@ -76,15 +75,6 @@ uint64_t table_files_new_cache_id(table_files *files) {
     return atomic_fetch_add(&files->next_cache_id, 1);
 }
 
-/* The bytes that the pin held. */
-static uint64_t unpin(_Atomic(struct cache_entry *) *pin) {
-    struct cache_entry *entry = atomic_exchange(pin, NULL);
-    uint64_t bytes = entry ? entry->size : 0;
-    cache_entry_release(entry);
-    return bytes;
-}
-
-static void give_pins_back(struct table *t);
 static velocity_status check_opened(struct open_file *opened, env_file *file);
 static void table_destroy(struct open_file *file);
 
@@ -95,8 +85,8 @@ static struct table *of_file(struct open_file *file) {
 /* A table that is gone leaves its room in the cache at once, as far as its pinned index tells where its blocks are;
  * what is left ages out. */
 static void forget_blocks(struct table *t) {
-    for (uint32_t i = 0; t->index_pins && i < t->top.count; i++) {
-        struct cache_entry *entry = atomic_load(&t->index_pins[i]);
+    for (uint32_t i = 0; t->pins.pins && i < t->top.count; i++) {
+        struct cache_entry *entry = atomic_load(&t->pins.pins[i]);
         struct block index;
         struct block_handle handle;
         if (!entry || table_open_block(t, entry, &index)) continue;
@@ -153,7 +143,7 @@ static void table_destroy(struct open_file *file) {
     bool doomed = atomic_load(&t->doomed);
     open_file_close(&t->file, doomed);
     if (doomed) forget_blocks(t);
-    give_pins_back(t);
+    pin_set_clear(&t->pins, &t->files->pins);
     cipher_free(t->cipher);
     env_free(t->top_bytes);
     table_ranges_clear(t);
@@ -250,42 +240,13 @@ velocity_status table_load_block(struct table *t, struct block_handle handle, en
     return held->entry ? VELOCITY_OK : table_read_block(t, handle, kind, read, held);
 }
 
-/* Takes `bytes` of the budget for pinned blocks, and as much from the cache, a megabyte at a time. */
-static bool take_pin_budget(table_files *files, uint64_t bytes) {
-    uint64_t before = atomic_fetch_add(&files->pinned_bytes, bytes), after = before + bytes;
-    if (after > files->cache_bytes / PINNED_PART) {
-        atomic_fetch_sub(&files->pinned_bytes, bytes);
-        return false;
-    }
-    if (before / PIN_STEP_BYTES != after / PIN_STEP_BYTES)
-        cache_set_capacity(files->cache, files->cache_bytes - after / PIN_STEP_BYTES * PIN_STEP_BYTES);
-    return true;
-}
-
-static void give_pins_back(struct table *t) {
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; t->filter_pins && i < t->filter.partitions; i++) bytes += unpin(&t->filter_pins[i]);
-    for (uint32_t i = 0; t->index_pins && i < t->top.count; i++) bytes += unpin(&t->index_pins[i]);
-    env_free(t->filter_pins);
-    env_free(t->index_pins);
-    uint64_t before = atomic_fetch_sub(&t->files->pinned_bytes, bytes), after = before - bytes;
-    if (before / PIN_STEP_BYTES != after / PIN_STEP_BYTES)
-        cache_set_capacity(t->files->cache, t->files->cache_bytes - after / PIN_STEP_BYTES * PIN_STEP_BYTES);
-}
-
-velocity_status table_load_pinned(struct table *t, _Atomic(struct cache_entry *) *pin, struct block_handle handle,
-                                  enum cache_kind kind, const struct table_read *read, struct held_block *held) {
+velocity_status table_load_pinned(struct table *t, cache_pin *pin, struct block_handle handle, enum cache_kind kind,
+                                  const struct table_read *read, struct held_block *held) {
     held->owned = false;
     held->entry = atomic_load_explicit(pin, memory_order_acquire);
     if (held->entry) return VELOCITY_OK;
     velocity_status status = table_load_block(t, handle, kind, read, held);
-    if (status || !read->fill_cache || !take_pin_budget(t->files, held->entry->size)) return status;
-    struct cache_entry *nobody = NULL;
-    cache_entry_acquire(held->entry);
-    if (!atomic_compare_exchange_strong(pin, &nobody, held->entry)) { /* another thread was first */
-        atomic_fetch_sub(&t->files->pinned_bytes, held->entry->size);
-        cache_entry_release(held->entry);
-    }
+    if (!status && read->fill_cache) pin_block(&t->files->pins, pin, held->entry);
     return status;
 }
 
@@ -416,17 +377,10 @@ static velocity_status load(struct table *t, env_file *file) {
     if (!status && !block_open(&t->top, t->top_bytes, entry->size))
         status = damaged(t, parts.top.offset, "the top index makes no sense");
     cache_entry_release(entry);
-    if (!status) {
-        t->index_pins = env_alloc_zeroed(t->top.count * sizeof *t->index_pins);
-        t->filter_pins = env_alloc_zeroed((t->filter.partitions + 1) * sizeof *t->filter_pins);
-        if (!t->index_pins || !t->filter_pins) status = VELOCITY_NO_MEMORY;
-    }
     if (!status) status = table_ranges_load(t, file, parts.ranges);
+    if (!status) status = pin_set_init(&t->pins, &t->files->pins, (size_t)t->top.count + t->filter.partitions);
     if (status) {
         table_ranges_clear(t);
-        env_free(t->index_pins);
-        env_free(t->filter_pins);
-        t->index_pins = t->filter_pins = NULL;
         env_free(t->top_bytes);
         t->top_bytes = NULL;
     } else {
@@ -484,7 +438,7 @@ static velocity_status check_filter(struct table *t, struct lookup *lookup) {
     uint32_t partition = filter_partition(&t->filter, hash);
     struct block_handle handle = {t->filter_offset + partition * (stored + BLOCK_TRAILER_BYTES), (uint32_t)stored};
     struct held_block held;
-    velocity_status status = table_load_pinned(t, &t->filter_pins[partition], handle, CACHE_FILTER, read, &held);
+    velocity_status status = table_load_pinned(t, table_filter_pin(t, partition), handle, CACHE_FILTER, read, &held);
     if (status) return status;
     if (held.entry->size != size)
         status = damaged(t, handle.offset, "a filter partition has the wrong size");
@@ -560,7 +514,8 @@ static velocity_status search_table(struct table *t, struct lookup *lookup, stru
         struct held_block index_held;
         struct block index;
         velocity_status status = table_index_handle(t, &t->top, i, &handle);
-        if (!status) status = table_load_pinned(t, &t->index_pins[i], handle, CACHE_INDEX, lookup->read, &index_held);
+        if (!status)
+            status = table_load_pinned(t, table_index_pin(t, i), handle, CACHE_INDEX, lookup->read, &index_held);
         if (status) return status;
         status = table_open_block(t, index_held.entry, &index);
         if (!status) status = search_under(t, lookup, &index, out, held, &more);

@@ -29,6 +29,8 @@ struct open_files *table_files_open(table_files *files);
 cache *table_files_cache(table_files *files);
 uint64_t table_files_new_cache_id(table_files *files);
 struct unpackers *table_files_unpackers(table_files *files);
+/* Of the cache and what tables pin of it together. Not inside an epoch section. */
+void table_files_set_cache_bytes(table_files *files, uint64_t bytes);
 
 /* ---- tables -------------------------------------------------------------------------------------------------------
  */

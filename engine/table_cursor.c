@@ -137,7 +137,7 @@ static velocity_status load_block(struct table_cursor *c, struct block_handle ha
     } else {
         struct held_block held;
         epoch_enter();
-        status = table_load_pinned(c->table, &c->table->index_pins[c->top_at], handle, kind, &c->read, &held);
+        status = table_load_pinned(c->table, table_index_pin(c->table, c->top_at), handle, kind, &c->read, &held);
         if (!status) {
             if (!held.owned) cache_entry_acquire(held.entry);
             *entry = held.entry;

@@ -4,6 +4,7 @@
 
 #include "filter.h"
 #include "open_files.h"
+#include "pins.h"
 #include "table.h"
 
 struct table {
@@ -26,11 +27,19 @@ struct table {
     struct block top;
     struct filter_shape filter;
     uint64_t filter_offset;
-    _Atomic(struct cache_entry *) *index_pins, *filter_pins; /* by index block, by partition */
-    struct range_tombstone *ranges;                          /* table_ranges.c */
+    struct pin_set pins;            /* of the index blocks, then of the filter's partitions */
+    struct range_tombstone *ranges; /* table_ranges.c */
     size_t range_count;
     struct arena range_bytes; /* their keys */
 };
+
+static inline cache_pin *table_index_pin(const struct table *t, uint32_t block) {
+    return &t->pins.pins[block];
+}
+
+static inline cache_pin *table_filter_pin(const struct table *t, uint32_t partition) {
+    return &t->pins.pins[t->top.count + partition];
+}
 
 /* Reads a block that is not in the cache; the rest of table_load_block. */
 VELOCITY_CHECK_RESULT velocity_status table_read_block(struct table *t, struct block_handle handle,
@@ -41,9 +50,9 @@ VELOCITY_CHECK_RESULT velocity_status table_load_block(struct table *t, struct b
                                                        enum cache_kind kind, const struct table_read *read,
                                                        struct held_block *held);
 /* The same for an index or filter block, which may be pinned. */
-VELOCITY_CHECK_RESULT velocity_status table_load_pinned(struct table *t, _Atomic(struct cache_entry *) *pin,
-                                                        struct block_handle handle, enum cache_kind kind,
-                                                        const struct table_read *read, struct held_block *held);
+VELOCITY_CHECK_RESULT velocity_status table_load_pinned(struct table *t, cache_pin *pin, struct block_handle handle,
+                                                        enum cache_kind kind, const struct table_read *read,
+                                                        struct held_block *held);
 /* Reads bytes of the file as they are. Not inside an epoch section of the caller's only by custom: it makes its own. */
 VELOCITY_CHECK_RESULT velocity_status table_read_raw(struct table *t, uint64_t offset, size_t size, uint8_t *to,
                                                      size_t *got);

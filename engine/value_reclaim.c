@@ -5,7 +5,7 @@
 
 /* Of all bytes in value files, in hundredths. Between the two lies what one round reclaims: it takes rewriting the
  * references of a level, so it should be worth it. */
-enum { GARBAGE_MOST = 50, GARBAGE_GOAL = 40 };
+enum { GARBAGE_MOST = 50, GARBAGE_GOAL = 40, TIGHT_MOST = 10, TIGHT_GOAL = 5 };
 
 static bool is_more(uint64_t garbage, uint64_t total, uint64_t hundredths) {
     return garbage * 100 > total * hundredths;
@@ -23,11 +23,12 @@ static void sum_up(const struct version *version, uint64_t *garbage, uint64_t *t
     }
 }
 
-bool value_reclaim_wanted(const struct version *version) {
+bool value_reclaim_wanted(const struct version *version, bool tight) {
+    uint64_t most = tight ? TIGHT_MOST : GARBAGE_MOST;
     uint64_t garbage = version->value_bytes - version->value_used_bytes, total = version->value_bytes;
-    if (!is_more(garbage, total, GARBAGE_MOST)) return false;
+    if (!is_more(garbage, total, most)) return false;
     sum_up(version, &garbage, &total);
-    return is_more(garbage, total, GARBAGE_MOST);
+    return is_more(garbage, total, most);
 }
 
 static double used_share(const struct version_values *v) {
@@ -44,11 +45,11 @@ static int by_number(const void *a, const void *b) {
     return x->file < y->file ? -1 : x->file > y->file;
 }
 
-velocity_status condemned_init(struct condemned *c, const struct version *version) {
+velocity_status condemned_init(struct condemned *c, const struct version *version, bool tight) {
     memset(c, 0, sizeof *c);
     size_t count = version->value_count, old = 0;
     for (size_t i = 0; i < count; i++) old += value_file_has_old_key(version->values[i].file);
-    bool reclaim = value_reclaim_wanted(version);
+    bool reclaim = value_reclaim_wanted(version, tight);
     if (!reclaim && old == 0) return VELOCITY_OK;
     struct version_values *order = env_alloc(count * sizeof *order);
     c->files = env_alloc(count * sizeof *c->files);
@@ -64,7 +65,7 @@ velocity_status condemned_init(struct condemned *c, const struct version *versio
     for (size_t i = 0; i < count; i++) {
         uint64_t gain = version_record_bytes(&order[i]) - order[i].used_bytes;
         bool is_old = value_file_has_old_key(order[i].file);
-        bool pays = reclaim && gain > 0 && is_more(garbage, total, GARBAGE_GOAL);
+        bool pays = reclaim && gain > 0 && is_more(garbage, total, tight ? TIGHT_GOAL : GARBAGE_GOAL);
         if (value_file_is_damaged(order[i].file) || !(pays || is_old)) continue;
         c->files[c->count++] = (struct value_use){value_file_meta(order[i].file)->number, order[i].used_bytes};
         total -= gain;

@@ -11,7 +11,7 @@
  * This header is the manual. Conventions:
  *
  * - Every function may be called from any thread at any time, on the same `velocity`, unless its comment says
- * otherwise. Iterators, batches, values and change feeds belong to one thread at a time.
+ * otherwise. Iterators, batches, transactions, values and change feeds belong to one thread at a time.
  * - Functions that can fail return velocity_status. On anything but OK (and NOT_FOUND, which is an answer) this
  * thread's velocity_error_message() says what happened and to which file; it stays until this thread's next failure.
  * - A `velocity_slice` is borrowed: the callee reads it during the call only, unless the comment says longer.
@@ -55,6 +55,7 @@ typedef struct velocity_batch velocity_batch;
 typedef struct velocity_snapshot velocity_snapshot;
 typedef struct velocity_iterator velocity_iterator;
 typedef struct velocity_changes velocity_changes;
+typedef struct velocity_txn velocity_txn;
 
 /* Borrowed bytes: any value, any NULs. */
 typedef struct {
@@ -75,7 +76,7 @@ typedef enum {
     VELOCITY_OK,
     VELOCITY_NOT_FOUND,    /* the key is not there */
     VELOCITY_INVALID,      /* an argument is outside its documented range; nothing was done */
-    VELOCITY_CONFLICT,     /* a condition of the batch does not hold; nothing was done */
+    VELOCITY_CONFLICT,     /* a condition of the batch does not hold, or a transaction lost; nothing was done */
     VELOCITY_BUSY,         /* close: handles are alive; write_async: too much is pending; nothing was done */
     VELOCITY_LOCKED,       /* another process (or another handle of this one) has the database open */
     VELOCITY_CORRUPT,      /* a file is damaged; the message names file and offset */
@@ -146,8 +147,18 @@ typedef struct {
      * newest so many bytes of them. They survive reopening with the option set, unless the encryption key changes; they
      * are never recycled */
     uint64_t log_retention_bytes;
+    uint64_t max_database_bytes;  /* 0: no limit; else at least 32 MiB: see below */
     uint64_t value_log_threshold; /* 4096 (at least 32; 0: never): values from this size on stand apart, see below */
 } velocity_options;
+
+/*
+ * A size limit (max_database_bytes). Once tables, value files and logs (retained ones, too) together would take more,
+ * writes that put anything get NO_SPACE, with nothing done; deletes go on. Background work then merges as if the
+ * database were idle, and when deletes, overwritten versions or expiry have given back enough, puts go on by
+ * themselves. What a merge is writing counts once it takes the place of what it merged: until then the folder can hold
+ * up to twice the limit. Deletes and the group that reaches the limit can go beyond it by what they themselves take.
+ * memtable_bytes is at most a sixteenth of the limit, because the log holds what write buffers hold.
+ */
 
 /*
  * A full disk. Space for the log is set aside ahead, so a write that has none gets NO_SPACE before any of it is done;
@@ -171,9 +182,10 @@ velocity_options velocity_options_default(void);
  * and as many rows scanned. Of 1 KiB they cost 0.5 of the bytes, but scans fell to 0.3 to 0.45: set 1024 where little
  * is scanned.
  *
- * - Space: value files take at most twice what tables refer to, once background work has settled, and meanwhile the
- *   part that a round of reclaim copies besides. Reclaim is a part of compaction: values still referred to are moved
- *   out of the files that hold the least, with their version, flags and expiry.
+ * - Space: value files take at most twice what tables refer to, once background work has settled (little more than
+ *   that, while max_database_bytes refuses puts), and meanwhile the part that a round of reclaim copies besides.
+ * Reclaim is a part of compaction: values still referred to are moved out of the files that hold the least, with their
+ * version, flags and expiry.
  * - Reading one costs a read of the value file beyond that of the table's block. A value is cached as a whole, but not
  *   where it would take more than a quarter of one of the cache's shards (1 MiB with the default cache): then each
  *   reading goes to the disk, and cache_only answers INCOMPLETE.
@@ -235,10 +247,9 @@ VELOCITY_CHECK_RESULT velocity_status velocity_open(const char *path, const velo
 
 /*
  * Ends background work, syncs the log (in every durability) and frees the handle. BUSY, with nothing done, while
- * values, iterators, snapshots or change feeds are alive or writes are under way (an asynchronous one until its `done`
- * has returned).
- * Any other status: the handle is freed all the same. No other thread may use the database during or after a close that
- * does not answer BUSY.
+ * values, iterators, snapshots, transactions or change feeds are alive or writes are under way (an asynchronous one
+ * until its `done` has returned). Any other status: the handle is freed all the same. No other thread may use the
+ * database during or after a close that does not answer BUSY.
  */
 VELOCITY_CHECK_RESULT velocity_status velocity_close(velocity *db);
 
@@ -417,6 +428,103 @@ VELOCITY_CHECK_RESULT velocity_status velocity_iterator_status(const velocity_it
 uint64_t velocity_iterator_snapshot_sequence(const velocity_iterator *it);
 void velocity_iterator_free(velocity_iterator *it); /* NULL is allowed */
 
+/* ---- transactions ------------------------------------------------------------------------------------------- */
+
+/*
+ * A transaction reads a view of the database with its own writes in it, which nobody else sees before it commits, and
+ * then all at once. No locks: others are never kept waiting, and whoever commits first wins.
+ *
+ *                     reads see               commit answers CONFLICT if, since the transaction began,
+ *   READ_COMMITTED    the newest state        never. Lost updates, changing reads and phantoms are possible
+ *   SNAPSHOT          the state at the begin  a key that it writes was written: no lost update. Write skew is possible
+ *   SERIALIZABLE      the state at the begin  also if anything that it read was written: a key, present or not, or a
+ *                                             key in a range that an iterator went over. No anomaly is possible: the
+ *                                             committed transactions might have run one by one, in their log order
+ *
+ * Written means any put or delete by anybody, also one that changes nothing; a range delete writes every key in its
+ * range, those that are absent too. All isolations may be mixed, with plain
+ * writes too; what is promised holds for those that ask for it. Dirty reads do not exist. A transaction that wrote
+ * nothing never conflicts: all that it read was true together, at its begin.
+ *
+ * Memory: each write is held twice, about 150 bytes and the key and value each; a few KiB for the first one. One
+ * batch's limits hold (VELOCITY_MAX_BATCH_...). A SERIALIZABLE one remembers what it read up to the limits below;
+ * beyond them neighbouring reads are joined into ranges, which may cause conflicts with keys between them that were not
+ * read, and never misses one. A long one keeps the versions that it sees from being reclaimed, like a snapshot.
+ *
+ * Costs: a commit looks up each key read or written, and goes over the ranges read, in what was written since the
+ * begin; first in its own thread, then, for what came since that, in the group of writes: there nearly always in memory
+ * alone, but other writers wait meanwhile, about a microsecond for each key and for ten entries in a range.
+ */
+typedef enum {
+    VELOCITY_ISOLATION_READ_COMMITTED,
+    VELOCITY_ISOLATION_SNAPSHOT,
+    VELOCITY_ISOLATION_SERIALIZABLE,
+} velocity_isolation;
+
+#define VELOCITY_TXN_READ_ENTRIES 65536u     /* keys and ranges read that are told apart */
+#define VELOCITY_TXN_READ_BYTES   (4u << 20) /* of their keys */
+
+/* *out must be freed. INVALID: no such isolation. NO_MEMORY. */
+VELOCITY_CHECK_RESULT velocity_status velocity_txn_begin(velocity *db, velocity_isolation isolation,
+                                                         velocity_txn **out);
+
+/*
+ * As their counterparts outside of transactions, with the transaction's own writes over its view. The version
+ * (value.sequence) of an own write is VELOCITY_ABSENT: it has none yet. options->snapshot must be NULL, else INVALID.
+ * READ_COMMITTED: all keys of one get_many, and all moves of one iterator, see one instant.
+ */
+VELOCITY_CHECK_RESULT velocity_status velocity_txn_get(velocity_txn *txn, velocity_slice key, velocity_value *out);
+VELOCITY_CHECK_RESULT velocity_status velocity_txn_get_with(velocity_txn *txn, const velocity_read_options *options,
+                                                            velocity_slice key, velocity_value *out);
+VELOCITY_CHECK_RESULT velocity_status velocity_txn_contains(velocity_txn *txn, velocity_slice key);
+VELOCITY_CHECK_RESULT velocity_status velocity_txn_get_many(velocity_txn *txn, const velocity_read_options *options,
+                                                            size_t n, const velocity_slice *keys,
+                                                            velocity_value *values, velocity_status *statuses);
+/*
+ * Sees the transaction's writes made before this call, and not those made later or what a rollback to a savepoint does
+ * later. Never NULL (see velocity_iterator_new); range->snapshot must be NULL. It belongs to the transaction's thread,
+ * counts as read as far as it went, and may outlive the transaction: it then goes on showing the same.
+ */
+velocity_iterator *velocity_txn_iterator(velocity_txn *txn, const velocity_range *range);
+
+/* Anything but OK: this operation is not in the transaction, all others are. NULL options: defaults. */
+VELOCITY_CHECK_RESULT velocity_status velocity_txn_put(velocity_txn *txn, velocity_slice key, velocity_slice value,
+                                                       const velocity_put_options *options);
+VELOCITY_CHECK_RESULT velocity_status velocity_txn_delete(velocity_txn *txn, velocity_slice key);
+VELOCITY_CHECK_RESULT velocity_status velocity_txn_delete_range(velocity_txn *txn, velocity_slice start,
+                                                                velocity_slice end);
+
+/* Marks the present place among the transaction's writes; *savepoint names it. */
+VELOCITY_CHECK_RESULT velocity_status velocity_txn_savepoint(velocity_txn *txn, uint64_t *savepoint);
+/*
+ * Takes back the writes made since. The savepoint stays and may be gone back to again; later ones are gone. Reads are
+ * not taken back: they count for conflicts. Costs as much as the writes that stay. INVALID: no such savepoint.
+ * NO_MEMORY: nothing was done.
+ */
+VELOCITY_CHECK_RESULT velocity_status velocity_txn_rollback_to(velocity_txn *txn, uint64_t savepoint);
+
+/*
+ * Writes everything as one batch (see velocity_write: durability, order, *sequence), unless the transaction lost:
+ * CONFLICT; the message names the key. Without writes, *sequence is the state that was read.
+ *
+ * After BUSY, NO_SPACE and NO_MEMORY the transaction is as it was, and may be committed again. After any other answer,
+ * and after velocity_txn_rollback, it has ended: every call but velocity_txn_free answers INVALID. To try again after a
+ * CONFLICT, begin a new one and read again.
+ */
+VELOCITY_CHECK_RESULT velocity_status velocity_txn_commit(velocity_txn *txn, const velocity_write_options *options,
+                                                          uint64_t *sequence);
+/*
+ * The same without waiting for other writes (to check what was read may need the disk, as reading did). OK: `done` runs
+ * exactly once, as velocity_write_async has it, with what velocity_txn_commit would have answered; the transaction and
+ * its iterators must be left alone until then, and `done` may free it. Anything else: `done` never runs.
+ */
+VELOCITY_CHECK_RESULT velocity_status
+velocity_txn_commit_async(velocity_txn *txn, const velocity_write_options *options,
+                          void (*done)(void *arg, velocity_status status, uint64_t sequence), void *arg);
+VELOCITY_CHECK_RESULT velocity_status velocity_txn_rollback(velocity_txn *txn);
+/* Rolls back what was not committed. NULL is allowed. Not between commit_async and its `done`. */
+void velocity_txn_free(velocity_txn *txn);
+
 /* ---- change feeds -------------------------------------------------------------------------------------------- */
 
 typedef enum {
@@ -479,6 +587,15 @@ VELOCITY_CHECK_RESULT velocity_status velocity_flush(velocity *db);
 VELOCITY_CHECK_RESULT velocity_status velocity_compact(velocity *db, const velocity_range *range);
 
 /*
+ * Changes the size of the block cache while it is in use. What no longer fits is given back to the system before the
+ * call returns, but for blocks that callers pin and what readers are just looking at. Reads go on meanwhile. The number
+ * of its parts, each with a lock of its own for what comes and goes, was chosen by the first size. INVALID: the cache
+ * is shared by databases, and is changed for all of them by the second function.
+ */
+VELOCITY_CHECK_RESULT velocity_status velocity_set_cache_bytes(velocity *db, uint64_t bytes);
+void velocity_shared_set_cache_bytes(velocity_shared *shared, uint64_t bytes);
+
+/*
  * Copies the whole database, as it is at one sequence between two batches, to the new folder `path`, while reads and
  * writes go on. Tables are linked (copied where the file system can't: another disk), what is not yet in tables is
  * copied from the log: so it takes as long as that, bounded by the write buffers, whatever the database holds. When it
@@ -517,18 +634,20 @@ typedef struct {
     uint64_t filter_checks, filter_negatives, filter_false_positives;
     uint64_t cache_hits, cache_misses; /* of the whole cache, also where it is shared */
     uint64_t cache_used_bytes, cache_capacity_bytes;
-    uint64_t open_tables;              /* open files: of tables and of values */
-    uint64_t snapshots, live_handles;  /* live: values, iterators, snapshots, change feeds */
-    bool read_only;                    /* after a failed sync */
-    bool out_of_space;                 /* the last write that needed room found none */
-    uint64_t files_with_old_key;       /* not encrypted with the present key, or not at all although there is one */
-    uint64_t expired_dropped;          /* versions whose space was reclaimed because they had expired */
-    uint64_t clock_ms;                 /* the time that the database lives by: see velocity_put_options */
-    uint64_t log_retained_bytes;       /* logs that are kept for change feeds alone */
-    uint64_t oldest_change_sequence;   /* feeds that begin after a sequence below this one less 1: HISTORY_GONE */
-    uint64_t range_tombstones;         /* range deletes that write buffers and tables hold */
-    uint64_t value_files, value_bytes; /* values that stand apart, on disk; not in level_bytes and table_bytes */
-    uint64_t value_garbage_bytes;      /* of these: what no table refers to any more */
+    uint64_t open_tables;                /* open files: of tables and of values */
+    uint64_t snapshots, live_handles;    /* live: values, iterators, snapshots, transactions, change feeds */
+    bool read_only;                      /* after a failed sync */
+    bool out_of_space;                   /* the last write that needed room found none */
+    uint64_t files_with_old_key;         /* not encrypted with the present key, or not at all although there is one */
+    uint64_t expired_dropped;            /* versions whose space was reclaimed because they had expired */
+    uint64_t disk_bytes;                 /* tables, value files and logs: what max_database_bytes limits */
+    uint64_t clock_ms;                   /* the time that the database lives by: see velocity_put_options */
+    uint64_t log_retained_bytes;         /* logs that are kept for change feeds alone */
+    uint64_t oldest_change_sequence;     /* feeds that begin after a sequence below this one less 1: HISTORY_GONE */
+    uint64_t range_tombstones;           /* range deletes that write buffers and tables hold */
+    uint64_t txn_commits, txn_conflicts; /* transactions whose commit answered OK, and CONFLICT */
+    uint64_t value_files, value_bytes;   /* values that stand apart, on disk; not in level_bytes and table_bytes */
+    uint64_t value_garbage_bytes;        /* of these: what no table refers to any more */
 } velocity_stats;
 
 /* Fills the part of *out that out->struct_size covers; set it before the call. Cheap; the figures are not of one

@@ -16,6 +16,7 @@
  *     makes the database read-only: the outcome is unknown, and nothing may be acknowledged on top of it.
  */
 #include "database_internal.h"
+#include "validate.h"
 
 #include <stdio.h>
 
@@ -167,6 +168,12 @@ static velocity_status check_requirements(velocity *db, velocity_batch *batch, u
     return VELOCITY_OK;
 }
 
+/* Whether the batch may be stored behind everything up to `sequence`. */
+static velocity_status check_batch(velocity *db, velocity_batch *batch, uint64_t sequence) {
+    velocity_status status = check_requirements(db, batch, sequence);
+    return status || !batch->validation ? status : validate(db, batch, batch->validation, sequence);
+}
+
 /* Returns where the last operation begins. */
 static size_t insert_batch(velocity *db, const uint8_t *operations, uint64_t bytes, uint64_t sequence) {
     const uint8_t *p = operations, *last = operations, *end = operations + bytes;
@@ -277,7 +284,8 @@ static velocity_status write_group_bytes(velocity *db, const struct group *g, ui
     size_t stored = 0;
     for (struct writer *w = g->first; w != g->end; w = w->next) {
         if (w->status) continue; /* refused */
-        if (w->batch && w->batch->requirement_count && (status = check_requirements(db, w->batch, *last))) {
+        if (w->batch && (w->batch->requirement_count || w->batch->validation) &&
+            (status = check_batch(db, w->batch, *last))) {
             writer_fail(w, status);
             continue;
         }
@@ -335,6 +343,11 @@ static velocity_status make_room(velocity *db, struct group *g) {
             status = status_set(VELOCITY_NO_SPACE, "%s: the disk is full: until there is room, writes can only delete",
                                 db->path);
         }
+    }
+    if (!status && db->options.max_database_bytes && puts_anything(g) && (status = limit_check(db, g->payload_bytes))) {
+        refuse_puts(g);
+        if (g->operations == 0) return status;
+        status = VELOCITY_OK;
     }
     if (!status) status = room_make(db, g->operations, g->payload_bytes);
     if (status != VELOCITY_NO_SPACE) return status;

@@ -15,12 +15,11 @@ struct fixture {
     struct cipher_place place;
 };
 
-static int setup_as(void **state, bool hardware) {
+static int setup(void **state) {
     struct fixture *f = calloc(1, sizeof *f);
     velocity_options o = velocity_options_default();
     o.encryption_key = velocity_bytes("0123456789abcdef0123456789abcdef", 32);
     OK(key_ring_new(&o, &f->ring));
-    if (!hardware) key_ring_without_hardware(f->ring);
     f->header = (struct file_header){.kind = FILE_TABLE, .number = 7, .database_id = {1, 2}};
     OK(cipher_new(env_posix(), f->ring, &f->header, f->bytes, &f->cipher));
     for (size_t i = 0; i < BYTES; i++) f->plain[i] = (uint8_t)(i * 7);
@@ -28,14 +27,6 @@ static int setup_as(void **state, bool hardware) {
     OK(cipher_seal(f->cipher, &f->place, f->plain, BYTES, f->sealed));
     *state = f;
     return 0;
-}
-
-/* Whatever this CPU has, and what every CPU has. */
-static int setup(void **state) {
-    return setup_as(state, true);
-}
-static int setup_portable(void **state) {
-    return setup_as(state, false);
 }
 
 static int teardown(void **state) {
@@ -157,10 +148,7 @@ static void without_a_key_nothing_is_encrypted(void **state) {
     key_ring_free(ring);
 }
 
-#define WITH_FIXTURE(test)                                                                                             \
-    {#test, test, setup, teardown, NULL}, {                                                                            \
-#test " (portable)", test, setup_portable, teardown, NULL                                                      \
-    }
+#define WITH_FIXTURE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

@@ -40,6 +40,8 @@ static void workload(struct run *r) {
             run_checkpoint(r);
         else if (r->step % 25 == 20)
             run_follow_all(r);
+        else if (r->step % 9 == 2)
+            (void)run_txn(r);
         else if (r->step % 3 == 2)
             (void)run_batch(r);
         else

@@ -34,10 +34,14 @@ static void work_until_it_fails(struct run *r) {
             run_compact(r);
         else if (r->step % 10 == 9)
             run_flush(r);
+        else if (r->step % 15 == 7)
+            run_turn_clock(r);
         else if (r->step % 20 == 4)
             run_follow_all(r);
         else if (r->step % 30 == 16)
             run_checkpoint(r);
+        else if (r->step % 6 == 2)
+            (void)run_txn(r);
         else if (r->step % 3 == 2)
             (void)run_batch(r);
         else
@@ -95,7 +99,9 @@ static void fail_each(enum env_sim_call call, uint64_t stride) {
     for (size_t d = 0; d < 2; d++) {
         uint64_t nth = 1;
         while (fail_nth(call, nth, durabilities[d])) nth += stride;
-        assert_true(nth > 1);
+        /* What is synced at once is not written through a window; a batch that need not be is a matter of luck. */
+        bool by_luck = call == ENV_SIM_MAP && durabilities[d] == VELOCITY_DURABILITY_ALWAYS;
+        assert_true(nth > 1 || by_luck);
     }
 }
 

@@ -47,6 +47,24 @@ static void put(struct life *l, size_t i, uint32_t number) {
     if (went_well(l, velocity_put(l->db, key_of(key, i), velocity_bytes(value, sizeof value)))) l->numbers[i] = number;
 }
 
+/* Long expired, or not in this century. */
+static void put_expiring(struct life *l, size_t i, uint32_t number, bool over) {
+    uint8_t value[VALUE_BYTES];
+    char key[16];
+    memset(value, (int)(number & 0xff), sizeof value);
+    memcpy(value, &number, sizeof number);
+    velocity_put_options options = velocity_put_options_default();
+    options.expires_at_ms = over ? 1 + (int64_t)number : INT64_C(4102444800000);
+    velocity_batch *b = velocity_batch_new();
+    if (!b) {
+        l->failures++;
+        return;
+    }
+    velocity_batch_put(b, key_of(key, i), velocity_bytes(value, sizeof value), &options);
+    if (went_well(l, velocity_write(l->db, b, NULL, NULL))) l->numbers[i] = over ? 0 : number;
+    velocity_batch_free(b);
+}
+
 static void delete (struct life *l, size_t i) {
     char key[16];
     if (went_well(l, velocity_delete(l->db, key_of(key, i)))) l->numbers[i] = 0;
@@ -151,6 +169,42 @@ static void checkpoint(struct life *l, const char *path) {
     if (made) assert_true(there);
 }
 
+/* Writes one key more and takes that back. False: it stands in the transaction. */
+static bool write_in_vain(struct life *l, velocity_txn *txn) {
+    char key[16];
+    uint64_t savepoint;
+    if (!went_well(l, velocity_txn_savepoint(txn, &savepoint))) return true;
+    if (!went_well(l, velocity_txn_put(txn, key_of(key, 11), velocity_bytes(NULL, 0), NULL))) return true;
+    return went_well(l, velocity_txn_rollback_to(txn, savepoint));
+}
+
+static void scan_in(struct life *l, velocity_txn *txn) {
+    velocity_iterator *it = velocity_txn_iterator(txn, NULL);
+    for (int i = 0; i < 5 && velocity_iterator_valid(it); i++) velocity_iterator_next(it);
+    (void)went_well(l, velocity_iterator_status(it));
+    velocity_iterator_free(it);
+}
+
+/* An operation that fails is not in the transaction, all others are; a commit that fails wrote nothing. */
+static void transact(struct life *l, uint32_t number) {
+    char key[16];
+    uint8_t value[VALUE_BYTES];
+    velocity_txn *txn;
+    if (!went_well(l, velocity_txn_begin(l->db, VELOCITY_ISOLATION_SERIALIZABLE, &txn))) return;
+    memset(value, (int)(number & 0xff), sizeof value);
+    memcpy(value, &number, sizeof number);
+    scan_in(l, txn);
+    bool put = went_well(l, velocity_txn_put(txn, key_of(key, 9), velocity_bytes(value, sizeof value), NULL));
+    bool whole = write_in_vain(l, txn);
+    bool deleted = went_well(l, velocity_txn_delete_range(txn, key_of(key, 12), velocity_str("key014")));
+    scan_in(l, txn);
+    if (whole && went_well(l, velocity_txn_commit(txn, NULL, NULL))) {
+        if (put) l->numbers[9] = number;
+        if (deleted) l->numbers[12] = l->numbers[13] = 0;
+    }
+    velocity_txn_free(txn);
+}
+
 /* Encrypted in every other life: the allocations are others then. */
 static bool open_database(struct life *l) {
     velocity_options options = velocity_options_default();
@@ -171,8 +225,11 @@ static void use(struct life *l) {
         if (round % 5 == 0) delete (l, (i + 3) % KEYS);
         if (round % 8 == 0) delete_range(l, i * 3 / 4, i * 3 / 4 + 4);
         if (round % 9 == 0) get(l, i);
+        if (round % 3 == 0) put_expiring(l, (i + 5) % KEYS, round, round % 2);
+        if (round == 2 * ROUNDS / 3 && velocity_set_cache_bytes(l->db, 16 << 10)) fail();
         if (round == ROUNDS / 2) scan(l, true);
         if (round == ROUNDS / 2) batch(l, round);
+        if (round % 40 == 2) transact(l, round);
         if (round == ROUNDS / 3) (void)went_well(l, velocity_flush(l->db));
         if (round == ROUNDS / 3) write_async(l);
     }

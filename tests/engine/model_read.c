@@ -249,6 +249,7 @@ static void move_cursor(struct run *r) {
 void run_release_handles(struct run *r) {
     velocity_changes_free(r->feed);
     r->feed = NULL;
+    run_txn_release(r);
     for (size_t i = 0; i < RUN_CURSORS; i++) close_cursor(&r->cursors[i]);
     for (size_t i = 0; i < RUN_SNAPSHOTS; i++) {
         velocity_snapshot_free(r->snapshots[i]);

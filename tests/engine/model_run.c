@@ -133,8 +133,7 @@ static void find_day(struct run *r) {
     r->day_floor = LONG_MAX;
 }
 
-/* Days pass, or somebody sets the wall clock back. */
-static void turn_clock(struct run *r) {
+void run_turn_clock(struct run *r) {
     long days = 1 + (long)model_random(r->m, 3);
     bool back = model_random(r->m, 3) == 0;
     run_doing(r, "%ld days %s", days, back ? "back" : "on");
@@ -363,6 +362,25 @@ velocity_status run_batch(struct run *r) {
     return status;
 }
 
+velocity_status run_txn_commit(struct run *r, struct run_txn *t) {
+    velocity_write_options options = random_write_options(r);
+    uint64_t sequence = 0;
+    run_doing(r, "commit of %zu operations, isolation %d, durability %d, %zu asynchronous before", t->count,
+              (int)t->isolation, (int)options.durability, r->async_count);
+    velocity_status status = velocity_txn_commit(t->txn, &options, &sequence);
+    settle_async(r);
+    if (t->count == 0) {
+        RUN_EXPECT(r, run_crashed(r) || status == VELOCITY_OK);
+    } else if (!run_txn_conflicts(r, t)) {
+        status = wrote(r, t->operations, t->count, status, is_durable(r, options.durability));
+        if (status == VELOCITY_OK) RUN_EXPECT(r, sequence == r->m->last);
+    } else if (!run_crashed(r) && !(status == VELOCITY_NO_SPACE && r->space_may_end) &&
+               !run_may_have_failed(r, status)) {
+        if (status != VELOCITY_CONFLICT) run_fail(r, "%s instead of CONFLICT", velocity_status_name(status));
+    }
+    return status;
+}
+
 static void write_async(struct run *r) {
     if (r->async_count == RUN_ASYNC) {
         (void)run_put(r); /* leads them all */
@@ -508,10 +526,12 @@ void run_step(struct run *r) {
         run_idle(r);
     else if (sort < 530)
         env_sim_advance_ms(r->sim, model_random(r->m, 2000));
-    else if (sort < 540)
-        turn_clock(r);
-    else if (sort < 580)
+    else if (sort < 550)
+        run_turn_clock(r);
+    else if (sort < 590)
         run_follow(r);
+    else if (sort < 680)
+        run_txn_step(r);
     else
         run_read_step(r);
 }

@@ -12,7 +12,7 @@
 #include "env_sim.h"
 #include "model.h"
 
-enum { RUN_SNAPSHOTS = 4, RUN_CURSORS = 3, RUN_ASYNC = 8, RUN_BATCH = 24 };
+enum { RUN_SNAPSHOTS = 4, RUN_CURSORS = 3, RUN_ASYNC = 8, RUN_BATCH = 24, RUN_TXNS = 3, RUN_SAVEPOINTS = 4 };
 
 /* A write_async under way. */
 struct run_async {
@@ -35,6 +35,23 @@ struct run_cursor {
     long position;  /* -1: not valid */
 };
 
+/* A transaction under way, and what the model knows of it. */
+struct run_savepoint {
+    uint64_t number;
+    size_t count;
+};
+struct run_txn {
+    velocity_txn *txn; /* NULL: none */
+    velocity_isolation isolation;
+    uint64_t begin;
+    long day;
+    struct model_operation operations[RUN_BATCH];
+    size_t count;
+    struct run_savepoint savepoints[RUN_SAVEPOINTS];
+    size_t savepoint_count;
+    bool *read; /* by key: it was looked at in the database */
+};
+
 struct run {
     uint64_t seed;
     unsigned step;
@@ -46,6 +63,7 @@ struct run {
     velocity_snapshot *snapshots[RUN_SNAPSHOTS];
     long snapshot_days[RUN_SNAPSHOTS];
     struct run_cursor cursors[RUN_CURSORS];
+    struct run_txn txns[RUN_TXNS];
     struct run_async *async[RUN_ASYNC]; /* oldest first */
     size_t async_count;
     velocity_changes *feed;
@@ -83,9 +101,11 @@ void run_step(struct run *r);
 /* The single kinds of them. What writes answers its status: OK, CONFLICT, NO_SPACE where allowed. */
 velocity_status run_put(struct run *r);
 velocity_status run_batch(struct run *r);
+velocity_status run_txn(struct run *r);
 void run_flush(struct run *r);
 void run_compact(struct run *r);
 void run_reopen(struct run *r);
+void run_turn_clock(struct run *r); /* days pass, or somebody sets the wall clock back */
 /* Opens a change feed, reads on in it, or closes it; model_history.c. */
 void run_follow(struct run *r);
 /* Reads a feed from the oldest change that it answers for up to the end. */
@@ -100,12 +120,18 @@ void run_compare_all(struct run *r);
  * difference. */
 bool run_state_is(struct run *r, uint64_t sequence, bool tell);
 
-/* For model_run.c and model_read.c alone: */
+/* For model_run.c, model_read.c and model_txn.c alone: */
 void run_doing(struct run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void run_read_step(struct run *r);
 bool run_may_have_failed(struct run *r, velocity_status status);
 /* After the process ended while a checkpoint was made: the copy is whole or not there. */
 void run_look_at_copy(struct run *r);
 void run_release_handles(struct run *r);
+void run_txn_step(struct run *r);
+void run_txn_release(struct run *r);
+/* Whether the transaction must lose if it commits now. */
+bool run_txn_conflicts(const struct run *r, const struct run_txn *t);
+/* Commits; what it answers must be what the model foretells. */
+velocity_status run_txn_commit(struct run *r, struct run_txn *t);
 
 #endif

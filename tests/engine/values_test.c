@@ -104,6 +104,33 @@ static void overwriting_at_random_writes_little_and_garbage_is_reclaimed_by_itse
     assert_int_equal(files_ending(*state, ".val", NULL), stats.value_files);
 }
 
+static void at_the_size_limit_values_that_are_no_longer_there_make_room(void **state) {
+    enum { KEYS_MOST = 20000 };
+    velocity_options options = small_options();
+    options.max_database_bytes = 32 << 20;
+    velocity *db;
+    char text[16];
+    uint8_t space[VALUE_BYTES];
+    OK(velocity_open(*state, &options, &db));
+    uint32_t keys = 0;
+    velocity_status status = VELOCITY_OK;
+    for (; !status; keys++) {
+        assert_true(keys < KEYS_MOST);
+        status = velocity_put(db, key_of(text, keys), value_of(space, sizeof space, keys, 0));
+    }
+    assert_int_equal(status, VELOCITY_NO_SPACE);
+    for (uint32_t i = 0; i < keys; i++) /* less than would be reclaimed otherwise */
+        if (i % 10 < 3) OK(velocity_delete(db, key_of(text, i)));
+    for (uint32_t i = 0, tries = 0; i < keys; i += 5, tries = 0) { /* as much as two thirds of what was deleted */
+        velocity_slice value = value_of(space, sizeof space, i, 1);
+        while ((status = velocity_put(db, key_of(text, i), value)) == VELOCITY_NO_SPACE && tries++ < 100)
+            env_sleep_us(100000);
+        OK(status);
+    }
+    assert_true(stats_of(db).disk_bytes <= options.max_database_bytes);
+    OK(velocity_close(db));
+}
+
 static void when_everything_is_deleted_no_value_file_remains(void **state) {
     char text[16];
     velocity *db = open_small(*state);
@@ -471,6 +498,7 @@ static void damaged_values_do_not_keep_the_others_from_being_merged_and_moved(vo
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST_IN_FOLDER(overwriting_at_random_writes_little_and_garbage_is_reclaimed_by_itself),
+        TEST_IN_FOLDER(at_the_size_limit_values_that_are_no_longer_there_make_room),
         TEST_IN_FOLDER(when_everything_is_deleted_no_value_file_remains),
         TEST_IN_FOLDER(moving_a_value_changes_neither_version_nor_flags_nor_what_a_snapshot_sees),
         TEST_IN_FOLDER(an_iterator_reads_on_in_files_that_are_reclaimed_meanwhile),

@@ -1,0 +1,185 @@
+/* limit_test.c - the size limit of a database: puts stop at it, deletes go on, and room that comes back is used. */
+#include "engine/database_internal.h"
+#include "env_sim.h"
+#include "testing.h"
+
+enum { MIB = 1 << 20, LIMIT = 32 * MIB, VALUE = 8000 };
+
+static velocity_options limited(void) {
+    velocity_options options = velocity_options_default();
+    options.max_database_bytes = LIMIT;
+    options.durability = VELOCITY_DURABILITY_OS;
+    options.compression = VELOCITY_COMPRESSION_NONE;
+    options.table_bytes = MIB;
+    return options;
+}
+
+static velocity_stats stats_of(velocity *db) {
+    velocity_stats stats = {.struct_size = sizeof stats};
+    OK(velocity_stats_get(db, &stats));
+    return stats;
+}
+
+static velocity_slice key_of(char *space, size_t i) {
+    (void)snprintf(space, 32, "key %08zu", i);
+    return velocity_str(space);
+}
+
+static velocity_status put(velocity *db, size_t i, int64_t expires_at_ms) {
+    static const char value[VALUE];
+    char key[32];
+    velocity_put_options options = velocity_put_options_default();
+    options.expires_at_ms = expires_at_ms;
+    velocity_batch *batch = velocity_batch_new();
+    velocity_batch_put(batch, key_of(key, i), velocity_bytes(value, sizeof value), &options);
+    velocity_status status = velocity_write(db, batch, NULL, NULL);
+    velocity_batch_free(batch);
+    return status;
+}
+
+/* Until the limit refuses; how many are there then. */
+static size_t fill(velocity *db, int64_t expires_at_ms) {
+    size_t count = 0;
+    velocity_status status;
+    while (!(status = put(db, count, expires_at_ms))) {
+        count++;
+        assert_true(stats_of(db).disk_bytes <= LIMIT + 4 * MIB);
+    }
+    assert_int_equal(status, VELOCITY_NO_SPACE);
+    return count;
+}
+
+static void tick(velocity *db) {
+    background_tick(&db->ticker);
+    env_mutex_lock(&db->mutex);
+    while (db->flush_queued || db->compaction_queued) room_wait(db);
+    env_mutex_unlock(&db->mutex);
+}
+
+static bool puts_again(velocity *db, size_t i) {
+    for (int ticks = 0; ticks < 20; ticks++) {
+        if (put(db, i, 0) == VELOCITY_OK) return true;
+        tick(db);
+    }
+    return false;
+}
+
+static void puts_stop_at_the_limit_and_deletes_make_room_for_them(void **state) {
+    (void)state;
+    env_sim *sim = env_sim_new(1);
+    velocity_options options = limited();
+    velocity *db;
+    char key[32];
+    OK(database_open(env_sim_env(sim), "db", &options, &db));
+    size_t count = fill(db, 0);
+    assert_true(count > LIMIT / VALUE / 2);
+    FAILS(VELOCITY_NO_SPACE, "max_database_bytes", velocity_put(db, velocity_str("k"), velocity_str("v")));
+    assert_true(stats_of(db).out_of_space);
+    while (put(db, count, 0) == VELOCITY_OK) count++; /* what the flush of the log gave back */
+    for (int i = 0; i < 20; i++) tick(db);
+    while (put(db, count, 0) == VELOCITY_OK) count++;
+    assert_true(count < LIMIT / VALUE);
+    for (size_t i = 0; i < count; i++) { /* all that was acknowledged is there */
+        velocity_value value;
+        OK(velocity_get(db, key_of(key, i), &value));
+        velocity_value_release(&value);
+    }
+    for (size_t i = 0; i < count; i += 2) OK(velocity_delete(db, key_of(key, i)));
+    assert_int_equal(put(db, count, 0), VELOCITY_NO_SPACE); /* not yet */
+    assert_true(puts_again(db, count));
+    assert_false(stats_of(db).out_of_space);
+    OK(velocity_close(db));
+    OK(database_open(env_sim_env(sim), "db", &options, &db)); /* and it counts what it finds */
+    size_t more = 0;
+    while (put(db, count + more, 0) == VELOCITY_OK) more++;
+    assert_in_range(more, count / 8, count);
+    OK(velocity_close(db));
+    env_sim_free(sim);
+}
+
+static void what_expires_makes_room_too(void **state) {
+    (void)state;
+    env_sim *sim = env_sim_new(1);
+    velocity_options options = limited();
+    velocity *db;
+    OK(database_open(env_sim_env(sim), "db", &options, &db));
+    (void)fill(db, (int64_t)stats_of(db).clock_ms + 3600 * 1000);
+    env_sim_advance_ms(sim, 2 * 3600 * 1000);
+    assert_true(puts_again(db, 0));
+    assert_true(stats_of(db).disk_bytes < LIMIT / 2);
+    OK(velocity_close(db));
+    env_sim_free(sim);
+}
+
+/* A put and a delete in one group: the one is refused, the other done. */
+static void done(void *arg, velocity_status status, uint64_t sequence) {
+    (void)sequence;
+    *(velocity_status *)arg = status;
+}
+
+static void deletes_go_on_beside_puts_that_are_refused(void **state) {
+    (void)state;
+    env_sim *sim = env_sim_new(1);
+    velocity_options options = limited();
+    velocity *db;
+    char key[32];
+    OK(database_open(env_sim_env(sim), "db", &options, &db));
+    (void)fill(db, 0);
+    velocity_batch *put_it = velocity_batch_new(), *delete_it = velocity_batch_new();
+    velocity_batch_put(put_it, velocity_str("new"), velocity_str("v"), NULL);
+    velocity_batch_delete(delete_it, key_of(key, 1));
+    velocity_status put_status = VELOCITY_BUSY, delete_status = VELOCITY_BUSY;
+    OK(velocity_write_async(db, put_it, NULL, done, &put_status));
+    OK(velocity_write_async(db, delete_it, NULL, done, &delete_status));
+    OK(velocity_delete(db, key_of(key, 2))); /* leads them */
+    assert_int_equal(put_status, VELOCITY_NO_SPACE);
+    assert_int_equal(delete_status, VELOCITY_OK);
+    assert_int_equal(velocity_contains(db, velocity_str("new")), VELOCITY_NOT_FOUND);
+    assert_int_equal(velocity_contains(db, key_of(key, 1)), VELOCITY_NOT_FOUND);
+    velocity_batch_free(put_it);
+    velocity_batch_free(delete_it);
+    OK(velocity_close(db));
+    env_sim_free(sim);
+}
+
+static void disk_bytes_is_what_the_files_take(void **state) {
+    velocity_options options = velocity_options_default();
+    options.durability = VELOCITY_DURABILITY_OS;
+    velocity *db;
+    OK(velocity_open(*state, &options, &db));
+    for (size_t i = 0; i < 500; i++) OK(put(db, i, 0));
+    OK(velocity_compact(db, NULL));
+    velocity_stats stats = stats_of(db);
+    for (int i = 0; i < 1000 && stats.background_jobs; i++, stats = stats_of(db)) env_sleep_us(1000);
+    uint64_t bytes = 0;
+    char name[64];
+    static const char *const kinds[] = {".sst", ".val", ".log"};
+    for (int k = 0; k < 3; k++) {
+        for (size_t i = 0; i < files_ending(*state, kinds[k], NULL); i++) {
+            size_t size;
+            files_sorted(*state, kinds[k], i, name);
+            free(file_bytes(path_in(*state, name), &size));
+            bytes += size;
+        }
+    }
+    assert_int_equal(stats_of(db).disk_bytes, bytes);
+    OK(velocity_close(db));
+}
+
+static void a_limit_too_small_to_work_with_is_refused(void **state) {
+    velocity_options options = limited();
+    options.max_database_bytes--;
+    velocity *db;
+    FAILS(VELOCITY_INVALID, "max_database_bytes", velocity_open(*state, &options, &db));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(puts_stop_at_the_limit_and_deletes_make_room_for_them),
+        cmocka_unit_test(what_expires_makes_room_too),
+        cmocka_unit_test(deletes_go_on_beside_puts_that_are_refused),
+        TEST_IN_FOLDER(disk_bytes_is_what_the_files_take),
+        TEST_IN_FOLDER(a_limit_too_small_to_work_with_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
