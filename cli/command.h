@@ -9,7 +9,7 @@
 #include <stddef.h>
 
 /* Exit codes; part of the contract. */
-enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_CONFIGURATION = 78 };
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_NOT_FOUND = 3, EXIT_CONFIGURATION = 78 };
 
 #define COMMAND_MAX_OPTIONS 8
 
@@ -31,7 +31,7 @@ struct command_arguments {
 struct command {
     const char *name;    /* "db server"; NULL ends the table */
     const char *alias;   /* "server"; NULL: none */
-    const char *operand; /* "COMMAND": it takes words, or none; NULL: it takes none */
+    const char *operand; /* "PATH": it takes words, and help calls them so; NULL: it takes none */
     const char *summary;
     const struct command_option *options;                                                 /* NULL: none */
     int (*run)(const struct command *command, const struct command_arguments *arguments); /* answers the exit code */
@@ -60,6 +60,13 @@ int command_configuration(const struct command *command, const struct command_ar
 int run_server(const struct command *command, const struct command_arguments *arguments);
 int run_check_config(const struct command *command, const struct command_arguments *arguments);
 int run_version(const struct command *command, const struct command_arguments *arguments);
+int run_db_verify(const struct command *command, const struct command_arguments *arguments);
+int run_db_repair(const struct command *command, const struct command_arguments *arguments);
+int run_db_dump(const struct command *command, const struct command_arguments *arguments);
+int run_db_compact(const struct command *command, const struct command_arguments *arguments);
+int run_sst_dump(const struct command *command, const struct command_arguments *arguments);
+int run_sst_verify(const struct command *command, const struct command_arguments *arguments);
+int run_benchmark(const struct command *command, const struct command_arguments *arguments);
 int run_help(const struct command *command, const struct command_arguments *arguments);
 int help_of(const struct command *command); /* one command's page, on standard output */
 

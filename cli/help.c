@@ -11,7 +11,7 @@ static void print_synopsis(const struct command *command) {
         const struct command_option *option = &command->options[i];
         printf(" [--%s%s%s]", option->name, option->value ? " " : "", option->value ? option->value : "");
     }
-    if (command->operand) printf(" [%s]", command->operand);
+    if (command->operand) printf(" %s", command->operand);
     printf("\n");
 }
 
@@ -33,7 +33,7 @@ int help_of(const struct command *command) {
 static int help_of_all(void) {
     printf("velocity COMMAND [OPTIONS]\n\nA durable key-value database with an HTTP interface.\n\n");
     for (const struct command *c = commands; c->name; c++) printf("  %-14s %s\n", c->name, c->summary);
-    printf("\nExit codes: 0 done, 1 failed, 2 wrong usage, 78 bad configuration.\n"
+    printf("\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 78 bad configuration.\n"
            "\"velocity help COMMAND\" explains one.\n");
     return EXIT_DONE;
 }

@@ -23,12 +23,58 @@ static const struct command_option version_options[] = {
     {0},
 };
 
+#define KEY_FILE_OPTION                                                                                                \
+    { "key-file", "FILE", NULL, NULL, "the key of an encrypted database: 32 bytes, or 64 hexadecimal digits" }
+
+static const struct command_option check_options[] = {
+    {"json", NULL, NULL, NULL, "as one JSON object"},
+    KEY_FILE_OPTION,
+    {0},
+};
+
+static const struct command_option dump_options[] = {
+    {"json", NULL, NULL, NULL, "as NDJSON, values whole"},
+    {"full", NULL, NULL, NULL, "show values whole, not their first 64 bytes"},
+    {"prefix", "TEXT", NULL, NULL, "only keys that begin so"},
+    {"levels", NULL, NULL, NULL, "first the levels: tables, bytes, entries"},
+    KEY_FILE_OPTION,
+    {0},
+};
+
+static const struct command_option sst_dump_options[] = {
+    {"json", NULL, NULL, NULL, "as NDJSON, values whole"},
+    {"full", NULL, NULL, NULL, "show values whole, not their first 64 bytes"},
+    {"blocks", NULL, NULL, NULL, "show where each block stands, too"},
+    KEY_FILE_OPTION,
+    {0},
+};
+
+static const struct command_option benchmark_options[] = {
+    {"operations", "N", NULL, NULL, "of each kind (100000)"},
+    {"mode", "MODE", NULL, NULL,
+     "standard: fill, overwrite, read, scan; mixed: reads and writes; persistent: synced puts"},
+    {"value-size", "BYTES", NULL, NULL, "of each value (100)"},
+    {"threads", "N", NULL, NULL, "at work at once (1)"},
+    {"data-dir", "DIR", NULL, NULL, "a new database there, and leave it (default: a temporary folder)"},
+    {"json", NULL, NULL, NULL, "as one JSON object"},
+    {0},
+};
+
 const struct command commands[] = {
     {"db server", "server", NULL, "run the server until SIGTERM or SIGINT", server_options, run_server},
+    {"db verify", NULL, "PATH", "read every byte of a database and list what is damaged", check_options, run_db_verify},
+    {"db repair", NULL, "PATH", "save what is intact of a damaged database", check_options, run_db_repair},
+    {"db dump", NULL, "PATH", "show every key of a database", dump_options, run_db_dump},
+    {"db compact", NULL, "PATH", "merge all tables, dropping what is deleted or overwritten", check_options,
+     run_db_compact},
+    {"db sst-dump", NULL, "FILE", "show what a table file holds", sst_dump_options, run_sst_dump},
+    {"db sst-verify", NULL, "FILE", "read every byte of a table file and list what is damaged", check_options,
+     run_sst_verify},
+    {"benchmark", NULL, NULL, "measure the storage engine on this machine", benchmark_options, run_benchmark},
     {"check-config", NULL, NULL, "check the configuration and show what is in force, and from where",
      check_config_options, run_check_config},
     {"version", "--version", NULL, "print the version", version_options, run_version},
-    {"help", "--help", "COMMAND", "explain the program, a command, or every setting (help configuration)", NULL,
+    {"help", "--help", "[COMMAND]", "explain the program, a command, or every setting (help configuration)", NULL,
      run_help},
     {0},
 };

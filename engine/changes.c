@@ -26,6 +26,7 @@ struct velocity_changes {
     uint64_t looked_through;  /* up to this sequence nothing more is to be shown */
     uint64_t log;             /* the log that was read last; 0: none */
     uint64_t offset, log_end; /* where in it the next group begins, and where its last one ends */
+    uint64_t passed;          /* the last sequence of the group before, if one was read from that log */
     struct log_reader reader;
     struct history_log *held; /* the log from which the reader's buffer was filled; NULL: it is empty */
     const uint8_t *at, *end;  /* what is left of the group that is shown: operations in the reader's buffer */
@@ -112,7 +113,10 @@ static enum step fetch(velocity_changes *c, uint64_t visible, struct log_group *
     }
     if (c->log != pin.number) {
         c->log = pin.number;
-        c->offset = FILE_HEADER_BYTES;
+        c->offset = pin.begin;
+        c->passed = 0;
+    } else if (c->passed) {
+        history_mark(c->db, pin.log, c->passed, c->offset);
     }
     c->log_end = pin.end;
     status = read_piece(c, &pin, visible - from + 1, group);
@@ -136,7 +140,8 @@ static enum step next_group(velocity_changes *c) {
         }
         at = c->offset;
         c->offset += log_group_bytes(group.payload_bytes);
-        if (group.first_sequence + group.count - 1 > c->position) break;
+        c->passed = group.first_sequence + group.count - 1;
+        if (c->passed > c->position) break;
     }
     velocity_slice payload;
     if (log_reader_open(&c->reader, at, &group, &payload)) return fail(c, senseless(c, at));

@@ -40,6 +40,7 @@ static velocity_status pin_state(struct checkpoint *c) {
     velocity *db = c->db;
     env_mutex_lock(&db->install_mutex);
     install_numbers(db, NULL, &c->edit);
+    atomic_store(&db->clock.shown, true); /* the source's own manifest has not been told the time */
     struct superversion *sv = superversion_acquire(db);
     c->version = sv->version;
     version_acquire(c->version);

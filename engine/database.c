@@ -57,8 +57,7 @@ static velocity_status check_options(const velocity_options *o) {
 
 enum { LIMIT_BUFFER_PART = 16 }; /* of max_database_bytes: the log holds what write buffers hold */
 
-/* The caller's options over the defaults, as far as its struct reaches. */
-static velocity_status take_options(const velocity_options *from, velocity_options *to) {
+velocity_status database_take_options(const velocity_options *from, velocity_options *to) {
     *to = velocity_options_default();
     if (from) {
         if (from->struct_size < sizeof(size_t)) return status_set(VELOCITY_INVALID, "options without struct_size");
@@ -279,7 +278,7 @@ velocity_status database_open(env *e, const char *path, const velocity_options *
     memset(db, 0, sizeof *db);
     db->env = e;
     clock_init(&db->clock, e);
-    velocity_status status = take_options(options, &db->options);
+    velocity_status status = database_take_options(options, &db->options);
     init_locks(db);
     size_t size = strlen(path) + 1;
     if (!status && !(db->path = env_alloc(size))) status = VELOCITY_NO_MEMORY;

@@ -19,6 +19,7 @@ static void close_file(env_file *file, char *path) {
 
 static void log_free(struct history_log *log) {
     if (log->identified) cipher_free(log->identity.cipher);
+    env_free(log->marks);
     env_free(log);
 }
 
@@ -176,14 +177,40 @@ static velocity_status gone(velocity *db, uint64_t position) {
 /* Under the mutex. */
 static void pin(struct history_log *log, struct history_pin *out) {
     log->readers++;
-    *out = (struct history_pin){log, log->number, log->after, log->last, log->end};
+    *out = (struct history_pin){log, log->number, log->after, log->last, log->end, FILE_HEADER_BYTES};
+}
+
+/* Under the mutex: where to begin to read what follows the position. */
+static uint64_t begin_at(const struct history_log *log, uint64_t position) {
+    size_t low = 0, high = log->mark_count; /* how many marks lie before it */
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (log->marks[middle].sequence <= position)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low ? log->marks[low - 1].offset : FILE_HEADER_BYTES;
+}
+
+void history_mark(velocity *db, struct history_log *log, uint64_t sequence, uint64_t offset) {
+    env_mutex_lock(&db->history.mutex);
+    uint64_t before = log->mark_count ? log->marks[log->mark_count - 1].offset : 0;
+    bool worth = offset >= before + HISTORY_MARK_BYTES && log->mark_count < HISTORY_MARKS;
+    if (worth && !log->marks) log->marks = env_alloc(HISTORY_MARKS * sizeof *log->marks); /* without it, no marks */
+    if (worth && log->marks) log->marks[log->mark_count++] = (struct history_mark){sequence, offset};
+    env_mutex_unlock(&db->history.mutex);
 }
 
 velocity_status history_pin(velocity *db, uint64_t position, struct history_pin *out) {
     struct log_history *h = &db->history;
     env_mutex_lock(&h->mutex);
     bool there = position >= h->after;
-    if (there) pin(h->logs[find_position(h, position)], out);
+    if (there) {
+        struct history_log *log = h->logs[find_position(h, position)];
+        pin(log, out);
+        out->begin = begin_at(log, position);
+    }
     env_mutex_unlock(&h->mutex);
     return there ? VELOCITY_OK : gone(db, position);
 }

@@ -22,6 +22,13 @@
 
 #define HISTORY_GROWS UINT64_MAX /* as `last` and `end` of the log that is appended to */
 
+/* Readers note every so often how far they have come in a log, so that who comes later need not begin at its front. */
+enum { HISTORY_MARKS = 64, HISTORY_MARK_BYTES = 256 * 1024 };
+
+struct history_mark {
+    uint64_t sequence, offset; /* groups behind `offset` have higher sequences */
+};
+
 struct history_log {
     uint64_t number;
     uint64_t after; /* its operations have higher sequences than this ... */
@@ -31,8 +38,10 @@ struct history_log {
     bool old_key;   /* encrypted with another key than the present one: never retained */
     bool dropped;   /* it has left the list */
     uint32_t readers, holders;
-    env_file *file; /* what readers share; NULL: not open */
-    char *path;     /* valid with `file` */
+    env_file *file;             /* what readers share; NULL: not open */
+    char *path;                 /* valid with `file` */
+    struct history_mark *marks; /* room for HISTORY_MARKS, ascending; NULL: none yet */
+    uint32_t mark_count;
     bool identified;
     struct log_identity identity; /* valid if `identified`; owns its cipher */
 };
@@ -50,6 +59,7 @@ struct log_history {
 struct history_pin {
     struct history_log *log;
     uint64_t number, after, last, end;
+    uint64_t begin; /* history_pin: a group that begins here or behind holds what follows the position */
 };
 
 void history_init(struct log_history *h);
@@ -89,6 +99,8 @@ VELOCITY_CHECK_RESULT velocity_status history_pin_from(struct velocity *db, uint
  */
 VELOCITY_CHECK_RESULT velocity_status history_open(struct velocity *db, struct history_pin *pin);
 void history_unpin(struct velocity *db, struct history_pin *pin);
+/* A reader of the pinned log: the groups before `offset` end with `sequence`. */
+void history_mark(struct velocity *db, struct history_log *log, uint64_t sequence, uint64_t offset);
 /* Keeps a pinned log's identity beyond the pin, not its file. */
 void history_hold(struct velocity *db, struct history_log *log);
 void history_let_go(struct velocity *db, struct history_log *log); /* NULL is allowed */

@@ -111,21 +111,21 @@ static velocity_status write_manifest(velocity *db, const struct version *versio
     install_numbers(db, flushed, &edit);
     *min_log = edit.min_log;
     struct log_retained *retained = NULL;
+    velocity_status status = VELOCITY_OK;
     if (flushed && db->options.log_retention_bytes) {
-        velocity_status status = room_settle_logs(db, edit.min_log);
+        status = room_settle_logs(db, edit.min_log);
         if (!status) status = history_list_retained(&db->history, edit.min_log, false, &retained, &edit.retained_count);
-        if (status) return status;
         edit.retained = retained;
     }
     atomic_store(&db->clock.shown, false); /* what is shown from here on is later than the time that is written */
     edit.clock_ms = clock_now(&db->clock);
     bool appended = false;
-    if (!db->manifest_broken && manifest_bytes(db->manifest) < MANIFEST_REWRITE_BYTES) {
+    if (!status && !db->manifest_broken && manifest_bytes(db->manifest) < MANIFEST_REWRITE_BYTES) {
         appended = manifest_append(db->manifest, &edit) == VELOCITY_OK;
         db->manifest_broken = !appended;
     }
     env_free(retained);
-    velocity_status status = appended ? VELOCITY_OK : rewrite_manifest(db, version, &edit);
+    if (!status && !appended) status = rewrite_manifest(db, version, &edit);
     if (status) atomic_store(&db->clock.shown, true);
     return status;
 }

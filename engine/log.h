@@ -156,4 +156,18 @@ struct log_segment {
  */
 VELOCITY_CHECK_RESULT velocity_status log_replay(struct log_replay *replay, struct log_segment *segments, size_t count);
 
+/* Operations that were on disk once and are damaged: the sequences from first on, before `behind` (UINT64_MAX: up to
+ * the next that is handed on; equal to first: none). The error message says it in words. */
+struct log_damage {
+    uint64_t number, offset; /* of the log; in it */
+    uint64_t first, behind;
+};
+typedef velocity_status log_damage_told(void *arg, const struct log_damage *damage);
+/*
+ * The same for logs that may be damaged: tells of each damage and goes on behind it. Groups that hold nothing from
+ * next_sequence on are passed over. What `told` answers ends it unless OK.
+ */
+VELOCITY_CHECK_RESULT velocity_status log_salvage(struct log_replay *replay, struct log_segment *segments, size_t count,
+                                                  log_damage_told *told, void *arg);
+
 #endif

@@ -1,8 +1,9 @@
-/* log_internal.h - where the fields of a group header stand: for log.c and log_replay.c. */
+/* log_internal.h - what log.c, log_replay.c and log_salvage.c share: a group header's fields, a segment in memory. */
 #ifndef VELOCITY_LOG_INTERNAL_H
 #define VELOCITY_LOG_INTERNAL_H
 
 #include "cipher.h"
+#include "log.h"
 
 enum log_group_field {
     GROUP_CHECKSUM = 0,
@@ -26,5 +27,27 @@ static inline struct cipher_place log_group_place(const uint8_t *group, uint64_t
 
 /* Of the group at `group`, over everything behind the checksum. */
 uint64_t log_group_checksum(uint64_t seed, const uint8_t *group, uint64_t payload_bytes);
+
+/* A segment, whole in memory: they are bounded (SEGMENT_MAX_BYTES, or one large group). */
+struct segment_bytes {
+    char *path;
+    uint8_t *data;
+    uint64_t size;
+    struct log_identity identity;
+    bool old_key;
+    bool never_used; /* its header was never completed, so no group can have been written behind it, or a crash came
+                        while it was recycled: it had a higher number already, but not yet the name */
+};
+
+VELOCITY_CHECK_RESULT velocity_status segment_read(const struct log_replay *replay, uint64_t number,
+                                                   struct segment_bytes *s);
+void segment_free(struct segment_bytes *s);
+/* Whether a valid group begins at `at`. */
+bool segment_group_at(const struct segment_bytes *s, uint64_t at, struct log_group *out);
+/* Hands a valid group on, decrypted in place if need be. CORRUPT: its operations make no sense. */
+VELOCITY_CHECK_RESULT velocity_status segment_apply(const struct log_replay *replay, const struct segment_bytes *s,
+                                                    uint64_t at, struct log_group group);
+/* Looks from `at` on for a group that proves that `sequence` was once on disk. */
+bool segment_proves(const struct segment_bytes *s, uint64_t at, uint64_t sequence);
 
 #endif

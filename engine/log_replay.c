@@ -11,18 +11,7 @@
 #include "log_internal.h"
 #include "status.h"
 
-/* A segment, whole in memory: they are bounded (SEGMENT_MAX_BYTES, or one large group). */
-struct segment_bytes {
-    char *path;
-    uint8_t *data;
-    uint64_t size;
-    struct log_identity identity;
-    bool old_key;
-    bool never_used; /* its header was never completed, so no group can have been written behind it, or a crash came
-                        while it was recycled: it had a higher number already, but not yet the name */
-};
-
-static void segment_free(struct segment_bytes *s) {
+void segment_free(struct segment_bytes *s) {
     env_free(s->path);
     env_free(s->data);
     cipher_free(s->identity.cipher);
@@ -40,7 +29,7 @@ static bool holds_group_shape(const struct segment_bytes *s) {
            get_u64(g + GROUP_DATABASE_ID) == s->identity.database_id;
 }
 
-static velocity_status segment_read(const struct log_replay *replay, uint64_t number, struct segment_bytes *s) {
+velocity_status segment_read(const struct log_replay *replay, uint64_t number, struct segment_bytes *s) {
     memset(s, 0, sizeof *s);
     s->identity.number = number;
     s->identity.database_id = replay->database_id[0];
@@ -92,18 +81,16 @@ enum log_found log_group_find(const struct log_identity *identity, const uint8_t
                                                                                                     : LOG_GROUP_NONE;
 }
 
-/* Whether a valid group begins at `at`. */
-static bool group_at(const struct segment_bytes *s, uint64_t at, struct log_group *out) {
+bool segment_group_at(const struct segment_bytes *s, uint64_t at, struct log_group *out) {
     if (s->never_used || at > s->size) return false;
     return log_group_find(&s->identity, s->data + at, s->size - at, at, out) == LOG_GROUP_WHOLE;
 }
 
-/* Looks behind `at` for a group that proves that `sequence` was once on disk. */
-static bool proven_later(const struct segment_bytes *s, uint64_t at, uint64_t sequence) {
+bool segment_proves(const struct segment_bytes *s, uint64_t at, uint64_t sequence) {
     struct log_group group;
     for (at = (at + LOG_ALIGNMENT - 1) & ~(uint64_t)(LOG_ALIGNMENT - 1); at + LOG_GROUP_HEADER_BYTES <= s->size;
          at += LOG_ALIGNMENT)
-        if (group_at(s, at, &group) && group.synced_through >= sequence) return true;
+        if (segment_group_at(s, at, &group) && group.synced_through >= sequence) return true;
     return false;
 }
 
@@ -117,12 +104,12 @@ static velocity_status damaged(const struct segment_bytes *s, uint64_t at, uint6
 static velocity_status judge_end(const struct log_replay *replay, const struct segment_bytes *s, uint64_t at,
                                  const struct log_segment *segments, size_t i, size_t count) {
     uint64_t sequence = replay->next_sequence;
-    if (proven_later(s, at, sequence)) return damaged(s, at, sequence);
+    if (segment_proves(s, at, sequence)) return damaged(s, at, sequence);
     for (size_t later = i + 1; later < count; later++) {
         struct segment_bytes next;
         velocity_status status = segment_read(replay, segments[later].number, &next);
         if (status) return status;
-        bool proven = proven_later(&next, FILE_HEADER_BYTES, sequence);
+        bool proven = segment_proves(&next, FILE_HEADER_BYTES, sequence);
         segment_free(&next);
         if (proven) return damaged(s, at, sequence);
     }
@@ -140,9 +127,8 @@ velocity_status log_group_open(const struct log_identity *identity, uint8_t *gro
     return status;
 }
 
-/* Hands a valid group on, decrypted in place if need be. */
-static velocity_status apply_group(const struct log_replay *replay, const struct segment_bytes *s, uint64_t at,
-                                   struct log_group group) {
+velocity_status segment_apply(const struct log_replay *replay, const struct segment_bytes *s, uint64_t at,
+                              struct log_group group) {
     velocity_slice payload;
     velocity_status status = log_group_open(&s->identity, s->data + at, &group, &payload);
     group.payload_bytes = (uint32_t)payload.size;
@@ -162,7 +148,7 @@ static velocity_status replay_segment(struct log_replay *replay, const struct se
     *gap = false;
     while (at < end) {
         struct log_group group;
-        if (!group_at(s, at, &group)) {
+        if (!segment_group_at(s, at, &group)) {
             if (segment->sealed_end) return damaged(s, at, replay->next_sequence);
             break;
         }
@@ -171,7 +157,7 @@ static velocity_status replay_segment(struct log_replay *replay, const struct se
             *gap = true;
             break;
         }
-        velocity_status status = apply_group(replay, s, at, group);
+        velocity_status status = segment_apply(replay, s, at, group);
         if (status) return status;
         replay->next_sequence = group.first_sequence + group.count;
         if (first) segment->after = group.first_sequence - 1;
@@ -205,7 +191,7 @@ velocity_status log_replay(struct log_replay *replay, struct log_segment *segmen
             break;
         }
         if (!status && !segments[i].sealed_end && segments[i].end < s.size &&
-            proven_later(&s, segments[i].end, replay->next_sequence))
+            segment_proves(&s, segments[i].end, replay->next_sequence))
             status = damaged(&s, segments[i].end, replay->next_sequence);
         segment_free(&before);
         before = s;

@@ -34,6 +34,7 @@ void manifest_state_clear(struct manifest_state *state) {
     env_free(state->tables);
     env_free(state->values);
     env_free(state->seals);
+    env_free(state->removed);
     env_free(state->retained);
     memset(state, 0, sizeof *state);
 }
@@ -318,6 +319,19 @@ static velocity_status state_add_table(struct manifest_state *state, int level, 
     return status;
 }
 
+/* Salvaging: what a record removes may be what a damaged one added. */
+static velocity_status state_note_removed(struct manifest_state *state, uint64_t number) {
+    if (state->removed_count == state->removed_capacity) {
+        size_t capacity = state->removed_capacity ? state->removed_capacity * 2 : 16;
+        uint64_t *bigger = env_realloc(state->removed, capacity * sizeof *bigger);
+        if (!bigger) return VELOCITY_NO_MEMORY;
+        state->removed = bigger;
+        state->removed_capacity = capacity;
+    }
+    state->removed[state->removed_count++] = number;
+    return VELOCITY_OK;
+}
+
 static bool state_remove_table(struct manifest_state *state, int level, uint64_t number) {
     for (size_t i = 0; i < state->table_count; i++) {
         if (state->tables[i].level != level || state->tables[i].meta.number != number) continue;
@@ -410,15 +424,16 @@ static velocity_status apply_record(struct manifest_state *state, const uint8_t 
             value_uses_clear(&meta.values);
             break;
         case TAG_REMOVE_TABLE:
-            if ((p = get_level(p, end, &level)) && (p = get_varint64(p, end, &number)) &&
-                !state_remove_table(state, level, number))
-                status = VELOCITY_INVALID;
+            if (!(p = get_level(p, end, &level)) || !(p = get_varint64(p, end, &number))) break;
+            if (!state_remove_table(state, level, number) && !state->salvaging) status = VELOCITY_INVALID;
+            if (state->salvaging) status = state_note_removed(state, number);
             break;
         case TAG_ADD_VALUES:
             if ((p = get_add_values(p, end, &values))) status = state_add_values(state, &values);
             break;
         case TAG_REMOVE_VALUES:
-            if ((p = get_varint64(p, end, &number)) && !state_remove_values(state, number)) status = VELOCITY_INVALID;
+            if ((p = get_varint64(p, end, &number)) && !state_remove_values(state, number) && !state->salvaging)
+                status = VELOCITY_INVALID;
             break;
         default: return VELOCITY_UNSUPPORTED;
         }
@@ -458,6 +473,7 @@ static velocity_status load_records(const char *path, uint8_t *data, uint64_t si
             return status_set(status, "%s: offset %llu: a record of a newer format", path, (unsigned long long)at);
         if (status) return status;
     }
+    out->tail_bytes = size - at;
     bool damaged = at == FILE_HEADER_BYTES;
     for (uint64_t later = at + 1; later < size && !damaged; later++) damaged = record_at(data, size, later, seed) != 0;
     if (damaged)
@@ -465,34 +481,89 @@ static velocity_status load_records(const char *path, uint8_t *data, uint64_t si
     return VELOCITY_OK;
 }
 
-static velocity_status load_file(env *e, const char *path, const uint64_t database_id[2], const key_ring *keys,
-                                 struct manifest_state *out) {
+/* Applies what is valid of a damaged manifest. */
+static velocity_status salvage_records(uint8_t *data, uint64_t size, uint64_t seed, cipher *c,
+                                       struct manifest_state *out) {
+    uint64_t at = FILE_HEADER_BYTES, behind = at; /* behind: the last valid record */
+    velocity_status status = VELOCITY_OK;
+    while (!status && at < size) {
+        uint32_t bytes = record_at(data, size, at, seed);
+        if (!bytes) {
+            at++;
+            continue;
+        }
+        if (at != behind) out->damaged = true;
+        uint8_t *payload = data + at + RECORD_HEADER_BYTES;
+        struct cipher_place place = record_place(data + at, at);
+        if (c) status = cipher_unseal(c, &place, payload, bytes, payload);
+        if (!status) status = apply_record(out, payload, payload + bytes - cipher_overhead(c));
+        if (status == VELOCITY_INVALID || status == VELOCITY_CORRUPT) {
+            out->damaged = true;
+            status = VELOCITY_OK;
+        }
+        at += RECORD_HEADER_BYTES + bytes;
+        behind = at;
+    }
+    out->tail_bytes = size - behind;
+    return status;
+}
+
+/* Reads the file whole and checks its header; *data is for env_free. */
+static velocity_status read_file(env *e, const char *path, uint8_t **data, uint64_t *size, struct file_header *header) {
     env_file *file = NULL;
-    cipher *c = NULL;
-    uint8_t *data = NULL;
-    uint64_t size;
-    size_t got;
-    struct file_header header;
+    size_t got = 0;
+    *data = NULL;
     velocity_status status = env_open_read(e, path, &file);
     if (status == VELOCITY_NOT_FOUND)
         return status_set(VELOCITY_CORRUPT, "%s: offset 0: the manifest that CURRENT names is missing", path);
-    if (!status) status = env_size(file, &size);
-    if (!status && !(data = env_alloc(size ? size : 1))) status = VELOCITY_NO_MEMORY;
-    if (!status) status = env_read(file, data, size, 0, &got);
-    if (!status) status = file_header_parse(data, got, FILE_MANIFEST, path, &header);
-    if (!status && memcmp(header.database_id, database_id, sizeof header.database_id) != 0)
-        status = status_set(VELOCITY_CORRUPT, "%s: offset 0: the file belongs to another database", path);
-    if (!status) status = cipher_of(keys, &header, path, &c);
-    if (!status) status = load_records(path, data, got, file_seed(&header), c, out);
-    cipher_free(c);
+    if (!status) status = env_size(file, size);
+    if (!status && !(*data = env_alloc(*size ? *size : 1))) status = VELOCITY_NO_MEMORY;
+    if (!status) status = env_read(file, *data, *size, 0, &got);
+    *size = got;
+    if (!status) status = file_header_parse(*data, got, FILE_MANIFEST, path, header);
     velocity_status closed = env_close(file);
-    env_free(data);
     return status ? status : closed;
 }
 
-velocity_status manifest_load(env *e, const char *folder, key_ring *keys, struct manifest_state *out) {
+static velocity_status load_file(env *e, const char *path, const uint64_t database_id[2], const key_ring *keys,
+                                 struct manifest_state *out) {
+    uint8_t *data;
+    uint64_t size;
+    cipher *c = NULL;
+    struct file_header header;
+    velocity_status status = read_file(e, path, &data, &size, &header);
+    if (!status && memcmp(header.database_id, database_id, sizeof header.database_id) != 0)
+        status = status_set(VELOCITY_CORRUPT, "%s: offset 0: the file belongs to another database", path);
+    if (!status) status = cipher_of(keys, &header, path, &c);
+    if (!status) status = load_records(path, data, size, file_seed(&header), c, out);
+    cipher_free(c);
+    env_free(data);
+    return status;
+}
+
+velocity_status manifest_salvage(env *e, const char *path, key_ring *keys, struct manifest_state *out) {
+    uint8_t *data;
+    uint64_t size;
+    cipher *c = NULL;
+    struct file_header header;
     memset(out, 0, sizeof *out);
-    char *current = file_path(folder, FILE_CURRENT, 0), *path = NULL;
+    out->salvaging = true;
+    velocity_status status = read_file(e, path, &data, &size, &header);
+    if (!status) memcpy(out->database_id, header.database_id, sizeof out->database_id);
+    if (!status) status = key_ring_bind(keys, header.database_id);
+    if (!status) status = cipher_of(keys, &header, path, &c);
+    if (!status) status = salvage_records(data, size, file_seed(&header), c, out);
+    cipher_free(c);
+    if (!status && size - out->tail_bytes == FILE_HEADER_BYTES)
+        status = status_set(VELOCITY_CORRUPT, "%s: offset %u: no record is readable", path, FILE_HEADER_BYTES);
+    if (status == VELOCITY_UNSUPPORTED) (void)status_set(status, "%s: a record of a newer format", path);
+    env_free(data);
+    if (status) manifest_state_clear(out);
+    return status;
+}
+
+velocity_status manifest_current(env *e, const char *folder, uint64_t database_id[2], uint64_t *number) {
+    char *current = file_path(folder, FILE_CURRENT, 0);
     env_file *file = NULL;
     struct file_header header;
     velocity_status status = current ? env_open_read(e, current, &file) : VELOCITY_NO_MEMORY;
@@ -501,13 +572,21 @@ velocity_status manifest_load(env *e, const char *folder, key_ring *keys, struct
         velocity_status closed = env_close(file);
         if (!status) status = closed;
     }
-    if (!status) {
-        memcpy(out->database_id, header.database_id, sizeof out->database_id);
-        path = file_path(folder, FILE_MANIFEST, header.argument);
-        status = path ? key_ring_bind(keys, header.database_id) : VELOCITY_NO_MEMORY;
-        if (!status) status = load_file(e, path, header.database_id, keys, out);
-    }
     env_free(current);
+    if (status) return status;
+    memcpy(database_id, header.database_id, sizeof header.database_id);
+    *number = header.argument;
+    return VELOCITY_OK;
+}
+
+velocity_status manifest_load(env *e, const char *folder, key_ring *keys, struct manifest_state *out) {
+    memset(out, 0, sizeof *out);
+    uint64_t number;
+    velocity_status status = manifest_current(e, folder, out->database_id, &number);
+    if (status) return status;
+    char *path = file_path(folder, FILE_MANIFEST, number);
+    status = path ? key_ring_bind(keys, out->database_id) : VELOCITY_NO_MEMORY;
+    if (!status) status = load_file(e, path, out->database_id, keys, out);
     env_free(path);
     if (status) manifest_state_clear(out);
     return status;

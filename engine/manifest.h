@@ -46,6 +46,11 @@ struct manifest_state {
     size_t table_count, table_capacity;
     struct value_file_meta *values;
     size_t value_count, value_capacity;
+    uint64_t tail_bytes; /* behind the last record that counts */
+    /* manifest_salvage alone: */
+    bool salvaging, damaged;
+    uint64_t *removed; /* tables that a record removed, whether or not they were there */
+    size_t removed_count, removed_capacity;
 };
 
 void manifest_state_clear(struct manifest_state *state);
@@ -54,6 +59,16 @@ void manifest_state_clear(struct manifest_state *state);
  * (may be NULL) to the database's id. */
 VELOCITY_CHECK_RESULT velocity_status manifest_load(env *e, const char *folder, key_ring *keys,
                                                     struct manifest_state *out);
+
+/*
+ * Reads one manifest file as far as it can be read, whichever CURRENT names. Damaged records are passed over: `damaged`
+ * tells, and the state is then that of the others. CORRUPT: its header, or every record, is damaged.
+ */
+VELOCITY_CHECK_RESULT velocity_status manifest_salvage(env *e, const char *path, key_ring *keys,
+                                                       struct manifest_state *out);
+/* What CURRENT says: the database's id, and the number of the manifest in force. As manifest_load. */
+VELOCITY_CHECK_RESULT velocity_status manifest_current(env *e, const char *folder, uint64_t database_id[2],
+                                                       uint64_t *number);
 
 typedef struct manifest manifest;
 

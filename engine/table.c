@@ -97,19 +97,18 @@ static void forget_blocks(struct table *t) {
 
 /* ---- life ------------------------------------------------------------------------------------------------------- */
 
-velocity_status table_new(env *e, table_files *files, const char *folder, const uint64_t database_id[2],
-                          const key_ring *keys, struct table_meta *meta, struct table **out) {
+velocity_status table_new_at(env *e, table_files *files, const char *path, const uint64_t database_id[2],
+                             const key_ring *keys, struct table_meta *meta, struct table **out) {
     struct table *t = env_alloc_zeroed(sizeof *t);
-    char *path = file_path(folder, FILE_TABLE, meta->number);
-    if (!t || !path) {
+    size_t size = strlen(path) + 1;
+    if (!t || !(t->path = env_alloc(size))) {
         env_free(t);
-        env_free(path);
         return VELOCITY_NO_MEMORY;
     }
+    memcpy(t->path, path, size);
     t->files = files;
     t->cache = files->cache;
     t->keys = keys;
-    t->path = path;
     memcpy(t->database_id, database_id, sizeof t->database_id);
     t->meta = *meta;
     memset(meta, 0, sizeof *meta);
@@ -117,9 +116,17 @@ velocity_status table_new(env *e, table_files *files, const char *folder, const 
     t->cache_id = table_files_new_cache_id(files);
     atomic_init(&t->absent_lately, ABSENT_LATELY_MAX);
     atomic_init(&t->references, 1);
-    open_file_init(&t->file, e, path, check_opened, table_destroy);
+    open_file_init(&t->file, e, t->path, check_opened, table_destroy);
     *out = t;
     return VELOCITY_OK;
+}
+
+velocity_status table_new(env *e, table_files *files, const char *folder, const uint64_t database_id[2],
+                          const key_ring *keys, struct table_meta *meta, struct table **out) {
+    char *path = file_path(folder, FILE_TABLE, meta->number);
+    velocity_status status = path ? table_new_at(e, files, path, database_id, keys, meta, out) : VELOCITY_NO_MEMORY;
+    env_free(path);
+    return status;
 }
 
 const struct table_meta *table_meta(const struct table *t) {
@@ -165,6 +172,16 @@ static velocity_status damaged(const struct table *t, uint64_t offset, const cha
 
 enum { STORED_ON_STACK_BYTES = 12 * 1024 };
 
+bool table_trailer_plausible(const struct table *t, const uint8_t *trailer, uint64_t stored_bytes) {
+    uint32_t overhead = cipher_overhead(t->cipher);
+    return stored_bytes >= overhead && unpack_size_possible(trailer[0], stored_bytes - overhead, get_u32(trailer + 1));
+}
+
+struct block_handle table_filter_handle(const struct table *t, uint32_t i) {
+    uint32_t size = t->filter.partition_bytes + cipher_overhead(t->cipher);
+    return (struct block_handle){t->filter_offset + i * (uint64_t)(size + BLOCK_TRAILER_BYTES), size};
+}
+
 /* Decrypts, then unpacks: what is stored raw straight to its place. CORRUPT comes without a message. */
 static velocity_status unseal_block(const struct table *t, struct block_handle handle, const uint8_t *stored,
                                     uint8_t *raw, uint32_t raw_bytes) {
@@ -188,8 +205,7 @@ velocity_status table_decode_block(const struct table *t, struct block_handle ha
     checksum = file_block_checksum(checksum, handle.offset, trailer, BLOCK_BOUND_BYTES);
     if (checksum != get_u32(trailer + 5)) return damaged(t, handle.offset, "a block's checksum is wrong");
     uint32_t raw_bytes = get_u32(trailer + 1);
-    uint32_t overhead = cipher_overhead(t->cipher);
-    if (handle.bytes < overhead || !unpack_size_possible(trailer[0], handle.bytes - overhead, raw_bytes))
+    if (!table_trailer_plausible(t, trailer, handle.bytes))
         return damaged(t, handle.offset, "a block's trailer makes no sense");
     struct cache_entry *entry = cache_entry_new(t->cache, raw_bytes);
     if (!entry) return VELOCITY_NO_MEMORY;
@@ -271,12 +287,7 @@ static struct block_handle slot_of(const uint8_t *footer, enum table_slot slot) 
                                  (uint32_t)get_u64(footer + FOOTER_SLOTS + slot * 16 + 8)};
 }
 
-/* Where the parts of a table stand that are read when it is opened. */
-struct table_parts {
-    struct block_handle top, ranges, expiry, values;
-};
-
-static velocity_status load_footer(struct table *t, env_file *file, struct table_parts *parts) {
+static velocity_status load_footer(struct table *t, env_file *file) {
     uint8_t footer[TABLE_FOOTER_BYTES];
     if (t->meta.file_bytes < FILE_HEADER_BYTES + TABLE_FOOTER_BYTES) return damaged(t, 0, "the file is too short");
     uint64_t at = t->meta.file_bytes - TABLE_FOOTER_BYTES;
@@ -306,27 +317,34 @@ static velocity_status load_footer(struct table *t, env_file *file, struct table
     if (t->filter.partitions && (t->filter.partition_bytes == 0 || t->filter.partition_bytes % FILTER_LINE_BYTES ||
                                  t->filter.partition_bytes > FILTER_PARTITION_BYTES))
         return damaged(t, at, "the filter's shape makes no sense");
-    parts->top = slot_of(footer, SLOT_TOP_INDEX);
-    parts->expiry = slot_of(footer, SLOT_EXPIRY);
-    parts->values = slot_of(footer, SLOT_VALUE_REFERENCES);
-    parts->ranges = slot_of(footer, SLOT_RANGE_TOMBSTONES);
+    t->top_handle = slot_of(footer, SLOT_TOP_INDEX);
+    t->expiry_handle = slot_of(footer, SLOT_EXPIRY);
+    t->values_handle = slot_of(footer, SLOT_VALUE_REFERENCES);
+    t->ranges_handle = slot_of(footer, SLOT_RANGE_TOMBSTONES);
     return VELOCITY_OK;
 }
 
-/* What the table refers to in value files is what the manifest has: somebody who repairs will rely on it. */
-static velocity_status check_value_uses(struct table *t, env_file *file, struct block_handle where) {
-    if (where.bytes == 0 && t->meta.values.count == 0) return VELOCITY_OK;
+/* What the table refers to in value files is what the manifest has; where none describes the table (it has no entries
+ * then), the table's own list counts. */
+static velocity_status load_value_uses(struct table *t, env_file *file, struct block_handle where) {
     struct cache_entry *stored;
-    velocity_status status = table_read_stored(t, file, where, &stored);
-    if (status) return status;
-    uint8_t *list = env_alloc(value_uses_most_bytes(&t->meta.values));
-    size_t size = list ? (size_t)(value_uses_encode(list, &t->meta.values) - list) : 0;
-    if (!list)
-        status = VELOCITY_NO_MEMORY;
-    else if (!slice_equal(velocity_bytes(list, size), velocity_bytes(cache_entry_data(stored), stored->size)))
+    struct value_uses uses = {0};
+    velocity_status status = VELOCITY_OK;
+    if (where.bytes) {
+        status = table_read_stored(t, file, where, &stored);
+        if (status) return status;
+        const uint8_t *list = cache_entry_data(stored), *end = list + stored->size;
+        if (value_uses_decode(list, end, &uses, &status) != end && status != VELOCITY_NO_MEMORY)
+            status = damaged(t, where.offset, "the list of value references makes no sense");
+        cache_entry_release(stored);
+    }
+    if (!status && t->meta.entries == 0 && t->meta.values.count == 0) {
+        t->meta.values = uses;
+        return VELOCITY_OK;
+    }
+    if (!status && !value_uses_equal(&uses, &t->meta.values))
         status = damaged(t, where.offset, "the list of value references is another one than the manifest's");
-    env_free(list);
-    cache_entry_release(stored);
+    value_uses_clear(&uses);
     return status;
 }
 
@@ -362,12 +380,11 @@ static velocity_status load(struct table *t, env_file *file) {
     t->old_key = !key_ring_is_present(t->keys, &header);
     cipher_free(t->cipher); /* of an attempt that failed */
     status = cipher_of(t->keys, &header, t->path, &t->cipher);
-    struct table_parts parts;
     struct cache_entry *entry;
-    if (!status) status = load_footer(t, file, &parts);
-    if (!status) status = check_value_uses(t, file, parts.values);
-    if (!status) status = load_expiry(t, file, parts.expiry);
-    if (!status) status = table_read_stored(t, file, parts.top, &entry);
+    if (!status) status = load_footer(t, file);
+    if (!status) status = load_value_uses(t, file, t->values_handle);
+    if (!status) status = load_expiry(t, file, t->expiry_handle);
+    if (!status) status = table_read_stored(t, file, t->top_handle, &entry);
     if (status) return status;
     t->top_bytes = env_alloc(entry->size);
     if (!t->top_bytes)
@@ -375,9 +392,9 @@ static velocity_status load(struct table *t, env_file *file) {
     else
         memcpy(t->top_bytes, cache_entry_data(entry), entry->size);
     if (!status && !block_open(&t->top, t->top_bytes, entry->size))
-        status = damaged(t, parts.top.offset, "the top index makes no sense");
+        status = damaged(t, t->top_handle.offset, "the top index makes no sense");
     cache_entry_release(entry);
-    if (!status) status = table_ranges_load(t, file, parts.ranges);
+    if (!status) status = table_ranges_load(t, file, t->ranges_handle);
     if (!status) status = pin_set_init(&t->pins, &t->files->pins, (size_t)t->top.count + t->filter.partitions);
     if (status) {
         table_ranges_clear(t);
@@ -434,9 +451,8 @@ static velocity_status check_filter(struct table *t, struct lookup *lookup) {
     if (lookup->filter_asked || t->filter.partitions == 0) return VELOCITY_OK;
     lookup->filter_asked = true;
     uint64_t size = t->filter.partition_bytes;
-    uint64_t stored = size + cipher_overhead(t->cipher);
     uint32_t partition = filter_partition(&t->filter, hash);
-    struct block_handle handle = {t->filter_offset + partition * (stored + BLOCK_TRAILER_BYTES), (uint32_t)stored};
+    struct block_handle handle = table_filter_handle(t, partition);
     struct held_block held;
     velocity_status status = table_load_pinned(t, table_filter_pin(t, partition), handle, CACHE_FILTER, read, &held);
     if (status) return status;

@@ -48,6 +48,10 @@ struct table_counters {
 VELOCITY_CHECK_RESULT velocity_status table_new(env *e, table_files *files, const char *folder,
                                                 const uint64_t database_id[2], const key_ring *keys,
                                                 struct table_meta *meta, struct table **out);
+/* The same for a file of any name. */
+VELOCITY_CHECK_RESULT velocity_status table_new_at(env *e, table_files *files, const char *path,
+                                                   const uint64_t database_id[2], const key_ring *keys,
+                                                   struct table_meta *meta, struct table **out);
 /* Has header, footer and top index in memory; CORRUPT says what is wrong with them. INCOMPLETE: cache_only, not yet. */
 VELOCITY_CHECK_RESULT velocity_status table_ensure_loaded(struct table *table, bool cache_only);
 const struct table_meta *table_meta(const struct table *table);

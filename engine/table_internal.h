@@ -2,6 +2,7 @@
 #ifndef VELOCITY_TABLE_INTERNAL_H
 #define VELOCITY_TABLE_INTERNAL_H
 
+#include "compress.h"
 #include "filter.h"
 #include "open_files.h"
 #include "pins.h"
@@ -24,6 +25,7 @@ struct table {
     cipher *cipher; /* NULL: not encrypted */
     bool old_key;
     uint8_t *top_bytes;
+    struct block_handle top_handle, ranges_handle, expiry_handle, values_handle; /* no bytes: there is none */
     struct block top;
     struct filter_shape filter;
     uint64_t filter_offset;
@@ -68,6 +70,11 @@ VELOCITY_CHECK_RESULT velocity_status table_open_block(const struct table *t, co
 VELOCITY_CHECK_RESULT velocity_status table_index_handle(const struct table *t, const struct block *index, uint32_t i,
                                                          struct block_handle *out);
 
+/* Where filter partition i of a loaded table stands. */
+struct block_handle table_filter_handle(const struct table *t, uint32_t i);
+/* Whether this may be the trailer of a block of so many stored bytes; its checksum is not looked at. */
+bool table_trailer_plausible(const struct table *t, const uint8_t *trailer, uint64_t stored_bytes);
+#define TABLE_TRAILER_KINDS PACKED_ZSTD /* the highest kind of compression */
 /* table_ranges.c: under table->mutex, while it is loaded; after a failure _clear. */
 VELOCITY_CHECK_RESULT velocity_status table_ranges_load(struct table *t, env_file *file, struct block_handle where);
 void table_ranges_clear(struct table *t);

@@ -35,6 +35,10 @@ bool value_reference_decode(velocity_slice bytes, struct value_reference *out) {
 /* ---- records -------------------------------------------------------------------------------------------------------
  */
 
+uint64_t value_record_size(const uint8_t *header) {
+    return VALUE_RECORD_HEADER_BYTES + (uint64_t)get_u16(header + AT_KEY_BYTES) + get_u32(header + AT_STORED_BYTES);
+}
+
 /* Of what is stored. */
 static uint32_t header_checksum(const uint8_t *header, const struct value_place *place) {
     return file_block_checksum(place->seed, place->offset, header + AT_PACKING, VALUE_RECORD_HEADER_BYTES - AT_PACKING);
@@ -154,6 +158,10 @@ velocity_status value_uses_copy(struct value_uses *to, const struct value_uses *
     memcpy(to->items, from->items, from->count * sizeof *to->items);
     to->count = to->capacity = from->count;
     return VELOCITY_OK;
+}
+
+bool value_uses_equal(const struct value_uses *a, const struct value_uses *b) {
+    return a->count == b->count && (a->count == 0 || memcmp(a->items, b->items, a->count * sizeof *a->items) == 0);
 }
 
 void value_uses_clear(struct value_uses *uses) {

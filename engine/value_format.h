@@ -37,6 +37,9 @@ static inline uint64_t value_record_bytes(struct value_reference reference, size
     return VALUE_RECORD_HEADER_BYTES + (uint64_t)key_bytes + reference.stored_bytes;
 }
 
+/* Of a record whose first VALUE_RECORD_HEADER_BYTES stand here, unchecked. */
+uint64_t value_record_size(const uint8_t *header);
+
 /* A record in memory. */
 struct value_record {
     velocity_slice key, stored;
@@ -80,6 +83,7 @@ struct value_uses {
 size_t value_uses_find(const struct value_uses *uses, uint64_t file);
 VELOCITY_CHECK_RESULT velocity_status value_uses_add(struct value_uses *uses, uint64_t file, uint64_t bytes);
 VELOCITY_CHECK_RESULT velocity_status value_uses_copy(struct value_uses *to, const struct value_uses *from);
+bool value_uses_equal(const struct value_uses *a, const struct value_uses *b);
 void value_uses_clear(struct value_uses *uses);
 /* As bytes: a varint count, then of each a varint file and varint bytes. Room for value_uses_most_bytes. */
 size_t value_uses_most_bytes(const struct value_uses *uses);

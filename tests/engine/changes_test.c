@@ -118,6 +118,25 @@ static void a_group_larger_than_what_is_read_at_once_shows_whole(void **state) {
     OK(velocity_close(db));
 }
 
+static void a_feed_may_begin_anywhere_in_a_log_that_others_have_read(void **state) {
+    velocity_options options = velocity_options_default();
+    velocity *db;
+    options.durability = VELOCITY_DURABILITY_OS;
+    OK(velocity_open(*state, &options, &db));
+    put_up_to(db, 20000, 600); /* some segments, none of them flushed */
+    uint64_t random = 5;
+    for (int round = 0; round < 60; round++) {
+        uint64_t since = round < 2 ? 0 : below(&random, 20001);
+        velocity_changes *changes = velocity_changes_new(db, since);
+        const velocity_change *c = velocity_changes_next(changes);
+        assert_int_equal(c ? c->sequence : 20001, since + 1);
+        if (round % 10 == 0) assert_int_equal(follow_to_end(changes), 20000);
+        OK(velocity_changes_status(changes));
+        velocity_changes_free(changes);
+    }
+    OK(velocity_close(db));
+}
+
 static void retained_logs_outlive_flushes_and_reopening(void **state) {
     velocity *db = open_with(env_posix(), *state, 64 << 20, VELOCITY_DURABILITY_ALWAYS);
     put_up_to(db, 100, 20);
@@ -484,6 +503,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST_IN_FOLDER(each_operation_shows_once_in_order_and_batches_can_be_told_apart),
         TEST_IN_FOLDER(a_group_larger_than_what_is_read_at_once_shows_whole),
+        TEST_IN_FOLDER(a_feed_may_begin_anywhere_in_a_log_that_others_have_read),
         TEST_IN_FOLDER(retained_logs_outlive_flushes_and_reopening),
         cmocka_unit_test(only_so_much_is_retained_and_the_oldest_goes_first),
         cmocka_unit_test(a_follower_of_a_recycled_log_is_told_that_history_is_gone),

@@ -30,7 +30,7 @@ struct format_database {
     /* What was met, so that a test knows that it tested something. */
     size_t value_files, value_records, packed_values, references;
     size_t tables, data_blocks, wide_blocks, lz4_blocks, zstd_blocks, index_blocks, filter_partitions, groups,
-        sealed_logs, records, expiry_buckets, retained_logs, range_deletes;
+        sealed_logs, records, expiry_buckets, retained_logs, range_deletes, range_blocks;
     uint64_t table_entries, retained_operations;
     uint64_t clock_ms, group_ms; /* the latest time that counts; that of the last group */
     size_t encrypted_files;

@@ -172,6 +172,7 @@ static void match_range(struct walk *w, const struct block_entry *e) {
         free(last.key);
         free(place.key);
         w->ranges_at = 0;
+        t->db->range_blocks++;
     }
     struct block_entry listed = read_entry(&w->ranges, w->ranges_at++);
     assert_int_equal(listed.kind, 3);

@@ -79,7 +79,7 @@ static uint32_t number_of(velocity_slice value) {
 }
 
 static velocity_slice own_key(char key[32], size_t writer, size_t i) {
-    (void)snprintf(key, 32, "own/%04zu/%zu", i, writer);
+    (void)snprintf(key, 32, "own/%zu/%04zu", writer, i);
     return velocity_str(key);
 }
 
@@ -105,6 +105,12 @@ static void check_own(struct worker *w, size_t i) {
     velocity_value_release(&value);
 }
 
+static void delete_own(struct worker *w, size_t from, size_t to) {
+    char start[32], end[32];
+    OK(velocity_delete_range(w->s->db, own_key(start, w->index, from), own_key(end, w->index, to)));
+    for (size_t i = from; i < to; i++) w->s->numbers[w->index][i] = 0;
+}
+
 static void *write_own_keys(void *arg) {
     struct worker *w = arg;
     uint8_t value[VALUE_MAX];
@@ -117,6 +123,7 @@ static void *write_own_keys(void *arg) {
         else
             OK(velocity_put(w->s->db, own_key(key, w->index, i), velocity_bytes(value, make_value(value, number))));
         w->s->numbers[w->index][i] = deletes ? 0 : number;
+        if (below(&w->random, 50) == 0) delete_own(w, i, i + 1 + below(&w->random, OWN_KEYS - i));
         check_own(w, i);
         check_own(w, below(&w->random, OWN_KEYS));
     }

@@ -495,6 +495,125 @@ static void damaged_values_do_not_keep_the_others_from_being_merged_and_moved(vo
     OK(velocity_close(db));
 }
 
+/* ---- verify and repair ---------------------------------------------------------------------------------------------
+ */
+
+enum { REPAIRED_KEYS = 200 };
+
+static velocity_options repaired_options(bool encrypted) {
+    velocity_options options = small_options();
+    if (encrypted) options.encryption_key = velocity_bytes("thirty-two bytes of a lost value", 32);
+    return options;
+}
+
+/* A closed database, whose values stand apart but for the newest two, which the log has. */
+static void fill(const char *folder, bool encrypted) {
+    velocity_options options = repaired_options(encrypted);
+    velocity *db;
+    OK(velocity_open(folder, &options, &db));
+    for (uint32_t i = 0; i < REPAIRED_KEYS; i++) put(db, i, 0, VALUE_BYTES);
+    OK(velocity_flush(db));
+    for (uint32_t i = 0; i < 2; i++) put(db, REPAIRED_KEYS + i, 0, VALUE_BYTES);
+    settle(db);
+    OK(velocity_close(db));
+}
+
+static velocity_status verify(const char *folder, velocity_check_options *check, uint64_t *damages) {
+    velocity_report report = velocity_report_default();
+    velocity_status status = velocity_verify_with(folder, check, &report);
+    *damages = report.damages;
+    velocity_report_clear(&report);
+    return status;
+}
+
+static void repair(const char *folder, velocity_check_options *check) {
+    velocity_report report = velocity_report_default();
+    OK(velocity_repair_with(folder, check, &report));
+    assert_true(report.repaired);
+    velocity_report_clear(&report);
+}
+
+/* All but key `lost` are there (REPAIRED_KEYS: none is lost). */
+static void expect_all_but(const char *folder, bool encrypted, uint32_t lost) {
+    velocity_options options = repaired_options(encrypted);
+    velocity *db;
+    char text[16];
+    OK(velocity_open(folder, &options, &db));
+    for (uint32_t i = 0; i < REPAIRED_KEYS + 2; i++) {
+        if (i == lost)
+            assert_int_equal(velocity_contains(db, key_of(text, i)), VELOCITY_NOT_FOUND);
+        else
+            expect(db, i, 0, VALUE_BYTES);
+    }
+    OK(velocity_close(db));
+}
+
+static void a_damaged_value_is_found_and_repair_saves_all_others(void **state) {
+    for (int encrypted = 0; encrypted < 2; encrypted++) {
+        const char *folder = path_in(*state, encrypted ? "encrypted" : "plain");
+        velocity_options options = repaired_options(encrypted);
+        velocity_check_options check = velocity_check_options_default();
+        check.database = &options;
+        uint64_t damages;
+        char name[64];
+        fill(folder, encrypted);
+        OK(verify(folder, &check, &damages));
+        assert_int_equal(damages, 0);
+        files_sorted(folder, ".val", 0, name);
+        file_flip(path_in(folder, name), 128 + 40 + 20, 1); /* the first key's */
+        FAILS(VELOCITY_CORRUPT, name, verify(folder, &check, &damages));
+        assert_int_equal(damages, 1);
+        repair(folder, &check);
+        OK(verify(folder, &check, &damages));
+        expect_all_but(folder, encrypted, 0);
+    }
+}
+
+static void without_a_manifest_repair_finds_the_values_by_the_tables_own_lists(void **state) {
+    for (int encrypted = 0; encrypted < 2; encrypted++) {
+        const char *folder = path_in(*state, encrypted ? "encrypted" : "plain");
+        velocity_options options = repaired_options(encrypted);
+        velocity_check_options check = velocity_check_options_default();
+        check.database = &options;
+        uint64_t damages;
+        char name[64];
+        fill(folder, encrypted);
+        for (size_t i = 0; i < files_ending(folder, "", NULL); i++) {
+            files_sorted(folder, "", i, name);
+            if (strncmp(name, "MANIFEST-", 9) == 0) assert_int_equal(unlink(path_in(folder, name)), 0);
+        }
+        assert_int_equal(verify(folder, &check, &damages), VELOCITY_CORRUPT);
+        repair(folder, &check);
+        OK(verify(folder, &check, &damages));
+        expect_all_but(folder, encrypted, REPAIRED_KEYS + 2);
+    }
+}
+
+static void a_lost_value_file_takes_its_values_alone(void **state) {
+    velocity_options options = repaired_options(false);
+    velocity_check_options check = velocity_check_options_default();
+    check.database = &options;
+    uint64_t damages;
+    char name[64];
+    velocity *db = open_small(*state);
+    put(db, 0, 0, VALUE_BYTES);
+    OK(velocity_flush(db));
+    OK(velocity_close(db));
+    assert_int_equal(files_ending(*state, ".val", name), 1);
+    char *lost = strdup(path_in(*state, name));
+    db = open_small(*state);
+    for (uint32_t i = 1; i < REPAIRED_KEYS + 2; i++) put(db, i, 0, VALUE_BYTES);
+    OK(velocity_flush(db));
+    settle(db);
+    OK(velocity_close(db));
+    assert_int_equal(unlink(lost), 0);
+    free(lost);
+    FAILS(VELOCITY_CORRUPT, name, verify(*state, &check, &damages));
+    repair(*state, &check);
+    OK(verify(*state, &check, &damages));
+    expect_all_but(*state, false, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST_IN_FOLDER(overwriting_at_random_writes_little_and_garbage_is_reclaimed_by_itself),
@@ -512,6 +631,9 @@ int main(void) {
         TEST_IN_FOLDER(a_missing_value_file_is_corrupt_at_open_and_a_strange_one_is_removed),
         TEST_IN_FOLDER(a_value_file_of_another_life_or_cut_short_does_not_pass),
         TEST_IN_FOLDER(damaged_values_do_not_keep_the_others_from_being_merged_and_moved),
+        TEST_IN_FOLDER(a_damaged_value_is_found_and_repair_saves_all_others),
+        TEST_IN_FOLDER(without_a_manifest_repair_finds_the_values_by_the_tables_own_lists),
+        TEST_IN_FOLDER(a_lost_value_file_takes_its_values_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

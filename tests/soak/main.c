@@ -46,7 +46,7 @@ static struct arguments parse(int argc, char **argv) {
 }
 
 struct sums {
-    uint64_t writes, reads, scans, scanned_keys, transactions, conflicts, slowest_us;
+    uint64_t writes, reads, scans, scanned_keys, transactions, slowest_us;
 };
 
 static struct sums add_up(struct soak_ledger *ledger) {
@@ -58,7 +58,6 @@ static struct sums add_up(struct soak_ledger *ledger) {
         s.scans += atomic_load(&t->scans);
         s.scanned_keys += atomic_load(&t->scanned_keys);
         s.transactions += atomic_load(&t->transactions);
-        s.conflicts += atomic_load(&t->conflicts);
         if (atomic_load(&t->slowest_us) > s.slowest_us) s.slowest_us = atomic_load(&t->slowest_us);
     }
     return s;
@@ -68,12 +67,11 @@ static void report(struct soak_ledger *ledger, uint64_t seconds, uint64_t kills)
     struct sums s = add_up(ledger);
     printf(
         "%5llu s: %llu kills, %llu orderly ends, %llu keys checked after them; %llu writes, %llu reads, %llu scans of "
-        "%llu keys, %llu transactions (%llu conflicts), %llu flushes and compactions; slowest write %llu ms\n",
+        "%llu keys, %llu transactions, %llu flushes and compactions; slowest write %llu ms\n",
         (unsigned long long)seconds, (unsigned long long)kills, (unsigned long long)atomic_load(&ledger->closed),
         (unsigned long long)atomic_load(&ledger->checked), (unsigned long long)s.writes, (unsigned long long)s.reads,
         (unsigned long long)s.scans, (unsigned long long)s.scanned_keys, (unsigned long long)s.transactions,
-        (unsigned long long)s.conflicts, (unsigned long long)atomic_load(&ledger->maintained),
-        (unsigned long long)(s.slowest_us / 1000));
+        (unsigned long long)atomic_load(&ledger->maintained), (unsigned long long)(s.slowest_us / 1000));
     (void)fflush(stdout);
 }
 

@@ -33,7 +33,7 @@ struct soak_thread {
     uint32_t batch[SOAK_KEYS]; /* the slots of the write under way */
     _Atomic uint32_t batch_count;
     _Atomic uint64_t next_state;
-    _Atomic uint64_t writes, reads, scans, scanned_keys, transactions, conflicts, bytes;
+    _Atomic uint64_t writes, reads, scans, scanned_keys, transactions;
     _Atomic uint64_t slowest_us;
 };
 

@@ -142,6 +142,49 @@ static void write_some(struct worker *w) {
     atomic_fetch_add(&w->mine->writes, count);
 }
 
+/* One record for a stretch of this thread's keys. */
+static void delete_stretch(struct worker *w) {
+    uint32_t slots[SOAK_BATCH_MAX], count = 2 + (uint32_t)soak_below(&w->random, SOAK_BATCH_MAX - 2);
+    bool deletes[SOAK_BATCH_MAX];
+    char start[32], end[32];
+    uint32_t first = (uint32_t)soak_below(&w->random, SOAK_KEYS - count);
+    for (uint32_t i = 0; i < count; i++) slots[i] = first + i, deletes[i] = true;
+    announce(w, slots, deletes, count);
+    velocity_status status =
+        velocity_delete_range(w->db, soak_key(w->number, first, start), soak_key(w->number, first + count, end));
+    must(w, status, "delete_range");
+    settle(w, status);
+    atomic_fetch_add(&w->mine->writes, 1);
+}
+
+/* Reads and writes own keys; nobody else writes them, so that only a rollback keeps it from taking effect. */
+static void transact(struct worker *w) {
+    uint32_t slots[SOAK_BATCH_MAX];
+    bool deletes[SOAK_BATCH_MAX];
+    char key[32];
+    uint32_t count = choose_slots(w, slots, deletes);
+    velocity_txn *txn;
+    must(w, velocity_txn_begin(w->db, VELOCITY_ISOLATION_SERIALIZABLE, &txn), "txn_begin");
+    announce(w, slots, deletes, count);
+    for (uint32_t i = 0; i < count; i++) {
+        velocity_slice k = soak_key(w->number, slots[i], key);
+        uint64_t acked = atomic_load(&w->mine->slots[slots[i]].acked);
+        uint64_t pending = atomic_load(&w->mine->slots[slots[i]].pending);
+        velocity_status found = velocity_txn_contains(txn, k);
+        if (found && found != VELOCITY_NOT_FOUND) must(w, found, "txn_contains");
+        if ((found == VELOCITY_OK) != (acked != 0))
+            FAIL(w, "thread %u key %u: a transaction saw another state", w->number, slots[i]);
+        velocity_slice value = soak_value(w->number, slots[i], pending, w->value);
+        must(w, deletes[i] ? velocity_txn_delete(txn, k) : velocity_txn_put(txn, k, value, NULL), "txn write");
+    }
+    bool keep = soak_below(&w->random, 4) != 0;
+    velocity_status status = keep ? velocity_txn_commit(txn, NULL, NULL) : velocity_txn_rollback(txn);
+    velocity_txn_free(txn);
+    must(w, status, "txn_commit");
+    settle(w, keep ? VELOCITY_OK : VELOCITY_CONFLICT);
+    atomic_fetch_add(&w->mine->transactions, 1);
+}
+
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
 
 static void read_one(struct worker *w) {
@@ -219,8 +262,12 @@ static void *run(void *arg) {
     struct worker *w = arg;
     while (!atomic_load(&w->ledger->stop)) {
         uint64_t dice = soak_below(&w->random, 1000);
-        if (dice < 560)
+        if (dice < 460)
             write_some(w);
+        else if (dice < 480)
+            delete_stretch(w);
+        else if (dice < 560)
+            transact(w);
         else if (dice < 980)
             read_one(w);
         else if (dice < 990)
@@ -247,7 +294,8 @@ static velocity_options choose_options(struct soak_random *r) {
     o.block_bytes = 1024u << soak_below(r, 5);
     o.max_open_files = 16 + (uint32_t)soak_below(r, 100);
     o.durability = soak_below(r, 4) ? VELOCITY_DURABILITY_OS : VELOCITY_DURABILITY_ALWAYS;
-    o.compression = soak_below(r, 2) ? VELOCITY_COMPRESSION_LZ4 : VELOCITY_COMPRESSION_NONE;
+    o.compression = (velocity_compression)soak_below(r, VELOCITY_COMPRESSION_ADAPTIVE + 1);
+    o.log_retention_bytes = soak_below(r, 3) ? 0 : 1 << 20;
     return o;
 }
 

@@ -1,0 +1,126 @@
+/*
+ * log_salvage.c - replays logs that may be damaged: what is damaged is told and passed over. See log.h.
+ *
+ * Of undamaged logs it hands on exactly what log_replay does, and it tells of a damage exactly where log_replay answers
+ * CORRUPT. Behind a damage it goes on with the next valid group.
+ */
+#include "coding.h"
+#include "log_internal.h"
+#include "status.h"
+
+enum { READ_ATTEMPTS = 3 };
+
+struct salvage {
+    struct log_replay *replay;
+    struct log_segment *segments;
+    size_t count;
+    log_damage_told *told;
+    void *arg;
+    bool ended; /* the tail was reached */
+};
+
+static velocity_status tell(struct salvage *v, uint64_t number, uint64_t offset, uint64_t first, uint64_t behind) {
+    struct log_damage damage = {number, offset, first, behind};
+    return v->told(v->arg, &damage);
+}
+
+static velocity_status read_segment(const struct salvage *v, uint64_t number, struct segment_bytes *s) {
+    velocity_status status = VELOCITY_IO;
+    for (int attempt = 0; status == VELOCITY_IO && attempt < READ_ATTEMPTS; attempt++)
+        status = segment_read(v->replay, number, s);
+    return status;
+}
+
+/* Whether a valid group from `at` on, here or in a later log, says that the next sequence was once on disk. */
+static velocity_status look_for_proof(const struct salvage *v, size_t i, const struct segment_bytes *s, uint64_t at,
+                                      bool *proven) {
+    uint64_t sequence = v->replay->next_sequence;
+    *proven = segment_proves(s, at, sequence);
+    for (size_t later = i + 1; later < v->count && !*proven; later++) {
+        struct segment_bytes next;
+        velocity_status status = read_segment(v, v->segments[later].number, &next);
+        if (status == VELOCITY_CORRUPT || status == VELOCITY_IO || status == VELOCITY_NOT_FOUND) continue;
+        if (status) return status;
+        *proven = segment_proves(&next, FILE_HEADER_BYTES, sequence);
+        segment_free(&next);
+    }
+    return VELOCITY_OK;
+}
+
+/* Something is missing before the valid group at `at`: is it damage, or the tail? */
+static velocity_status judge_gap(struct salvage *v, size_t i, const struct segment_bytes *s, uint64_t good, uint64_t at,
+                                 const struct log_group *group) {
+    bool proven = v->segments[i].sealed_end != 0;
+    velocity_status status = proven ? VELOCITY_OK : look_for_proof(v, i, s, at, &proven);
+    if (status) return status;
+    if (!proven) {
+        v->ended = true;
+        return VELOCITY_OK;
+    }
+    uint64_t next = v->replay->next_sequence, first = group->first_sequence;
+    if (first > next)
+        (void)status_set(VELOCITY_CORRUPT,
+                         "%s: offset %llu: the operations %llu to %llu were on disk once and are damaged", s->path,
+                         (unsigned long long)good, (unsigned long long)next, (unsigned long long)(first - 1));
+    else
+        (void)status_set(VELOCITY_CORRUPT, "%s: offset %llu: a commit group without operations is damaged", s->path,
+                         (unsigned long long)good);
+    return tell(v, s->identity.number, good, next, first > next ? first : next);
+}
+
+static velocity_status salvage_groups(struct salvage *v, size_t i, const struct segment_bytes *s) {
+    struct log_segment *segment = &v->segments[i];
+    struct log_replay *replay = v->replay;
+    uint64_t end = segment->sealed_end && segment->sealed_end < s->size ? segment->sealed_end : s->size;
+    uint64_t at = FILE_HEADER_BYTES, good = at; /* good: behind the last group that counts */
+    bool may_skip = segment->sequence_may_skip;
+    velocity_status status = VELOCITY_OK;
+    while (!status && at < end) {
+        struct log_group group;
+        if (!segment_group_at(s, at, &group)) {
+            at += LOG_ALIGNMENT;
+            continue;
+        }
+        uint64_t behind = at + log_group_bytes(group.payload_bytes);
+        if (group.first_sequence < replay->next_sequence &&
+            group.first_sequence + group.count <= replay->next_sequence) {
+            at = good = behind; /* tables have it */
+            continue;
+        }
+        bool gap = at != good || (group.first_sequence > replay->next_sequence && !may_skip);
+        if (gap) status = judge_gap(v, i, s, good, at, &group);
+        if (status || v->ended) break;
+        status = segment_apply(replay, s, at, group);
+        if (status == VELOCITY_CORRUPT)
+            status = tell(v, s->identity.number, at, group.first_sequence, group.first_sequence + group.count);
+        replay->next_sequence = group.first_sequence + group.count;
+        at = good = behind;
+        may_skip = false;
+    }
+    segment->end = good;
+    segment->file_bytes = s->size;
+    if (status || v->ended || good >= segment->sealed_end) return status;
+    (void)status_set(VELOCITY_CORRUPT, "%s: offset %llu: the log counted up to %llu once, and ends here", s->path,
+                     (unsigned long long)good, (unsigned long long)segment->sealed_end);
+    return tell(v, s->identity.number, good, replay->next_sequence, UINT64_MAX);
+}
+
+velocity_status log_salvage(struct log_replay *replay, struct log_segment *segments, size_t count,
+                            log_damage_told *told, void *arg) {
+    struct salvage v = {replay, segments, count, told, arg, false};
+    velocity_status status = VELOCITY_OK;
+    for (size_t i = 0; i < count && !status && !v.ended; i++) {
+        struct segment_bytes s;
+        segments[i].end = FILE_HEADER_BYTES;
+        if (segments[i].begins_with > replay->next_sequence) replay->next_sequence = segments[i].begins_with;
+        status = read_segment(&v, segments[i].number, &s);
+        if (status == VELOCITY_CORRUPT || status == VELOCITY_IO || status == VELOCITY_NOT_FOUND) {
+            status = tell(&v, segments[i].number, 0, replay->next_sequence, UINT64_MAX);
+            continue;
+        }
+        if (status) break;
+        status = salvage_groups(&v, i, &s);
+        segment_free(&s);
+    }
+    return status;
+}
