@@ -242,7 +242,6 @@ velocity_status log_trim(struct log *log) {
     unmap(log);
     uint64_t used = (log->position + ENV_PAGE_BYTES - 1) & ~(uint64_t)(ENV_PAGE_BYTES - 1);
     velocity_status status = used < log->capacity ? env_truncate(log->file, used) : VELOCITY_OK;
-    if (!status && used < log->capacity) log->capacity = used;
     return status ? status : env_sync(log->file);
 }
 

@@ -222,6 +222,7 @@ velocity_status room_settle_logs(velocity *db, uint64_t min_log) {
         env_mutex_unlock(&db->mutex); /* the log stays: only installs, one at a time, let go of old ones */
         status = log_trim(log);
         env_mutex_lock(&db->mutex);
+        if (!status) log->capacity = round_up(log->position);
         log = log->next;
     }
     env_mutex_unlock(&db->mutex);

@@ -122,8 +122,9 @@ static void a_feed_may_begin_anywhere_in_a_log_that_others_have_read(void **stat
     velocity_options options = velocity_options_default();
     velocity *db;
     options.durability = VELOCITY_DURABILITY_OS;
+    options.log_retention_bytes = 1 << 30; /* an idle database is flushed */
     OK(velocity_open(*state, &options, &db));
-    put_up_to(db, 20000, 600); /* some segments, none of them flushed */
+    put_up_to(db, 20000, 600); /* some segments */
     uint64_t random = 5;
     for (int round = 0; round < 60; round++) {
         uint64_t since = round < 2 ? 0 : below(&random, 20001);
