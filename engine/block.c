@@ -169,7 +169,7 @@ static inline bool parse(const struct block *block, const uint8_t *p, struct blo
     size_t rest = out->suffix_bytes > HEAD_BYTES ? out->suffix_bytes - HEAD_BYTES : 0;
     if ((uint64_t)(end - p) < (uint64_t)extra + rest + value_bytes) return false;
     out->kind = meta & META_KIND;
-    if (out->kind < ENTRY_PUT || out->kind > ENTRY_RANGE_DELETE) return false;
+    if (out->kind < ENTRY_PUT || out->kind > ENTRY_VALUE_REFERENCE) return false;
     out->sequence = block->base_sequence + delta;
     out->flags = 0;
     out->expires_at_ms = 0;

@@ -49,6 +49,7 @@
 #define SPARED_IN_A_ROW_MAX    256u         /* bounds the work under the lock */
 #define LARGE_ENTRY_BYTES      (128u << 10) /* evicted ones should not wait for more retirements */
 #define GHOST_WAYS             4u
+#define VALUE_FRACTION         4u
 #define PREFETCHED_LINES       5u  /* of an entry that is looked up */
 #define EXTRA_BYTES            96u /* per entry, at most: 63 to align it; a bucket and a ghost slot, both at load 1/2 */
 
@@ -519,7 +520,8 @@ void cache_insert(cache *c, struct cache_entry *entry, uint64_t file_id, uint64_
     struct shard *s = shard_of(c, hash);
     struct epoch_item *gone = NULL;
     env_mutex_lock(&s->lock);
-    if (charge <= s->capacity_bytes && !find(s, hash, file_id, offset) && table_ready(s, &gone)) {
+    uint64_t most = kind == CACHE_VALUE ? s->capacity_bytes / VALUE_FRACTION : s->capacity_bytes;
+    if (charge <= most && !find(s, hash, file_id, offset) && table_ready(s, &gone)) {
         uint8_t queue = ghost_recall(s, hash) ? QUEUE_MAIN : QUEUE_SMALL;
         evict_down_to(s, s->capacity_bytes - charge, &gone);
         link_entry(s, entry, queue);

@@ -41,7 +41,7 @@ static inline void *cache_entry_data(struct cache_entry *entry) {
     return entry + 1;
 }
 
-enum cache_kind { CACHE_DATA, CACHE_INDEX, CACHE_FILTER, CACHE_KINDS };
+enum cache_kind { CACHE_DATA, CACHE_INDEX, CACHE_FILTER, CACHE_VALUE /* one large value */, CACHE_KINDS };
 
 struct cache_stats {
     uint64_t hits, misses, capacity_bytes;
@@ -69,7 +69,8 @@ void cache_prefetch_entry(cache *c, uint64_t file_id, uint64_t offset);
 struct cache_entry *cache_entry_new(cache *c, uint32_t payload_bytes);
 /*
  * Offers the caller's entry to the cache under a key and makes room. Where another thread was first, the cache keeps
- * that one and the caller's stays private; either way the caller goes on using its own entry and releases it.
+ * that one and the caller's stays private; either way the caller goes on using its own entry and releases it. A value
+ * that would take more than a quarter of a shard is not kept: it would push out much that is wanted more.
  */
 void cache_insert(cache *c, struct cache_entry *entry, uint64_t file_id, uint64_t offset, enum cache_kind kind);
 /* Keeps an entry found in an epoch section beyond it. */

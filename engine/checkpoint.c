@@ -2,10 +2,10 @@
  * checkpoint.c - a copy of the whole database beside its life. See velocity.h.
  *
  *   1. Under install_mutex: the version, what of the log it needs, and the visible sequence fit together. The version
- *      keeps its tables, a pin each of the logs.
- *   2. In `path`.tmp-checkpoint: tables are linked (they are never modified); of each log what is committed up to that
- *      sequence is copied, checked on the way, and synced. Linked files are synced already.
- *   3. A manifest names the tables, seals the copied logs and starts behind the sequence with a log that holds nothing;
+ *      keeps its files, a pin each of the logs.
+ *   2. In `path`.tmp-checkpoint: tables and value files are linked (they are never modified); of each log what is
+ * committed up to that sequence is copied, checked on the way, and synced. Linked files are synced already.
+ *   3. A manifest names the files, seals the copied logs and starts behind the sequence with a log that holds nothing;
  *      its CURRENT makes the folder a database.
  *   4. The folder gets its name; the folder above is synced.
  *
@@ -151,11 +151,13 @@ static velocity_status link_file(const struct checkpoint *c, enum file_kind kind
     return status;
 }
 
-static velocity_status link_tables(const struct checkpoint *c) {
+static velocity_status link_files(const struct checkpoint *c) {
     velocity_status status = VELOCITY_OK;
     for (int l = 0; l < VELOCITY_LEVELS; l++)
         for (size_t i = 0; i < c->version->levels[l].count && !status; i++)
             status = link_file(c, FILE_TABLE, table_meta(c->version->levels[l].tables[i])->number);
+    for (size_t i = 0; i < c->version->value_count && !status; i++)
+        status = link_file(c, FILE_VALUES, value_file_meta(c->version->values[i].file)->number);
     return status;
 }
 
@@ -226,7 +228,7 @@ static velocity_status write_manifest(struct checkpoint *c) {
 static velocity_status make(struct checkpoint *c) {
     velocity_status status = take_folder(c);
     if (!status) status = pin_state(c);
-    if (!status) status = link_tables(c);
+    if (!status) status = link_files(c);
     if (!status) status = copy_logs(c);
     if (!status) status = write_manifest(c); /* syncs the folder */
     if (!status) status = env_rename(c->db->env, c->folder, c->path);

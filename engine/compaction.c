@@ -17,6 +17,8 @@
 #include "retention.h"
 #include "run.h"
 #include "slice.h"
+#include "value_reclaim.h"
+#include "value_writer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,13 +55,17 @@ struct task {
 /* ---- the shape ------------------------------------------------------------------------------------------------------
  */
 
-static uint64_t level0_batch_bytes(const velocity *db) {
-    return db->options.memtable_bytes / 2 * db->options.compaction_threshold;
+/* Where values stand apart, a full write buffer makes a table that is much smaller than itself. */
+static uint64_t level0_batch_bytes(const velocity *db, const struct version *version) {
+    uint64_t bytes = db->options.memtable_bytes / 2 * db->options.compaction_threshold, tables = 0;
+    if (version->value_count == 0) return bytes;
+    for (int l = 0; l < VELOCITY_LEVELS; l++) tables += version->levels[l].bytes;
+    return (uint64_t)((double)bytes * (double)tables / (double)(tables + version->value_used_bytes));
 }
 
 /* The first level under level 0, and in targets[l] how large each level may be. */
 static int shape(const velocity *db, const struct version *version, uint64_t targets[VELOCITY_LEVELS]) {
-    uint64_t limit = level0_batch_bytes(db) * LEVEL_RATIO;
+    uint64_t limit = level0_batch_bytes(db, version) * LEVEL_RATIO;
     int base = LAST_LEVEL;
     for (int l = 0; l < VELOCITY_LEVELS; l++) targets[l] = UINT64_MAX;
     uint64_t size = version->levels[LAST_LEVEL].bytes;
@@ -243,6 +249,31 @@ static velocity_status pick_from_level(struct task *task, const struct version *
     return status ? status : add_level(task, version, level + 1, task->from, task->to);
 }
 
+/*
+ * Tables that refer to condemned value files, neighbours of one level: they are rewritten where they are. Those of
+ * level 0 are merged down as always, which also shows what they make garbage.
+ */
+static velocity_status pick_condemned(const velocity *db, struct task *task, const struct version *version, int base,
+                                      const struct reclaim *r) {
+    enum { TABLES_MOST = 16 };
+    uint64_t bytes, wanted = db->options.table_bytes;
+    for (int l = 0; l < VELOCITY_LEVELS; l++) {
+        const struct level *level = &version->levels[l];
+        task->output_level = l;
+        for (size_t i = 0; i < level->count && task->input_count < TABLES_MOST && wanted; i++) {
+            bytes = condemned_bytes(&r->condemned, level->tables[i]);
+            if (l == 0 && bytes) return pick_level0(task, version, base);
+            if (bytes == 0 && task->input_count == 0) continue;
+            if (bytes == 0) return VELOCITY_OK;
+            velocity_status status = add_input(task, l, level->tables[i]);
+            if (status) return status;
+            wanted -= bytes < wanted ? bytes : wanted;
+        }
+        if (task->input_count) break;
+    }
+    return VELOCITY_OK;
+}
+
 /* Everything on every level that overlaps the range, and what that overlaps in turn, so that order is kept. */
 static velocity_status pick_range(struct task *task, const struct version *version, velocity_slice from,
                                   velocity_slice to) {
@@ -331,6 +362,7 @@ static velocity_status pick(velocity *db, const struct version *version, const s
     if (expiry_is_due(db, version)) return pick_expired(task, version, snapshot_earliest_clock(db));
     int level = fullest_level(version, targets);
     if (level) return pick_from_level(task, version, level);
+    if (value_reclaim_wanted(version, limit_is_reached(db))) return pick_condemned(db, task, version, base, r);
     if (!idle) return VELOCITY_OK;
     if ((level = idle_level(db, version)) < 0) return pick_unseen(db, task, version, r);
     if (level == 0) return pick_level0(task, version, base);
@@ -349,6 +381,8 @@ struct output {
     size_t count, capacity;
     int level;
     uint64_t bytes, expired;
+    const struct reclaim *reclaim;
+    struct value_writer values;
 };
 
 static velocity_status output_finish(struct output *out) {
@@ -376,10 +410,29 @@ static velocity_status output_finish(struct output *out) {
     return status;
 }
 
-static velocity_status output_add(struct output *out, const struct entry *e, bool new_key) {
+/* A value in a condemned file is moved. One that can't be read stays where it is: it may be of no interest to anybody,
+ * and merging must go on. */
+static velocity_status move_value(struct output *out, struct entry *e) {
+    struct value_reference reference = {0};
+    if (!value_reference_decode(e->value, &reference) || !condemned_has(&out->reclaim->condemned, reference.file))
+        return VELOCITY_OK;
+    struct value_file *from = version_value_file(out->reclaim->version, reference.file);
+    velocity_status status = value_writer_move(&out->values, from, e);
+    if (status != VELOCITY_CORRUPT) return status;
+    value_file_mark_damaged(from);
+    return VELOCITY_OK;
+}
+
+static velocity_status output_add(struct output *out, const struct entry *entry, bool new_key) {
     velocity_status status = VELOCITY_OK;
+    struct entry e = *entry;
+    if (e.kind == ENTRY_VALUE_REFERENCE && out->reclaim->condemned.count)
+        status = move_value(out, &e);
+    else if (value_writer_wants(&out->values, &e))
+        status = value_writer_take(&out->values, &e);
     /* A key's versions stay on one table: a level's tables are disjoint by key. A table of level 0 stays one. */
-    if (out->builder && new_key && out->level > 0 && table_builder_bytes(out->builder) >= out->db->options.table_bytes)
+    if (!status && out->builder && new_key && out->level > 0 &&
+        table_builder_bytes(out->builder) >= out->db->options.table_bytes)
         status = output_finish(out);
     if (!status && !out->builder) {
         struct table_builder_options options;
@@ -387,7 +440,7 @@ static velocity_status output_add(struct output *out, const struct entry *e, boo
         options.last_level = out->level == LAST_LEVEL;
         status = table_builder_new(&options, &out->builder);
     }
-    return status ? status : table_builder_add(out->builder, e);
+    return status ? status : table_builder_add(out->builder, &e);
 }
 
 /* Lets go of the outputs; those that did not come into force are removed. */
@@ -398,6 +451,7 @@ static void output_clear(struct output *out, bool in_force) {
         table_release(out->tables[i].table);
     }
     env_free(out->tables);
+    value_writer_clear(&out->values, in_force);
 }
 
 /* Each table of level 0 is a run; the tables of another level are one. What is covered whole is not read. */
@@ -451,6 +505,7 @@ static velocity_status merge_runs(velocity *db, const struct task *task, const s
     }
     if (!status) status = m.status;
     if (!status) status = output_finish(out);
+    if (!status) status = value_writer_finish(&out->values);
     out->expired = retention.expired_count;
     merge_clear(&m);
     retention_clear(&retention);
@@ -473,13 +528,14 @@ static velocity_status merge_tables(velocity *db, const struct task *task, struc
 
 /* Inputs that overlap nobody need no merge: they change their level and are not read; but a merge is also what brings
  * a table under the present key. */
-static bool moves_trivially(const struct task *task, int64_t now_ms) {
+static bool moves_trivially(const struct task *task, const struct reclaim *r, int64_t now_ms) {
     for (size_t i = 0; i < task->input_count; i++) {
         if (task->inputs[i].level == task->output_level) return false;
         const struct table_meta *a = table_meta(task->inputs[i].table);
         /* a merge would drop something */
         if (a->tombstones || !a->one_version || table_expiry_due_ms(task->inputs[i].table) <= now_ms) return false;
         if (table_has_old_key(task->inputs[i].table)) return false;
+        if (condemned_bytes(&r->condemned, task->inputs[i].table)) return false;
         for (size_t k = i + 1; k < task->input_count; k++)
             if (table_overlaps(task->inputs[k].table, a->smallest, a->largest)) return false;
     }
@@ -489,6 +545,7 @@ static bool moves_trivially(const struct task *task, int64_t now_ms) {
 /* A manual compaction of one level that holds nothing to drop changes nothing. */
 static bool is_pointless(const struct task *task, const struct reclaim *r, int64_t now_ms) {
     for (size_t i = 0; i < task->input_count; i++) {
+        if (condemned_bytes(&r->condemned, task->inputs[i].table)) return false;
         const struct table_meta *meta = table_meta(task->inputs[i].table);
         if (task->inputs[i].level != task->output_level || meta->tombstones || !meta->one_version) return false;
         if (expiry_has_begun(task->inputs[i].table, (uint64_t)now_ms)) return false;
@@ -537,7 +594,7 @@ static void count_and_doom(velocity *db, const struct task *task, const struct r
     atomic_fetch_add(&db->figures.compactions, 1);
     atomic_fetch_add(&db->figures.expired, out->expired);
     atomic_fetch_add(&db->figures.compaction_read, read);
-    atomic_fetch_add(&db->figures.compaction_written, out->bytes);
+    atomic_fetch_add(&db->figures.compaction_written, out->bytes + out->values.bytes);
 }
 
 static velocity_status run_task(velocity *db, const struct task *task, struct reclaim *r) {
@@ -546,12 +603,17 @@ static velocity_status run_task(velocity *db, const struct task *task, struct re
     if (task->drop) return drop(db, task);
     if (!task->rewrite && is_pointless(task, r, now_ms)) return VELOCITY_OK;
     qsort(task->inputs, task->input_count, sizeof *task->inputs, by_level_and_key);
-    if (moves_trivially(task, now_ms)) return move(db, task);
-    struct output out = {.db = db, .level = task->output_level};
+    if (moves_trivially(task, r, now_ms)) return move(db, task);
+    struct output out = {.db = db, .level = task->output_level, .reclaim = r};
+    value_writer_init(&out.values, db);
     velocity_status status = install_repair(db);
     if (!status) status = merge_tables(db, task, r, &out);
-    struct version_edit edit = {
-        .remove = task->inputs, .remove_count = task->input_count, .add = out.tables, .add_count = out.count};
+    struct version_edit edit = {.remove = task->inputs,
+                                .remove_count = task->input_count,
+                                .add = out.tables,
+                                .add_count = out.count,
+                                .add_values = out.values.files,
+                                .add_value_count = out.values.count};
     bool tried = !status;
     if (!status) status = install_edit(db, &edit, NULL);
     if (!status) count_and_doom(db, task, r, &out);
@@ -570,7 +632,7 @@ void compaction_schedule(velocity *db) {
     (void)shape(db, version, targets);
     bool wanted = db->manual || db->idle_compaction || db->reclaim ||
                   version->levels[0].count >= db->options.compaction_threshold || fullest_level(version, targets) ||
-                  expiry_is_due(db, version);
+                  expiry_is_due(db, version) || value_reclaim_wanted(version, limit_is_reached(db));
     if (!wanted) return;
     db->compaction_queued = true;
     pool_submit(db->shared->pool, POOL_PATIENT, &db->compaction_job);

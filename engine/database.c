@@ -23,6 +23,7 @@ velocity_options velocity_options_default(void) {
         .max_open_files = 1000,
         .first_sequence = 1,
         .max_pending_bytes = 64u << 20,
+        .value_log_threshold = 4096,
         .reserve_bytes = 64u << 20,
     };
     return o;
@@ -39,6 +40,8 @@ static velocity_status check_options(const velocity_options *o) {
     if (!status) status = check_range("compaction_threshold", o->compaction_threshold, 2, 64);
     if (!status) status = check_range("block_bytes", o->block_bytes, 1024, 65536);
     if (!status) status = check_range("table_bytes", o->table_bytes, 64u << 10, UINT64_C(1) << 30);
+    if (!status && o->value_log_threshold) /* a reference takes up to 30 bytes */
+        status = check_range("value_log_threshold", o->value_log_threshold, 32, UINT64_MAX);
     if (!status) status = check_range("interval_ms", o->interval_ms, 1, 60000);
     if (!status) status = check_range("max_open_files", o->max_open_files, 16, UINT32_MAX);
     if (!status && o->max_database_bytes)

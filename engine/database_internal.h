@@ -250,6 +250,7 @@ VELOCITY_CHECK_RESULT velocity_status room_sync_logs(velocity *db);
 uint64_t limit_count(velocity *db);
 void limit_note(velocity *db); /* something that counts came or went */
 bool limit_allows(const velocity *db, uint64_t more_bytes);
+bool limit_is_reached(const velocity *db); /* puts are refused */
 /* Leader: whether a group with puts may be written. */
 VELOCITY_CHECK_RESULT velocity_status limit_check(velocity *db, uint64_t payload_bytes);
 /* The ticker's: where puts were refused, merges as if the database were idle. */
@@ -295,6 +296,12 @@ VELOCITY_CHECK_RESULT velocity_status read_entry(velocity *db, const struct supe
                                                  uint64_t *now_ms, struct entry *out, struct held_block *held,
                                                  struct write_buffer **buffer);
 
+/*
+ * read.c: an entry that refers to a value file gets its value, which lies in the block held then; *held before is let
+ * go. Inside an epoch section. A failure leaves nothing held.
+ */
+VELOCITY_CHECK_RESULT velocity_status read_value(const struct version *version, const struct table_read *read,
+                                                 velocity_slice key, struct entry *e, struct held_block *held);
 /* Copies a small value, pins a large one: in `buffer`, else in the block. Inside the epoch section of the lookup. */
 void read_fill_value(velocity *db, velocity_value *value, const struct entry *e, const struct held_block *held,
                      struct write_buffer *buffer);

@@ -11,7 +11,7 @@ enum entry_kind {
     ENTRY_PUT = 1,
     ENTRY_DELETE = 2,
     ENTRY_RANGE_DELETE = 3,    /* key is the start, value the exclusive end; of its own key it is a delete */
-    ENTRY_VALUE_REFERENCE = 4, /* reserved: value names a place in a value file */
+    ENTRY_VALUE_REFERENCE = 4, /* in tables alone: a put whose value stands in a value file (value_format.h) */
 };
 
 struct entry {

@@ -136,7 +136,8 @@ bool file_name_parse(const char *name, enum file_kind *kind, uint64_t *number) {
     static const struct {
         const char *before, *after;
         enum file_kind kind;
-    } shapes[] = {{"", ".log", FILE_LOG}, {"", ".sst", FILE_TABLE}, {"MANIFEST-", "", FILE_MANIFEST}};
+    } shapes[] = {
+        {"", ".log", FILE_LOG}, {"", ".sst", FILE_TABLE}, {"", ".val", FILE_VALUES}, {"MANIFEST-", "", FILE_MANIFEST}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         size_t skip = strlen(shapes[i].before);
         if (strncmp(name, shapes[i].before, skip) != 0) continue;

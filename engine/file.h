@@ -13,7 +13,7 @@
 #define FILE_HEADER_BYTES   128u
 #define FILE_FORMAT_VERSION 1u
 
-enum file_kind { FILE_LOG = 1, FILE_TABLE = 2, FILE_MANIFEST = 3, FILE_VALUES = 4 /* reserved */, FILE_CURRENT = 5 };
+enum file_kind { FILE_LOG = 1, FILE_TABLE = 2, FILE_MANIFEST = 3, FILE_VALUES = 4, FILE_CURRENT = 5 };
 
 #define CIPHER_NONE        0u
 #define CIPHER_AES_256_GCM 1u

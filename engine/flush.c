@@ -2,6 +2,7 @@
 #include "database_internal.h"
 #include "expiry_reclaim.h"
 #include "retention.h"
+#include "value_writer.h"
 
 #include <stdio.h>
 
@@ -28,7 +29,8 @@ void flush_schedule(velocity *db) {
 }
 
 /* *out: the new table; it has at least one entry, because tombstones stay until the last level. */
-static velocity_status write_table(velocity *db, struct write_buffer *buffer, struct table **out, uint64_t *expired) {
+static velocity_status write_table(velocity *db, struct write_buffer *buffer, struct value_writer *values,
+                                   struct table **out, uint64_t *expired) {
     struct table_builder_options options;
     table_builder *builder = NULL;
     struct retention retention;
@@ -46,8 +48,11 @@ static velocity_status write_table(velocity *db, struct write_buffer *buffer, st
         bool keep, new_key;
         memtable_cursor_entry(&cursor, &e);
         status = retention_judge(&retention, &e, &keep, &new_key);
-        if (!status && keep) status = table_builder_add(builder, retention.expired ? &retention.tombstone : &e);
+        if (!status && keep && retention.expired) e = retention.tombstone;
+        if (!status && keep && value_writer_wants(values, &e)) status = value_writer_take(values, &e);
+        if (!status && keep) status = table_builder_add(builder, &e);
     }
+    if (!status) status = value_writer_finish(values);
     *expired = retention.expired_count;
     retention_clear(&retention);
     if (status) {
@@ -62,14 +67,21 @@ static velocity_status write_table(velocity *db, struct write_buffer *buffer, st
 
 static velocity_status flush_one(velocity *db, struct write_buffer *buffer) {
     struct version_change add = {0, NULL};
+    struct value_writer values;
     uint64_t expired;
+    value_writer_init(&values, db);
     velocity_status status = install_repair(db);
-    if (!status) status = write_table(db, buffer, &add.table, &expired);
-    if (status) return status;
-    struct version_edit edit = {.add = &add, .add_count = 1};
-    uint64_t bytes = table_meta(add.table)->file_bytes;
+    if (!status) status = write_table(db, buffer, &values, &add.table, &expired);
+    if (status) {
+        value_writer_clear(&values, false);
+        return status;
+    }
+    struct version_edit edit = {
+        .add = &add, .add_count = 1, .add_values = values.files, .add_value_count = values.count};
+    uint64_t bytes = table_meta(add.table)->file_bytes + values.bytes;
     status = install_edit(db, &edit, buffer);
     table_release(add.table);
+    value_writer_clear(&values, true);
     if (status) return status;
     atomic_fetch_add(&db->figures.flushes, 1);
     atomic_fetch_add(&db->figures.expired, expired);

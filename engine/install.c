@@ -68,10 +68,46 @@ static velocity_status rewrite_manifest(velocity *db, const struct version *vers
     return VELOCITY_OK;
 }
 
+/* Value files that go with a version: it is the last to refer to them. */
+struct gone_values {
+    struct value_file **files; /* acquired: they are doomed after the last reader could have let go */
+    uint64_t *numbers;
+    size_t count;
+};
+
+static const struct gone_values nothing_gone;
+
+static velocity_status find_gone(const struct version *before, const struct version *after, struct gone_values *gone) {
+    memset(gone, 0, sizeof *gone);
+    if (before->value_count == 0) return VELOCITY_OK;
+    gone->files = env_alloc(before->value_count * sizeof *gone->files);
+    gone->numbers = env_alloc(before->value_count * sizeof *gone->numbers);
+    if (!gone->files || !gone->numbers) return VELOCITY_NO_MEMORY;
+    for (size_t i = 0, k = 0; i < before->value_count; i++) { /* both ascend */
+        struct value_file *file = before->values[i].file;
+        while (k < after->value_count && value_file_meta(after->values[k].file)->number < value_file_meta(file)->number)
+            k++;
+        if (k < after->value_count && after->values[k].file == file) continue;
+        value_file_acquire(file);
+        gone->numbers[gone->count] = value_file_meta(file)->number;
+        gone->files[gone->count++] = file;
+    }
+    return VELOCITY_OK;
+}
+
+static void let_gone(struct gone_values *gone, bool doom) {
+    for (size_t i = 0; i < gone->count; i++) {
+        if (doom) value_file_doom(gone->files[i]);
+        value_file_release(gone->files[i]);
+    }
+    env_free(gone->files);
+    env_free(gone->numbers);
+}
+
 /* Under install_mutex. */
 static velocity_status write_manifest(velocity *db, const struct version *version, const struct version_edit *tables,
-                                      struct write_buffer *flushed, uint64_t *min_log) {
-    struct manifest_edit edit = {.tables = tables};
+                                      const struct gone_values *gone, struct write_buffer *flushed, uint64_t *min_log) {
+    struct manifest_edit edit = {.tables = tables, .gone_values = gone->numbers, .gone_value_count = gone->count};
     install_numbers(db, flushed, &edit);
     *min_log = edit.min_log;
     struct log_retained *retained = NULL;
@@ -136,7 +172,7 @@ velocity_status install_weak_writes(velocity *db, bool weak) {
     uint64_t min_log;
     bool before = atomic_exchange(&db->weak_writes, weak);
     velocity_status status =
-        before == weak ? VELOCITY_OK : write_manifest(db, present_version(db), NULL, NULL, &min_log);
+        before == weak ? VELOCITY_OK : write_manifest(db, present_version(db), NULL, &nothing_gone, NULL, &min_log);
     if (status) atomic_store(&db->weak_writes, before);
     env_mutex_unlock(&db->install_mutex);
     return status;
@@ -146,7 +182,8 @@ velocity_status install_clock(velocity *db) {
     env_mutex_lock(&db->install_mutex);
     uint64_t min_log;
     velocity_status status = VELOCITY_OK;
-    if (atomic_load(&db->clock.shown)) status = write_manifest(db, present_version(db), NULL, NULL, &min_log);
+    if (atomic_load(&db->clock.shown))
+        status = write_manifest(db, present_version(db), NULL, &nothing_gone, NULL, &min_log);
     env_mutex_unlock(&db->install_mutex);
     return status;
 }
@@ -155,14 +192,16 @@ velocity_status install_edit(velocity *db, const struct version_edit *edit, stru
     env_mutex_lock(&db->install_mutex);
     uint64_t min_log = 0;
     struct version *version = NULL;
+    struct gone_values gone = {0};
     struct version_edit full = *edit;
     uint64_t *snapshots = NULL, *clocks;
     velocity_status status = snapshot_sequences(db, &snapshots, &clocks, &full.snapshot_count);
     full.snapshots = snapshots;
     if (!status) status = version_new(present_version(db), &full, &version);
     env_free(snapshots);
+    if (!status) status = find_gone(present_version(db), version, &gone);
     if (!status) status = env_sync_directory(db->env, db->path); /* the names of the new tables */
-    if (!status) status = write_manifest(db, version, edit, flushed, &min_log);
+    if (!status) status = write_manifest(db, version, edit, &gone, flushed, &min_log);
     if (!status) {
         status = switch_version(db, version, flushed);
         /* The manifest is ahead of memory now: the next install must write down what memory says. */
@@ -170,6 +209,7 @@ velocity_status install_edit(velocity *db, const struct version_edit *edit, stru
         if (!status && flushed) db->flushed_sequence = atomic_load(&flushed->last_sequence);
     }
     version_release(version);
+    let_gone(&gone, !status);
     env_mutex_unlock(&db->install_mutex);
     if (!status && flushed) room_retire_logs(db, min_log);
     return status;

@@ -45,6 +45,9 @@ struct velocity_iterator {
         *alone; /* going forward: the only run that is left, of a table whose keys differ, and no scan; or NULL */
     struct entry shown;      /* where valid */
     struct bytes key, value; /* the shown entry's own copy, going backward; `key` also forward, once it moves on */
+    struct table_read read;
+    velocity_slice value_apart;
+    struct held_block value_held; /* the shown entry's value, if it stands apart and was asked for */
     bool valid;
     velocity_status status;
 };
@@ -68,6 +71,12 @@ static bool copy_bytes(struct bytes *to, velocity_slice from) {
 
 static velocity_slice slice_of(const struct bytes *b) {
     return velocity_bytes(b->data, b->size);
+}
+
+static inline void let_value_go(velocity_iterator *it) {
+    if (!it->value_held.entry) return;
+    cache_entry_release(it->value_held.entry);
+    it->value_held.entry = NULL;
 }
 
 static void stop(velocity_iterator *it, velocity_status status) {
@@ -218,8 +227,8 @@ velocity_iterator *iterator_new(velocity *db, const velocity_range *range, const
     atomic_fetch_add(&db->live_handles, 1);
     struct counters *counters = database_counters(db);
     stripe_add(&counters->iterators, 1, counters->tables.shared);
-    struct table_read read = {.fill_cache = r.fill_cache, .counters = &counters->tables};
-    if (!take_bounds(it, &r) || !add_runs(it, &read)) {
+    it->read = (struct table_read){.fill_cache = r.fill_cache, .counters = &counters->tables};
+    if (!take_bounds(it, &r) || !add_runs(it, &it->read)) {
         stop(it, VELOCITY_NO_MEMORY);
         return it;
     }
@@ -234,6 +243,7 @@ velocity_iterator *velocity_iterator_new(velocity *db, const velocity_range *ran
 
 void velocity_iterator_free(velocity_iterator *it) {
     if (!it || it == &no_memory || it == &invalid) return;
+    let_value_go(it);
     read_scan_free(it->scan);
     for (size_t i = 0; i < it->run_count; i++) run_clear(&it->runs[i]);
     merge_clear(&it->merge);
@@ -449,6 +459,7 @@ static void note_seek(velocity_iterator *it, velocity_slice key) {
 }
 
 void velocity_iterator_next(velocity_iterator *it) {
+    let_value_go(it);
     if (it->alone && !it->reverse && step_alone(it)) return;
     if (!it->valid) return;
     if (it->reverse)
@@ -460,6 +471,7 @@ void velocity_iterator_next(velocity_iterator *it) {
 
 void velocity_iterator_prev(velocity_iterator *it) {
     if (!it->valid) return;
+    let_value_go(it);
     if (it->reverse)
         go_up(it);
     else
@@ -469,6 +481,8 @@ void velocity_iterator_prev(velocity_iterator *it) {
 
 static void seek(velocity_iterator *it, velocity_slice key) {
     it->valid = false;
+    it->status = VELOCITY_OK;
+    let_value_go(it);
     if (!it->reverse) {
         if (key.size == 0 || beyond_low(it, key)) {
             go_first(it);
@@ -515,11 +529,34 @@ bool velocity_iterator_valid(const velocity_iterator *it) {
 velocity_slice velocity_iterator_key(const velocity_iterator *it) {
     return it->shown.key;
 }
+
+/* The shown entry refers to a value file. What is read stays until the iterator moves. */
+static velocity_slice value_apart(velocity_iterator *it) {
+    if (it->value_held.entry) return it->value_apart;
+    struct entry e = it->shown;
+    epoch_enter();
+    velocity_status status = read_value(it->sv->version, &it->read, e.key, &e, &it->value_held);
+    if (!status && !it->value_held.owned) cache_entry_acquire(it->value_held.entry);
+    epoch_leave();
+    if (status) {
+        it->value_held.entry = NULL;
+        stop(it, status);
+        return velocity_bytes(NULL, 0);
+    }
+    it->value_apart = e.value;
+    return e.value;
+}
+
+/* To whoever looks at it the iterator is the same before and after: that the value is only read now does not show. */
 velocity_slice velocity_iterator_value(const velocity_iterator *it) {
-    return it->keys_only ? velocity_bytes(NULL, 0) : it->shown.value;
+    if (it->keys_only) return velocity_bytes(NULL, 0);
+    if (it->shown.kind == ENTRY_VALUE_REFERENCE && it->valid) return value_apart((velocity_iterator *)(uintptr_t)it);
+    return it->shown.value;
 }
 size_t velocity_iterator_value_size(const velocity_iterator *it) {
-    return it->shown.value.size;
+    struct value_reference reference;
+    if (it->shown.kind != ENTRY_VALUE_REFERENCE) return it->shown.value.size;
+    return value_reference_decode(it->shown.value, &reference) ? reference.raw_bytes : 0;
 }
 uint32_t velocity_iterator_flags(const velocity_iterator *it) {
     return it->shown.flags;

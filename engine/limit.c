@@ -2,9 +2,9 @@
  * limit.c - the size limit of a database (options.max_database_bytes): what its files take, and whether puts have to be
  * refused. See database_internal.h.
  *
- * Counted is what stays: tables in force, log segments by their capacity, and logs that are retained. What a flush or
- * merge writes counts once it is in force, when what it replaces no longer does. db->disk_bytes changes only where one
- * of these comes or goes, so a write compares two numbers.
+ * Counted is what stays: tables and value files in force, log segments by their capacity, and logs that are retained.
+ * What a flush or merge writes counts once it is in force, when what it replaces no longer does. db->disk_bytes changes
+ * only where one of these comes or goes, so a write compares two numbers.
  */
 #include "database_internal.h"
 
@@ -23,7 +23,7 @@ uint64_t limit_count(velocity *db) {
     bytes += history_retained_bytes(&db->history);
     for (size_t i = 0; i < db->seal_count; i++) bytes += db->seals[i].end;
     for (int l = 0; l < VELOCITY_LEVELS; l++) bytes += version->levels[l].bytes;
-    return bytes;
+    return bytes + version->value_bytes + version->value_count * FILE_HEADER_BYTES;
 }
 
 void limit_note(velocity *db) {
@@ -33,6 +33,10 @@ void limit_note(velocity *db) {
 bool limit_allows(const velocity *db, uint64_t more_bytes) {
     uint64_t limit = db->options.max_database_bytes;
     return limit == 0 || atomic_load(&db->disk_bytes) + more_bytes <= limit;
+}
+
+bool limit_is_reached(const velocity *db) {
+    return db->options.max_database_bytes && atomic_load(&db->figures.out_of_space);
 }
 
 velocity_status limit_check(velocity *db, uint64_t payload_bytes) {

@@ -17,6 +17,8 @@ enum manifest_tag {
     TAG_RESUME_SEQUENCE = 7,
     TAG_START_LOG = 8,
     TAG_CLOCK = 9,
+    TAG_ADD_VALUES = 10,
+    TAG_REMOVE_VALUES = 11,
     TAG_WEAK_WRITES = 12,
     TAG_LOG_RETAINED = 13,
 };
@@ -30,6 +32,7 @@ struct manifest {
 void manifest_state_clear(struct manifest_state *state) {
     for (size_t i = 0; i < state->table_count; i++) table_meta_clear(&state->tables[i].meta);
     env_free(state->tables);
+    env_free(state->values);
     env_free(state->seals);
     env_free(state->removed);
     env_free(state->retained);
@@ -46,7 +49,8 @@ static uint8_t *put_bytes(uint8_t *p, velocity_slice bytes) {
 }
 
 static size_t add_table_bytes(const struct table_meta *meta) {
-    return 64 + 16 + 8 * VARINT64_MAX_BYTES + meta->smallest.size + meta->largest.size;
+    return 64 + 16 + 8 * VARINT64_MAX_BYTES + meta->smallest.size + meta->largest.size +
+           value_uses_most_bytes(&meta->values);
 }
 
 static uint8_t *put_add_table(uint8_t *p, int level, const struct table_meta *meta) {
@@ -63,7 +67,18 @@ static uint8_t *put_add_table(uint8_t *p, int level, const struct table_meta *me
     p = put_varint(p, meta->max_sequence);
     *p++ = meta->one_version ? 1 : 0;
     p = put_bytes(p, meta->smallest);
-    return put_bytes(p, meta->largest);
+    p = put_bytes(p, meta->largest);
+    return value_uses_encode(p, &meta->values);
+}
+
+enum { ADD_VALUES_BYTES = 1 + 16 + 3 * VARINT64_MAX_BYTES };
+
+static uint8_t *put_add_values(uint8_t *p, const struct value_file_meta *meta) {
+    *p++ = TAG_ADD_VALUES;
+    p = put_varint(p, meta->number);
+    memcpy(p, meta->uid, 16);
+    p = put_varint(p + 16, meta->file_bytes);
+    return put_varint(p, meta->records);
 }
 
 static uint8_t *put_numbers(uint8_t *p, const struct manifest_edit *edit) {
@@ -126,6 +141,8 @@ velocity_status manifest_append(manifest *m, const struct manifest_edit *edit) {
     const struct version_edit *tables = edit->tables;
     for (size_t i = 0; tables && i < tables->add_count; i++) size += add_table_bytes(table_meta(tables->add[i].table));
     if (tables) size += tables->remove_count * (2 + VARINT64_MAX_BYTES);
+    if (tables) size += tables->add_value_count * ADD_VALUES_BYTES;
+    size += edit->gone_value_count * (1 + VARINT64_MAX_BYTES);
     uint8_t *record = env_alloc(size);
     if (!record) return VELOCITY_NO_MEMORY;
     uint8_t *p = put_numbers(record + RECORD_HEADER_BYTES, edit);
@@ -137,6 +154,12 @@ velocity_status manifest_append(manifest *m, const struct manifest_edit *edit) {
     }
     for (size_t i = 0; tables && i < tables->add_count; i++)
         p = put_add_table(p, tables->add[i].level, table_meta(tables->add[i].table));
+    for (size_t i = 0; tables && i < tables->add_value_count; i++)
+        p = put_add_values(p, value_file_meta(tables->add_values[i]));
+    for (size_t i = 0; i < edit->gone_value_count; i++) {
+        *p++ = TAG_REMOVE_VALUES;
+        p = put_varint(p, edit->gone_values[i]);
+    }
     velocity_status status = write_record(m, record, p);
     if (!status) status = env_sync(m->file);
     env_free(record);
@@ -153,6 +176,7 @@ static velocity_status write_snapshot(manifest *m, const struct version *version
     for (int l = 0; version && l < VELOCITY_LEVELS; l++)
         for (size_t i = 0; i < version->levels[l].count; i++)
             size += add_table_bytes(table_meta(version->levels[l].tables[i]));
+    if (version) size += version->value_count * ADD_VALUES_BYTES;
     if (size > UINT32_MAX) return status_set(VELOCITY_INVALID, "the manifest would need a record of %zu bytes", size);
     uint8_t *record = env_alloc(size);
     if (!record) return VELOCITY_NO_MEMORY;
@@ -168,6 +192,8 @@ static velocity_status write_snapshot(manifest *m, const struct version *version
     for (int l = 0; version && l < VELOCITY_LEVELS; l++)
         for (size_t i = 0; i < version->levels[l].count; i++)
             p = put_add_table(p, l, table_meta(version->levels[l].tables[i]));
+    for (size_t i = 0; version && i < version->value_count; i++)
+        p = put_add_values(p, value_file_meta(version->values[i].file));
     velocity_status status = write_record(m, record, p);
     env_free(record);
     return status;
@@ -255,7 +281,9 @@ static const uint8_t *get_level(const uint8_t *p, const uint8_t *end, int *level
     return p + 1;
 }
 
-static const uint8_t *get_add_table(const uint8_t *p, const uint8_t *end, int *level, struct table_meta *meta) {
+/* meta->values alone is owned. */
+static const uint8_t *get_add_table(const uint8_t *p, const uint8_t *end, int *level, struct table_meta *meta,
+                                    velocity_status *status) {
     memset(meta, 0, sizeof *meta);
     if (!(p = get_level(p, end, level)) || !(p = get_varint64(p, end, &meta->number))) return NULL;
     if (end - p < 16) return NULL;
@@ -267,8 +295,15 @@ static const uint8_t *get_add_table(const uint8_t *p, const uint8_t *end, int *l
         if (!(p = get_varint64(p, end, numbers[i]))) return NULL;
     if (p >= end || *p > 1) return NULL;
     meta->one_version = *p++;
-    if (!(p = get_bytes(p, end, &meta->smallest))) return NULL;
-    return get_bytes(p, end, &meta->largest);
+    if (!(p = get_bytes(p, end, &meta->smallest)) || !(p = get_bytes(p, end, &meta->largest))) return NULL;
+    return value_uses_decode(p, end, &meta->values, status);
+}
+
+static const uint8_t *get_add_values(const uint8_t *p, const uint8_t *end, struct value_file_meta *meta) {
+    if (!(p = get_varint64(p, end, &meta->number)) || end - p < 16) return NULL;
+    memcpy(meta->uid, p, 16);
+    if (!(p = get_varint64(p + 16, end, &meta->file_bytes)) || !(p = get_varint64(p, end, &meta->records))) return NULL;
+    return meta->file_bytes >= FILE_HEADER_BYTES ? p : NULL;
 }
 
 static velocity_status state_add_table(struct manifest_state *state, int level, const struct table_meta *meta) {
@@ -307,6 +342,27 @@ static bool state_remove_table(struct manifest_state *state, int level, uint64_t
     return false;
 }
 
+static velocity_status state_add_values(struct manifest_state *state, const struct value_file_meta *meta) {
+    if (state->value_count == state->value_capacity) {
+        size_t capacity = state->value_capacity ? state->value_capacity * 2 : 16;
+        void *bigger = env_realloc(state->values, capacity * sizeof *state->values);
+        if (!bigger) return VELOCITY_NO_MEMORY;
+        state->values = bigger;
+        state->value_capacity = capacity;
+    }
+    state->values[state->value_count++] = *meta;
+    return VELOCITY_OK;
+}
+
+static bool state_remove_values(struct manifest_state *state, uint64_t number) {
+    for (size_t i = 0; i < state->value_count; i++) {
+        if (state->values[i].number != number) continue;
+        state->values[i] = state->values[--state->value_count];
+        return true;
+    }
+    return false;
+}
+
 static velocity_status state_add_seal(struct manifest_state *state, struct log_seal seal) {
     struct log_seal *bigger = env_realloc(state->seals, (state->seal_count + 1) * sizeof *bigger);
     if (!bigger) return VELOCITY_NO_MEMORY;
@@ -340,6 +396,7 @@ static velocity_status apply_record(struct manifest_state *state, const uint8_t 
         uint64_t number;
         int level;
         struct table_meta meta;
+        struct value_file_meta values;
         struct log_seal seal = {0};
         struct log_retained retained;
         velocity_status status = VELOCITY_OK;
@@ -363,12 +420,20 @@ static velocity_status apply_record(struct manifest_state *state, const uint8_t 
             if ((p = get_retained(p, end, &retained))) status = state_add_retained(state, retained);
             break;
         case TAG_ADD_TABLE:
-            if ((p = get_add_table(p, end, &level, &meta))) status = state_add_table(state, level, &meta);
+            if ((p = get_add_table(p, end, &level, &meta, &status))) status = state_add_table(state, level, &meta);
+            value_uses_clear(&meta.values);
             break;
         case TAG_REMOVE_TABLE:
             if (!(p = get_level(p, end, &level)) || !(p = get_varint64(p, end, &number))) break;
             if (!state_remove_table(state, level, number) && !state->salvaging) status = VELOCITY_INVALID;
             if (state->salvaging) status = state_note_removed(state, number);
+            break;
+        case TAG_ADD_VALUES:
+            if ((p = get_add_values(p, end, &values))) status = state_add_values(state, &values);
+            break;
+        case TAG_REMOVE_VALUES:
+            if ((p = get_varint64(p, end, &number)) && !state_remove_values(state, number) && !state->salvaging)
+                status = VELOCITY_INVALID;
             break;
         default: return VELOCITY_UNSUPPORTED;
         }

@@ -44,6 +44,8 @@ struct manifest_state {
         struct table_meta meta;
     } * tables;
     size_t table_count, table_capacity;
+    struct value_file_meta *values;
+    size_t value_count, value_capacity;
     uint64_t tail_bytes; /* behind the last record that counts */
     /* manifest_salvage alone: */
     bool salvaging, damaged;
@@ -74,7 +76,9 @@ struct manifest_edit {
     uint64_t next_number, min_log, start_log, last_sequence, clock_ms;
     bool weak_writes;
     const struct version_edit *tables; /* NULL: none */
-    const struct log_seal *seals;      /* only in a snapshot, as the two below */
+    const uint64_t *gone_values;       /* numbers of the value files that go with it */
+    size_t gone_value_count;
+    const struct log_seal *seals; /* only in a snapshot, as the two below */
     size_t seal_count;
     uint64_t resume_sequence;
     const struct log_retained *retained; /* newly retained ones; in a snapshot all */

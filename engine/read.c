@@ -87,6 +87,19 @@ velocity_status read_entry(velocity *db, const struct superversion *sv, const st
     return VELOCITY_NOT_FOUND;
 }
 
+velocity_status read_value(const struct version *version, const struct table_read *read, velocity_slice key,
+                           struct entry *e, struct held_block *held) {
+    struct value_reference reference = {0};
+    struct value_file *file = NULL;
+    if (value_reference_decode(e->value, &reference)) file = version_value_file(version, reference.file);
+    if (held->owned) cache_entry_release(held->entry); /* the reference has been taken apart */
+    *held = (struct held_block){0};
+    if (!file)
+        return status_set(VELOCITY_CORRUPT, "a table's reference to value file %llu, offset %llu, leads nowhere",
+                          (unsigned long long)reference.file, (unsigned long long)reference.offset);
+    return value_file_get(file, reference, key, e->sequence, read, held, &e->value);
+}
+
 void read_fill_value(velocity *db, velocity_value *value, const struct entry *e, const struct held_block *held,
                      struct write_buffer *buffer) {
     value->size = e->value.size;
@@ -173,6 +186,7 @@ velocity_status velocity_get_with(velocity *db, const velocity_read_options *opt
     epoch_enter();
     const struct superversion *sv = load_state(db, r.snapshot, &sequence, &now_ms);
     status = read_entry(db, sv, &r.read, key, sequence, &now_ms, &e, &held, &buffer);
+    if (!status && e.kind == ENTRY_VALUE_REFERENCE) status = read_value(sv->version, &r.read, key, &e, &held);
     if (!status) read_fill_value(db, out, &e, &held, buffer);
     epoch_leave();
     stripe_add(&counters->gets, 1, counters->tables.shared);
@@ -222,6 +236,8 @@ velocity_status velocity_get_many(velocity *db, const velocity_read_options *opt
         empty_value(&values[i]);
         statuses[i] = batch_check_key(keys[i]);
         if (!statuses[i]) statuses[i] = read_entry(db, sv, &r.read, keys[i], sequence, &now_ms, &e, &held, &buffer);
+        if (!statuses[i] && e.kind == ENTRY_VALUE_REFERENCE)
+            statuses[i] = read_value(sv->version, &r.read, keys[i], &e, &held);
         if (!statuses[i]) read_fill_value(db, &values[i], &e, &held, buffer);
         hits += statuses[i] == VELOCITY_OK;
         if (statuses[i] && statuses[i] != VELOCITY_NOT_FOUND && !result) result = statuses[i];

@@ -9,12 +9,14 @@ velocity_status reclaim_init(struct reclaim *r, velocity *db, const struct versi
     memset(r, 0, sizeof *r);
     r->version = version;
     uint64_t *clocks;
-    return snapshot_sequences(db, &r->sequences, &clocks, &r->count);
+    velocity_status status = snapshot_sequences(db, &r->sequences, &clocks, &r->count);
+    return status ? status : condemned_init(&r->condemned, version, limit_is_reached(db));
 }
 
 void reclaim_clear(struct reclaim *r) {
     for (int l = 0; l < VELOCITY_LEVELS; l++) env_free(r->outside[l].tables);
     env_free(r->sequences);
+    condemned_clear(&r->condemned);
 }
 
 /* The least sequence from `sequence` on that somebody sees; 0: nobody does. */

@@ -1,16 +1,19 @@
 /*
- * reclaim.h - what compaction can let go of because of range deletes, or because a snapshot is gone: judged by what the
+ * reclaim.h - what compaction can let go of because of range deletes, or because a snapshot is gone, and which value
+ * files it can empty: judged by what the
  * manifest says of tables and by the range deletes of a version, without reading any table.
  */
 #ifndef VELOCITY_RECLAIM_H
 #define VELOCITY_RECLAIM_H
 
 #include "database_internal.h"
+#include "value_reclaim.h"
 
 struct reclaim {
     const struct version *version; /* borrowed */
     uint64_t *sequences;           /* what somebody sees, ascending; the last is the present */
     size_t count;
+    struct condemned condemned;            /* value files whose values are moved */
     struct level outside[VELOCITY_LEVELS]; /* after reclaim_leave_out: the tables that are not merged */
 };
 

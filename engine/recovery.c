@@ -4,6 +4,7 @@
  * manifest: how far they count is then a fact, no longer a judgement), or, if it is much, into tables.
  */
 #include "database_internal.h"
+#include "value_writer.h"
 
 #include <stdlib.h>
 
@@ -67,7 +68,7 @@ static bool is_there(const struct recovery *r, enum file_kind kind, uint64_t num
  * off. */
 static velocity_status check_fresh(struct recovery *r) {
     for (size_t i = 0; i < r->file_count; i++)
-        if (r->files[i].kind == FILE_TABLE || r->files[i].kind == FILE_LOG)
+        if (r->files[i].kind == FILE_TABLE || r->files[i].kind == FILE_LOG || r->files[i].kind == FILE_VALUES)
             return status_set(VELOCITY_CORRUPT, "%s/CURRENT: offset 0: the file is missing, but the folder holds data",
                               r->db->path);
     r->fresh = true;
@@ -92,31 +93,56 @@ static velocity_status load_manifest(struct recovery *r) {
     return VELOCITY_OK;
 }
 
-static velocity_status build_version(struct recovery *r) {
+static velocity_status file_is_missing(const struct recovery *r, enum file_kind kind, uint64_t number) {
+    char *path = file_path(r->db->path, kind, number);
+    velocity_status status =
+        status_set(VELOCITY_CORRUPT, "%s: offset 0: the file is missing", path ? path : r->db->path);
+    env_free(path);
+    return status;
+}
+
+static velocity_status make_tables(struct recovery *r, struct version_change *changes) {
     velocity *db = r->db;
-    size_t n = r->state.table_count;
-    struct version_change *changes = env_alloc_zeroed((n ? n : 1) * sizeof *changes);
-    if (!changes) return VELOCITY_NO_MEMORY;
     velocity_status status = VELOCITY_OK;
-    for (size_t i = 0; i < n && !status; i++) {
+    for (size_t i = 0; i < r->state.table_count && !status; i++) {
         struct manifest_table *t = &r->state.tables[i];
-        if (!is_there(r, FILE_TABLE, t->meta.number)) {
-            char *path = file_path(db->path, FILE_TABLE, t->meta.number);
-            status = status_set(VELOCITY_CORRUPT, "%s: offset 0: the table is missing", path ? path : db->path);
-            env_free(path);
-            break;
-        }
+        if (!is_there(r, FILE_TABLE, t->meta.number)) return file_is_missing(r, FILE_TABLE, t->meta.number);
         changes[i].level = t->level;
         status =
             table_new(db->env, db->shared->files, db->path, db->database_id, db->keys, &t->meta, &changes[i].table);
         /* Header, footer and top index: a table that can't be used shows now, not at some later read. */
         if (!status) status = table_ensure_loaded(changes[i].table, false);
     }
-    struct version_edit edit = {.add = changes, .add_count = n};
+    return status;
+}
+
+/* Of each the header: a file that can't be used, or whose key is missing, shows now. */
+static velocity_status make_value_files(struct recovery *r, struct value_file **files) {
+    velocity *db = r->db;
+    velocity_status status = VELOCITY_OK;
+    for (size_t i = 0; i < r->state.value_count && !status; i++) {
+        const struct value_file_meta *meta = &r->state.values[i];
+        if (!is_there(r, FILE_VALUES, meta->number)) return file_is_missing(r, FILE_VALUES, meta->number);
+        status = value_file_new(db->env, db->shared->files, db->path, db->database_id, db->keys, meta, &files[i]);
+        if (!status) status = value_file_ensure_loaded(files[i]);
+    }
+    return status;
+}
+
+static velocity_status build_version(struct recovery *r) {
+    size_t n = r->state.table_count, value_count = r->state.value_count;
+    struct version_change *changes = env_alloc_zeroed((n + 1) * sizeof *changes);
+    struct value_file **values = env_alloc_zeroed((value_count + 1) * sizeof *values);
+    velocity_status status = changes && values ? VELOCITY_OK : VELOCITY_NO_MEMORY;
+    if (!status) status = make_tables(r, changes);
+    if (!status) status = make_value_files(r, values);
+    struct version_edit edit = {.add = changes, .add_count = n, .add_values = values, .add_value_count = value_count};
     if (!status) status = version_new(NULL, &edit, &r->version);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; changes && i < n; i++)
         if (changes[i].table) table_release(changes[i].table);
+    for (size_t i = 0; values && i < value_count; i++) value_file_release(values[i]);
     env_free(changes);
+    env_free(values);
     return status;
 }
 
@@ -156,8 +182,7 @@ static velocity_status gather_segments(struct recovery *r) {
     return log_is_missing(r, r->state.min_log);
 }
 
-/* Moves what the buffer holds into a table of level 0. */
-static velocity_status flush_buffer(struct recovery *r) {
+static velocity_status write_table(struct recovery *r, struct value_writer *values, struct table **out) {
     velocity *db = r->db;
     struct table_builder_options options;
     database_table_options(db, database_new_number(db), &options);
@@ -169,8 +194,10 @@ static velocity_status flush_buffer(struct recovery *r) {
     memtable_cursor_init(&cursor, r->buffer->memtable);
     for (memtable_cursor_first(&cursor); !status && memtable_cursor_valid(&cursor); memtable_cursor_next(&cursor)) {
         memtable_cursor_entry(&cursor, &e);
-        status = table_builder_add(builder, &e);
+        if (value_writer_wants(values, &e)) status = value_writer_take(values, &e);
+        if (!status) status = table_builder_add(builder, &e);
     }
+    if (!status) status = value_writer_finish(values);
     struct table_meta meta;
     if (status) {
         table_builder_abandon(builder);
@@ -178,17 +205,24 @@ static velocity_status flush_buffer(struct recovery *r) {
     }
     status = table_builder_finish(builder, &meta);
     if (status) return status;
+    status = table_new(db->env, db->shared->files, db->path, db->database_id, db->keys, &meta, out);
+    if (status) table_meta_clear(&meta);
+    return status;
+}
+
+/* Moves what the buffer holds into a table of level 0. If that fails, the next open removes what it left. */
+static velocity_status flush_buffer(struct recovery *r) {
     struct version_change add = {0, NULL};
-    status = table_new(db->env, db->shared->files, db->path, db->database_id, db->keys, &meta, &add.table);
-    if (status) {
-        table_meta_clear(&meta);
-        return status;
-    }
-    struct version_edit edit = {.add = &add, .add_count = 1};
+    struct value_writer values;
     struct version *next;
-    struct write_buffer *empty = write_buffer_new(db, 0);
-    status = empty ? version_new(r->version, &edit, &next) : VELOCITY_NO_MEMORY;
-    table_release(add.table);
+    value_writer_init(&values, r->db);
+    velocity_status status = write_table(r, &values, &add.table);
+    struct version_edit edit = {
+        .add = &add, .add_count = 1, .add_values = values.files, .add_value_count = values.count};
+    struct write_buffer *empty = status ? NULL : write_buffer_new(r->db, 0);
+    if (!status) status = empty ? version_new(r->version, &edit, &next) : VELOCITY_NO_MEMORY;
+    if (add.table) table_release(add.table);
+    value_writer_clear(&values, true);
     if (status) {
         write_buffer_release(empty);
         return status;
@@ -446,6 +480,7 @@ static uint64_t *table_numbers(const struct recovery *r, size_t *count) {
 static bool is_needed(const struct recovery *r, const struct found_file *file, const uint64_t *tables, size_t count) {
     switch (file->kind) {
     case FILE_TABLE: return count && bsearch(&file->number, tables, count, sizeof *tables, by_number);
+    case FILE_VALUES: return version_value_file(r->version, file->number) != NULL;
     case FILE_LOG: return history_holds(&r->db->history, file->number);
     default: return false;
     }

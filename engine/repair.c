@@ -83,6 +83,10 @@ static bool is_damaged(const struct survey *s, const struct survey_file *file) {
         for (size_t i = 0; i < s->table_count; i++)
             if (table_meta(s->tables[i].table)->number == file->number) return s->tables[i].damaged;
         return false;
+    case FILE_VALUES: {
+        const struct survey_values *v = survey_values(s, file->number);
+        return v && v->damaged;
+    }
     case FILE_LOG:
         for (size_t i = 0; i < s->segment_count; i++)
             if (s->segments[i].number == file->number) return s->logs_damaged;
@@ -115,11 +119,10 @@ static velocity_status keep_originals(struct repair *r) {
 static velocity_status build_version(const struct repair *r, struct version **out) {
     struct version_change *changes = env_alloc((r->count + 1) * sizeof *changes);
     if (!changes) return VELOCITY_NO_MEMORY;
-    struct version_edit edit = {.add = changes};
+    size_t count = 0;
     for (size_t i = 0; i < r->count; i++)
-        if (r->tables[i].table)
-            changes[edit.add_count++] = (struct version_change){r->tables[i].level, r->tables[i].table};
-    velocity_status status = version_new(NULL, &edit, out);
+        if (r->tables[i].table) changes[count++] = (struct version_change){r->tables[i].level, r->tables[i].table};
+    velocity_status status = survey_version(r->survey, changes, count, out);
     env_free(changes);
     return status;
 }
@@ -150,10 +153,17 @@ static velocity_status put_in_force(struct repair *r, bool *tried) {
     return status;
 }
 
+static bool refers_to(const struct table_meta *meta, uint64_t number) {
+    size_t at = value_uses_find(&meta->values, number);
+    return at < meta->values.count && meta->values.items[at].file == number;
+}
+
 static bool is_in_force(const struct repair *r, const struct survey_file *file) {
     if (file->kind == FILE_CURRENT) return true;
     for (size_t i = 0; file->kind == FILE_TABLE && i < r->count; i++)
         if (r->tables[i].table && table_meta(r->tables[i].table)->number == file->number) return true;
+    for (size_t i = 0; file->kind == FILE_VALUES && i < r->count; i++)
+        if (r->tables[i].table && refers_to(table_meta(r->tables[i].table), file->number)) return true;
     return false;
 }
 

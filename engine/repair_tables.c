@@ -146,6 +146,11 @@ static velocity_status keep(struct repair *r, const struct survey_table *t) {
         meta.raw_bytes = info.raw_bytes;
         meta.tombstones = info.tombstones;
         meta.one_version = info.one_version;
+        status = value_uses_copy(&meta.values, &table_meta(t->table)->values);
+        if (status) {
+            table_meta_clear(&meta);
+            return status;
+        }
     }
     return status ? status : add_meta(r, t->level, &meta, false);
 }

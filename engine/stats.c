@@ -74,6 +74,11 @@ velocity_status velocity_stats_get(velocity *db, velocity_stats *out) {
         s.memtable_entries += memtable_entries(sv->immutable[i]->memtable);
         s.range_tombstones += atomic_load(&sv->immutable[i]->ranges.count);
     }
+    s.value_files = sv->version->value_count;
+    for (size_t i = 0; i < s.value_files; i++)
+        s.files_with_old_key += value_file_has_old_key(sv->version->values[i].file);
+    s.value_bytes = sv->version->value_bytes;
+    s.value_garbage_bytes = sv->version->value_bytes - sv->version->value_used_bytes;
     s.immutable_memtables = (uint64_t)sv->immutable_count;
     s.compaction_pending_bytes = compaction_pending(db, sv->version);
     superversion_release(sv);

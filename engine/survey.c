@@ -214,7 +214,7 @@ static velocity_status add_unlisted_table(struct survey *s, const struct survey_
     return status;
 }
 
-static velocity_status note_leftover(struct survey *s, const struct survey_file *found) {
+velocity_status survey_note_leftover(struct survey *s, const struct survey_file *found) {
     char *path = survey_path(s, found->kind, found->number);
     if (!path) return VELOCITY_NO_MEMORY;
     report_add(s->report, VELOCITY_FINDING_NOTE, path, 0,
@@ -231,6 +231,8 @@ static velocity_status suspect_tail(struct survey *s) {
     bool missing = !newborn && !survey_has_file(s, FILE_LOG, state->min_log);
     for (size_t i = 0; i < state->table_count && !missing; i++)
         missing = !survey_has_file(s, FILE_TABLE, state->tables[i].meta.number);
+    for (size_t i = 0; i < state->value_count && !missing; i++)
+        missing = !survey_has_file(s, FILE_VALUES, state->values[i].number);
     if (!missing || !state->tail_bytes) return VELOCITY_OK;
     s->lossy = true;
     return damage_of(s, FILE_MANIFEST, s->manifest_number,
@@ -250,7 +252,7 @@ static velocity_status gather_tables(struct survey *s) {
         const struct survey_file *f = &s->found[i];
         if (f->kind != FILE_TABLE || manifest_knows(s, f->number)) continue;
         bool counts = s->lossy && !manifest_removed(s, f->number);
-        status = counts ? add_unlisted_table(s, f) : note_leftover(s, f);
+        status = counts ? add_unlisted_table(s, f) : survey_note_leftover(s, f);
     }
     return status;
 }
@@ -303,7 +305,7 @@ static velocity_status gather_logs(struct survey *s) {
             continue;
         }
         if (f->number < s->state.min_log || (!sealed_end && f->number < s->state.start_log)) {
-            status = note_leftover(s, f);
+            status = survey_note_leftover(s, f);
             continue;
         }
         if (!s->has_database_id) status = identify_by_log(s, f->number);
@@ -367,6 +369,7 @@ velocity_status survey_begin(struct survey *s, env *e, const char *path, const v
     if (!s->files) return VELOCITY_NO_MEMORY;
     status = load_manifest(s);
     if (!status) status = gather_tables(s);
+    if (!status) status = survey_gather_values(s);
     if (!status) status = gather_logs(s);
     if (!status && s->lossy) report_add_stale(s->report, SURVEY_EVERYTHING);
     s->last_sequence = s->state.last_sequence;
@@ -380,7 +383,9 @@ void survey_end(struct survey *s) {
         table_meta_clear(&s->tables[i].contents);
         if (s->tables[i].table) table_release(s->tables[i].table);
     }
+    for (size_t i = 0; i < s->value_count; i++) value_file_release(s->values[i].file);
     env_free(s->tables);
+    env_free(s->values);
     env_free(s->segments);
     env_free(s->history);
     env_free(s->found);

@@ -2,7 +2,7 @@
  * survey.h - all there is in a database's folder, as far as it can be read: what verify reports and repair works with.
  *
  *     survey_begin    lock, list of files, CURRENT, manifest -> which tables and logs count
- *     survey_tables   every block of every table (table_walk.h)
+ *     survey_tables   every block of every table (table_walk.h), and the values that they refer to
  *     survey_logs     every group of the logs (log_salvage)
  *     survey_history  the same of logs that are kept for change feeds alone
  *     survey_order    that versions of a key stand in the right order across tables
@@ -33,6 +33,13 @@ struct survey_table {
     struct table_meta contents; /* counted from its entries; `entries` 0: none is readable */
 };
 
+struct survey_values {
+    struct value_file *file;
+    uint64_t number;
+    bool damaged;
+    bool unusable; /* not even its header */
+};
+
 struct survey {
     env *env;
     char *path;
@@ -53,6 +60,8 @@ struct survey {
     bool lossy; /* the manifest is not whole: which tables count, and where they stand, is not sure */
     struct survey_table *tables;
     size_t table_count;
+    struct survey_values *values;
+    size_t value_count;
     struct log_segment *segments; /* ascending */
     size_t segment_count;
     bool logs_damaged;
@@ -74,6 +83,17 @@ VELOCITY_CHECK_RESULT velocity_status survey_logs(struct survey *s, bool report,
 VELOCITY_CHECK_RESULT velocity_status survey_history(struct survey *s);
 VELOCITY_CHECK_RESULT velocity_status survey_order(struct survey *s);
 void survey_end(struct survey *s);
+
+/* survey_values.c; _gather_values is a part of survey_begin. NULL: no such file counts. */
+VELOCITY_CHECK_RESULT velocity_status survey_gather_values(struct survey *s);
+struct survey_values *survey_values(const struct survey *s, uint64_t number);
+/* A version of these tables, with the value files that there are. */
+VELOCITY_CHECK_RESULT velocity_status survey_version(const struct survey *s, const struct version_change *tables,
+                                                     size_t count, struct version **out);
+/* Whether the value can be read that an entry of a table refers to; if not, older ones may show instead. */
+VELOCITY_CHECK_RESULT velocity_status survey_read_value(struct survey *s, const struct entry *e, bool report,
+                                                        bool *readable);
+VELOCITY_CHECK_RESULT velocity_status survey_note_leftover(struct survey *s, const struct survey_file *found);
 
 /* Adds to the progress, and tells it now and then. */
 void survey_progress(struct survey *s, uint64_t bytes);

@@ -55,12 +55,18 @@ static velocity_status note_entry(void *arg, const struct entry *e) {
     struct table_meta *c = &w->contents;
     size_t first_capacity = 0;
     velocity_status status = VELOCITY_OK;
+    if (e->sequence > w->survey->last_sequence) w->survey->last_sequence = e->sequence;
+    if (e->kind == ENTRY_VALUE_REFERENCE) { /* without its value it is lost */
+        bool readable;
+        status = survey_read_value(w->survey, e, w->report, &readable);
+        if (!readable) w->table->damaged = true;
+        if (status || !readable) return status;
+    }
     if (c->entries++ == 0) status = keep_key(&c->smallest, &first_capacity, e->key);
     if (!status) status = keep_key(&c->largest, &w->largest_capacity, e->key);
     if (c->entries == 1 || e->sequence < c->min_sequence) c->min_sequence = e->sequence;
     if (e->sequence > c->max_sequence) c->max_sequence = e->sequence;
     w->survey->report->entries += w->report;
-    if (e->sequence > w->survey->last_sequence) w->survey->last_sequence = e->sequence;
     return status || !w->entry ? status : w->entry(w->arg, e);
 }
 
@@ -174,8 +180,12 @@ static uint64_t flushed_sequence(const struct survey *s) {
 velocity_status survey_logs(struct survey *s, bool report, velocity_status (*apply)(void *arg, const struct entry *e),
                             void *arg) {
     struct replaying r = {s, report, apply, arg};
-    struct log_replay replay = {
-        .env = s->env, .folder = s->path, .next_sequence = flushed_sequence(s) + 1, .apply = note_group, .arg = &r};
+    struct log_replay replay = {.env = s->env,
+                                .folder = s->path,
+                                .keys = s->keys,
+                                .next_sequence = flushed_sequence(s) + 1,
+                                .apply = note_group,
+                                .arg = &r};
     memcpy(replay.database_id, s->database_id, sizeof replay.database_id);
     return log_salvage(&replay, s->segments, s->segment_count, note_log_damage, &r);
 }
@@ -286,8 +296,7 @@ velocity_status survey_order(struct survey *s) {
     velocity_status status = changes && o.runs ? VELOCITY_OK : VELOCITY_NO_MEMORY;
     for (size_t i = 0; i < s->table_count && !status; i++)
         changes[i] = (struct version_change){s->tables[i].level, s->tables[i].table};
-    struct version_edit edit = {.add = changes, .add_count = s->table_count};
-    if (!status) status = version_new(NULL, &edit, &version);
+    if (!status) status = survey_version(s, changes, s->table_count, &version);
     for (int l = 0; l < VELOCITY_LEVELS && !status; l++) {
         const struct level *level = &version->levels[l];
         if (l > 0) status = check_level(s, level);

@@ -3,27 +3,18 @@
  * table_cursor.c.
  *
  * Invariants:
- *  1. table->descriptor is NULL or an open file. It is set under table->mutex and taken away under files->mutex; what
- * is taken away is retired, so that a reader inside an epoch section may go on using it. Nothing is retired with a lock
- * held, because retiring may run destroyers.
- *  2. table->loaded is set once, after top index and footer were read and checked, and never cleared.
- *  3. A table is in files->open exactly while its descriptor counts against the budget.
- *  4. table->pins are of the index blocks, then of the filter's partitions: see pins.h.
- * No thread holds both kinds of lock at once.
+ *  1. table->loaded is set once, after top index and footer were read and checked, and never cleared.
+ *  2. table->pins are of the index blocks, then of the filter's partitions: see pins.h.
  */
 #include "table.h"
 
 #include "compress.h"
 #include "filter.h"
 #include "pins.h"
+#include "slice.h"
 #include "status.h"
 #include "stripe.h"
 #include "table_internal.h"
-
-struct descriptor {
-    struct epoch_item item; /* first */
-    env_file *file;
-};
 
 enum {
     ABSENT_LATELY_MAX = 4, /* of table->absent_lately: it falls by one at about ... */
@@ -33,12 +24,8 @@ enum {
 struct table_files {
     cache *cache;
     struct pin_budget pins;
+    struct open_files open;
     struct unpackers unpackers;
-    env_mutex mutex; /* guards open, open_count, hand and the tables' open_next/open_previous */
-    struct table *open;
-    struct table *hand;   /* where the clock stands */
-    struct table *doomed; /* released for good, their files not yet removed */
-    uint64_t open_count, max_open;
     _Atomic uint64_t next_cache_id;
 };
 
@@ -47,18 +34,16 @@ table_files *table_files_new(cache *c, uint32_t max_open) {
     if (!files) return NULL;
     files->cache = c;
     pin_budget_init(&files->pins, c);
-    files->max_open = max_open;
     atomic_init(&files->next_cache_id, 1);
-    env_mutex_init(&files->mutex);
+    open_files_init(&files->open, max_open);
     return files;
 }
 
 void table_files_free(table_files *files) {
     if (!files) return;
-    table_files_sweep(files);
+    open_files_destroy(&files->open);
     unpackers_clear(&files->unpackers);
     pin_budget_destroy(&files->pins);
-    env_mutex_destroy(&files->mutex);
     env_free(files);
 }
 
@@ -67,10 +52,34 @@ void table_files_set_cache_bytes(table_files *files, uint64_t bytes) {
 }
 
 uint64_t table_files_open_count(table_files *files) {
-    env_mutex_lock(&files->mutex);
-    uint64_t count = files->open_count;
-    env_mutex_unlock(&files->mutex);
-    return count;
+    return open_files_count(&files->open);
+}
+
+void table_files_sweep(table_files *files) {
+    open_files_sweep(&files->open);
+}
+
+struct open_files *table_files_open(table_files *files) {
+    return &files->open;
+}
+
+cache *table_files_cache(table_files *files) {
+    return files->cache;
+}
+
+struct unpackers *table_files_unpackers(table_files *files) {
+    return &files->unpackers;
+}
+
+uint64_t table_files_new_cache_id(table_files *files) {
+    return atomic_fetch_add(&files->next_cache_id, 1);
+}
+
+static velocity_status check_opened(struct open_file *opened, env_file *file);
+static void table_destroy(struct open_file *file);
+
+static struct table *of_file(struct open_file *file) {
+    return (struct table *)((char *)file - offsetof(struct table, file));
 }
 
 /* A table that is gone leaves its room in the cache at once, as far as its pinned index tells where its blocks are;
@@ -97,7 +106,6 @@ velocity_status table_new_at(env *e, table_files *files, const char *path, const
         return VELOCITY_NO_MEMORY;
     }
     memcpy(t->path, path, size);
-    t->env = e;
     t->files = files;
     t->cache = files->cache;
     t->keys = keys;
@@ -105,10 +113,10 @@ velocity_status table_new_at(env *e, table_files *files, const char *path, const
     t->meta = *meta;
     memset(meta, 0, sizeof *meta);
     arena_init(&t->range_bytes, 1, NULL);
-    t->cache_id = atomic_fetch_add(&files->next_cache_id, 1);
+    t->cache_id = table_files_new_cache_id(files);
     atomic_init(&t->absent_lately, ABSENT_LATELY_MAX);
     atomic_init(&t->references, 1);
-    env_mutex_init(&t->mutex);
+    open_file_init(&t->file, e, t->path, check_opened, table_destroy);
     *out = t;
     return VELOCITY_OK;
 }
@@ -137,142 +145,23 @@ void table_doom(struct table *t) {
     atomic_store(&t->doomed, true);
 }
 
-static void descriptor_destroy(struct epoch_item *item) {
-    struct descriptor *d = (struct descriptor *)item;
-    if (env_close(d->file)) { /* it was only read from: a failing close loses nothing */
-    }
-    env_free(d);
-}
-
-/* Under files->mutex. */
-static void leave_budget(table_files *files, struct table *t) {
-    if (files->hand == t) files->hand = t->open_next == t ? NULL : t->open_next;
-    if (t->open_next == t) {
-        files->open = NULL;
-    } else {
-        t->open_next->open_previous = t->open_previous;
-        t->open_previous->open_next = t->open_next;
-        if (files->open == t) files->open = t->open_next;
-    }
-    t->open_next = t->open_previous = NULL;
-    files->open_count--;
-}
-
-/* Nobody reads the table any more: whoever reads inside an epoch section found it in a superversion that lives. */
-static void table_destroy(struct table *t) {
-    struct descriptor *d = atomic_exchange(&t->descriptor, NULL);
+static void table_destroy(struct open_file *file) {
+    struct table *t = of_file(file);
     bool doomed = atomic_load(&t->doomed);
-    if (doomed && env_unlink(t->env, t->path)) { /* removed at the next open, which knows it is not wanted */
-    }
-    if (d) descriptor_destroy(&d->item);
+    open_file_close(&t->file, doomed);
     if (doomed) forget_blocks(t);
     pin_set_clear(&t->pins, &t->files->pins);
     cipher_free(t->cipher);
     env_free(t->top_bytes);
     table_ranges_clear(t);
     table_meta_clear(&t->meta);
-    env_mutex_destroy(&t->mutex);
     env_free(t->path);
     env_free(t);
 }
 
 void table_release(struct table *t) {
-    if (atomic_fetch_sub_explicit(&t->references, 1, memory_order_acq_rel) != 1) return;
-    table_files *files = t->files;
-    bool doomed = atomic_load(&t->doomed);
-    env_mutex_lock(&files->mutex);
-    if (t->open_next) leave_budget(files, t);
-    if (doomed) {
-        t->open_next = files->doomed;
-        files->doomed = t;
-    }
-    env_mutex_unlock(&files->mutex);
-    if (!doomed) table_destroy(t);
-}
-
-void table_files_sweep(table_files *files) {
-    env_mutex_lock(&files->mutex);
-    struct table *doomed = files->doomed;
-    files->doomed = NULL;
-    env_mutex_unlock(&files->mutex);
-    for (struct table *t = doomed, *next; t; t = next) {
-        next = t->open_next;
-        table_destroy(t);
-    }
-}
-
-/* ---- the descriptor and its budget ------------------------------------------------------------------------------ */
-
-/*
- * Takes t into the ring, and others out of it until the budget is kept. The clock: a table that was used since the hand
- * last passed is spared once. What is taken out is retired after the lock is given up: retiring may run destroyers that
- * take it.
- */
-static void enter_budget(table_files *files, struct table *t) {
-    struct epoch_item *closing = NULL;
-    env_mutex_lock(&files->mutex);
-    if (!files->open) {
-        t->open_next = t->open_previous = t;
-        files->open = t;
-    } else {
-        t->open_next = files->open;
-        t->open_previous = files->open->open_previous;
-        t->open_previous->open_next = files->open->open_previous = t;
-    }
-    files->open_count++;
-    for (uint64_t steps = 2 * files->open_count; files->open_count > files->max_open && steps; steps--) {
-        struct table *victim = files->hand ? files->hand : files->open;
-        files->hand = victim->open_next;
-        if (victim == t || atomic_exchange_explicit(&victim->recently_used, false, memory_order_relaxed)) continue;
-        leave_budget(files, victim);
-        struct descriptor *d = atomic_exchange(&victim->descriptor, NULL);
-        d->item.next = closing;
-        closing = &d->item;
-    }
-    env_mutex_unlock(&files->mutex);
-    while (closing) {
-        struct epoch_item *next = closing->next;
-        epoch_retire(closing, descriptor_destroy);
-        closing = next;
-    }
-}
-
-static velocity_status load(struct table *t, env_file *file);
-
-static velocity_status open_descriptor(struct table *t, struct descriptor **out) {
-    velocity_status status = VELOCITY_OK;
-    env_mutex_lock(&t->mutex);
-    struct descriptor *d = atomic_load(&t->descriptor);
-    bool opened = !d;
-    if (!d) {
-        if (!(d = env_alloc(sizeof *d)))
-            status = VELOCITY_NO_MEMORY;
-        else if ((status = env_open_read(t->env, t->path, &d->file)))
-            env_free(d);
-        else if (!atomic_load(&t->loaded) && (status = load(t, d->file)))
-            descriptor_destroy(&d->item);
-        else
-            atomic_store(&t->descriptor, d);
-    }
-    env_mutex_unlock(&t->mutex);
-    if (!status && opened) enter_budget(t->files, t);
-    if (status == VELOCITY_NOT_FOUND)
-        status = status_set(VELOCITY_CORRUPT, "%s: offset 0: the file is missing", t->path);
-    *out = d;
-    return status;
-}
-
-/* Inside an epoch section: the file stays open until it ends. */
-static velocity_status open_file(struct table *t, env_file **out) {
-    struct descriptor *d = atomic_load_explicit(&t->descriptor, memory_order_acquire);
-    if (!d) {
-        velocity_status status = open_descriptor(t, &d);
-        if (status) return status;
-    }
-    if (!atomic_load_explicit(&t->recently_used, memory_order_relaxed))
-        atomic_store_explicit(&t->recently_used, true, memory_order_relaxed);
-    *out = d->file;
-    return VELOCITY_OK;
+    if (atomic_fetch_sub_explicit(&t->references, 1, memory_order_acq_rel) == 1)
+        open_file_leave(&t->files->open, &t->file, atomic_load(&t->doomed));
 }
 
 /* ---- blocks ------------------------------------------------------------------------------------------------------ */
@@ -352,7 +241,7 @@ velocity_status table_read_block(struct table *t, struct block_handle handle, en
                                  const struct table_read *read, struct held_block *held) {
     if (read->cache_only) return status_set(VELOCITY_INCOMPLETE, "%s: the block is not in the cache", t->path);
     env_file *file;
-    velocity_status status = open_file(t, &file);
+    velocity_status status = open_file_get(&t->files->open, &t->file, &file);
     if (!status) status = table_read_stored(t, file, handle, &held->entry);
     if (status) return status;
     held->owned = true;
@@ -380,7 +269,7 @@ velocity_status table_load_pinned(struct table *t, cache_pin *pin, struct block_
 velocity_status table_read_raw(struct table *t, uint64_t offset, size_t size, uint8_t *to, size_t *got) {
     env_file *file;
     epoch_enter();
-    velocity_status status = open_file(t, &file);
+    velocity_status status = open_file_get(&t->files->open, &t->file, &file);
     if (!status) status = env_read(file, to, size, offset, got);
     epoch_leave();
     return status;
@@ -398,8 +287,7 @@ static struct block_handle slot_of(const uint8_t *footer, enum table_slot slot) 
                                  (uint32_t)get_u64(footer + FOOTER_SLOTS + slot * 16 + 8)};
 }
 
-static velocity_status load_footer(struct table *t, env_file *file, struct block_handle *top,
-                                   struct block_handle *ranges, struct block_handle *expiry) {
+static velocity_status load_footer(struct table *t, env_file *file) {
     uint8_t footer[TABLE_FOOTER_BYTES];
     if (t->meta.file_bytes < FILE_HEADER_BYTES + TABLE_FOOTER_BYTES) return damaged(t, 0, "the file is too short");
     uint64_t at = t->meta.file_bytes - TABLE_FOOTER_BYTES;
@@ -420,7 +308,7 @@ static velocity_status load_footer(struct table *t, env_file *file, struct block
         return status_set(VELOCITY_UNSUPPORTED, "%s: table format %u is newer than this build", t->path,
                           get_u32(footer + FOOTER_VERSION));
     for (int slot = SLOT_VALUE_REFERENCES; slot < SLOT_COUNT; slot++)
-        if (slot != SLOT_EXPIRY && get_u64(footer + FOOTER_SLOTS + slot * 16 + 8))
+        if (slot != SLOT_VALUE_REFERENCES && slot != SLOT_EXPIRY && get_u64(footer + FOOTER_SLOTS + slot * 16 + 8))
             return status_set(VELOCITY_UNSUPPORTED, "%s: uses a feature that this build does not know", t->path);
     t->filter.partitions = get_u32(footer + FOOTER_FILTER_PARTITIONS);
     t->filter.partition_bytes = get_u32(footer + FOOTER_FILTER_PARTITION_BYTES);
@@ -429,10 +317,35 @@ static velocity_status load_footer(struct table *t, env_file *file, struct block
     if (t->filter.partitions && (t->filter.partition_bytes == 0 || t->filter.partition_bytes % FILTER_LINE_BYTES ||
                                  t->filter.partition_bytes > FILTER_PARTITION_BYTES))
         return damaged(t, at, "the filter's shape makes no sense");
-    *top = slot_of(footer, SLOT_TOP_INDEX);
-    *ranges = slot_of(footer, SLOT_RANGE_TOMBSTONES);
-    *expiry = slot_of(footer, SLOT_EXPIRY);
+    t->top_handle = slot_of(footer, SLOT_TOP_INDEX);
+    t->expiry_handle = slot_of(footer, SLOT_EXPIRY);
+    t->values_handle = slot_of(footer, SLOT_VALUE_REFERENCES);
+    t->ranges_handle = slot_of(footer, SLOT_RANGE_TOMBSTONES);
     return VELOCITY_OK;
+}
+
+/* What the table refers to in value files is what the manifest has; where none describes the table (it has no entries
+ * then), the table's own list counts. */
+static velocity_status load_value_uses(struct table *t, env_file *file, struct block_handle where) {
+    struct cache_entry *stored;
+    struct value_uses uses = {0};
+    velocity_status status = VELOCITY_OK;
+    if (where.bytes) {
+        status = table_read_stored(t, file, where, &stored);
+        if (status) return status;
+        const uint8_t *list = cache_entry_data(stored), *end = list + stored->size;
+        if (value_uses_decode(list, end, &uses, &status) != end && status != VELOCITY_NO_MEMORY)
+            status = damaged(t, where.offset, "the list of value references makes no sense");
+        cache_entry_release(stored);
+    }
+    if (!status && t->meta.entries == 0 && t->meta.values.count == 0) {
+        t->meta.values = uses;
+        return VELOCITY_OK;
+    }
+    if (!status && !value_uses_equal(&uses, &t->meta.values))
+        status = damaged(t, where.offset, "the list of value references is another one than the manifest's");
+    value_uses_clear(&uses);
+    return status;
 }
 
 /* A table that was just written came with it. */
@@ -454,7 +367,7 @@ static velocity_status load_expiry(struct table *t, env_file *file, struct block
     return status;
 }
 
-/* Under table->mutex, once. */
+/* While the file is being opened, once. */
 static velocity_status load(struct table *t, env_file *file) {
     struct file_header header;
     velocity_status status = file_header_read(file, FILE_TABLE, t->path, &header);
@@ -468,7 +381,8 @@ static velocity_status load(struct table *t, env_file *file) {
     cipher_free(t->cipher); /* of an attempt that failed */
     status = cipher_of(t->keys, &header, t->path, &t->cipher);
     struct cache_entry *entry;
-    if (!status) status = load_footer(t, file, &t->top_handle, &t->ranges_handle, &t->expiry_handle);
+    if (!status) status = load_footer(t, file);
+    if (!status) status = load_value_uses(t, file, t->values_handle);
     if (!status) status = load_expiry(t, file, t->expiry_handle);
     if (!status) status = table_read_stored(t, file, t->top_handle, &entry);
     if (status) return status;
@@ -492,11 +406,19 @@ static velocity_status load(struct table *t, env_file *file) {
     return status;
 }
 
+static velocity_status check_opened(struct open_file *opened, env_file *file) {
+    struct table *t = of_file(opened);
+    return atomic_load(&t->loaded) ? VELOCITY_OK : load(t, file);
+}
+
 velocity_status table_ensure_loaded(struct table *t, bool cache_only) {
     if (atomic_load_explicit(&t->loaded, memory_order_acquire)) return VELOCITY_OK;
     if (cache_only) return status_set(VELOCITY_INCOMPLETE, "%s: not open yet", t->path);
-    struct descriptor *d;
-    return open_descriptor(t, &d);
+    env_file *file;
+    epoch_enter();
+    velocity_status status = open_file_get(&t->files->open, &t->file, &file);
+    epoch_leave();
+    return status;
 }
 
 /* ---- point lookups ----------------------------------------------------------------------------------------------- */

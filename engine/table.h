@@ -1,9 +1,9 @@
 /*
  * table.h - reads tables: point lookups through filter, index and block cache, and cursors for scans and compaction.
  *
- * A table is opened lazily and its descriptor may be closed again while the table lives: `struct table_files` keeps at
- * most max_open_files open, over all databases of a velocity_shared. Lookups run inside an epoch section and take no
- * lock when the file is open and the blocks are cached. Any thread may read a table; a cursor belongs to one thread.
+ * A table is opened lazily and its descriptor may be closed again while the table lives (open_files.h). Lookups run
+ * inside an epoch section and take no lock when the file is open and the blocks are cached. Any thread may read a
+ * table; a cursor belongs to one thread.
  */
 #ifndef VELOCITY_TABLE_H
 #define VELOCITY_TABLE_H
@@ -24,6 +24,11 @@ void table_files_free(table_files *files);                     /* no tables may 
  * file held), so the background does it, never the thread whose release was the last. */
 void table_files_sweep(table_files *files);
 uint64_t table_files_open_count(table_files *files);
+/* For the other files that share budget and cache. */
+struct open_files *table_files_open(table_files *files);
+cache *table_files_cache(table_files *files);
+uint64_t table_files_new_cache_id(table_files *files);
+struct unpackers *table_files_unpackers(table_files *files);
 /* Of the cache and what tables pin of it together. Not inside an epoch section. */
 void table_files_set_cache_bytes(table_files *files, uint64_t bytes);
 

@@ -43,6 +43,7 @@ struct table_builder {
 void table_meta_clear(struct table_meta *meta) {
     env_free((void *)meta->smallest.data);
     env_free((void *)meta->largest.data);
+    value_uses_clear(&meta->values);
     env_free(meta->expiry);
     memset(meta, 0, sizeof *meta);
 }
@@ -65,7 +66,8 @@ static velocity_status copy_expiry(struct table_meta *to, const struct expiry_su
 velocity_status table_meta_copy(struct table_meta *to, const struct table_meta *from) {
     *to = *from;
     to->smallest = to->largest = velocity_bytes(NULL, 0);
-    velocity_status status = copy_slice(&to->smallest, from->smallest);
+    velocity_status status = value_uses_copy(&to->values, &from->values);
+    if (!status) status = copy_slice(&to->smallest, from->smallest);
     if (!status) status = copy_slice(&to->largest, from->largest);
     to->expiry = NULL;
     if (!status && from->expiry) status = copy_expiry(to, from->expiry);
@@ -304,6 +306,13 @@ static bool same_key_as_before(const table_builder *b, velocity_slice key) {
     return b->has_pending && slice_equal(key, velocity_bytes(b->last_key, b->last_key_bytes));
 }
 
+static velocity_status note_value_use(table_builder *b, const struct entry *entry) {
+    struct value_reference r;
+    if (!value_reference_decode(entry->value, &r))
+        return status_set(VELOCITY_CORRUPT, "%s: a reference to a value makes no sense", b->path);
+    return value_uses_add(&b->meta.values, r.file, value_record_bytes(r, entry->key.size));
+}
+
 static velocity_status note_expiry(table_builder *b, const struct entry *entry) {
     if (!b->meta.expiry && !(b->meta.expiry = env_alloc_zeroed(sizeof *b->meta.expiry))) return VELOCITY_NO_MEMORY;
     expiry_add(b->meta.expiry, entry->expires_at_ms, entry->key.size + entry->value.size);
@@ -325,6 +334,7 @@ velocity_status table_builder_add(table_builder *b, const struct entry *entry) {
     if (!status && b->has_pending && b->data.count == 0) status = index_pending(b, &entry->key);
     if (!status && entry->expires_at_ms) status = note_expiry(b, entry);
     if (!status) status = block_builder_add(&b->data, entry);
+    if (!status && entry->kind == ENTRY_VALUE_REFERENCE) status = note_value_use(b, entry);
     if (!status && entry->kind == ENTRY_RANGE_DELETE) status = list_range(b, entry);
     if (status) return status;
     meta->entries++;
@@ -363,6 +373,19 @@ static velocity_status append_filter(table_builder *b, struct filter_shape *shap
     return status;
 }
 
+/* The list of what is used of which value file, for whoever has lost the manifest. */
+static velocity_status append_value_uses(table_builder *b, struct block_handle *where) {
+    const struct value_uses *uses = &b->meta.values;
+    *where = (struct block_handle){0, 0};
+    if (uses->count == 0) return VELOCITY_OK;
+    uint8_t *bytes = env_alloc(value_uses_most_bytes(uses));
+    if (!bytes) return VELOCITY_NO_MEMORY;
+    velocity_slice list = velocity_bytes(bytes, (size_t)(value_uses_encode(bytes, uses) - bytes));
+    velocity_status status = append_block(b, list, false, where);
+    env_free(bytes);
+    return status;
+}
+
 static velocity_status append_expiry(table_builder *b, struct block_handle *where) {
     uint8_t bytes[EXPIRY_MAX_BYTES];
     *where = (struct block_handle){0, 0};
@@ -375,9 +398,12 @@ static void put_slot(uint8_t *footer, enum table_slot slot, struct block_handle 
     put_u64(footer + FOOTER_SLOTS + slot * 16 + 8, where.bytes);
 }
 
-static velocity_status append_footer(table_builder *b, struct block_handle top, const struct filter_shape *shape,
-                                     struct block_handle filter, struct block_handle ranges,
-                                     struct block_handle expiry) {
+/* Where the parts are that the footer names. */
+struct parts {
+    struct block_handle top, filter, ranges, values, expiry;
+};
+
+static velocity_status append_footer(table_builder *b, const struct filter_shape *shape, const struct parts *parts) {
     const struct table_meta *meta = &b->meta;
     uint8_t footer[TABLE_FOOTER_BYTES] = {0};
     put_u64(footer + FOOTER_MAGIC, TABLE_FOOTER_MAGIC);
@@ -393,10 +419,11 @@ static velocity_status append_footer(table_builder *b, struct block_handle top, 
     put_u32(footer + FOOTER_FILTER_PARTITIONS, shape->partitions);
     put_u32(footer + FOOTER_FILTER_PARTITION_BYTES, shape->partition_bytes);
     put_u32(footer + FOOTER_FILTER_PROBES, shape->probes);
-    put_slot(footer, SLOT_TOP_INDEX, top);
-    put_slot(footer, SLOT_FILTER, filter);
-    put_slot(footer, SLOT_RANGE_TOMBSTONES, ranges);
-    put_slot(footer, SLOT_EXPIRY, expiry);
+    put_slot(footer, SLOT_TOP_INDEX, parts->top);
+    put_slot(footer, SLOT_FILTER, parts->filter);
+    put_slot(footer, SLOT_RANGE_TOMBSTONES, parts->ranges);
+    put_slot(footer, SLOT_VALUE_REFERENCES, parts->values);
+    put_slot(footer, SLOT_EXPIRY, parts->expiry);
     if (b->cipher) { /* nothing to hide, but nothing to be changed either */
         struct cipher_place place = {b->offset, footer, FOOTER_TAG};
         velocity_status status = cipher_seal(b->cipher, &place, footer, 0, footer + FOOTER_TAG);
@@ -408,19 +435,20 @@ static velocity_status append_footer(table_builder *b, struct block_handle top, 
 
 velocity_status table_builder_finish(table_builder *b, struct table_meta *out) {
     struct filter_shape shape;
-    struct block_handle filter, top, ranges, expiry;
+    struct parts parts;
     velocity_slice raw;
     velocity_status status = VELOCITY_OK;
     if (b->data.count) status = finish_data_block(b);
     if (!status) status = copy_slice(&b->meta.largest, velocity_bytes(b->last_key, b->last_key_bytes));
     if (!status) status = index_pending(b, NULL);
     if (!status && b->index.count) status = finish_index_block(b);
-    if (!status) status = append_ranges(b, &ranges);
-    if (!status) status = append_filter(b, &shape, &filter);
-    if (!status) status = append_expiry(b, &expiry);
+    if (!status) status = append_ranges(b, &parts.ranges);
+    if (!status) status = append_filter(b, &shape, &parts.filter);
+    if (!status) status = append_value_uses(b, &parts.values);
+    if (!status) status = append_expiry(b, &parts.expiry);
     if (!status) status = block_builder_finish(&b->top, &raw);
-    if (!status) status = append_block(b, raw, true, &top);
-    if (!status) status = append_footer(b, top, &shape, filter, ranges, expiry);
+    if (!status) status = append_block(b, raw, true, &parts.top);
+    if (!status) status = append_footer(b, &shape, &parts);
     if (!status) status = write_out(b);
     if (!status) status = env_sync(b->file);
     if (!status) {

@@ -7,9 +7,10 @@
 #include "cipher.h"
 #include "entry.h"
 #include "expiry.h"
+#include "value_format.h"
 
-/* What the manifest keeps of a table, and what the table itself keeps but is wanted beside. smallest, largest and
- * expiry are allocated; table_meta_clear frees them. */
+/* What the manifest keeps of a table, and what the table itself keeps but is wanted beside. smallest, largest, values
+ * and expiry are allocated; table_meta_clear frees them. */
 struct table_meta {
     uint64_t number;
     uint64_t uid[2]; /* of the file's header: a file put in its place does not pass */
@@ -17,6 +18,7 @@ struct table_meta {
     velocity_slice smallest, largest;
     bool one_version;              /* no key has two entries */
     struct expiry_summary *expiry; /* NULL: nothing in it expires (or, the manifest's: the table knows) */
+    struct value_uses values;      /* what it refers to in value files */
     uint64_t range_tombstones; /* among the tombstones; known once the table was built or loaded, not in the manifest */
 };
 

@@ -43,7 +43,7 @@ enum table_slot {
     SLOT_TOP_INDEX,
     SLOT_FILTER,
     SLOT_RANGE_TOMBSTONES, /* an index block of blocks that list the range deletes */
-    SLOT_VALUE_REFERENCES, /* reserved */
+    SLOT_VALUE_REFERENCES, /* for repair: the manifest holds the same list */
     SLOT_EXPIRY,           /* when its entries expire */
     SLOT_DICTIONARY,       /* reserved */
     SLOT_COUNT = 16,

@@ -4,13 +4,11 @@
 
 #include "compress.h"
 #include "filter.h"
+#include "open_files.h"
 #include "pins.h"
 #include "table.h"
 
-struct descriptor;
-
 struct table {
-    env *env;
     table_files *files;
     cache *cache;
     char *path;
@@ -18,19 +16,16 @@ struct table {
     const key_ring *keys; /* borrowed */
     uint64_t cache_id;    /* names the table's blocks in the cache, unique while the cache lives */
     struct table_meta meta;
-    env_mutex mutex; /* opening and loading */
+    struct open_file file;
     _Atomic uint32_t references;
-    _Atomic bool doomed, loaded, recently_used;
+    _Atomic bool doomed, loaded;
     _Atomic uint8_t absent_lately; /* above 0: lookups ask the filter first; see table_get */
-    _Atomic(struct descriptor *) descriptor;
-    struct table *open_next, *open_previous; /* ring of open tables, or (next) list of doomed ones; guarded by
-                                               files->mutex */
     /* Valid once loaded: */
     uint64_t seed;
     cipher *cipher; /* NULL: not encrypted */
     bool old_key;
     uint8_t *top_bytes;
-    struct block_handle top_handle, ranges_handle, expiry_handle; /* no bytes: there is none */
+    struct block_handle top_handle, ranges_handle, expiry_handle, values_handle; /* no bytes: there is none */
     struct block top;
     struct filter_shape filter;
     uint64_t filter_offset;

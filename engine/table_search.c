@@ -152,7 +152,7 @@ velocity_status table_search(struct table *table, uint64_t from, uint64_t to, ta
     struct search s = {.table = table, .offset = from, .found = found, .arg = arg};
     uint64_t size = 0;
     *gap_at_end = false;
-    velocity_status status = env_open_read(table->env, table->path, &s.file);
+    velocity_status status = env_open_read(table->file.env, table->path, &s.file);
     if (status == VELOCITY_NOT_FOUND) {
         *gap_at_end = true;
         return VELOCITY_OK;

@@ -163,6 +163,10 @@ static velocity_status count(struct walk *w, const struct entry *e) {
     seen->raw_bytes += e->key.size + e->value.size;
     if (e->sequence < seen->min_sequence) seen->min_sequence = e->sequence;
     if (e->sequence > seen->max_sequence) seen->max_sequence = e->sequence;
+    struct value_reference r;
+    if (e->kind == ENTRY_VALUE_REFERENCE && value_reference_decode(e->value, &r) &&
+        value_uses_add(&seen->values, r.file, value_record_bytes(r, e->key.size)))
+        return VELOCITY_NO_MEMORY;
     if (e->expires_at_ms) {
         if (!seen->expiry && !(seen->expiry = env_alloc_zeroed(sizeof *seen->expiry))) return VELOCITY_NO_MEMORY;
         expiry_add(seen->expiry, e->expires_at_ms, e->key.size + e->value.size);
@@ -509,6 +513,8 @@ static velocity_status check_totals(struct walk *w, bool whole_meta) {
         status = tell_of(w, footer_at, "the footer's counts are not those of the entries");
     if (!status && !same_expiry(seen->expiry, meta->expiry))
         status = tell_of(w, w->table->expiry_handle.offset, "the expiry summary is not that of the entries");
+    if (!status && !value_uses_equal(&seen->values, &meta->values))
+        status = tell_of(w, w->table->values_handle.offset, "the value references are not those of the entries");
     if (!status && w->covered != meta->file_bytes)
         status = tell_of(w, footer_at, "the file holds bytes that belong to no block");
     if (status || !whole_meta) return status;
@@ -579,7 +585,7 @@ velocity_status table_walk(struct table *table, bool whole_meta, const struct ta
         status = table_ensure_loaded(table, false);
     if (!status) {
         w.covered = FILE_HEADER_BYTES + TABLE_FOOTER_BYTES + stored_bytes(table->top_handle) +
-                    stored_bytes(table->expiry_handle);
+                    stored_bytes(table->expiry_handle) + stored_bytes(table->values_handle);
         status = walk_by_index(&w, whole_meta);
     } else if (is_damage(status)) {
         status = walk_by_search(&w, whole_meta);

@@ -2,6 +2,7 @@
 #include "version.h"
 
 #include "slice.h"
+#include "status.h"
 
 #include <stdlib.h>
 
@@ -38,6 +39,94 @@ static velocity_status level_new(struct level *out, int number, const struct lev
     }
     return VELOCITY_OK;
 }
+
+/* ---- value files ---------------------------------------------------------------------------------------------------
+ */
+
+static size_t find_values(const struct version *version, uint64_t number) {
+    size_t low = 0, high = version->value_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (value_file_meta(version->values[middle].file)->number < number)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+struct value_file *version_value_file(const struct version *version, uint64_t number) {
+    size_t at = find_values(version, number);
+    if (at == version->value_count || value_file_meta(version->values[at].file)->number != number) return NULL;
+    return version->values[at].file;
+}
+
+/* Unsigned arithmetic wraps: what is added first and taken away later, or the other way round, comes out right. */
+static velocity_status count_uses(struct version *version, const struct version_change *change, bool add) {
+    const struct table_meta *meta = table_meta(change->table);
+    for (size_t i = 0; i < meta->values.count; i++) {
+        const struct value_use *use = &meta->values.items[i];
+        size_t at = find_values(version, use->file);
+        if (at == version->value_count || value_file_meta(version->values[at].file)->number != use->file)
+            return status_set(VELOCITY_CORRUPT, "table %llu refers to value file %llu, which is none of the database's",
+                              (unsigned long long)meta->number, (unsigned long long)use->file);
+        version->values[at].used_bytes += add ? use->bytes : 0 - use->bytes;
+    }
+    return VELOCITY_OK;
+}
+
+static int by_file(const void *a, const void *b) {
+    const struct version_values *x = a, *y = b;
+    uint64_t m = value_file_meta(x->file)->number, n = value_file_meta(y->file)->number;
+    return m < n ? -1 : m > n;
+}
+
+/* What base has and what the edit adds, less what no table refers to any more. */
+static velocity_status gather_values(struct version *version, const struct version *base,
+                                     const struct version_edit *edit) {
+    size_t most = (base ? base->value_count : 0) + edit->add_value_count;
+    if (most == 0) return VELOCITY_OK;
+    struct version_values *values = env_alloc(most * sizeof *values);
+    if (!values) return VELOCITY_NO_MEMORY;
+    version->values = values;
+    for (size_t i = 0; base && i < base->value_count; i++) values[version->value_count++] = base->values[i];
+    for (size_t i = 0; i < edit->add_value_count; i++)
+        values[version->value_count++] = (struct version_values){edit->add_values[i], 0};
+    qsort(values, most, sizeof *values, by_file);
+    for (size_t i = 0; i < most; i++) value_file_acquire(values[i].file);
+    return VELOCITY_OK;
+}
+
+static void drop_unused(struct version *version) {
+    size_t kept = 0;
+    for (size_t i = 0; i < version->value_count; i++) {
+        struct version_values v = version->values[i];
+        if (v.used_bytes == 0) {
+            value_file_release(v.file);
+            continue;
+        }
+        version->values[kept++] = v;
+        version->value_bytes += version_record_bytes(&v);
+        version->value_used_bytes += v.used_bytes;
+    }
+    version->value_count = kept;
+}
+
+static velocity_status take_values(struct version *version, const struct version *base,
+                                   const struct version_edit *edit) {
+    velocity_status status = gather_values(version, base, edit);
+    for (size_t i = 0; !status && i < edit->add_count; i++) status = count_uses(version, &edit->add[i], true);
+    for (size_t i = 0; !status && i < edit->remove_count; i++) status = count_uses(version, &edit->remove[i], false);
+    for (size_t i = 0; !status && i < version->value_count; i++)
+        if (version->values[i].used_bytes > version_record_bytes(&version->values[i]))
+            status = status_set(VELOCITY_CORRUPT, "tables refer to more of value file %llu than it holds",
+                                (unsigned long long)value_file_meta(version->values[i].file)->number);
+    if (!status) drop_unused(version);
+    return status;
+}
+
+/* ---- versions ------------------------------------------------------------------------------------------------------
+ */
 
 static void note_expiry(struct version *version) {
     version->expiry_due_ms = EXPIRY_NEVER;
@@ -108,6 +197,7 @@ velocity_status version_new(const struct version *base, const struct version_edi
     }
     note_expiry(version);
     velocity_status status = index_ranges(version, base, edit);
+    if (!status) status = take_values(version, base, edit);
     if (status)
         version_release(version);
     else
@@ -126,6 +216,8 @@ void version_release(struct version *version) {
         for (size_t i = 0; i < version->levels[l].count; i++) table_release(version->levels[l].tables[i]);
         env_free(version->levels[l].tables);
     }
+    for (size_t i = 0; i < version->value_count; i++) value_file_release(version->values[i].file);
+    env_free(version->values);
     env_free(version);
 }
 

@@ -4,11 +4,12 @@
  * Level 0 holds flushed write buffers: tables overlap, newest first. On every other level tables are disjoint and in
  * key order, and no version of a key lies on two tables of one level. A version holds a reference on each of its tables
  * and is itself reference counted; readers take whole versions, background work builds the next one with an edit.
+ * Likewise on each value file that one of its tables refers to: a file that no version has any more is gone.
  */
 #ifndef VELOCITY_VERSION_H
 #define VELOCITY_VERSION_H
 
-#include "table.h"
+#include "value_file.h"
 
 struct level {
     struct table **tables;
@@ -16,11 +17,25 @@ struct level {
     uint64_t bytes; /* of the files */
 };
 
+/* A value file and how much of it the version's tables refer to. */
+struct version_values {
+    struct value_file *file;
+    uint64_t used_bytes;
+};
+
+/* What all records of the file take. */
+static inline uint64_t version_record_bytes(const struct version_values *v) {
+    return value_file_meta(v->file)->file_bytes - FILE_HEADER_BYTES;
+}
+
 struct version {
     _Atomic uint32_t references;
     struct level levels[VELOCITY_LEVELS];
-    struct range_index *ranges; /* the range deletes of all tables; NULL: there are none */
-    int64_t expiry_due_ms;      /* the first time at which so much of a table has expired that it should be rewritten */
+    struct version_values *values; /* ascending by the files' numbers; each is referred to */
+    size_t value_count;
+    uint64_t value_bytes, value_used_bytes; /* of records in all of them; of these, what is referred to */
+    struct range_index *ranges;             /* the range deletes of all tables; NULL: there are none */
+    int64_t expiry_due_ms; /* the first time at which so much of a table has expired that it should be rewritten */
 };
 
 /* What a flush or compaction changes. Both arrays are borrowed; `add` tables pass to the new version by reference. */
@@ -33,6 +48,8 @@ struct version_edit {
     size_t remove_count;
     const struct version_change *add;
     size_t add_count;
+    struct value_file *const *add_values; /* files that tables of `add` may refer to */
+    size_t add_value_count;
     const uint64_t *snapshots; /* sequences that somebody sees, ascending; see range_index_new */
     size_t snapshot_count;
 };
@@ -41,6 +58,8 @@ struct version_edit {
  * added and have range deletes, if they are not loaded. */
 VELOCITY_CHECK_RESULT velocity_status version_new(const struct version *base, const struct version_edit *edit,
                                                   struct version **out);
+/* The value file of that number; NULL: the version has none. */
+struct value_file *version_value_file(const struct version *version, uint64_t number);
 void version_acquire(struct version *version);
 void version_release(struct version *version);
 

@@ -4,7 +4,8 @@
  * The group of unsynced rows goes: load - settle - overwrite (settle after each) - check - one scan to warm the cache -
  * the rows that read - the mixed row - settle - count - close. To settle is to wait until the process has used
  * next to no processor time and written nothing for a while and the engine, if it can tell, says that nothing is
- * pending.
+ * pending. The group of large values goes the same way, with fewer keys: load - settle - overwrite - settle - check -
+ * get - close.
  *
  * The group of tombstones goes: load - settle - one scan - the rows, each with deletes of its own.
  */
@@ -144,6 +145,18 @@ static void run_unsynced(const bench_options *options, load_context *c) {
     }
 }
 
+static void run_values(const bench_options *options, load_context *c) {
+    (void)load_run(c, ROW_SEQUENTIAL_PUT);
+    (void)settle(c->engine, c->db);
+    c->generation++;
+    row_result put = load_run(c, ROW_VALUES_PUT);
+    if (options->rows[ROW_VALUES_PUT]) print_result(ROW_VALUES_PUT, put);
+    (void)settle(c->engine, c->db);
+    check_content(c);
+    check_count(c);
+    run_if_wanted(options, c, ROW_VALUES_GET);
+}
+
 static void settle_all(const load_context *c) {
     (void)settle(c->engine, c->db);
 }
@@ -184,14 +197,16 @@ static const bench_engine *engine_named(const char *id) {
 static const row_id durable_rows[] = {ROW_DURABLE_ONE, ROW_DURABLE_MANY, ROW_DURABLE_OUTSTANDING}; /* by group */
 
 void child_run(const bench_options *options) {
-    bool unsynced = options->child_group == GROUP_UNSYNCED, tombstones = options->child_group == GROUP_TOMBSTONES;
+    bool values = options->child_group == GROUP_VALUES, tombstones = options->child_group == GROUP_TOMBSTONES;
+    bool unsynced = options->child_group == GROUP_UNSYNCED || values;
+    uint64_t value_keys = options->keys > ROW_VALUES_SHARE ? options->keys / ROW_VALUES_SHARE : 1;
     const bench_engine *engine = engine_named(options->child);
     value_pool pool;
     keys_init();
-    value_pool_init(&pool, options->value_bytes);
+    value_pool_init(&pool, values ? ROW_VALUES_BYTES : options->value_bytes);
     bench_settings settings = {.directory = options->directory,
-                               .keys = options->keys,
-                               .value_bytes = options->value_bytes,
+                               .keys = values ? value_keys : options->keys,
+                               .value_bytes = pool.value_bytes,
                                .durable = !unsynced && !tombstones,
                                .threads = unsynced     ? 2
                                           : tombstones ? 1
@@ -203,7 +218,9 @@ void child_run(const bench_options *options) {
                             .ticks_second = ticks_per_second()};
     double memory = proc_figure("/proc/self/status", "VmRSS:"), written = written_bytes();
     context.db = engine->open(&settings);
-    if (unsynced) {
+    if (values) {
+        run_values(options, &context);
+    } else if (unsynced) {
         run_unsynced(options, &context);
     } else if (tombstones) {
         run_tombstones(options, &context);
@@ -213,9 +230,9 @@ void child_run(const bench_options *options) {
     engine->close(context.db);
     if (unsynced) {
         if (nftw(options->directory, add_size, 16, FTW_PHYS) != 0) bench_fail("cannot measure %s", options->directory);
-        print_figure(options, ROW_MEMORY, (proc_figure("/proc/self/status", "VmHWM:") - memory) / 1024);
-        print_figure(options, ROW_DISK, directory_bytes / MIB);
-        print_figure(options, ROW_WRITTEN, (written_bytes() - written) / MIB);
+        if (!values) print_figure(options, ROW_MEMORY, (proc_figure("/proc/self/status", "VmHWM:") - memory) / 1024);
+        print_figure(options, values ? ROW_VALUES_DISK : ROW_DISK, directory_bytes / MIB);
+        print_figure(options, values ? ROW_VALUES_WRITTEN : ROW_WRITTEN, (written_bytes() - written) / MIB);
     }
     value_pool_destroy(&pool);
 }

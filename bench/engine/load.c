@@ -164,8 +164,10 @@ static void run_row(worker *w, void *session) {
     case ROW_DURABLE_OUTSTANDING: run_outstanding(w, session); break;
     case ROW_SEQUENTIAL_PUT:
     case ROW_OVERWRITE_ONE:
+    case ROW_VALUES_PUT:
     case ROW_OVERWRITE_TWO: put_all(w, session); break;
     case ROW_GET_ONE:
+    case ROW_VALUES_GET:
     case ROW_GET_TWO:
     case ROW_GET_HOT:
     case ROW_GET_ABSENT: get_timed(w, session); break;

@@ -14,6 +14,7 @@ typedef enum {
     GROUP_DURABLE_MANY,
     GROUP_DURABLE_OUTSTANDING,
     GROUP_UNSYNCED,
+    GROUP_VALUES, /* large values, not synced */
     GROUP_TOMBSTONES,
     GROUP_COUNT
 } row_group;
@@ -36,6 +37,10 @@ typedef enum {
     ROW_DISK,
     ROW_WRITTEN,
     ROW_SETTLE,
+    ROW_VALUES_PUT,
+    ROW_VALUES_GET,
+    ROW_VALUES_DISK,
+    ROW_VALUES_WRITTEN,
     ROW_TOMBSTONES,
     ROW_RANGE_DELETE,
     ROW_COUNT
@@ -52,9 +57,11 @@ typedef struct {
     uint32_t decimals;
 } bench_row;
 
-#define ROW_SEEK_NEXT   100u  /* rows read after each seek */
-#define ROW_OUTSTANDING 4096u /* asynchronous puts under way, all threads together */
-#define ROW_HOT_SHARE   100u  /* of the keys, the first one in so many is hot */
+#define ROW_SEEK_NEXT    100u  /* rows read after each seek */
+#define ROW_OUTSTANDING  4096u /* asynchronous puts under way, all threads together */
+#define ROW_VALUES_BYTES 4096u /* of the large values */
+#define ROW_VALUES_SHARE 10u   /* one in so many keys has one */
+#define ROW_HOT_SHARE    100u  /* of the keys, the first one in so many is hot */
 
 extern const bench_row bench_rows[ROW_COUNT];
 

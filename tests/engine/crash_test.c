@@ -57,6 +57,7 @@ static struct run *new_run(uint64_t seed, velocity_durability durability) {
     r->options.table_bytes = 65536;
     r->options.compaction_threshold = 2;
     r->options.durability = durability;
+    r->options.value_log_threshold = 300;
     r->options.log_retention_bytes = 256 << 10;
     if (seed == CHANGING_KEYS) change_key(r);
     return r;

@@ -19,6 +19,7 @@ static struct run *new_run(uint64_t seed, velocity_durability durability) {
     r->options.table_bytes = 65536;
     r->options.compaction_threshold = 2;
     r->options.durability = durability;
+    r->options.value_log_threshold = 300;
     r->options.log_retention_bytes = 256 << 10;
     if (seed / ENDINGS % 2) r->options.encryption_key = velocity_bytes("thirty-two bytes of faulty disks", 32);
     return r;
@@ -98,7 +99,9 @@ static void fail_each(enum env_sim_call call, uint64_t stride) {
     for (size_t d = 0; d < 2; d++) {
         uint64_t nth = 1;
         while (fail_nth(call, nth, durabilities[d])) nth += stride;
-        assert_true(nth > 1);
+        /* What is synced at once is not written through a window; a batch that need not be is a matter of luck. */
+        bool by_luck = call == ENV_SIM_MAP && durabilities[d] == VELOCITY_DURABILITY_ALWAYS;
+        assert_true(nth > 1 || by_luck);
     }
 }
 
@@ -160,6 +163,14 @@ static void a_failed_read_is_told_and_the_next_one_answers(void **state) {
         bool struck = env_sim_failed(r->sim, ENV_SIM_READ);
         RUN_EXPECT(r, status == (struck ? VELOCITY_IO : VELOCITY_OK));
         RUN_EXPECT(r, velocity_contains(r->db, r->m->keys[key].bytes) == VELOCITY_OK);
+        for (uint64_t nth = 1; nth <= 4; nth++) { /* index, data, value */
+            velocity_value value;
+            env_sim_fail(r->sim, ENV_SIM_READ, nth);
+            status = velocity_get(r->db, r->m->keys[key].bytes, &value);
+            struck = env_sim_failed(r->sim, ENV_SIM_READ);
+            RUN_EXPECT(r, status == (struck ? VELOCITY_IO : VELOCITY_OK));
+            if (status == VELOCITY_OK) velocity_value_release(&value);
+        }
     }
     env_sim_fail(r->sim, ENV_SIM_READ, 0);
     run_compare_all(r);

@@ -105,7 +105,7 @@ void format_expires(struct format_database *db, int64_t at_ms) {
 /* ---- manifest ------------------------------------------------------------------------------------------------------
  */
 
-enum { TABLES_MAX = 1000, SEALS_MAX = 16, RETAINED_MAX = 1000 };
+enum { TABLES_MAX = 1000, SEALS_MAX = 16, RETAINED_MAX = 1000, VALUES_MAX = 1000 };
 
 struct state {
     uint64_t next_number, min_log, last_sequence, resume_sequence, start_log, weak_writes, clock_ms;
@@ -113,10 +113,11 @@ struct state {
     struct {
         uint64_t number, end;
     } seals[SEALS_MAX];
+    struct format_values values[VALUES_MAX];
     struct {
         uint64_t number, end, after, last;
     } retained[RETAINED_MAX];
-    size_t table_count, seal_count, retained_count;
+    size_t table_count, seal_count, retained_count, value_count;
 };
 
 static void add_table(struct state *s, struct format_bytes *b) {
@@ -136,7 +137,30 @@ static void add_table(struct state *s, struct format_bytes *b) {
     t->smallest = format_take(b, t->smallest_bytes);
     t->largest_bytes = format_varint(b);
     t->largest = format_take(b, t->largest_bytes);
+    t->uses = b->at;
+    for (uint64_t uses = format_varint(b), before = 0; uses; uses--) {
+        uint64_t number = format_varint(b);
+        assert_true(number > before && format_varint(b) > 0);
+        before = number;
+    }
+    t->uses_bytes = (size_t)(b->at - t->uses);
     assert_true(t->level <= 6);
+}
+
+static void add_values(struct state *s, struct format_bytes *b) {
+    assert_true(s->value_count < VALUES_MAX);
+    struct format_values *v = &s->values[s->value_count++];
+    *v = (struct format_values){.number = format_varint(b)};
+    v->uid = format_take(b, 16);
+    v->file_bytes = format_varint(b);
+    v->records = format_varint(b);
+}
+
+static void remove_values(struct state *s, uint64_t number) {
+    size_t i = 0;
+    while (i < s->value_count && s->values[i].number != number) i++;
+    assert_true(i < s->value_count);
+    s->values[i] = s->values[--s->value_count];
 }
 
 static void remove_table(struct state *s, uint64_t level, uint64_t number) {
@@ -158,6 +182,10 @@ static void apply_record(struct state *s, struct format_bytes b) {
             assert_true(s->seal_count < SEALS_MAX);
             s->seals[s->seal_count].number = format_varint(&b);
             s->seals[s->seal_count++].end = format_varint(&b);
+        } else if (tag == 10) {
+            add_values(s, &b);
+        } else if (tag == 11) {
+            remove_values(s, format_varint(&b));
         } else if (tag == 13) {
             assert_true(s->retained_count < RETAINED_MAX);
             s->retained[s->retained_count].number = format_varint(&b);
@@ -330,10 +358,18 @@ void format_read(struct format_database *db, const char *folder) {
     struct state *s = calloc(1, sizeof *s);
     *db = (struct format_database){.folder = folder};
     read_manifest(db, s, &manifest);
+    db->values = s->values;
+    db->value_count = s->value_count;
+    format_read_values(db, s->values, s->value_count);
     for (size_t i = 0; i < s->table_count; i++) {
         assert_true(s->tables[i].number < s->next_number);
         format_read_table(db, &s->tables[i]);
     }
+    for (size_t i = 0; i < s->value_count; i++) {
+        assert_true(s->values[i].used > 0 && s->values[i].used <= s->values[i].file_bytes - 128);
+        free(s->values[i].data);
+    }
+    db->values = NULL;
     db->clock_ms = s->clock_ms;
     read_logs(db, s);
     read_retained(db, s);

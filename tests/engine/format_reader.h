@@ -25,7 +25,10 @@ struct format_database {
     /* All entries of tables and logs; after format_read sorted by key, newest first. */
     struct format_entry *entries;
     size_t count, capacity;
+    struct format_values *values; /* the manifest's value files, while reading */
+    size_t value_count;
     /* What was met, so that a test knows that it tested something. */
+    size_t value_files, value_records, packed_values, references;
     size_t tables, data_blocks, wide_blocks, lz4_blocks, zstd_blocks, index_blocks, filter_partitions, groups,
         sealed_logs, records, expiry_buckets, retained_logs, range_deletes, range_blocks;
     uint64_t table_entries, retained_operations;
@@ -64,10 +67,23 @@ void format_expires(struct format_database *db, int64_t at_ms);
 
 struct format_table {
     uint64_t level, number, file_bytes, raw_bytes, entries, tombstones, min_sequence, max_sequence;
-    const uint8_t *uid, *smallest, *largest;
-    size_t smallest_bytes, largest_bytes;
+    const uint8_t *uid, *smallest, *largest, *uses;
+    size_t smallest_bytes, largest_bytes, uses_bytes;
     bool one_version;
 };
 void format_read_table(struct format_database *db, const struct format_table *table);
+
+struct format_values { /* a value file */
+    uint64_t number, file_bytes, records, seed;
+    const uint8_t *uid;
+    uint8_t *data;      /* for free() */
+    uint64_t used;      /* by the tables read so far */
+    uint64_t tag_bytes; /* of each record, if they are encrypted */
+};
+/* Loads the files, walks their records and decrypts them. */
+void format_read_values(struct format_database *db, struct format_values *files, size_t count);
+/* What the reference names, for free(); *record_bytes: what its record takes. Checks it against the entry. */
+uint8_t *format_resolve(struct format_database *db, const struct format_entry *entry, size_t *size, uint64_t *number,
+                        uint64_t *record_bytes);
 
 #endif

@@ -112,6 +112,7 @@ struct walk {
     uint8_t *last_key, *separator; /* of the entry before; of the data block before */
     size_t last_key_bytes, separator_bytes;
     uint64_t last_sequence, data_end; /* where the data block before ends */
+    uint64_t *used;                   /* of each value file, by this table */
     struct expiring {
         int64_t at_ms;
         uint64_t bytes;
@@ -132,6 +133,24 @@ static bool in_filter(struct image *t, const uint8_t *key, size_t key_bytes) {
     for (uint64_t probe = format_number(footer + 80, 4); probe; probe--, b *= UINT64_C(0x9e3779b97f4a7c15))
         if (!(line[b >> 58] >> ((b >> 55) & 7) & 1)) return false;
     return true;
+}
+
+/* The entry is the put whose value its record holds. */
+static void take_reference(struct walk *w, const struct block_entry *e) {
+    struct format_entry entry = {.key = e->key,
+                                 .value = (uint8_t *)(uintptr_t)e->value,
+                                 .key_bytes = e->key_bytes,
+                                 .value_bytes = e->value_bytes,
+                                 .sequence = e->sequence,
+                                 .flags = e->flags,
+                                 .expires_at_ms = e->expires_at_ms};
+    size_t size;
+    uint64_t number, record_bytes;
+    uint8_t *value = format_resolve(w->image->db, &entry, &size, &number, &record_bytes);
+    for (size_t i = 0; i < w->image->db->value_count; i++)
+        if (w->image->db->values[i].number == number) w->used[i] += record_bytes;
+    format_add(w->image->db, e->key, e->key_bytes, value, size, e->sequence, e->flags, 1);
+    free(value);
 }
 
 /* Slot 2 lists the range deletes of the data blocks, in their order: walks it beside them. */
@@ -197,7 +216,10 @@ static void take_entry(struct walk *w, const struct block_entry *e) {
     w->raw_bytes += e->key_bytes + e->value_bytes;
     if (e->sequence < w->min_sequence) w->min_sequence = e->sequence;
     if (e->sequence > w->max_sequence) w->max_sequence = e->sequence;
-    format_add(w->image->db, e->key, e->key_bytes, e->value, e->value_bytes, e->sequence, e->flags, e->kind);
+    if (e->kind == 4)
+        take_reference(w, e);
+    else
+        format_add(w->image->db, e->key, e->key_bytes, e->value, e->value_bytes, e->sequence, e->flags, e->kind);
     format_expires(w->image->db, e->expires_at_ms);
     if (e->expires_at_ms == 0) return;
     w->expiring = realloc(w->expiring, (w->expiring_count + 1) * sizeof *w->expiring);
@@ -265,7 +287,34 @@ static void check_footer(struct image *t, const struct walk *w) {
     for (int i = 0; i < 7; i++) assert_int_equal(format_number(footer + 16 + 8 * i, 8), wanted[i]);
     assert_int_equal(format_number(footer + 12, 4), w->one_version);
     for (size_t at = 84; at < (t->db->encrypted ? 492 : 508); at++) /* unused ranges and slots */
-        if (at < 128 || at >= 208 || (at >= 176 && at < 192)) assert_int_equal(footer[at], 0);
+        if (at < 128 || at >= 208) assert_int_equal(footer[at], 0);
+}
+
+/* The list of what is referred to, in the manifest and in slot 3, is what the entries refer to. */
+static void check_value_references(struct image *t, const struct walk *w) {
+    const uint8_t *footer = t->data + t->size - 512;
+    uint64_t offset = format_number(footer + 176, 8), bytes = format_number(footer + 184, 8);
+    struct format_bytes list = {w->meta->uses, w->meta->uses + w->meta->uses_bytes};
+    uint64_t count = format_varint(&list);
+    if (count) {
+        struct block b = load_block(t, offset, bytes);
+        assert_true(b.size == w->meta->uses_bytes && memcmp(b.data, w->meta->uses, b.size) == 0);
+        free(b.data);
+    } else {
+        assert_true(offset == 0 && bytes == 0);
+    }
+    for (size_t met = 0; count; count--) {
+        uint64_t number = format_varint(&list), used = format_varint(&list);
+        for (size_t i = 0; i < t->db->value_count; i++) {
+            if (t->db->values[i].number != number) continue;
+            assert_int_equal(w->used[i], used);
+            t->db->values[i].used += used;
+            w->used[i] = 0;
+            met++;
+        }
+        assert_true(met > 0);
+    }
+    for (size_t i = 0; i < t->db->value_count; i++) assert_int_equal(w->used[i], 0);
 }
 
 /* Each bucket holds just what expires within it, and all together what expires. */
@@ -327,8 +376,11 @@ void format_read_table(struct format_database *db, const struct format_table *me
     if (db->encrypted) (void)format_decrypt(db, t.size - 512, footer, 492, footer + 492, 16);
     check_filter(&t);
     struct walk w = {.image = &t, .meta = meta, .min_sequence = UINT64_MAX, .one_version = true};
+    w.used = calloc(db->value_count + 1, sizeof *w.used);
     walk_index(&w, format_number(footer + 128, 8), format_number(footer + 136, 8), 0);
     check_footer(&t, &w);
+    check_value_references(&t, &w);
+    free(w.used);
     check_ranges(&w);
     check_expiry(&t, &w);
     assert_int_equal(compare(w.last_key, w.last_key_bytes, meta->largest, meta->largest_bytes), 0);

@@ -153,8 +153,8 @@ static void disk_bytes_is_what_the_files_take(void **state) {
     for (int i = 0; i < 1000 && stats.background_jobs; i++, stats = stats_of(db)) env_sleep_us(1000);
     uint64_t bytes = 0;
     char name[64];
-    static const char *const kinds[] = {".sst", ".log"};
-    for (int k = 0; k < 2; k++) {
+    static const char *const kinds[] = {".sst", ".val", ".log"};
+    for (int k = 0; k < 3; k++) {
         for (size_t i = 0; i < files_ending(*state, kinds[k], NULL); i++) {
             size_t size;
             files_sorted(*state, kinds[k], i, name);

@@ -56,6 +56,7 @@ static void draw_keys(struct model *m, velocity_options *o) {
 /* Small limits, so that few operations lead to many flushes, tables and levels. */
 static void draw_options(struct run *r) {
     static const double rates[] = {1, 0.5, 0.01, 0.0001};
+    static const uint64_t thresholds[] = {0, 32, 300, 4096};
     struct model *m = r->m;
     velocity_options o = velocity_options_default();
     o.memtable_bytes = UINT64_C(65536) << model_random(m, 3);
@@ -70,6 +71,7 @@ static void draw_options(struct run *r) {
     o.compaction_threshold = 2 + (uint32_t)model_random(m, 7);
     o.max_open_files = model_random(m, 2) ? 16 : 1000;
     if (model_random(m, 4) == 0) o.max_pending_bytes = 4096;
+    o.value_log_threshold = thresholds[model_random(m, 4)];
     if (model_random(m, 4)) o.log_retention_bytes = UINT64_C(16384) << model_random(m, 10);
     r->options = o;
 }

@@ -370,6 +370,7 @@ static void stress(const char *folder, velocity_durability durability) {
         options.encryption_key = velocity_bytes("thirty-two bytes for all threads", 32);
     }
     for (uint64_t life = 0; life < LIVES; life++) {
+        options.value_log_threshold = life % 2 ? 0 : 200;
         OK(velocity_open(folder, &options, &s.db));
         if (life > 0) {
             struct worker owners[WRITERS];

@@ -289,6 +289,7 @@ static velocity_options choose_options(struct soak_random *r) {
     o.memtable_bytes = (uint64_t)(64 << 10) << soak_below(r, 7);
     o.table_bytes = (uint64_t)(64 << 10) << soak_below(r, 6);
     o.cache_bytes = (uint64_t)(64 << 10) << soak_below(r, 8);
+    o.value_log_threshold = soak_below(r, 2) ? 64 : 4096;
     o.compaction_threshold = 2 + (uint32_t)soak_below(r, 8);
     o.block_bytes = 1024u << soak_below(r, 5);
     o.max_open_files = 16 + (uint32_t)soak_below(r, 100);
