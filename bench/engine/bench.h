@@ -70,6 +70,8 @@ typedef struct {
     bool (*busy)(void *db);
     /* Moves everything into one sorted run. NULL: there is nothing like it. */
     void (*compact)(void *db);
+    /* Writes what is in memory to the disk and empties the cache. NULL: there is nothing like it. */
+    void (*shed)(void *db);
     /* Asynchronous durable puts with `slots` places; a place is free again when its `done` has run. False: try later.
      */
     void (*slots_new)(void *session, uint32_t slots);

@@ -12,15 +12,12 @@
 #include "child.h"
 #include "histogram.h"
 #include "load.h"
+#include "process.h"
 #include "tombstones.h"
 
-#include <errno.h>
-#include <ftw.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define SETTLE_STEP_S      0.1
@@ -30,39 +27,18 @@
 #define CHECK_KEYS         10000u
 #define MIB                (1024.0 * 1024.0)
 
-/* A figure in KiB or bytes that a file of /proc/self gives after `name`. */
-static double proc_figure(const char *path, const char *name) {
-    char line[256];
-    FILE *f = fopen(path, "r");
-    if (!f) bench_fail("%s: %s", path, strerror(errno));
-    size_t length = strlen(name);
-    double value = -1;
-    while (value < 0 && fgets(line, sizeof line, f))
-        if (strncmp(line, name, length) == 0) value = strtod(line + length, NULL);
-    (void)fclose(f);
-    if (value < 0) bench_fail("%s: no %s", path, name);
-    return value;
-}
-
-static double written_bytes(void) {
-    return proc_figure("/proc/self/io", "write_bytes:");
-}
-
-static double cpu_seconds(void) {
-    struct rusage usage;
-    (void)getrusage(RUSAGE_SELF, &usage);
-    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6;
+static double row_bytes(const load_context *c) {
+    return (double)BENCH_KEY_BYTES + (double)c->settings->value_bytes;
 }
 
 /* How many seconds of background work there were. */
 static double settle(const bench_engine *engine, void *db) {
-    double cpu = cpu_seconds(), written = written_bytes();
+    double cpu = process_cpu_seconds(), written = process_written_bytes();
     int steps = 0, quiet = 0;
     for (; steps < SETTLE_MAX_STEPS && quiet < SETTLE_QUIET_STEPS; steps++) {
         (void)usleep((useconds_t)(SETTLE_STEP_S * 1e6));
         bool busy = engine->busy && engine->busy(db);
-        double cpu_now = cpu_seconds(), written_now = written_bytes();
+        double cpu_now = process_cpu_seconds(), written_now = process_written_bytes();
         if (busy || cpu_now - cpu > SETTLE_STEP_S * SETTLE_CPU_SHARE || written_now != written) {
             quiet = 0;
         } else {
@@ -118,30 +94,51 @@ static void run_if_wanted(const bench_options *options, const load_context *c, r
     if (options->rows[row]) print_result(row, load_run(c, row));
 }
 
-static void run_unsynced(const bench_options *options, load_context *c) {
+/* The random get, and what it read of the files: an engine that maps them reads nothing that could be counted. */
+static void run_get(const bench_options *options, const load_context *c) {
+    if (!options->rows[ROW_GET_ONE] && !options->rows[ROW_READ_BYTES]) return;
+    double before = process_read_bytes();
+    row_result get = load_run(c, ROW_GET_ONE);
+    double bytes = process_read_bytes() - before;
+    if (options->rows[ROW_GET_ONE]) print_result(ROW_GET_ONE, get);
+    if (c->engine->kind == BENCH_LSM && get.operations)
+        print_figure(options, ROW_READ_BYTES, bytes / (double)get.operations);
+}
+
+static void run_unsynced(const bench_options *options, load_context *c, double memory) {
+    uint64_t keys = c->settings->keys, puts = keys;
+    double written = process_written_bytes();
     row_result load = load_run(c, ROW_SEQUENTIAL_PUT);
     if (options->rows[ROW_SEQUENTIAL_PUT]) print_result(ROW_SEQUENTIAL_PUT, load);
     (void)settle(c->engine, c->db);
     double background = 0;
     for (row_id row = ROW_OVERWRITE_ONE; row <= ROW_OVERWRITE_TWO; row++) {
         if (!options->rows[row]) continue;
-        c->generation++;
+        if (c->writes == keys) c->generation++; /* else every key keeps its value, whether it is written again or not */
         print_result(row, load_run(c, row));
+        puts += c->writes;
         background += settle(c->engine, c->db);
     }
     print_figure(options, ROW_SETTLE, background);
+    print_figure(options, ROW_WRITE_TIMES, (process_written_bytes() - written) / ((double)puts * row_bytes(c)));
     if (options->compact && c->engine->compact) {
         c->engine->compact(c->db);
         (void)settle(c->engine, c->db);
     }
     check_content(c);
     check_count(c);
-    for (row_id row = ROW_GET_ONE; row <= ROW_SCAN; row++) run_if_wanted(options, c, row);
+    run_get(options, c);
+    for (row_id row = ROW_GET_TWO; row <= ROW_SCAN; row++) run_if_wanted(options, c, row);
     if (options->rows[ROW_MIXED]) {
         c->generation++;
         print_result(ROW_MIXED, load_run(c, ROW_MIXED));
         (void)settle(c->engine, c->db);
         check_count(c);
+    }
+    if (options->rows[ROW_MEMORY_IDLE] && c->engine->shed) {
+        c->engine->shed(c->db);
+        (void)settle(c->engine, c->db);
+        print_figure(options, ROW_MEMORY_IDLE, process_memory_mib() - memory);
     }
 }
 
@@ -170,69 +167,87 @@ static void run_tombstones(const bench_options *options, load_context *c) {
         print_result(ROW_RANGE_DELETE, tombstones_run(c, ROW_RANGE_DELETE, settle_all));
 }
 
-static double directory_bytes;
-
-static int add_size(const char *path, const struct stat *info, int type, struct FTW *at) {
-    (void)path, (void)at;
-    if (type == FTW_F) directory_bytes += (double)info->st_blocks * 512;
-    return 0;
-}
-
-static int remove_entry(const char *path, const struct stat *info, int type, struct FTW *at) {
-    (void)info, (void)type, (void)at;
-    return remove(path);
-}
-
-void directory_remove(const char *path) {
-    if (nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS) != 0 && errno != ENOENT)
-        bench_fail("cannot remove %s: %s", path, strerror(errno));
-}
-
 static const bench_engine *engine_named(const char *id) {
     for (int i = 0; bench_engines[i]; i++)
         if (strcmp(bench_engines[i]->id, id) == 0) return bench_engines[i];
     bench_fail("no engine %s", id);
 }
 
-static const row_id durable_rows[] = {ROW_DURABLE_ONE, ROW_DURABLE_MANY, ROW_DURABLE_OUTSTANDING}; /* by group */
+/* What is known when the database is closed. `memory` and `written`: before it was opened. */
+static void measure_closed(const bench_options *options, load_context *c, double memory, double written) {
+    bool values = options->child_group == GROUP_VALUES;
+    double disk = directory_bytes(options->directory);
+    if (!values) print_figure(options, ROW_MEMORY, process_peak_memory_mib() - memory);
+    print_figure(options, values ? ROW_VALUES_DISK : ROW_DISK, disk / MIB);
+    print_figure(options, values ? ROW_VALUES_WRITTEN : ROW_WRITTEN, (process_written_bytes() - written) / MIB);
+    if (values) return;
+    print_figure(options, ROW_DISK_TIMES, disk / ((double)c->settings->keys * row_bytes(c)));
+    if (!options->rows[ROW_OPEN]) return;
+    uint64_t before = ticks_now();
+    c->db = c->engine->open(c->settings);
+    print_figure(options, ROW_OPEN, (double)(ticks_now() - before) / c->ticks_second * 1000);
+    c->engine->close(c->db);
+}
+
+static void run_overload(const bench_options *options, load_context *c) {
+    (void)load_run(c, ROW_SEQUENTIAL_PUT);
+    run_if_wanted(options, c, ROW_OVERLOAD);
+}
+
+static void run_group(const bench_options *options, load_context *c, double memory) {
+    switch (options->child_group) {
+    case GROUP_DURABLE_ONE: run_if_wanted(options, c, ROW_DURABLE_ONE); break;
+    case GROUP_DURABLE_MANY: run_if_wanted(options, c, ROW_DURABLE_MANY); break;
+    case GROUP_DURABLE_OUTSTANDING: run_if_wanted(options, c, ROW_DURABLE_OUTSTANDING); break;
+    case GROUP_UNSYNCED: run_unsynced(options, c, memory); break;
+    case GROUP_VALUES: run_values(options, c); break;
+    case GROUP_TOMBSTONES: run_tombstones(options, c); break;
+    case GROUP_OVERLOAD: run_overload(options, c); break;
+    case GROUP_COUNT: break;
+    }
+}
+
+static uint32_t threads_of(row_group group) {
+    uint32_t most = 1;
+    for (int row = 0; row < ROW_COUNT; row++)
+        if (bench_rows[row].group == group && bench_rows[row].threads > most) most = bench_rows[row].threads;
+    return most;
+}
+
+/* Resident before anything is measured. */
+static uint32_t *order_new(uint64_t keys) {
+    uint32_t *order = malloc(keys * sizeof *order);
+    if (!order) bench_fail("no memory for the order of the keys");
+    memset(order, 0xff, keys * sizeof *order);
+    return order;
+}
 
 void child_run(const bench_options *options) {
-    bool values = options->child_group == GROUP_VALUES, tombstones = options->child_group == GROUP_TOMBSTONES;
-    bool unsynced = options->child_group == GROUP_UNSYNCED || values;
+    row_group group = options->child_group;
+    bool values = group == GROUP_VALUES;
     uint64_t value_keys = options->keys > ROW_VALUES_SHARE ? options->keys / ROW_VALUES_SHARE : 1;
-    const bench_engine *engine = engine_named(options->child);
     value_pool pool;
+    process_limit_memory(options->memory_limit);
     keys_init();
     value_pool_init(&pool, values ? ROW_VALUES_BYTES : options->value_bytes);
     bench_settings settings = {.directory = options->directory,
                                .keys = values ? value_keys : options->keys,
                                .value_bytes = pool.value_bytes,
-                               .durable = !unsynced && !tombstones,
-                               .threads = unsynced     ? 2
-                                          : tombstones ? 1
-                                                       : bench_rows[durable_rows[options->child_group]].threads};
-    load_context context = {.engine = engine,
+                               .durable = group == GROUP_DURABLE_ONE || group == GROUP_DURABLE_MANY ||
+                                          group == GROUP_DURABLE_OUTSTANDING,
+                               .threads = threads_of(group)};
+    load_context context = {.engine = engine_named(options->child),
                             .settings = &settings,
                             .pool = &pool,
                             .seconds = options->seconds,
-                            .ticks_second = ticks_per_second()};
-    double memory = proc_figure("/proc/self/status", "VmRSS:"), written = written_bytes();
-    context.db = engine->open(&settings);
-    if (values) {
-        run_values(options, &context);
-    } else if (unsynced) {
-        run_unsynced(options, &context);
-    } else if (tombstones) {
-        run_tombstones(options, &context);
-    } else {
-        run_if_wanted(options, &context, durable_rows[options->child_group]);
-    }
-    engine->close(context.db);
-    if (unsynced) {
-        if (nftw(options->directory, add_size, 16, FTW_PHYS) != 0) bench_fail("cannot measure %s", options->directory);
-        if (!values) print_figure(options, ROW_MEMORY, (proc_figure("/proc/self/status", "VmHWM:") - memory) / 1024);
-        print_figure(options, values ? ROW_VALUES_DISK : ROW_DISK, directory_bytes / MIB);
-        print_figure(options, values ? ROW_VALUES_WRITTEN : ROW_WRITTEN, (written_bytes() - written) / MIB);
-    }
+                            .ticks_second = ticks_per_second(),
+                            .writes = values ? value_keys : options->writes,
+                            .order = order_new(settings.keys)};
+    double memory = process_memory_mib(), written = process_written_bytes();
+    context.db = context.engine->open(&settings);
+    run_group(options, &context, memory);
+    context.engine->close(context.db);
+    if (group == GROUP_UNSYNCED || values) measure_closed(options, &context, memory, written);
+    free(context.order);
     value_pool_destroy(&pool);
 }

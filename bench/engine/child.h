@@ -6,7 +6,5 @@
 
 /* Prints "row value p50 p99 max" for each row that was asked for. Ends the process with 1 when anything goes wrong. */
 void child_run(const bench_options *options);
-/* Removes everything in the directory, and it. Harmless where it is missing. */
-void directory_remove(const char *path);
 
 #endif

@@ -20,6 +20,7 @@
 namespace {
 
 struct Database {
+    std::shared_ptr<rocksdb::Cache> cache;
     std::unique_ptr<rocksdb::DB> db;
     rocksdb::WriteOptions write;
 };
@@ -44,7 +45,7 @@ void *open_db(const bench_settings *settings) {
     auto d = std::make_unique<Database>();
     d->write.sync = settings->durable;
     rocksdb::BlockBasedTableOptions table;
-    table.block_cache = rocksdb::NewLRUCache(BENCH_CACHE_BYTES);
+    table.block_cache = d->cache = rocksdb::NewLRUCache(BENCH_CACHE_BYTES);
     table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(BENCH_FILTER_BITS));
     rocksdb::Options options;
     options.create_if_missing = true;
@@ -150,6 +151,12 @@ void compact(void *db) {
     check(static_cast<Database *>(db)->db->CompactRange(rocksdb::CompactRangeOptions(), nullptr, nullptr));
 }
 
+void shed(void *db) {
+    auto *d = static_cast<Database *>(db);
+    check(d->db->Flush(rocksdb::FlushOptions()));
+    d->cache->SetCapacity(0);
+}
+
 const char *version() {
     static char text[32];
     (void)snprintf(text, sizeof text, "%d.%d.%d", ROCKSDB_MAJOR, ROCKSDB_MINOR, ROCKSDB_PATCH);
@@ -186,6 +193,7 @@ bench_engine describe() noexcept {
     e.scan = scan;
     e.busy = busy;
     e.compact = compact;
+    e.shed = shed;
     return e;
 }
 

@@ -136,6 +136,11 @@ static void compact(void *db) {
     check(velocity_compact(db, NULL), "compact");
 }
 
+static void shed(void *db) {
+    check(velocity_flush(db), "flush");
+    check(velocity_set_cache_bytes(db, 0), "set_cache_bytes");
+}
+
 static void slots_new(void *arg, uint32_t slots) {
     session *s = arg;
     s->batches = calloc(slots, sizeof(velocity_batch *));
@@ -168,7 +173,8 @@ static bool put_slot(void *arg, uint32_t slot, const char *key, const void *valu
 #define FUNCTIONS                                                                                                      \
     .kind = BENCH_LSM, .version = velocity_version, .close = close_db, .session_new = session_new,                     \
     .session_free = session_free, .put = put, .remove = remove_key, .remove_range = remove_range, .get = get,          \
-    .copy = copy, .scan = scan, .busy = busy, .compact = compact, .slots_new = slots_new, .put_slot = put_slot
+    .copy = copy, .scan = scan, .busy = busy, .compact = compact, .shed = shed, .slots_new = slots_new,                \
+    .put_slot = put_slot
 
 extern const bench_engine bench_velocity, bench_velocity_variants[];
 const bench_engine bench_velocity = {

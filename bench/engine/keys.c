@@ -37,9 +37,7 @@ void value_pool_destroy(value_pool *pool) {
     free(pool->bytes);
 }
 
-uint32_t *permutation_new(uint64_t n, uint64_t seed) {
-    uint32_t *order = malloc(n * sizeof *order);
-    if (!order) bench_fail("no memory for the order of the keys");
+void permutation_fill(uint32_t *order, uint64_t n, uint64_t seed) {
     for (uint64_t i = 0; i < n; i++) order[i] = (uint32_t)i;
     for (uint64_t i = n - 1; i > 0; i--) {
         uint64_t j = random_below(&seed, i + 1);
@@ -47,5 +45,4 @@ uint32_t *permutation_new(uint64_t n, uint64_t seed) {
         order[i] = order[j];
         order[j] = swap;
     }
-    return order;
 }

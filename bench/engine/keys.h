@@ -57,7 +57,7 @@ static inline const unsigned char *value_of(const value_pool *pool, uint64_t ind
     return pool->bytes + random_below(&state, pool->pieces) * pool->value_bytes;
 }
 
-/* A random order of 0 .. n-1, the same for the same seed. free() it. */
-uint32_t *permutation_new(uint64_t n, uint64_t seed);
+/* A random order of 0 .. n-1, the same for the same seed. */
+void permutation_fill(uint32_t *order, uint64_t n, uint64_t seed);
 
 #endif

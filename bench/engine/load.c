@@ -30,10 +30,10 @@ static uint64_t deadline_of(const worker *w) {
     return w->first + (uint64_t)(w->context->seconds * w->context->ticks_second);
 }
 
-/* Writes this worker's share of the keys once, in the order of the row. */
+/* Writes this worker's share once, in the order of the row. */
 static void put_all(worker *w, void *session) {
     const load_context *c = w->context;
-    uint64_t n = c->settings->keys;
+    uint64_t n = w->order ? c->writes : c->settings->keys;
     uint64_t begin = n * w->number / w->threads, end = n * (w->number + 1) / w->threads;
     uint64_t before = w->first;
     char key[BENCH_KEY_BYTES];
@@ -125,7 +125,7 @@ static void mix_all(worker *w, void *session) {
     const load_context *c = w->context;
     uint64_t n = c->settings->keys, state = 3000 + w->number, before = w->first;
     char key[BENCH_KEY_BYTES];
-    w->operations = n / w->threads;
+    w->operations = c->writes / w->threads;
     for (uint64_t i = 0; i < w->operations; i++) {
         uint64_t index = random_below(&state, n);
         key_of(key, index);
@@ -160,7 +160,8 @@ static void run_outstanding(worker *w, void *session) {
 static void run_row(worker *w, void *session) {
     switch (w->row) {
     case ROW_DURABLE_ONE:
-    case ROW_DURABLE_MANY: put_timed(w, session); break;
+    case ROW_DURABLE_MANY:
+    case ROW_OVERLOAD: put_timed(w, session); break;
     case ROW_DURABLE_OUTSTANDING: run_outstanding(w, session); break;
     case ROW_SEQUENTIAL_PUT:
     case ROW_OVERWRITE_ONE:
@@ -200,7 +201,8 @@ static row_result summarize(const load_context *context, row_id row, worker *wor
         if (i > 0) histogram_merge(all, &w->latency);
     }
     double us = context->ticks_second / 1e6;
-    row_result result = {.value = (double)operations / ((double)(last - first) / context->ticks_second)};
+    row_result result = {.value = (double)operations / ((double)(last - first) / context->ticks_second),
+                         .operations = operations};
     if (bench_rows[row].latency) {
         result.p50_us = histogram_percentile(all, 0.50) / us;
         result.p99_us = histogram_percentile(all, 0.99) / us;
@@ -209,10 +211,24 @@ static row_result summarize(const load_context *context, row_id row, worker *wor
     return result;
 }
 
+static bool writes_in_random_order(row_id row) {
+    switch (row) {
+    case ROW_DURABLE_ONE:
+    case ROW_DURABLE_MANY:
+    case ROW_DURABLE_OUTSTANDING:
+    case ROW_OVERWRITE_ONE:
+    case ROW_OVERWRITE_TWO:
+    case ROW_VALUES_PUT:
+    case ROW_OVERLOAD: return true;
+    default: return false;
+    }
+}
+
 row_result load_run(const load_context *context, row_id row) {
     uint32_t threads = bench_rows[row].threads;
     worker *workers = calloc(threads, sizeof *workers);
-    uint32_t *order = row == ROW_SEQUENTIAL_PUT ? NULL : permutation_new(context->settings->keys, (uint64_t)row + 1);
+    uint32_t *order = writes_in_random_order(row) ? context->order : NULL;
+    if (order) permutation_fill(order, context->settings->keys, (uint64_t)row + 1);
     pthread_barrier_t start;
     if (!workers || pthread_barrier_init(&start, NULL, threads) != 0) bench_fail("no memory for %u threads", threads);
     for (uint32_t i = 0; i < threads; i++) {
@@ -227,7 +243,6 @@ row_result load_run(const load_context *context, row_id row) {
     for (uint32_t i = 0; i < threads; i++) (void)pthread_join(workers[i].thread, NULL);
     row_result result = summarize(context, row, workers, threads);
     (void)pthread_barrier_destroy(&start);
-    free(order);
     free(workers);
     return result;
 }

@@ -65,6 +65,12 @@ void machine_print(const bench_options *options, FILE *out) {
         out,
         "- %llu keys of %u bytes, values of %u bytes, half compressible; %u rounds; %g s for rows bounded by time\n",
         (unsigned long long)options->keys, BENCH_KEY_BYTES, options->value_bytes, options->rounds, options->seconds);
+    if (options->writes < options->keys)
+        (void)fprintf(out, "- %llu puts or operations in the rows that overwrite and mix\n",
+                      (unsigned long long)options->writes);
+    if (options->memory_limit)
+        (void)fprintf(out, "- %llu MiB of memory for each engine, with what the system caches for it\n",
+                      (unsigned long long)(options->memory_limit >> 20));
     if (options->compact) (void)fprintf(out, "- everything was compacted before the rows that read\n");
     (void)fprintf(out, "- write buffer %llu MiB, block cache %llu MiB; timing costs every operation some %.0f ns\n",
                   (unsigned long long)(BENCH_MEMTABLE_BYTES >> 20), (unsigned long long)(BENCH_CACHE_BYTES >> 20),

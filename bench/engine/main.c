@@ -6,6 +6,7 @@
  */
 #include "child.h"
 #include "machine.h"
+#include "process.h"
 #include "report.h"
 
 #include <errno.h>
@@ -105,6 +106,7 @@ static void run_child(report *r, int engine, int group, int argc, char **argv) {
     }
     (void)close(ends[1]);
     if (!collect(r, engine, ends[0], pid)) r->failures[engine]++;
+    process_limit_remove((int)pid);
     directory_remove(directory);
 }
 

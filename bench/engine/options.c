@@ -9,6 +9,8 @@ enum {
     OPTION_ENGINES = 256,
     OPTION_ROWS,
     OPTION_KEYS,
+    OPTION_WRITES,
+    OPTION_LIMIT,
     OPTION_VALUE,
     OPTION_ROUNDS,
     OPTION_SECONDS,
@@ -25,6 +27,8 @@ static const struct option known[] = {
     {"engines", required_argument, NULL, OPTION_ENGINES},
     {"rows", required_argument, NULL, OPTION_ROWS},
     {"keys", required_argument, NULL, OPTION_KEYS},
+    {"writes", required_argument, NULL, OPTION_WRITES},
+    {"memory-limit", required_argument, NULL, OPTION_LIMIT},
     {"value-bytes", required_argument, NULL, OPTION_VALUE},
     {"rounds", required_argument, NULL, OPTION_ROUNDS},
     {"seconds", required_argument, NULL, OPTION_SECONDS},
@@ -43,12 +47,15 @@ static void usage(FILE *out) {
                        "  --engines A,B     these only (default: all of this build but velocity-...)\n"
                        "  --rows A,B        these only (default: all)\n"
                        "  --keys N          in the database (1000000; at most 100000000)\n"
+                       "  --writes N        of the rows that overwrite and mix (as many as keys)\n"
                        "  --value-bytes N   (100; at most 1048576)\n"
                        "  --rounds N        the table shows medians (3)\n"
                        "  --seconds S       of each row that is bounded by time (2)\n"
                        "  --dir DIR         where databases are made and removed (bench-data)\n"
                        "  --json FILE       also every figure of every round\n"
                        "  --compact         every engine compacts all it has before the rows that read\n"
+                       "  --memory-limit N  MiB for each engine, with what the system caches for it: a control\n"
+                       "                    group, so as root (none)\n"
                        "  --quick           100000 keys, 1 round, 0.5 seconds\n\nengines:");
     for (int i = 0; bench_engines[i]; i++) (void)fprintf(out, " %s", bench_engines[i]->id);
     (void)fprintf(out, "\nrows:   ");
@@ -108,6 +115,8 @@ void options_parse(bench_options *o, int argc, char **argv) {
             break;
         case OPTION_ROWS: choose(o->rows, ROW_COUNT, optarg, row_index, "unknown row in"); break;
         case OPTION_KEYS: o->keys = (uint64_t)number(optarg, 1000, 1e8, "--keys"); break;
+        case OPTION_WRITES: o->writes = (uint64_t)number(optarg, 1, 1e8, "--writes"); break;
+        case OPTION_LIMIT: o->memory_limit = (uint64_t)number(optarg, 64, 1e7, "--memory-limit") << 20; break;
         case OPTION_VALUE: o->value_bytes = (uint32_t)number(optarg, 0, 1 << 20, "--value-bytes"); break;
         case OPTION_ROUNDS: o->rounds = (uint32_t)number(optarg, 1, 99, "--rounds"); break;
         case OPTION_SECONDS: o->seconds = number(optarg, 0.01, 3600, "--seconds"); break;
@@ -126,6 +135,7 @@ void options_parse(bench_options *o, int argc, char **argv) {
         }
     }
     if (optind < argc) wrong("unexpected", argv[optind]);
+    if (o->writes == 0 || o->writes > o->keys) o->writes = o->keys;
 }
 
 bool options_group_wanted(const bench_options *options, const bench_engine *engine, row_group group) {

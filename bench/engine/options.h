@@ -8,9 +8,11 @@ typedef struct {
     bool engines[16]; /* by index into bench_engines */
     bool rows[ROW_COUNT];
     uint64_t keys;
+    uint64_t writes; /* of a row that overwrites or mixes; at most keys */
     uint32_t value_bytes;
     uint32_t rounds;
     double seconds;        /* of a row that is bounded by time */
+    uint64_t memory_limit; /* bytes for each child and what the system caches for it; 0: none */
     bool compact;          /* before the rows that read */
     const char *directory; /* under which databases are made and removed */
     const char *json;      /* NULL: none */

@@ -16,6 +16,7 @@ typedef enum {
     GROUP_UNSYNCED,
     GROUP_VALUES, /* large values, not synced */
     GROUP_TOMBSTONES,
+    GROUP_OVERLOAD,
     GROUP_COUNT
 } row_group;
 
@@ -37,12 +38,18 @@ typedef enum {
     ROW_DISK,
     ROW_WRITTEN,
     ROW_SETTLE,
+    ROW_MEMORY_IDLE,
+    ROW_OPEN,
+    ROW_WRITE_TIMES,
+    ROW_READ_BYTES,
+    ROW_DISK_TIMES,
     ROW_VALUES_PUT,
     ROW_VALUES_GET,
     ROW_VALUES_DISK,
     ROW_VALUES_WRITTEN,
     ROW_TOMBSTONES,
     ROW_RANGE_DELETE,
+    ROW_OVERLOAD,
     ROW_COUNT
 } row_id;
 
@@ -68,6 +75,7 @@ extern const bench_row bench_rows[ROW_COUNT];
 /* One result. The latencies are in microseconds, 0 where they say nothing. */
 typedef struct {
     double value, p50_us, p99_us, max_us;
+    uint64_t operations;
 } row_result;
 
 #endif
