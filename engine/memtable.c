@@ -32,9 +32,9 @@
 struct memtable {
     struct arena nodes, records; /* inserter's; apart, so that nodes lie close together */
     _Atomic(struct node *) root;
-    _Atomic size_t bytes, entries;  /* stored by the inserter, for any thread */
-    unsigned height;                /* inserter's from here on: levels of nodes, at least 1 */
-    size_t leaf_count, inner_count; /* copies that were left behind too */
+    _Atomic size_t bytes, entries, deletes; /* stored by the inserter, for any thread */
+    unsigned height;                        /* inserter's from here on: levels of nodes, at least 1 */
+    size_t leaf_count, inner_count;         /* copies that were left behind too */
     struct node *last_leaf;
     const struct record *greatest; /* a version of the greatest key; NULL: empty */
 };
@@ -354,6 +354,10 @@ void memtable_insert(memtable *table, const struct entry *entry) {
     if (!greatest || !append(table, record)) insert_anywhere(table, record);
     size_t entries = atomic_load_explicit(&table->entries, memory_order_relaxed);
     atomic_store_explicit(&table->entries, entries + 1, memory_order_relaxed);
+    if (entry->kind == ENTRY_DELETE) {
+        size_t deletes = atomic_load_explicit(&table->deletes, memory_order_relaxed);
+        atomic_store_explicit(&table->deletes, deletes + 1, memory_order_relaxed);
+    }
     atomic_store_explicit(&table->bytes, table->nodes.used_bytes + table->records.used_bytes, memory_order_relaxed);
 }
 
@@ -415,6 +419,10 @@ size_t memtable_bytes(const memtable *table) {
 
 size_t memtable_entries(const memtable *table) {
     return atomic_load_explicit(&table->entries, memory_order_relaxed);
+}
+
+size_t memtable_deletes(const memtable *table) {
+    return atomic_load_explicit(&table->deletes, memory_order_relaxed);
 }
 
 /* ---- reading --------------------------------------------------------------------------------------------------- */

@@ -36,6 +36,7 @@ bool memtable_get(const memtable *table, velocity_slice key, uint64_t sequence, 
 
 size_t memtable_bytes(const memtable *table);   /* memory in use (not merely reserved), nodes and entries; any thread */
 size_t memtable_entries(const memtable *table); /* versions; any thread */
+size_t memtable_deletes(const memtable *table); /* those of them that are tombstones; any thread */
 
 /*
  * A cursor over all versions: keys ascending, within a key the newest (highest sequence) first. It is stable: entries

@@ -399,6 +399,22 @@ static void an_idle_database_gets_rid_of_what_a_lone_range_delete_left(void **st
     OK(velocity_close(db));
 }
 
+static void an_idle_database_gets_rid_of_a_few_thousand_deleted_keys(void **state) {
+    velocity_options options = velocity_options_default(); /* of whose write buffer they fill next to nothing */
+    velocity *db;
+    OK(velocity_open(*state, &options, &db));
+    put_many(db, 0, 4000);
+    OK(velocity_compact(db, NULL));
+    velocity_batch *batch = velocity_batch_new();
+    char key[16];
+    for (unsigned i = 500; i < 3500; i++) velocity_batch_delete(batch, key_of(key, i));
+    OK(velocity_write(db, batch, NULL, NULL));
+    velocity_batch_free(batch);
+    (void)settled(db, is_clean);
+    assert_int_equal(count_all(db, false, NULL), 1000);
+    OK(velocity_close(db));
+}
+
 static void the_same_range_deleted_again_and_again_leaves_one_record(void **state) {
     velocity *db = open_small(*state);
     put_many(db, 0, 1000);
@@ -443,6 +459,7 @@ int main(void) {
         TEST_IN_FOLDER(covered_tables_go_with_the_flush_and_are_not_read),
         TEST_IN_FOLDER(what_a_snapshot_sees_does_not_go_before_the_snapshot),
         TEST_IN_FOLDER(an_idle_database_gets_rid_of_what_a_lone_range_delete_left),
+        TEST_IN_FOLDER(an_idle_database_gets_rid_of_a_few_thousand_deleted_keys),
         TEST_IN_FOLDER(the_same_range_deleted_again_and_again_leaves_one_record),
         TEST_IN_FOLDER(nested_ranges_fill_the_write_buffer_until_it_is_switched),
     };
