@@ -3,7 +3,7 @@
 
 #include "block.h"
 #include "compress.h"
-#include "filter.h"
+#include "filter_builder.h"
 #include "slice.h"
 #include "status.h"
 #include "table_format.h"
@@ -34,8 +34,7 @@ struct table_builder {
     bool has_pending;
     uint8_t *last_key; /* the last key of the pending block */
     size_t last_key_bytes, last_key_capacity;
-    uint64_t *hashes;
-    size_t hash_count, hash_capacity;
+    struct filter_builder filter;
     uint64_t data_blocks;
     struct table_meta meta;
 };
@@ -86,7 +85,7 @@ static void builder_free(table_builder *b) {
     cipher_free(b->cipher);
     env_free(b->sealed);
     env_free(b->last_key);
-    env_free(b->hashes);
+    filter_builder_clear(&b->filter);
     env_free(b->path);
     env_free(b);
 }
@@ -195,18 +194,6 @@ static velocity_status append_block(table_builder *b, velocity_slice raw, bool c
     put_u32(trailer + 5, file_block_checksum(checksum, b->offset, trailer, 5));
     velocity_status status = append(b, stored.data, stored.size);
     return status ? status : append(b, trailer, sizeof trailer);
-}
-
-static velocity_status remember_hash(table_builder *b, velocity_slice key) {
-    if (b->hash_count == b->hash_capacity) {
-        size_t capacity = b->hash_capacity ? b->hash_capacity * 2 : 1024;
-        uint64_t *bigger = env_realloc(b->hashes, capacity * sizeof *bigger);
-        if (!bigger) return VELOCITY_NO_MEMORY;
-        b->hashes = bigger;
-        b->hash_capacity = capacity;
-    }
-    b->hashes[b->hash_count++] = filter_hash(key);
-    return VELOCITY_OK;
 }
 
 static velocity_status add_index_entry(struct block_builder *index, velocity_slice key, struct block_handle handle) {
@@ -326,7 +313,7 @@ velocity_status table_builder_add(table_builder *b, const struct entry *entry) {
     if (!status && same_key_as_before(b, entry->key))
         meta->one_version = false;
     else if (!status)
-        status = remember_hash(b, entry->key);
+        status = filter_builder_add(&b->filter, filter_hash(entry->key));
     /* A block is closed before an entry that would not fit, so that a large value does not drag small ones along. */
     if (!status && b->data.count &&
         block_builder_bytes(&b->data) + entry->key.size + entry->value.size > b->options.block_bytes)
@@ -346,7 +333,7 @@ velocity_status table_builder_add(table_builder *b, const struct entry *entry) {
 }
 
 uint64_t table_builder_bytes(const table_builder *b) {
-    return b->offset + b->data.used + b->index.used + b->hash_count * 2;
+    return b->offset + b->data.used + b->index.used + b->filter.count * 2;
 }
 
 uint64_t table_builder_entries(const table_builder *b) {
@@ -354,22 +341,15 @@ uint64_t table_builder_entries(const table_builder *b) {
 }
 
 static velocity_status append_filter(table_builder *b, struct filter_shape *shape, struct block_handle *where) {
-    *shape = filter_shape_for(b->hash_count, b->options.false_positive_rate);
     *where = (struct block_handle){0, 0};
-    if (shape->partitions == 0) return VELOCITY_OK;
-    size_t size = shape->partition_bytes;
-    uint8_t *all = env_alloc_zeroed(size * shape->partitions);
-    if (!all) return VELOCITY_NO_MEMORY;
-    for (size_t i = 0; i < b->hash_count; i++)
-        filter_add(shape, all + filter_partition(shape, b->hashes[i]) * size, b->hashes[i]);
-    velocity_status status = VELOCITY_OK;
+    velocity_status status = filter_builder_finish(&b->filter, b->options.false_positive_rate, shape);
+    if (status || shape->partitions == 0) return status;
     where->offset = b->offset;
     for (uint32_t i = 0; i < shape->partitions && !status; i++) {
         struct block_handle handle;
-        status = append_block(b, velocity_bytes(all + i * size, size), false, &handle);
+        status = append_block(b, velocity_bytes(b->filter.partitions[i], shape->partition_bytes), false, &handle);
     }
     where->bytes = (uint32_t)(b->offset - where->offset);
-    env_free(all);
     return status;
 }
 
