@@ -41,8 +41,8 @@ struct velocity_iterator {
     int range_count;              /* mostly 0 */
     struct range_stretch stretch; /* the last answer of `ranges` */
     enum standing standing;
-    struct run
-        *alone; /* going forward: the only run that is left, of a table whose keys differ, and no scan; or NULL */
+    struct run *alone; /* going forward: the only run with keys up to `bound`, of a table whose keys differ; or NULL */
+    velocity_slice bound;    /* with `alone`: the first key of the other runs; data NULL: there are none */
     struct entry shown;      /* where valid */
     struct bytes key, value; /* the shown entry's own copy, going backward; `key` also forward, once it moves on */
     struct table_read read;
@@ -315,6 +315,15 @@ static inline bool nothing_is_covered(const velocity_iterator *it) {
     return it->range_count == 0 || (it->stretch.sequence == 0 && !it->stretch.to.data);
 }
 
+/* The run that the merge stands on, if stepping through it by itself shows what the merge would show. */
+static inline struct run *find_alone(velocity_iterator *it) {
+    struct merge *m = &it->merge;
+    if (it->scan || !nothing_is_covered(it) || !run_is_plain(m->heap[0])) return NULL;
+    const struct entry *second = merge_second(m);
+    it->bound = second ? second->key : velocity_bytes(NULL, 0);
+    return second && slice_compare(m->heap[0]->entry.key, second->key) >= 0 ? NULL : m->heap[0];
+}
+
 /* From where the merge stands: shows the first visible entry of a key other than it->key (if skip). */
 static void settle_forward(velocity_iterator *it, bool skip) {
     struct merge *m = &it->merge;
@@ -335,8 +344,7 @@ static void settle_forward(velocity_iterator *it, bool skip) {
         it->shown = *e;
         it->valid = true;
         it->standing = FORWARD;
-        bool alone = m->heap_count == 1 && !it->scan && nothing_is_covered(it) && run_is_plain(m->heap[0]);
-        it->alone = alone ? m->heap[0] : NULL;
+        it->alone = find_alone(it);
         return;
     }
     stop(it, m->status);
@@ -406,13 +414,14 @@ static void go_up(velocity_iterator *it) {
     settle_forward(it, true);
 }
 
-/* Most steps of a scan: one run is left and its next entry, surely of another key, is in the same block. False: it is
- * not, and nothing changed. */
+/* Most steps of a scan: the next entry, surely of another key, is in the same block of the same run, and no other run
+ * has a key as small. False: the block has no next entry, and nothing changed. */
 static inline bool step_alone(velocity_iterator *it) {
     struct table_cursor *c = &it->alone->table_cursor;
     if (!table_cursor_next_in_block(c)) return false;
     table_cursor_entry(c, &it->shown);
-    if (table_cursor_valid(c) && is_visible(it, &it->shown) && !is_gone(it, &it->shown)) {
+    if (table_cursor_valid(c) && (!it->bound.data || slice_compare(it->shown.key, it->bound) < 0) &&
+        is_visible(it, &it->shown) && !is_gone(it, &it->shown)) {
         if (beyond_high(it, it->shown.key)) stop(it, VELOCITY_OK);
     } else {
         merge_refresh(&it->merge);

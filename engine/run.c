@@ -286,6 +286,12 @@ void merge_seek_before(struct merge *m, velocity_slice key) {
     build(m, true);
 }
 
+const struct entry *merge_second(const struct merge *m) {
+    if (m->heap_count < 2) return NULL;
+    bool right = m->heap_count > 2 && stands_first(m, m->heap[2], m->heap[1]);
+    return &m->heap[right ? 2 : 1]->entry;
+}
+
 /* The top run has moved. */
 static void resettle(struct merge *m) {
     struct run *top = m->heap[0];

@@ -70,7 +70,9 @@ void merge_seek_before(struct merge *m, velocity_slice key);
  */
 void merge_next(struct merge *m);
 void merge_prev(struct merge *m);
-/* The table cursor of the top run, the only one left, was moved forward past the merge. */
+/* What comes first of the other runs: no key before its key is in any of them. NULL: there is no other. */
+const struct entry *merge_second(const struct merge *m);
+/* The table cursor of the top run was moved forward past the merge, over keys that are in no other run. */
 void merge_refresh(struct merge *m);
 /* run_skip and run_skip_back of the run that the merge stands on. */
 void merge_skip(struct merge *m, velocity_slice to, uint64_t sequence);
