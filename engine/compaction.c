@@ -1,375 +1,28 @@
 /*
- * compaction.c - merging tables into the level below. See database_internal.h; what survives is retention.c's.
- *
- * Shape: level 0 holds flushed buffers. The last level holds almost everything; above it stand as many levels as it
- * takes to keep one merge of level 0 within LEVEL_RATIO times its size, each LEVEL_RATIO times smaller than the next. A
- * small database is level 0 and the last level. Level 0 goes, whole, into the first of those levels ("base").
- *
- * What range deletes cover goes without being read where they cover whole tables (reclaim.c); where they cover a part,
- * when that is merged. For that a merge reaches as far as the range deletes in it, if this does not make it much
- * larger.
+ * compaction.c - merging tables into the level below. See database_internal.h; which tables is compaction_pick.c's,
+ * what survives of their entries retention.c's.
  *
  * One compaction runs at a time for a database; the job picks, merges and installs without the database's mutex.
  */
-#include "database_internal.h"
+#include "compaction_pick.h"
 #include "expiry_reclaim.h"
-#include "reclaim.h"
 #include "retention.h"
 #include "run.h"
 #include "slice.h"
-#include "value_reclaim.h"
 #include "value_writer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum {
-    LAST_LEVEL = VELOCITY_LEVELS - 1,
-    LEVEL_RATIO = 10,
-    READ_AHEAD_BYTES = 256 * 1024,
-    IDLE_REWRITE_FACTOR =
-        32,                 /* when idle, tables are merged down if that rewrites at most this many times their size */
-    SMALL_BYTES = 64 << 20, /* ... or at most this much */
-    TOMBSTONE_BYTES = 1024, /* ... where each delete, which scans have to step over, counts as so much */
-    TOMBSTONE_PULL = 4,     /* a table of deletes alone is picked as one with an overlap so many times smaller */
-};
+enum { READ_AHEAD_BYTES = 256 * 1024 };
 
 /* A velocity_compact that waits to be served. */
 struct manual_compaction {
-    velocity_slice from, to; /* data NULL: no bound; to is inclusive here */
+    struct compaction_range range;
     bool done;
     velocity_status status;
     char message[MESSAGE_BYTES];
 };
-
-struct task {
-    struct version_change *inputs; /* tables and the levels that they are on */
-    size_t input_count, input_capacity;
-    int output_level;
-    bool drop, rewrite;      /* the inputs hold nothing that anybody sees; or: one that holds much that has expired */
-    bool covered;            /* drop: because of range deletes */
-    velocity_slice from, to; /* the range of all inputs; borrowed from their metas */
-    velocity_slice reach;    /* where the range deletes in them end; data NULL: there are none */
-};
-
-/* ---- the shape ------------------------------------------------------------------------------------------------------
- */
-
-/* Where values stand apart, a full write buffer makes a table that is much smaller than itself. */
-static uint64_t level0_batch_bytes(const velocity *db, const struct version *version) {
-    uint64_t bytes = db->options.memtable_bytes / 2 * db->options.compaction_threshold, tables = 0;
-    if (version->value_count == 0) return bytes;
-    for (int l = 0; l < VELOCITY_LEVELS; l++) tables += version->levels[l].bytes;
-    return (uint64_t)((double)bytes * (double)tables / (double)(tables + version->value_used_bytes));
-}
-
-/* The first level under level 0, and in targets[l] how large each level may be. */
-static int shape(const velocity *db, const struct version *version, uint64_t targets[VELOCITY_LEVELS]) {
-    uint64_t limit = level0_batch_bytes(db, version) * LEVEL_RATIO;
-    int base = LAST_LEVEL;
-    for (int l = 0; l < VELOCITY_LEVELS; l++) targets[l] = UINT64_MAX;
-    uint64_t size = version->levels[LAST_LEVEL].bytes;
-    for (int l = LAST_LEVEL - 1; l >= 1 && size > limit; l--) {
-        size /= LEVEL_RATIO;
-        targets[l] = size;
-        base = l;
-    }
-    /* A level that is in use stays so until it is empty. */
-    for (int l = 1; l < base; l++) {
-        if (version->levels[l].count == 0) continue;
-        targets[l] = 0;
-        base = l + 1 < base ? base : l + 1;
-    }
-    return base;
-}
-
-static uint64_t overlapping_bytes(const struct level *level, const struct level *with) {
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < level->count; i++) {
-        const struct table_meta *meta = table_meta(level->tables[i]);
-        for (size_t k = 0; k < with->count; k++) {
-            if (!table_overlaps(with->tables[k], meta->smallest, meta->largest)) continue;
-            bytes += meta->file_bytes;
-            break;
-        }
-    }
-    return bytes;
-}
-
-/* The highest level that is over its size, as a part of it; 0 level: none. */
-static int fullest_level(const struct version *version, const uint64_t targets[VELOCITY_LEVELS]) {
-    int fullest = 0;
-    double worst = 1;
-    for (int l = 1; l < LAST_LEVEL; l++) {
-        if (version->levels[l].count == 0 || targets[l] == UINT64_MAX) continue;
-        double score = (double)version->levels[l].bytes / (double)(targets[l] ? targets[l] : 1);
-        if (score > worst) worst = score, fullest = l;
-    }
-    return fullest;
-}
-
-uint64_t compaction_pending(velocity *db, const struct version *version) {
-    uint64_t targets[VELOCITY_LEVELS], pending = 0;
-    int base = shape(db, version, targets);
-    const struct level *top = &version->levels[0];
-    if (top->count >= db->options.compaction_threshold)
-        pending += top->bytes + overlapping_bytes(&version->levels[base], top);
-    for (int l = 1; l < LAST_LEVEL; l++)
-        if (targets[l] != UINT64_MAX && version->levels[l].bytes > targets[l])
-            pending += (version->levels[l].bytes - targets[l]) * LEVEL_RATIO;
-    return pending;
-}
-
-static uint64_t tombstones(const struct level *level) {
-    uint64_t count = 0;
-    for (size_t i = 0; i < level->count; i++) count += table_meta(level->tables[i])->tombstones;
-    return count;
-}
-
-/* The level that idle merging would empty into the next one below; -1: none. */
-static int idle_level(velocity *db, const struct version *version) {
-    uint64_t targets[VELOCITY_LEVELS];
-    int base = shape(db, version, targets);
-    for (int l = 0; l < LAST_LEVEL; l = l == 0 ? base : l + 1) {
-        const struct level *level = &version->levels[l];
-        if (level->count == 0) continue;
-        const struct level *below = &version->levels[l == 0 ? base : l + 1];
-        uint64_t rewritten = overlapping_bytes(below, level),
-                 worth = level->bytes + tombstones(level) * TOMBSTONE_BYTES;
-        return rewritten <= SMALL_BYTES || rewritten / IDLE_REWRITE_FACTOR <= worth ? l : -1;
-    }
-    return -1;
-}
-
-/* Changes with every version. */
-static uint64_t generation(velocity *db) {
-    return atomic_load(&db->figures.flushes) + atomic_load(&db->figures.compactions) +
-           atomic_load(&db->figures.trivial_moves);
-}
-
-/* The tables may hold what nobody sees any more; what a job that looked found nothing of is not looked for again. */
-static bool may_reclaim(velocity *db, const struct version *version) {
-    const struct level *last = &version->levels[LAST_LEVEL];
-    bool holds = version->ranges != NULL;
-    for (size_t i = 0; i < last->count && !holds; i++)
-        holds = table_meta(last->tables[i])->tombstones || !table_meta(last->tables[i])->one_version;
-    if (!holds) return false;
-    struct reclaim_state now = {generation(db), snapshot_oldest(db)};
-    env_mutex_lock(&db->mutex);
-    bool looked = db->reclaimed.generation == now.generation && db->reclaimed.oldest == now.oldest;
-    env_mutex_unlock(&db->mutex);
-    return !looked;
-}
-
-bool compaction_idle_worthwhile(velocity *db, const struct version *version) {
-    return idle_level(db, version) >= 0 || may_reclaim(db, version);
-}
-
-/* ---- picking
- * ------------------------------------------------------------------------------------------------------------ */
-
-static velocity_status add_input(struct task *task, int level, struct table *table) {
-    if (task->input_count == task->input_capacity) {
-        size_t capacity = task->input_capacity ? task->input_capacity * 2 : 32;
-        void *bigger = env_realloc(task->inputs, capacity * sizeof *task->inputs);
-        if (!bigger) return VELOCITY_NO_MEMORY;
-        task->inputs = bigger;
-        task->input_capacity = capacity;
-    }
-    task->inputs[task->input_count++] = (struct version_change){level, table};
-    const struct table_meta *meta = table_meta(table);
-    if (!task->from.data || slice_compare(meta->smallest, task->from) < 0) task->from = meta->smallest;
-    if (!task->to.data || slice_compare(meta->largest, task->to) > 0) task->to = meta->largest;
-    size_t count = 0;
-    const struct range_tombstone *ranges = meta->range_tombstones ? table_ranges(table, &count) : NULL;
-    for (size_t i = 0; i < count; i++)
-        if (!task->reach.data || slice_compare(ranges[i].end, task->reach) > 0) task->reach = ranges[i].end;
-    return VELOCITY_OK;
-}
-
-static bool has_input(const struct task *task, const struct table *table) {
-    for (size_t i = 0; i < task->input_count; i++)
-        if (task->inputs[i].table == table) return true;
-    return false;
-}
-
-static velocity_status add_level(struct task *task, const struct version *version, int level, velocity_slice from,
-                                 velocity_slice to) {
-    velocity_status status = VELOCITY_OK;
-    for (size_t i = 0; i < version->levels[level].count && !status; i++) {
-        struct table *table = version->levels[level].tables[i];
-        if (table_overlaps(table, from, to) && !has_input(task, table)) status = add_input(task, level, table);
-    }
-    return status;
-}
-
-static uint64_t bytes_to_merge(const struct task *task, const struct reclaim *r) {
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < task->input_count; i++)
-        if (!reclaim_whole(r, task->inputs[i].table)) bytes += table_meta(task->inputs[i].table)->file_bytes;
-    return bytes;
-}
-
-/* What the range deletes among the inputs cover on the output level goes along, unless that is too much. */
-static velocity_status reach_out(struct task *task, const struct version *version, const struct reclaim *r) {
-    if (!task->reach.data || slice_compare(task->reach, task->to) <= 0) return VELOCITY_OK;
-    struct task more = {.output_level = task->output_level};
-    velocity_status status = add_level(&more, version, task->output_level, task->to, task->reach);
-    uint64_t here = bytes_to_merge(task, r), there = bytes_to_merge(&more, r);
-    env_free(more.inputs);
-    if (status || (there > SMALL_BYTES && there > here)) return status;
-    return add_level(task, version, task->output_level, task->from, task->reach);
-}
-
-static velocity_status pick_level0(struct task *task, const struct version *version, int base) {
-    task->output_level = base;
-    velocity_status status = VELOCITY_OK;
-    for (int l = 0; l < base && !status; l++) /* levels above the base that are still in use go along */
-        status = add_level(task, version, l, velocity_bytes(NULL, 0), velocity_bytes(NULL, 0));
-    return status ? status : add_level(task, version, base, task->from, task->to);
-}
-
-/* The table that overlaps least with the level below, for its size. */
-static velocity_status pick_from_level(struct task *task, const struct version *version, int level) {
-    const struct level *from = &version->levels[level], *below = &version->levels[level + 1];
-    struct table *best = NULL;
-    double least = 0;
-    for (size_t i = 0; i < from->count; i++) {
-        const struct table_meta *meta = table_meta(from->tables[i]);
-        uint64_t bytes = 0;
-        for (size_t k = level_find(below, meta->smallest);
-             k < below->count && slice_compare(table_meta(below->tables[k])->smallest, meta->largest) <= 0; k++)
-            bytes += table_meta(below->tables[k])->file_bytes;
-        double share = (double)meta->tombstones / (double)meta->entries;
-        double cost = (double)bytes / (double)meta->file_bytes / (1 + share * TOMBSTONE_PULL);
-        if (!best || cost < least) best = from->tables[i], least = cost;
-    }
-    task->output_level = level + 1;
-    velocity_status status = add_input(task, level, best);
-    return status ? status : add_level(task, version, level + 1, task->from, task->to);
-}
-
-/*
- * Tables that refer to condemned value files, neighbours of one level: they are rewritten where they are. Those of
- * level 0 are merged down as always, which also shows what they make garbage.
- */
-static velocity_status pick_condemned(const velocity *db, struct task *task, const struct version *version, int base,
-                                      const struct reclaim *r) {
-    enum { TABLES_MOST = 16 };
-    uint64_t bytes, wanted = db->options.table_bytes;
-    for (int l = 0; l < VELOCITY_LEVELS; l++) {
-        const struct level *level = &version->levels[l];
-        task->output_level = l;
-        for (size_t i = 0; i < level->count && task->input_count < TABLES_MOST && wanted; i++) {
-            bytes = condemned_bytes(&r->condemned, level->tables[i]);
-            if (l == 0 && bytes) return pick_level0(task, version, base);
-            if (bytes == 0 && task->input_count == 0) continue;
-            if (bytes == 0) return VELOCITY_OK;
-            velocity_status status = add_input(task, l, level->tables[i]);
-            if (status) return status;
-            wanted -= bytes < wanted ? bytes : wanted;
-        }
-        if (task->input_count) break;
-    }
-    return VELOCITY_OK;
-}
-
-/* Everything on every level that overlaps the range, and what that overlaps in turn, so that order is kept. */
-static velocity_status pick_range(struct task *task, const struct version *version, velocity_slice from,
-                                  velocity_slice to) {
-    task->output_level = LAST_LEVEL;
-    velocity_status status = VELOCITY_OK;
-    for (size_t before = SIZE_MAX; !status && before != task->input_count;) {
-        before = task->input_count;
-        for (int l = 0; l < VELOCITY_LEVELS && !status; l++) {
-            status = add_level(task, version, l, from, to);
-            if (!status && task->input_count) status = add_level(task, version, l, task->from, task->to);
-        }
-    }
-    return status;
-}
-
-/* Tables that range deletes cover whole. */
-static velocity_status pick_covered(struct task *task, const struct version *version, const struct reclaim *r) {
-    velocity_status status = VELOCITY_OK;
-    for (int l = 0; l < VELOCITY_LEVELS && version->ranges; l++)
-        for (size_t i = 0; i < version->levels[l].count && !status; i++)
-            if (reclaim_whole(r, version->levels[l].tables[i]))
-                status = add_input(task, l, version->levels[l].tables[i]);
-    task->drop = task->covered = task->input_count > 0;
-    return status;
-}
-
-/* All that one range delete can cover, so that the merge leaves it out. Left without inputs where that is too much. */
-static velocity_status pick_range_delete(velocity *db, struct task *task, const struct version *version,
-                                         const struct reclaim *r, const struct range_tombstone *range) {
-    uint64_t limit = db->options.table_bytes * 4, upper = 0;
-    if (limit < SMALL_BYTES) limit = SMALL_BYTES;
-    velocity_status status = pick_range(task, version, range->start, range->end);
-    if (status) return status;
-    for (size_t i = 0; i < task->input_count; i++)
-        if (task->inputs[i].level < LAST_LEVEL) upper += table_meta(task->inputs[i].table)->file_bytes;
-    uint64_t merged = bytes_to_merge(task, r);
-    if (merged <= limit || merged / IDLE_REWRITE_FACTOR <= upper) return VELOCITY_OK;
-    env_free(task->inputs);
-    *task = (struct task){0};
-    return VELOCITY_OK;
-}
-
-/* When idle, and nothing else is to do: what is kept though nobody sees it any more. Each such merge leaves less of it.
- */
-static velocity_status pick_unseen(velocity *db, struct task *task, const struct version *version,
-                                   const struct reclaim *r) {
-    velocity_status status = VELOCITY_OK;
-    for (int l = 0; l < VELOCITY_LEVELS && version->ranges; l++)
-        for (size_t i = 0; i < version->levels[l].count && !status && task->input_count == 0; i++) {
-            const struct range_tombstone *range = reclaim_ripe_range(r, version->levels[l].tables[i]);
-            if (range) status = pick_range_delete(db, task, version, r, range);
-        }
-    const struct level *last = &version->levels[LAST_LEVEL];
-    for (size_t i = 0; i < last->count && !status && task->input_count == 0; i++) {
-        task->output_level = LAST_LEVEL;
-        if (reclaim_leftovers(r, last->tables[i])) status = add_input(task, LAST_LEVEL, last->tables[i]);
-    }
-    return status;
-}
-
-/* Tables in which nothing is left go all at once; else the one with the most to give back is rewritten where it is. */
-static velocity_status pick_expired(struct task *task, const struct version *version, uint64_t now_ms) {
-    velocity_status status = VELOCITY_OK;
-    for (int l = 0; l < VELOCITY_LEVELS && !status; l++)
-        for (size_t i = 0; i < version->levels[l].count && !status; i++)
-            if (expiry_is_droppable(version, l, version->levels[l].tables[i], now_ms))
-                status = add_input(task, l, version->levels[l].tables[i]);
-    task->drop = task->input_count > 0;
-    if (status || task->drop) return status;
-    struct version_change worst = expiry_worst(version, now_ms);
-    if (!worst.table) return VELOCITY_OK;
-    task->rewrite = true;
-    task->output_level = worst.level;
-    return add_input(task, worst.level, worst.table);
-}
-
-/* Nothing to do leaves the task without inputs. */
-static velocity_status pick(velocity *db, const struct version *version, const struct manual_compaction *manual,
-                            bool idle, const struct reclaim *r, struct task *task) {
-    if (manual) return pick_range(task, version, manual->from, manual->to);
-    velocity_status status = pick_covered(task, version, r);
-    if (status || task->input_count) return status;
-    uint64_t targets[VELOCITY_LEVELS];
-    int base = shape(db, version, targets);
-    if (version->levels[0].count >= db->options.compaction_threshold) return pick_level0(task, version, base);
-    if (expiry_is_due(db, version)) return pick_expired(task, version, snapshot_earliest_clock(db));
-    int level = fullest_level(version, targets);
-    if (level) return pick_from_level(task, version, level);
-    if (value_reclaim_wanted(version, limit_is_reached(db))) return pick_condemned(db, task, version, base, r);
-    if (!idle) return VELOCITY_OK;
-    if ((level = idle_level(db, version)) < 0) return pick_unseen(db, task, version, r);
-    if (level == 0) return pick_level0(task, version, base);
-    task->output_level = level + 1;
-    status = add_level(task, version, level, velocity_bytes(NULL, 0), velocity_bytes(NULL, 0));
-    return status ? status : add_level(task, version, level + 1, task->from, task->to);
-}
 
 /* ---- merging
  * ------------------------------------------------------------------------------------------------------------ */
@@ -455,8 +108,8 @@ static void output_clear(struct output *out, bool in_force) {
 }
 
 /* Each table of level 0 is a run; the tables of another level are one. What is covered whole is not read. */
-static void build_runs(const struct task *task, const struct reclaim *r, struct table **tables, struct run *runs,
-                       size_t *count) {
+static void build_runs(const struct compaction_task *task, const struct reclaim *r, struct table **tables,
+                       struct run *runs, size_t *count) {
     struct table_read read = {.fill_cache = false};
     size_t used = 0;
     *count = 0;
@@ -472,17 +125,17 @@ static void build_runs(const struct task *task, const struct reclaim *r, struct 
     }
 }
 
-static bool reaches_bottom(const struct task *task, const struct version *version) {
+static bool reaches_bottom(const struct compaction_task *task, const struct version *version) {
     for (int l = task->output_level ? task->output_level + 1 : 0; l < VELOCITY_LEVELS; l++)
         for (size_t i = 0; i < version->levels[l].count; i++)
-            if (!has_input(task, version->levels[l].tables[i]) &&
+            if (!compaction_task_has(task, version->levels[l].tables[i]) &&
                 table_overlaps(version->levels[l].tables[i], task->from, task->to))
                 return false;
     return true;
 }
 
-static velocity_status merge_runs(velocity *db, const struct task *task, const struct reclaim *r, struct run *runs,
-                                  size_t run_count, struct output *out) {
+static velocity_status merge_runs(velocity *db, const struct compaction_task *task, const struct reclaim *r,
+                                  struct run *runs, size_t run_count, struct output *out) {
     struct merge m;
     struct retention retention;
     velocity_status status = retention_init(&retention, db, reaches_bottom(task, r->version));
@@ -512,7 +165,8 @@ static velocity_status merge_runs(velocity *db, const struct task *task, const s
     return status;
 }
 
-static velocity_status merge_tables(velocity *db, const struct task *task, struct reclaim *r, struct output *out) {
+static velocity_status merge_tables(velocity *db, const struct compaction_task *task, struct reclaim *r,
+                                    struct output *out) {
     size_t count = 0;
     struct table **tables = env_alloc(task->input_count * sizeof *tables);
     struct run *runs = env_alloc(task->input_count * sizeof *runs);
@@ -528,7 +182,7 @@ static velocity_status merge_tables(velocity *db, const struct task *task, struc
 
 /* Inputs that overlap nobody need no merge: they change their level and are not read; but a merge is also what brings
  * a table under the present key. */
-static bool moves_trivially(const struct task *task, const struct reclaim *r, int64_t now_ms) {
+static bool moves_trivially(const struct compaction_task *task, const struct reclaim *r, int64_t now_ms) {
     for (size_t i = 0; i < task->input_count; i++) {
         if (task->inputs[i].level == task->output_level) return false;
         const struct table_meta *a = table_meta(task->inputs[i].table);
@@ -543,7 +197,7 @@ static bool moves_trivially(const struct task *task, const struct reclaim *r, in
 }
 
 /* A manual compaction of one level that holds nothing to drop changes nothing. */
-static bool is_pointless(const struct task *task, const struct reclaim *r, int64_t now_ms) {
+static bool is_pointless(const struct compaction_task *task, const struct reclaim *r, int64_t now_ms) {
     for (size_t i = 0; i < task->input_count; i++) {
         if (condemned_bytes(&r->condemned, task->inputs[i].table)) return false;
         const struct table_meta *meta = table_meta(task->inputs[i].table);
@@ -554,7 +208,7 @@ static bool is_pointless(const struct task *task, const struct reclaim *r, int64
     return true;
 }
 
-static velocity_status move(velocity *db, const struct task *task) {
+static velocity_status move(velocity *db, const struct compaction_task *task) {
     struct version_change *add = env_alloc(task->input_count * sizeof *add);
     if (!add) return VELOCITY_NO_MEMORY;
     for (size_t i = 0; i < task->input_count; i++)
@@ -575,7 +229,7 @@ static int by_level_and_key(const void *a, const void *b) {
 }
 
 /* The inputs go, and nothing takes their place. */
-static velocity_status drop(velocity *db, const struct task *task) {
+static velocity_status drop(velocity *db, const struct compaction_task *task) {
     struct version_edit edit = {.remove = task->inputs, .remove_count = task->input_count};
     velocity_status status = install_edit(db, &edit, NULL);
     if (status) return status;
@@ -588,8 +242,9 @@ static velocity_status drop(velocity *db, const struct task *task) {
 }
 
 /* After the install: the inputs' files go when nobody reads them any more. */
-static void count_and_doom(velocity *db, const struct task *task, const struct reclaim *r, const struct output *out) {
-    uint64_t read = bytes_to_merge(task, r);
+static void count_and_doom(velocity *db, const struct compaction_task *task, const struct reclaim *r,
+                           const struct output *out) {
+    uint64_t read = compaction_task_bytes(task, r);
     for (size_t i = 0; i < task->input_count; i++) table_doom(task->inputs[i].table);
     atomic_fetch_add(&db->figures.compactions, 1);
     atomic_fetch_add(&db->figures.expired, out->expired);
@@ -597,7 +252,7 @@ static void count_and_doom(velocity *db, const struct task *task, const struct r
     atomic_fetch_add(&db->figures.compaction_written, out->bytes + out->values.bytes);
 }
 
-static velocity_status run_task(velocity *db, const struct task *task, struct reclaim *r) {
+static velocity_status run_task(velocity *db, const struct compaction_task *task, struct reclaim *r) {
     int64_t now_ms = (int64_t)snapshot_earliest_clock(db);
     if (task->input_count == 0) return VELOCITY_OK;
     if (task->drop) return drop(db, task);
@@ -627,13 +282,9 @@ static velocity_status run_task(velocity *db, const struct task *task, struct re
 
 void compaction_schedule(velocity *db) {
     if (db->compaction_queued || db->closing || atomic_load(&db->read_only)) return;
-    const struct version *version = atomic_load(&db->superversion)->version;
-    uint64_t targets[VELOCITY_LEVELS];
-    (void)shape(db, version, targets);
-    bool wanted = db->manual || db->idle_compaction || db->reclaim ||
-                  version->levels[0].count >= db->options.compaction_threshold || fullest_level(version, targets) ||
-                  expiry_is_due(db, version) || value_reclaim_wanted(version, limit_is_reached(db));
-    if (!wanted) return;
+    if (!db->manual && !db->idle_compaction && !db->reclaim &&
+        !compaction_is_due(db, atomic_load(&db->superversion)->version))
+        return;
     db->compaction_queued = true;
     pool_submit(db->shared->pool, POOL_PATIENT, &db->compaction_job);
 }
@@ -644,14 +295,13 @@ void compaction_job_run(struct pool_job *job) {
     struct manual_compaction *manual = db->manual;
     bool idle = db->idle_compaction;
     db->idle_compaction = db->reclaim = false;
-    struct reclaim_state looked = {generation(db), snapshot_oldest(db)};
+    struct reclaim_state looked = compaction_reclaim_state(db);
     env_mutex_unlock(&db->mutex);
-    struct task task = {0};
+    struct compaction_task task = {0};
     struct reclaim reclaim;
     struct superversion *sv = superversion_acquire(db);
     velocity_status status = reclaim_init(&reclaim, db, sv->version);
-    if (!status) status = pick(db, sv->version, manual, idle, &reclaim, &task);
-    if (!status && !manual && !task.drop && !task.rewrite) status = reach_out(&task, sv->version, &reclaim);
+    if (!status) status = compaction_pick(db, sv->version, manual ? &manual->range : NULL, idle, &reclaim, &task);
     if (!status) status = run_task(db, &task, &reclaim);
     bool found = task.input_count > 0;
     reclaim_clear(&reclaim);
@@ -697,10 +347,10 @@ velocity_status velocity_compact(velocity *db, const velocity_range *range) {
     velocity_status status = velocity_flush(db);
     if (status) return status;
     uint8_t buffer[VELOCITY_MAX_KEY_BYTES];
-    struct manual_compaction manual = {.to = range_to(&r, buffer)};
-    if (r.start.data) manual.from = r.start;
-    if (r.prefix.data && r.prefix.size && (!manual.from.data || slice_compare(r.prefix, manual.from) > 0))
-        manual.from = r.prefix;
+    struct manual_compaction manual = {.range.to = range_to(&r, buffer)};
+    if (r.start.data) manual.range.from = r.start;
+    if (r.prefix.data && r.prefix.size && (!manual.range.from.data || slice_compare(r.prefix, manual.range.from) > 0))
+        manual.range.from = r.prefix;
     env_mutex_lock(&db->mutex);
     while (db->manual && !atomic_load(&db->read_only)) room_wait(db);
     if (!db->manual) db->manual = &manual;

@@ -3,10 +3,10 @@
  *
  *   database.c    open, close, the shared parts            read.c       point lookups
  *   recovery.c    what opening finds on disk               iterator.c   scans
- *   write.c       the commit queue and groups              snapshot.c   frozen views
+ *   write.c       the commit queue (group.c: one group)    snapshot.c   frozen views
  *   room.c        write buffers, log segments, stalls      stats.c      figures
  *   write_ranges.c  range deletes into write buffers       reclaim.c    what they let go of in tables
- *   flush.c       write buffer -> table                    compaction.c tables -> tables
+ *   flush.c       write buffer -> table                    compaction.c tables -> tables (compaction_pick.c: which)
  *   install.c     putting a new version in force           history.c    logs of the past
  *   changes.c     change feeds                             checkpoint.c copies of the whole
  *   txn.c         transactions                             validate.c   whether they may commit
@@ -91,7 +91,7 @@ struct job_failure {
     char message[MESSAGE_BYTES];
 };
 
-struct writer; /* write.c */
+struct writer; /* group.h */
 
 struct velocity {
     env *env;
@@ -256,7 +256,7 @@ VELOCITY_CHECK_RESULT velocity_status limit_check(velocity *db, uint64_t payload
 /* The ticker's: where puts were refused, merges as if the database were idle. */
 void limit_tend(velocity *db);
 
-/* flush.c and compaction.c. _schedule: under db->mutex. */
+/* flush.c, compaction.c and compaction_pick.c. _schedule: under db->mutex. */
 void flush_schedule(velocity *db);
 void flush_job_run(struct pool_job *job);
 void compaction_schedule(velocity *db);

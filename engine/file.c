@@ -94,9 +94,13 @@ uint64_t file_seed(const struct file_header *header) {
     return XXH3_64bits(header->uid, sizeof header->uid);
 }
 
-uint32_t file_block_checksum(uint64_t seed, uint64_t offset, const void *data, size_t size) {
+uint32_t file_block_checksum_begin(uint64_t seed, uint64_t offset) {
     uint64_t place[2] = {seed, offset};
-    return crc32c(crc32c(0, place, sizeof place), data, size);
+    return crc32c(0, place, sizeof place);
+}
+
+uint32_t file_block_checksum(uint64_t seed, uint64_t offset, const void *data, size_t size) {
+    return crc32c(file_block_checksum_begin(seed, offset), data, size);
 }
 
 char *file_path_named(const char *folder, const char *name) {

@@ -48,6 +48,8 @@ VELOCITY_CHECK_RESULT velocity_status file_header_read(env_file *file, enum file
 uint64_t file_seed(const struct file_header *header);
 /* CRC-32C of a block at `offset`: of the seed, the offset, then the bytes. */
 uint32_t file_block_checksum(uint64_t seed, uint64_t offset, const void *data, size_t size);
+/* Of the first two: what the bytes go on from. */
+uint32_t file_block_checksum_begin(uint64_t seed, uint64_t offset);
 
 /* "<folder>/<number><suffix>": a new string for env_free; NULL: no memory. */
 char *file_path(const char *folder, enum file_kind kind, uint64_t number);

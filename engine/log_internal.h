@@ -18,6 +18,9 @@ enum log_group_field {
     GROUP_HEADER_END = 64,
 };
 
+/* Kind, two sizes, a key of one byte. */
+#define LOG_OPERATION_LEAST_BYTES 4u
+
 /* The group's payload as a message to encrypt: bound to everything in the header but the checksum, which is of the
  * encrypted bytes. */
 static inline struct cipher_place log_group_place(const uint8_t *group, uint64_t position) {

@@ -132,6 +132,8 @@ velocity_status segment_apply(const struct log_replay *replay, const struct segm
     velocity_slice payload;
     velocity_status status = log_group_open(&s->identity, s->data + at, &group, &payload);
     group.payload_bytes = (uint32_t)payload.size;
+    /* So that nobody makes room for more operations than the file can hold. */
+    if (!status && group.count > payload.size / LOG_OPERATION_LEAST_BYTES) status = VELOCITY_CORRUPT;
     if (!status) status = replay->apply(replay->arg, s->identity.number, &group, payload.data);
     if (status == VELOCITY_CORRUPT)
         status = status_set(VELOCITY_CORRUPT, "%s: offset %llu: a commit group's operations make no sense", s->path,

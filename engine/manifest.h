@@ -10,6 +10,7 @@
 #define VELOCITY_MANIFEST_H
 
 #include "cipher.h"
+#include "number_map.h"
 #include "table_builder.h"
 #include "version.h"
 
@@ -35,8 +36,8 @@ struct manifest_state {
     uint64_t resume_sequence; /* with which start_log begins */
     uint64_t clock_ms;        /* the time had come this far: see clock.h */
     bool weak_writes;         /* since the last opening writes were acknowledged before they were on disk */
-    struct log_seal *seals;
-    size_t seal_count;
+    struct log_seal *seals;   /* ascending */
+    size_t seal_count, seal_capacity;
     struct log_retained *retained; /* in the order of the records; those that were removed since are among them */
     size_t retained_count, retained_capacity;
     struct manifest_table {
@@ -46,14 +47,16 @@ struct manifest_state {
     size_t table_count, table_capacity;
     struct value_file_meta *values;
     size_t value_count, value_capacity;
-    uint64_t tail_bytes; /* behind the last record that counts */
+    struct number_map table_places, value_places; /* of the numbers, in the two arrays */
+    uint64_t tail_bytes;                          /* behind the last record that counts */
     /* manifest_salvage alone: */
     bool salvaging, damaged;
-    uint64_t *removed; /* tables that a record removed, whether or not they were there */
-    size_t removed_count, removed_capacity;
+    struct number_map removed; /* tables that a record removed, whether or not they were there; each at place 0 */
 };
 
 void manifest_state_clear(struct manifest_state *state);
+/* The seal of the log with the number; NULL: it has none. */
+const struct log_seal *manifest_seal(const struct manifest_state *state, uint64_t number);
 
 /* NOT_FOUND: the folder has no CURRENT. A torn last record is left out; damage anywhere else is CORRUPT. Binds the keys
  * (may be NULL) to the database's id. */

@@ -158,10 +158,10 @@ static velocity_status gather_segments(struct recovery *r) {
     r->segments = env_alloc_zeroed((r->file_count + 1) * sizeof *r->segments);
     if (!r->segments) return VELOCITY_NO_MEMORY;
     for (size_t i = 0; i < r->file_count; i++) {
-        uint64_t number = r->files[i].number, sealed_end = 0;
+        uint64_t number = r->files[i].number;
         if (r->files[i].kind != FILE_LOG || number < r->state.min_log) continue;
-        for (size_t k = 0; k < r->state.seal_count; k++)
-            if (r->state.seals[k].number == number) sealed_end = r->state.seals[k].end;
+        const struct log_seal *seal = manifest_seal(&r->state, number);
+        uint64_t sealed_end = seal ? seal->end : 0;
         /* What the last opening found and did not count stays out, also where removing it did not reach the disk. */
         if (!sealed_end && number < r->state.start_log) continue;
         struct log_segment *s = &r->segments[r->segment_count++];

@@ -171,15 +171,11 @@ static velocity_status add_table(struct survey *s, int level, bool whole_meta, s
 }
 
 static bool manifest_knows(const struct survey *s, uint64_t number) {
-    for (size_t i = 0; i < s->state.table_count; i++)
-        if (s->state.tables[i].meta.number == number) return true;
-    return false;
+    return number_map_find(&s->state.table_places, number) != NUMBER_MAP_NONE;
 }
 
 static bool manifest_removed(const struct survey *s, uint64_t number) {
-    for (size_t i = 0; i < s->state.removed_count; i++)
-        if (s->state.removed[i] == number) return true;
-    return false;
+    return number_map_find(&s->state.removed, number) != NUMBER_MAP_NONE;
 }
 
 /* A table of which no readable manifest knows: its own header says what it is. */
@@ -261,9 +257,8 @@ static velocity_status gather_tables(struct survey *s) {
  */
 
 static uint64_t seal_of(const struct survey *s, uint64_t number) {
-    for (size_t i = 0; i < s->state.seal_count; i++)
-        if (s->state.seals[i].number == number) return s->state.seals[i].end;
-    return 0;
+    const struct log_seal *seal = manifest_seal(&s->state, number);
+    return seal ? seal->end : 0;
 }
 
 static const struct log_retained *find_retained(const struct survey *s, uint64_t number) {

@@ -58,9 +58,7 @@ static velocity_status add(struct survey *s, const struct value_file_meta *meta)
 }
 
 static bool manifest_knows(const struct survey *s, uint64_t number) {
-    for (size_t i = 0; i < s->state.value_count; i++)
-        if (s->state.values[i].number == number) return true;
-    return false;
+    return number_map_find(&s->state.value_places, number) != NUMBER_MAP_NONE;
 }
 
 static int by_number(const void *a, const void *b) {

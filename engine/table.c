@@ -317,6 +317,11 @@ static velocity_status load_footer(struct table *t, env_file *file) {
     if (t->filter.partitions && (t->filter.partition_bytes == 0 || t->filter.partition_bytes % FILTER_LINE_BYTES ||
                                  t->filter.partition_bytes > FILTER_PARTITION_BYTES))
         return damaged(t, at, "the filter's shape makes no sense");
+    /* What is allocated for the partitions is bounded by the file: that it reaches to the footer was just seen. */
+    uint64_t stride = (uint64_t)t->filter.partition_bytes + cipher_overhead(t->cipher) + BLOCK_TRAILER_BYTES;
+    if (t->filter.partitions && (t->filter_offset < FILE_HEADER_BYTES || t->filter_offset > at ||
+                                 t->filter.partitions > (at - t->filter_offset) / stride))
+        return damaged(t, at, "the filter lies outside of the file");
     t->top_handle = slot_of(footer, SLOT_TOP_INDEX);
     t->expiry_handle = slot_of(footer, SLOT_EXPIRY);
     t->values_handle = slot_of(footer, SLOT_VALUE_REFERENCES);

@@ -3,29 +3,21 @@
 
 #include "block.h"
 #include "compress.h"
+#include "file_writer.h"
 #include "filter_builder.h"
 #include "slice.h"
 #include "status.h"
 #include "table_format.h"
 
 enum {
-    WRITE_BUFFER_BYTES = 256 * 1024,
     INDEX_BLOCK_BYTES = 8 * 1024,
     RANGE_BLOCK_BYTES = 32 * 1024,
-    PACE_BYTES = 1024 * 1024, /* dirty bytes after which writeback is started, so that the final sync finds little */
 };
 
 struct table_builder {
     struct table_builder_options options;
-    char *path;
-    env_file *file;
-    uint64_t seed;
-    uint64_t offset; /* file bytes produced: written and in `buffer` */
-    uint64_t paced;  /* up to where writeback was started */
-    uint8_t *buffer;
-    size_t buffered;
+    struct file_writer file;
     struct packer packer;
-    cipher *cipher; /* NULL: blocks stand as they are */
     uint8_t *sealed;
     size_t sealed_capacity;
     struct block_builder data, index, top;
@@ -80,54 +72,19 @@ static void builder_free(table_builder *b) {
     block_builder_free(&b->top);
     block_builder_free(&b->ranges);
     block_builder_free(&b->ranges_index);
-    env_free(b->buffer);
     packer_clear(&b->packer);
-    cipher_free(b->cipher);
     env_free(b->sealed);
     env_free(b->last_key);
     filter_builder_clear(&b->filter);
-    env_free(b->path);
+    file_writer_clear(&b->file);
     env_free(b);
 }
 
 void table_builder_abandon(table_builder *b) {
     if (!b) return;
-    if (b->file && env_close(b->file)) { /* the file is removed: what its close says no longer matters */
-    }
-    if (b->path &&
-        env_unlink(b->options.env, b->path)) { /* left for the next open, which removes what it does not know */
-    }
+    file_writer_abandon(&b->file);
     table_meta_clear(&b->meta);
     builder_free(b);
-}
-
-static velocity_status write_out(table_builder *b) {
-    if (b->buffered == 0) return VELOCITY_OK;
-    velocity_status status = env_write(b->file, b->buffer, b->buffered, b->offset - b->buffered);
-    if (status) return status;
-    b->buffered = 0;
-    if (b->offset - b->paced >= PACE_BYTES) {
-        status = env_flush_range(b->file, b->paced, b->offset - b->paced);
-        b->paced = b->offset;
-    }
-    return status;
-}
-
-static velocity_status append(table_builder *b, const void *data, size_t size) {
-    const uint8_t *p = data;
-    while (size) {
-        if (b->buffered == WRITE_BUFFER_BYTES) {
-            velocity_status status = write_out(b);
-            if (status) return status;
-        }
-        size_t room = WRITE_BUFFER_BYTES - b->buffered, part = size < room ? size : room;
-        memcpy(b->buffer + b->buffered, p, part);
-        b->buffered += part;
-        b->offset += part;
-        p += part;
-        size -= part;
-    }
-    return VELOCITY_OK;
 }
 
 velocity_status table_builder_new(const struct table_builder_options *options, table_builder **out) {
@@ -138,31 +95,19 @@ velocity_status table_builder_new(const struct table_builder_options *options, t
     b->options.folder = NULL;
     b->packer.compression = options->compression;
     b->packer.last_level = options->last_level;
-    velocity_status status = VELOCITY_NO_MEMORY;
-    char *path = file_path(options->folder, FILE_TABLE, options->number);
-    b->buffer = env_alloc(WRITE_BUFFER_BYTES);
-    if (!path || !b->buffer) goto fail;
-    status = env_create(options->env, path, &b->file);
-    if (status) goto fail;
-    b->path = path; /* from here on the file is ours to remove */
-    path = NULL;
     struct file_header header = {.kind = FILE_TABLE, .number = options->number};
     memcpy(header.database_id, options->database_id, sizeof header.database_id);
-    uint8_t bytes[FILE_HEADER_BYTES];
-    status = cipher_new(options->env, options->keys, &header, bytes, &b->cipher);
-    if (!status) status = append(b, bytes, sizeof bytes);
-    if (status) goto fail;
-    b->seed = file_seed(&header);
+    velocity_status status = file_writer_create(&b->file, options->env, options->folder, options->keys, &header);
+    if (status) {
+        env_free(b);
+        return status;
+    }
     b->meta.number = options->number;
     memcpy(b->meta.uid, header.uid, sizeof b->meta.uid);
     b->meta.min_sequence = UINT64_MAX;
     b->meta.one_version = true;
     *out = b;
     return VELOCITY_OK;
-fail:
-    env_free(path);
-    table_builder_abandon(b);
-    return status;
 }
 
 /* Replaces *stored by what it is encrypted. */
@@ -174,8 +119,8 @@ static velocity_status seal(table_builder *b, const uint8_t *trailer, velocity_s
         if (!(b->sealed = env_alloc(size * 2))) return VELOCITY_NO_MEMORY;
         b->sealed_capacity = size * 2;
     }
-    struct cipher_place place = {b->offset, trailer, BLOCK_BOUND_BYTES};
-    velocity_status status = cipher_seal(b->cipher, &place, stored->data, stored->size, b->sealed);
+    struct cipher_place place = {b->file.offset, trailer, BLOCK_BOUND_BYTES};
+    velocity_status status = cipher_seal(b->file.cipher, &place, stored->data, stored->size, b->sealed);
     *stored = velocity_bytes(b->sealed, size);
     return status;
 }
@@ -188,12 +133,12 @@ static velocity_status append_block(table_builder *b, velocity_slice raw, bool c
     if (packed) return packed;
     trailer[0] = (uint8_t)how;
     put_u32(trailer + 1, (uint32_t)raw.size);
-    if (b->cipher && (packed = seal(b, trailer, &stored))) return packed;
-    *handle = (struct block_handle){b->offset, (uint32_t)stored.size};
-    uint32_t checksum = file_block_checksum(b->seed, b->offset, stored.data, stored.size);
-    put_u32(trailer + 5, file_block_checksum(checksum, b->offset, trailer, 5));
-    velocity_status status = append(b, stored.data, stored.size);
-    return status ? status : append(b, trailer, sizeof trailer);
+    if (b->file.cipher && (packed = seal(b, trailer, &stored))) return packed;
+    *handle = (struct block_handle){b->file.offset, (uint32_t)stored.size};
+    uint32_t checksum = file_block_checksum(b->file.seed, b->file.offset, stored.data, stored.size);
+    put_u32(trailer + 5, file_block_checksum(checksum, b->file.offset, trailer, 5));
+    velocity_status status = file_writer_append(&b->file, stored.data, stored.size);
+    return status ? status : file_writer_append(&b->file, trailer, sizeof trailer);
 }
 
 static velocity_status add_index_entry(struct block_builder *index, velocity_slice key, struct block_handle handle) {
@@ -296,7 +241,7 @@ static bool same_key_as_before(const table_builder *b, velocity_slice key) {
 static velocity_status note_value_use(table_builder *b, const struct entry *entry) {
     struct value_reference r;
     if (!value_reference_decode(entry->value, &r))
-        return status_set(VELOCITY_CORRUPT, "%s: a reference to a value makes no sense", b->path);
+        return status_set(VELOCITY_CORRUPT, "%s: a reference to a value makes no sense", b->file.path);
     return value_uses_add(&b->meta.values, r.file, value_record_bytes(r, entry->key.size));
 }
 
@@ -333,7 +278,7 @@ velocity_status table_builder_add(table_builder *b, const struct entry *entry) {
 }
 
 uint64_t table_builder_bytes(const table_builder *b) {
-    return b->offset + b->data.used + b->index.used + b->filter.count * 2;
+    return b->file.offset + b->data.used + b->index.used + b->filter.count * 2;
 }
 
 uint64_t table_builder_entries(const table_builder *b) {
@@ -344,12 +289,12 @@ static velocity_status append_filter(table_builder *b, struct filter_shape *shap
     *where = (struct block_handle){0, 0};
     velocity_status status = filter_builder_finish(&b->filter, b->options.false_positive_rate, shape);
     if (status || shape->partitions == 0) return status;
-    where->offset = b->offset;
+    where->offset = b->file.offset;
     for (uint32_t i = 0; i < shape->partitions && !status; i++) {
         struct block_handle handle;
         status = append_block(b, velocity_bytes(b->filter.partitions[i], shape->partition_bytes), false, &handle);
     }
-    where->bytes = (uint32_t)(b->offset - where->offset);
+    where->bytes = (uint32_t)(b->file.offset - where->offset);
     return status;
 }
 
@@ -404,13 +349,13 @@ static velocity_status append_footer(table_builder *b, const struct filter_shape
     put_slot(footer, SLOT_RANGE_TOMBSTONES, parts->ranges);
     put_slot(footer, SLOT_VALUE_REFERENCES, parts->values);
     put_slot(footer, SLOT_EXPIRY, parts->expiry);
-    if (b->cipher) { /* nothing to hide, but nothing to be changed either */
-        struct cipher_place place = {b->offset, footer, FOOTER_TAG};
-        velocity_status status = cipher_seal(b->cipher, &place, footer, 0, footer + FOOTER_TAG);
+    if (b->file.cipher) { /* nothing to hide, but nothing to be changed either */
+        struct cipher_place place = {b->file.offset, footer, FOOTER_TAG};
+        velocity_status status = cipher_seal(b->file.cipher, &place, footer, 0, footer + FOOTER_TAG);
         if (status) return status;
     }
-    put_u32(footer + FOOTER_CHECKSUM, file_block_checksum(b->seed, b->offset, footer, FOOTER_CHECKSUM));
-    return append(b, footer, sizeof footer);
+    put_u32(footer + FOOTER_CHECKSUM, file_block_checksum(b->file.seed, b->file.offset, footer, FOOTER_CHECKSUM));
+    return file_writer_append(&b->file, footer, sizeof footer);
 }
 
 velocity_status table_builder_finish(table_builder *b, struct table_meta *out) {
@@ -429,18 +374,12 @@ velocity_status table_builder_finish(table_builder *b, struct table_meta *out) {
     if (!status) status = block_builder_finish(&b->top, &raw);
     if (!status) status = append_block(b, raw, true, &parts.top);
     if (!status) status = append_footer(b, &shape, &parts);
-    if (!status) status = write_out(b);
-    if (!status) status = env_sync(b->file);
-    if (!status) {
-        env_file *file = b->file;
-        b->file = NULL;
-        status = env_close(file);
-    }
+    if (!status) status = file_writer_finish(&b->file);
     if (status) {
         table_builder_abandon(b);
         return status;
     }
-    b->meta.file_bytes = b->offset;
+    b->meta.file_bytes = b->file.offset;
     *out = b->meta;
     builder_free(b);
     return VELOCITY_OK;

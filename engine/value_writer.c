@@ -1,22 +1,16 @@
 /* value_writer.c - see value_writer.h. */
 #include "value_writer.h"
 
+#include "file_writer.h"
+
 enum {
-    BUFFER_BYTES = 256 * 1024,
-    PACE_BYTES = 1024 * 1024,          /* dirty bytes after which writeback is started, as for tables */
     PACK_BYTES_MAX = 16 * 1024 * 1024, /* larger values stay raw: packing them would take as much memory again */
     FILE_TABLES = 4,                   /* a value file ends at so many times table_bytes */
 };
 
 struct value_output {
-    env_file *file;
+    struct file_writer file;
     struct value_file_meta meta;
-    uint64_t seed;
-    cipher *cipher;  /* NULL: not encrypted */
-    uint64_t offset; /* bytes produced: written and in `buffer` */
-    uint64_t paced;  /* up to where writeback was started */
-    size_t buffered;
-    uint8_t buffer[BUFFER_BYTES];
 };
 
 void value_writer_init(struct value_writer *w, velocity *db) {
@@ -28,72 +22,21 @@ void value_writer_init(struct value_writer *w, velocity *db) {
 
 /* ---- one file --------------------------------------------------------------------------------------------------- */
 
-static velocity_status write_out(struct value_output *o) {
-    if (o->buffered == 0) return VELOCITY_OK;
-    velocity_status status = env_write(o->file, o->buffer, o->buffered, o->offset - o->buffered);
-    if (status) return status;
-    o->buffered = 0;
-    if (o->offset - o->paced >= PACE_BYTES) {
-        status = env_flush_range(o->file, o->paced, o->offset - o->paced);
-        o->paced = o->offset;
-    }
-    return status;
-}
-
-static velocity_status append(struct value_output *o, const void *data, size_t size) {
-    const uint8_t *p = data;
-    while (size) {
-        if (o->buffered == BUFFER_BYTES) {
-            velocity_status status = write_out(o);
-            if (status) return status;
-        }
-        size_t room = BUFFER_BYTES - o->buffered, part = size < room ? size : room;
-        memcpy(o->buffer + o->buffered, p, part);
-        o->buffered += part;
-        o->offset += part;
-        p += part;
-        size -= part;
-    }
-    return VELOCITY_OK;
-}
-
-/* Ends a file that nobody will read. */
-static void output_abandon(struct value_writer *w) {
-    struct value_output *o = w->output;
-    if (!o) return;
-    if (env_close(o->file)) { /* the file is removed: what its close says no longer matters */
-    }
-    char *path = file_path(w->db->path, FILE_VALUES, o->meta.number);
-    if (path && env_unlink(w->db->env, path)) { /* left for the next open, which removes what it does not know */
-    }
-    env_free(path);
-    cipher_free(o->cipher);
-    env_free(o);
-    w->output = NULL;
-}
-
 static velocity_status output_begin(struct value_writer *w) {
     velocity *db = w->db;
-    struct value_output *o = env_alloc(sizeof *o);
+    struct value_output *o = env_alloc_zeroed(sizeof *o);
     if (!o) return VELOCITY_NO_MEMORY;
-    memset(o, 0, offsetof(struct value_output, buffer));
     o->meta.number = database_new_number(db);
-    char *path = file_path(db->path, FILE_VALUES, o->meta.number);
-    velocity_status status = path ? env_create(db->env, path, &o->file) : VELOCITY_NO_MEMORY;
-    env_free(path);
+    struct file_header header = {.kind = FILE_VALUES, .number = o->meta.number};
+    memcpy(header.database_id, db->database_id, sizeof header.database_id);
+    velocity_status status = file_writer_create(&o->file, db->env, db->path, db->keys, &header);
     if (status) {
         env_free(o);
         return status;
     }
-    w->output = o;
-    struct file_header header = {.kind = FILE_VALUES, .number = o->meta.number};
-    memcpy(header.database_id, db->database_id, sizeof header.database_id);
-    uint8_t bytes[FILE_HEADER_BYTES];
-    status = cipher_new(db->env, db->keys, &header, bytes, &o->cipher);
-    if (status) return status;
     memcpy(o->meta.uid, header.uid, sizeof o->meta.uid);
-    o->seed = file_seed(&header);
-    return append(o, bytes, sizeof bytes);
+    w->output = o;
+    return VELOCITY_OK;
 }
 
 static velocity_status remember_file(struct value_writer *w, struct value_file *file) {
@@ -113,23 +56,23 @@ velocity_status value_writer_finish(struct value_writer *w) {
     struct value_output *o = w->output;
     struct value_file *file;
     if (!o) return VELOCITY_OK;
-    velocity_status status = write_out(o);
-    if (!status) status = env_sync(o->file);
-    o->meta.file_bytes = o->offset;
+    velocity_status status = file_writer_finish(&o->file);
+    o->meta.file_bytes = o->file.offset;
     if (!status)
         status = value_file_new(db->env, db->shared->files, db->path, db->database_id, db->keys, &o->meta, &file);
     if (!status && (status = remember_file(w, file))) value_file_release(file);
     if (status) return status; /* the output is abandoned when the writer is cleared */
-    w->bytes += o->offset;
+    w->bytes += o->file.offset;
     w->output = NULL;
-    status = env_close(o->file);
-    cipher_free(o->cipher);
+    file_writer_clear(&o->file);
     env_free(o);
-    return status;
+    return VELOCITY_OK;
 }
 
 void value_writer_clear(struct value_writer *w, bool in_force) {
-    output_abandon(w);
+    if (w->output) file_writer_abandon(&w->output->file);
+    env_free(w->output);
+    w->output = NULL;
     for (size_t i = 0; i < w->count; i++) {
         if (!in_force) value_file_doom(w->files[i]);
         value_file_release(w->files[i]);
@@ -145,9 +88,9 @@ static velocity_status append_plain(struct value_output *o, const struct value_r
                                     const struct value_place *place) {
     uint8_t header[VALUE_RECORD_HEADER_BYTES];
     value_record_encode(record, place, header);
-    velocity_status status = append(o, header, sizeof header);
-    if (!status) status = append(o, record->key.data, record->key.size);
-    return status ? status : append(o, record->stored.data, record->stored.size);
+    velocity_status status = file_writer_append(&o->file, header, sizeof header);
+    if (!status) status = file_writer_append(&o->file, record->key.data, record->key.size);
+    return status ? status : file_writer_append(&o->file, record->stored.data, record->stored.size);
 }
 
 /* Of an encrypted record all is made at once. */
@@ -161,21 +104,21 @@ static velocity_status append_sealed(struct value_writer *w, const struct value_
         w->sealed_capacity = size;
     }
     velocity_status status = value_record_seal(record, place, w->sealed);
-    return status ? status : append(w->output, w->sealed, size);
+    return status ? status : file_writer_append(&w->output->file, w->sealed, size);
 }
 
 /* The one way of a record to its file. The entry becomes a reference to it. */
 static velocity_status write_record(struct value_writer *w, const struct value_record *record, struct entry *e) {
     velocity_status status = VELOCITY_OK;
     uint64_t limit = w->db->options.table_bytes * FILE_TABLES;
-    if (w->output && w->output->offset >= limit) status = value_writer_finish(w);
+    if (w->output && w->output->file.offset >= limit) status = value_writer_finish(w);
     if (!status && !w->output) status = output_begin(w);
     if (status) return status;
     struct value_output *o = w->output;
-    struct value_place place = {o->seed, o->offset, o->cipher};
-    struct value_reference reference = {o->meta.number, o->offset, record->raw_bytes,
-                                        (uint32_t)record->stored.size + cipher_overhead(o->cipher)};
-    status = o->cipher ? append_sealed(w, record, &place) : append_plain(o, record, &place);
+    struct value_place place = {o->file.seed, o->file.offset, o->file.cipher};
+    struct value_reference reference = {o->meta.number, o->file.offset, record->raw_bytes,
+                                        (uint32_t)record->stored.size + cipher_overhead(o->file.cipher)};
+    status = o->file.cipher ? append_sealed(w, record, &place) : append_plain(o, record, &place);
     o->meta.records++;
     e->kind = ENTRY_VALUE_REFERENCE;
     e->value = velocity_bytes(w->reference, value_reference_encode(w->reference, reference));

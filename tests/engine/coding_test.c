@@ -3,6 +3,7 @@
  */
 #include "engine/coding.h"
 #include "engine/crc32c.h"
+#include "engine/crc32c_spans.h"
 #include "engine/file.h"
 #include "testing.h"
 
@@ -87,6 +88,28 @@ static void the_portable_way_equals_the_fast_one_in_any_pieces(void **state) {
         assert_int_equal(crc32c_portable(0, bytes + from, size), whole);
         assert_int_equal(crc32c(crc32c_portable(0, bytes + from, cut), bytes + from + cut, size - cut), whole);
     }
+}
+
+static void the_checksum_of_any_span_equals_the_one_of_its_bytes(void **state) {
+    (void)state;
+    enum { BYTES = (1 << 24) + 1000 }; /* sizes of all four bytes */
+    uint8_t *bytes = malloc(BYTES);
+    uint64_t random = 3721;
+    for (size_t i = 0; i < BYTES; i++) bytes[i] = (uint8_t)next_random(&random);
+    static const size_t sizes[] = {0, 1, 63, 64, 65, 500, 70000, BYTES};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct crc32c_spans spans;
+        size_t size = sizes[i];
+        OK(crc32c_spans_init(&spans, bytes, size));
+        assert_int_equal(crc32c_span(&spans, 17, 0, (uint32_t)size), crc32c(17, bytes, size));
+        for (int round = 0; round < (size == BYTES ? 50 : 2000); round++) {
+            size_t from = below(&random, size + 1), part = below(&random, size - from + 1);
+            uint32_t crc = (uint32_t)next_random(&random);
+            assert_int_equal(crc32c_span(&spans, crc, from, (uint32_t)part), crc32c(crc, bytes + from, part));
+        }
+        crc32c_spans_clear(&spans);
+    }
+    free(bytes);
 }
 
 static void a_block_checksum_depends_on_file_and_place(void **state) {
@@ -191,6 +214,7 @@ int main(void) {
         cmocka_unit_test(a_varint_that_is_too_long_is_refused),
         cmocka_unit_test(crc32c_gives_the_values_of_RFC_3720),
         cmocka_unit_test(the_portable_way_equals_the_fast_one_in_any_pieces),
+        cmocka_unit_test(the_checksum_of_any_span_equals_the_one_of_its_bytes),
         cmocka_unit_test(a_block_checksum_depends_on_file_and_place),
         cmocka_unit_test(a_header_comes_back_and_each_file_gets_an_identity),
         cmocka_unit_test(a_header_damaged_at_any_bit_or_cut_anywhere_is_corrupt),

@@ -319,6 +319,31 @@ static void a_group_that_begins_too_late_ends_the_replay(void **state) {
 /* ---- operations
  * ------------------------------------------------------------------------------------------------------- */
 
+static velocity_status apply_must_not_run(void *arg, uint64_t log_number, const struct log_group *group,
+                                          const uint8_t *payload) {
+    (void)arg, (void)log_number, (void)payload;
+    fail_msg("a group of %u bytes was handed on with %u operations", group->payload_bytes, group->count);
+    return VELOCITY_OK;
+}
+
+static void a_group_that_counts_more_operations_than_fit_into_it_is_corrupt(void **state) {
+    struct log *log = create(*state, 1, 8192);
+    uint8_t *payload;
+    struct entry e = {.key = velocity_str("k"), .kind = ENTRY_DELETE};
+    struct log_group group = {
+        .first_sequence = 1, .payload_bytes = (uint32_t)log_operation_bytes(&e), .count = UINT32_MAX};
+    OK(log_reserve(log, group.payload_bytes, false, &payload));
+    (void)log_operation_encode(payload, &e);
+    OK(log_commit(log, &group));
+    log_close(log);
+    struct log_segment segment = {.number = 1};
+    struct log_replay r = {
+        .env = env_posix(), .folder = *state, .next_sequence = 1, .apply = apply_must_not_run, .arg = NULL};
+    memcpy(r.database_id, database_id, sizeof database_id);
+    FAILS(VELOCITY_CORRUPT, "00000001.log: offset 128: a commit group's operations make no sense",
+          log_replay(&r, &segment, 1));
+}
+
 static void an_operation_comes_back_and_garbage_is_refused_without_reading_beyond(void **state) {
     (void)state;
     uint64_t random = 41;
@@ -357,6 +382,7 @@ int main(void) {
         TEST_IN_FOLDER(a_segment_of_another_database_or_number_is_refused),
         TEST_IN_FOLDER(a_damaged_header_is_corrupt_unless_the_segment_was_never_used),
         TEST_IN_FOLDER(a_group_that_begins_too_late_ends_the_replay),
+        TEST_IN_FOLDER(a_group_that_counts_more_operations_than_fit_into_it_is_corrupt),
         cmocka_unit_test(an_operation_comes_back_and_garbage_is_refused_without_reading_beyond),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,11 +1,13 @@
 /*
  * manifest_test.c - the manifest: replaying its records gives the state, a torn last record never counted, damage
- * anywhere else is CORRUPT and named.
+ * anywhere else is CORRUPT and named. And whatever somebody makes up is read in linear time.
  */
+#include "engine/coding.h"
 #include "engine/manifest.h"
 #include "testing.h"
 
 #include <sys/stat.h>
+#include <time.h>
 
 static const uint64_t database_id[2] = {41, 42};
 
@@ -223,6 +225,118 @@ static void what_is_missing_or_of_another_database_is_told_apart(void **state) {
     fixture_free(f);
 }
 
+/* ---- made up by somebody ------------------------------------------------------------------------------------------
+ */
+
+/* The manifest's first record replaced by one with this payload, its checksum right. */
+static void replace_records(const char *folder, const uint8_t *payload, size_t bytes) {
+    char path[512];
+    (void)snprintf(path, sizeof path, "%s", path_in(folder, "MANIFEST-00000001"));
+    size_t size;
+    uint8_t *file = file_bytes(path, &size), *record = malloc(FILE_HEADER_BYTES + 8 + bytes);
+    struct file_header header;
+    OK(file_header_parse(file, size, FILE_MANIFEST, path, &header));
+    memcpy(record, file, FILE_HEADER_BYTES);
+    uint8_t *at = record + FILE_HEADER_BYTES;
+    put_u32(at, (uint32_t)bytes);
+    memcpy(at + 8, payload, bytes);
+    uint32_t checksum = file_block_checksum(file_seed(&header), FILE_HEADER_BYTES, at, 4);
+    put_u32(at + 4, file_block_checksum(checksum, FILE_HEADER_BYTES, payload, bytes));
+    file_replace(path, record, FILE_HEADER_BYTES + 8 + bytes);
+    free(record);
+    free(file);
+}
+
+static uint8_t *put_table(uint8_t *p, uint64_t number) {
+    static const uint8_t rest[] = {200, 1, 1, 1, 0, 1, 1, 1, 1, 'k', 1, 'k', 0};
+    *p++ = 5; /* add a table ... */
+    *p++ = 0;
+    p = put_varint(p, number);
+    memset(p, 7, 16);
+    memcpy(p + 16, rest, sizeof rest);
+    return p + 16 + sizeof rest;
+}
+
+static uint8_t *put_values(uint8_t *p, uint64_t number) {
+    *p++ = 10; /* add a value file ... */
+    p = put_varint(p, number);
+    memset(p, 7, 16);
+    return put_varint(put_varint(p + 16, 4096), 1);
+}
+
+static void what_is_added_twice_or_not_in_order_is_corrupt(void **state) {
+    struct fixture *f = fixture_new(*state);
+    uint8_t payload[256], *p;
+    struct manifest_state s;
+    p = put_table(put_table(payload, 8), 9);
+    replace_records(*state, payload, (size_t)(p - payload));
+    assert_string_equal(summary(*state), "0: 8/0 9/0");
+    p = put_table(put_table(put_table(payload, 8), 9), 8);
+    replace_records(*state, payload, (size_t)(p - payload));
+    FAILS(VELOCITY_CORRUPT, "MANIFEST-00000001: offset 128: ", manifest_load(env_posix(), *state, NULL, &s));
+    p = put_values(put_values(payload, 8), 8);
+    replace_records(*state, payload, (size_t)(p - payload));
+    FAILS(VELOCITY_CORRUPT, "MANIFEST-00000001: offset 128: ", manifest_load(env_posix(), *state, NULL, &s));
+    static const uint8_t seals[] = {4, 9, 100, 4, 8, 100};
+    replace_records(*state, seals, sizeof seals);
+    FAILS(VELOCITY_CORRUPT, "MANIFEST-00000001: offset 128: ", manifest_load(env_posix(), *state, NULL, &s));
+    fixture_free(f);
+}
+
+/* Some seconds of work in linear time, many minutes in the square of the size. */
+static void expect_linear(clock_t begin) {
+    assert_true((clock() - begin) / CLOCKS_PER_SEC < 60);
+}
+
+static void a_million_tables_and_value_files_come_and_go_in_linear_time(void **state) {
+    enum { COUNT = 1000000 };
+    struct fixture *f = fixture_new(*state);
+    uint8_t *payload = malloc((size_t)COUNT * 96), *p = payload;
+    for (uint64_t i = 0; i < COUNT; i++) p = put_values(put_table(p, i * 1024), i << 40);
+    for (uint64_t i = 0; i + 1 < COUNT; i++) {
+        *p++ = 6; /* remove the table, from level 0 ... */
+        *p++ = 0;
+        p = put_varint(p, i * 1024);
+        *p++ = 11; /* ... and the value file */
+        p = put_varint(p, i << 40);
+    }
+    replace_records(*state, payload, (size_t)(p - payload));
+    free(payload);
+    struct manifest_state s;
+    clock_t begin = clock();
+    OK(manifest_load(env_posix(), *state, NULL, &s));
+    expect_linear(begin);
+    assert_int_equal(s.table_count, 1);
+    assert_int_equal(s.tables[0].meta.number, (COUNT - 1) * 1024);
+    assert_int_equal(s.value_count, 1);
+    assert_int_equal(s.values[0].number, (uint64_t)(COUNT - 1) << 40);
+    manifest_state_clear(&s);
+    fixture_free(f);
+}
+
+/* Each fourth byte of the tail could be the begin of a record of four megabytes. */
+static void a_tail_full_of_what_looks_like_records_is_read_in_linear_time(void **state) {
+    enum { TAIL_BYTES = 8 << 20 };
+    struct fixture *f = fixture_new(*state);
+    append(f, 6, 0, 0, 0);
+    const char *path = path_in(*state, "MANIFEST-00000001");
+    size_t size;
+    uint8_t *whole = file_bytes(path, &size);
+    whole = realloc(whole, size + TAIL_BYTES);
+    for (size_t i = 0; i < TAIL_BYTES; i++) whole[size + i] = i % 4 == 2 ? 0x40 : 0;
+    file_replace(path, whole, size + TAIL_BYTES);
+    clock_t begin = clock();
+    assert_string_equal(summary(*state), "69: 6/0");
+    struct manifest_state s;
+    OK(manifest_salvage(env_posix(), path_in(*state, "MANIFEST-00000001"), NULL, &s));
+    expect_linear(begin);
+    assert_int_equal(s.tail_bytes, TAIL_BYTES);
+    assert_false(s.damaged);
+    manifest_state_clear(&s);
+    free(whole);
+    fixture_free(f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST_IN_FOLDER(the_records_together_give_the_state),
@@ -231,6 +345,9 @@ int main(void) {
         TEST_IN_FOLDER(damage_before_the_last_record_is_corrupt_at_any_byte),
         TEST_IN_FOLDER(a_first_record_that_is_not_whole_is_corrupt),
         TEST_IN_FOLDER(what_is_missing_or_of_another_database_is_told_apart),
+        TEST_IN_FOLDER(what_is_added_twice_or_not_in_order_is_corrupt),
+        TEST_IN_FOLDER(a_million_tables_and_value_files_come_and_go_in_linear_time),
+        TEST_IN_FOLDER(a_tail_full_of_what_looks_like_records_is_read_in_linear_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

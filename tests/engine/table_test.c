@@ -2,9 +2,11 @@
  * table_test.c - tables against what was written into them: lookups, cursors in both directions, damage at any byte, a
  * small budget of open files shared by several threads.
  */
+#include "engine/coding.h"
 #include "engine/filter.h"
 #include "engine/slice.h"
 #include "engine/table.h"
+#include "engine/table_format.h"
 #include "testing.h"
 
 static const uint64_t database_id[2] = {21, 22};
@@ -401,6 +403,59 @@ static void a_flip_of_any_byte_is_corrupt_and_never_wrong_data(void **state) {
     fixture_free(f);
 }
 
+/* The footer with `value` at `at`, its checksum right. */
+static void change_footer(const char *path, size_t at, uint32_t value) {
+    size_t size;
+    uint8_t *bytes = file_bytes(path, &size), *footer = bytes + size - TABLE_FOOTER_BYTES;
+    struct file_header header;
+    OK(file_header_parse(bytes, size, FILE_TABLE, path, &header));
+    put_u32(footer + at, value);
+    put_u32(footer + FOOTER_CHECKSUM,
+            file_block_checksum(file_seed(&header), size - TABLE_FOOTER_BYTES, footer, FOOTER_CHECKSUM));
+    file_replace(path, bytes, size);
+    free(bytes);
+}
+
+static void a_footer_that_names_more_filter_than_the_file_holds_is_corrupt(void **state) {
+    struct fixture *f = fixture_new(*state);
+    add(f, velocity_str("key"), velocity_str("value"), 1, ENTRY_PUT);
+    build(f);
+    close_table(f);
+    char path[512];
+    (void)snprintf(path, sizeof path, "%s", path_in(*state, "00000007.sst"));
+    size_t size;
+    uint8_t *good = file_bytes(path, &size);
+    const uint8_t *footer = good + size - TABLE_FOOTER_BYTES;
+    uint32_t partitions = get_u32(footer + FOOTER_FILTER_PARTITIONS);
+    uint32_t bytes = get_u32(footer + FOOTER_FILTER_PARTITION_BYTES);
+    assert_int_equal(partitions, 1);
+    const struct {
+        size_t at;
+        uint32_t value;
+    } changes[] = {
+        {FOOTER_FILTER_PARTITIONS, UINT32_MAX},
+        {FOOTER_FILTER_PARTITIONS, 1 << 20},
+        {FOOTER_FILTER_PARTITIONS, 50},
+        {FOOTER_FILTER_PARTITION_BYTES, FILTER_PARTITION_BYTES},
+        {FOOTER_FILTER_PARTITION_BYTES, bytes + 512},
+        {FOOTER_SLOTS + SLOT_FILTER * 16, (uint32_t)size},
+        {FOOTER_SLOTS + SLOT_FILTER * 16, 0},
+        {FOOTER_SLOTS + SLOT_FILTER * 16 + 4, UINT32_MAX},
+    };
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        change_footer(path, changes[i].at, changes[i].value);
+        open_table(f, 1 << 20);
+        FAILS(VELOCITY_CORRUPT, "the filter lies outside of the file", table_ensure_loaded(f->table, false));
+        close_table(f);
+        file_replace(path, good, size);
+    }
+    change_footer(path, FOOTER_FILTER_PARTITIONS, 1); /* as it was */
+    open_table(f, 1 << 20);
+    OK(table_ensure_loaded(f->table, false));
+    free(good);
+    fixture_free(f);
+}
+
 static void a_builder_that_is_given_up_leaves_no_file(void **state) {
     struct fixture *f = fixture_new(*state);
     table_builder *builder;
@@ -500,6 +555,7 @@ int main(void) {
         TEST_IN_FOLDER(values_far_larger_than_blocks_and_the_longest_keys_come_back),
         TEST_IN_FOLDER(a_filter_spares_most_lookups_of_absent_keys),
         TEST_IN_FOLDER(a_flip_of_any_byte_is_corrupt_and_never_wrong_data),
+        TEST_IN_FOLDER(a_footer_that_names_more_filter_than_the_file_holds_is_corrupt),
         TEST_IN_FOLDER(a_builder_that_is_given_up_leaves_no_file),
         TEST_IN_FOLDER(a_doomed_table_takes_its_file_along_with_the_last_reference),
         TEST_IN_FOLDER(a_hundred_tables_are_read_by_several_threads_within_sixteen_open_files),
