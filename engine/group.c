@@ -61,37 +61,48 @@ static velocity_status check_batch(velocity *db, velocity_batch *batch, uint64_t
     return status || !batch->validation ? status : validate(db, batch, batch->validation, sequence);
 }
 
-/* Returns where the last operation begins. */
-static size_t insert_batch(velocity *db, const uint8_t *operations, uint64_t bytes, uint64_t sequence) {
-    const uint8_t *p = operations, *last = operations, *end = operations + bytes;
+/* Where the last of a batch's operations begins. */
+static size_t last_operation(const velocity_batch *batch) {
+    const uint8_t *p = batch->operations, *last = p, *end = p + batch->bytes;
     struct entry e;
-    while (p && p < end) {
+    for (uint32_t i = 0; i < batch->count && p; i++) {
         last = p;
-        p = log_operation_decode(p, end, &e);
-        e.sequence = sequence++;
-        if (p) write_buffer_insert(db->active, &e);
+        if (i + 1 < batch->count) p = log_operation_decode(p, end, &e);
     }
-    return (size_t)(last - operations);
+    return (size_t)(last - batch->operations);
 }
 
-/* Stores the writer's operations in the log and the write buffer: at once, so that the next writer's conditions see
- * them. */
-static uint8_t *store(velocity *db, struct writer *w, uint8_t *payload, uint64_t *sequence) {
+/* Puts the writer's operations into the group's part of the log. Returns where they end. */
+static uint8_t *encode(struct writer *w, uint8_t *payload, uint64_t *sequence) {
     if (w->single) {
-        struct entry e = *w->single;
-        e.sequence = ++*sequence;
         uint8_t *meta = payload;
-        payload = log_operation_encode(payload, &e);
+        payload = log_operation_encode(payload, w->single);
         *meta |= LOG_OPERATION_ENDS_BATCH;
-        write_buffer_insert(db->active, &e);
     } else if (w->operations) {
         memcpy(payload, w->batch->operations, w->batch->bytes);
-        payload[insert_batch(db, w->batch->operations, w->batch->bytes, *sequence + 1)] |= LOG_OPERATION_ENDS_BATCH;
+        payload[last_operation(w->batch)] |= LOG_OPERATION_ENDS_BATCH;
         payload += w->batch->bytes;
-        *sequence += w->operations;
     }
-    w->sequence = *sequence;
+    w->sequence = *sequence += w->operations;
     return payload;
+}
+
+/* Puts them into the write buffer. */
+static void insert(velocity *db, const struct writer *w) {
+    struct entry e;
+    uint64_t sequence = w->sequence - w->operations;
+    if (w->single) {
+        e = *w->single;
+        e.sequence = ++sequence;
+        write_buffer_insert(db->active, &e);
+    } else if (w->operations) {
+        const uint8_t *p = w->batch->operations, *end = p + w->batch->bytes;
+        while (p && p < end) {
+            p = log_operation_decode(p, end, &e);
+            e.sequence = ++sequence;
+            if (p) write_buffer_insert(db->active, &e);
+        }
+    }
 }
 
 static bool interval_is_over(velocity *db) {
@@ -127,12 +138,17 @@ static void count_group(velocity *db, size_t batches, uint64_t operations, uint6
     count(&db->figures.log_bytes, bytes + LOG_GROUP_HEADER_BYTES);
 }
 
+static bool is_conditional(const struct writer *w) {
+    return w->batch && (w->batch->requirement_count || w->batch->validation);
+}
+
 void group_add(struct group *g, const struct writer *w) {
     g->payload_bytes += w->payload_bytes;
     g->operations += w->operations;
     g->range_deletes += w->range_deletes;
     g->sync |= w->sync;
     g->weak |= !w->sync && w->operations;
+    g->conditional |= is_conditional(w);
     g->switch_buffer |= w->switch_only;
     g->writers++;
     g->end = w->next;
@@ -162,12 +178,12 @@ static velocity_status write_group_bytes(velocity *db, const struct group *g, ui
     size_t stored = 0;
     for (struct writer *w = g->first; w != g->end; w = w->next) {
         if (w->status) continue; /* refused */
-        if (w->batch && (w->batch->requirement_count || w->batch->validation) &&
-            (status = check_batch(db, w->batch, *last))) {
+        if (is_conditional(w) && (status = check_batch(db, w->batch, *last))) {
             writer_fail(w, status);
             continue;
         }
-        p = store(db, w, p, last);
+        p = encode(w, p, last);
+        if (g->conditional) insert(db, w); /* at once: the next writer's conditions look there */
         stored += w->operations > 0;
     }
     if (p == payload) return VELOCITY_OK;
@@ -177,10 +193,13 @@ static velocity_status write_group_bytes(velocity *db, const struct group *g, ui
                                .payload_bytes = (uint32_t)(p - payload),
                                .count = (uint32_t)(*last + 1 - db->next_sequence)};
     status = log_commit(db->log, &header);
-    if (status) { /* the write buffer holds what the log may not: nothing may follow */
+    if (!status && g->sync) status = log_sync_begin(db->log);
+    if (status) { /* nobody knows what the log holds: nothing may follow */
         database_set_read_only(db, velocity_error_message());
         return VELOCITY_IO;
     }
+    for (struct writer *w = g->first; w != g->end && !g->conditional; w = w->next)
+        if (!w->status) insert(db, w); /* while the disk is writing */
     count_group(db, stored, header.count, header.payload_bytes);
     return VELOCITY_OK;
 }

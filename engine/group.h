@@ -31,7 +31,8 @@ struct group {
     struct writer *first, *end; /* a stretch of db->waiting: end is the first that is not in it */
     size_t writers;
     uint64_t payload_bytes, operations, range_deletes;
-    bool sync, weak; /* some writers wait for the disk, some do not */
+    bool sync, weak;  /* some writers wait for the disk, some do not */
+    bool conditional; /* some have conditions, on what those before them in the group write too */
     bool switch_buffer;
 };
 

@@ -229,6 +229,11 @@ velocity_status log_commit(struct log *log, const struct log_group *group) {
     return status;
 }
 
+velocity_status log_sync_begin(struct log *log) {
+    uint64_t from = atomic_load(&log->synced_position);
+    return from < log->position ? env_flush_range(log->file, from, log->position - from) : VELOCITY_OK;
+}
+
 velocity_status log_sync(struct log *log, uint64_t position) {
     if (atomic_load(&log->synced_position) >= position) return VELOCITY_OK;
     velocity_status status = env_sync(log->file);

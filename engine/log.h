@@ -89,6 +89,9 @@ struct log_group {
 /* Completes the reserved group (payload_bytes may be less than reserved). Fails only if it was reserved as `synced`
  * or is encrypted; then nobody knows what is on disk, and the segment must not be used again. */
 VELOCITY_CHECK_RESULT velocity_status log_commit(struct log *log, const struct log_group *group);
+/* The appender's: has the disk begin with what is not synced yet, and does not wait; log_sync takes the less time. A
+ * failure is one of the sync. */
+VELOCITY_CHECK_RESULT velocity_status log_sync_begin(struct log *log);
 /* Makes durable what was committed before the call. Beside the appender: `position` as the caller last knew it. */
 VELOCITY_CHECK_RESULT velocity_status log_sync(struct log *log, uint64_t position);
 /* Cuts off what was never used, so that a database at rest takes little room; then syncs. */
