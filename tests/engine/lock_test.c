@@ -138,6 +138,7 @@ static void write_keys(velocity *db, velocity_durability durability, uint64_t ro
     velocity_batch_free(batch);
 }
 
+/* As velocity_open does, but that the calls are looked at. */
 static velocity *open_watched(const char *folder, velocity_options *options) {
     velocity *db;
     OK(database_open(&watching, path_in(folder, "db"), options, &db));
