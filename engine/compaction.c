@@ -308,6 +308,7 @@ void compaction_job_run(struct pool_job *job) {
     superversion_release(sv);
     table_files_sweep(db->shared->files);
     env_free(task.inputs);
+    velocity_status outcome = manual ? status : job_outcome(db, status);
     env_mutex_lock(&db->mutex);
     if (idle && !manual && !status && !found) db->reclaimed = looked;
     if (manual) {
@@ -316,7 +317,7 @@ void compaction_job_run(struct pool_job *job) {
         manual->done = true;
         if (db->manual == manual) db->manual = NULL;
     } else {
-        job_ended(db, &db->compaction_failure, status);
+        job_ended(&db->compaction_failure, outcome);
     }
     db->compaction_queued = false;
     if (!status || !db->compaction_failure.status) compaction_schedule(db);

@@ -141,7 +141,7 @@ struct velocity {
     uint64_t flushed_sequence; /* the manifest's last_sequence: everything up to it is in tables */
     bool manifest_broken;      /* an append failed: the next install writes a new manifest */
 
-    env_mutex mutex;        /* guards everything below */
+    env_mutex mutex;        /* guards everything below; nobody holds it over a call of the file system */
     env_condition changed;  /* a job ended, or the state of the background changed */
     uint64_t next_number;   /* of files */
     struct log *old_logs;   /* filled segments whose entries no table has yet, oldest first */
@@ -265,8 +265,9 @@ uint64_t compaction_pending(velocity *db, const struct version *version);
 /* Whether merging although no threshold asks for it would pay. */
 bool compaction_idle_worthwhile(velocity *db, const struct version *version);
 void background_tick(struct pool_ticker *ticker);
-/* Under db->mutex. A job that found no space gets the reserve, and another try. */
-void job_ended(velocity *db, struct job_failure *failure, velocity_status status);
+/* A job that found no space gets the reserve, and another try: OK. Not under db->mutex: it touches the disk. */
+velocity_status job_outcome(velocity *db, velocity_status status);
+void job_ended(struct job_failure *failure, velocity_status outcome); /* under db->mutex */
 
 /* install.c: replaces the version, in the manifest first. Drops `flushed` (may be NULL) from the immutable buffers.
  * On failure the tables of edit->add stay on disk, unused, until the next open. */

@@ -13,11 +13,12 @@ enum {
     IDLE_FLUSH_DELETES = 1024, /* or so many deletes: a scan steps over each of them and what it hides, 0.15 us */
 };
 
-void job_ended(velocity *db, struct job_failure *failure, velocity_status status) {
-    if (status == VELOCITY_NO_SPACE && !reserve_is_spent(&db->reserve) && reserve_spend(&db->reserve)) {
-        failure->status = VELOCITY_OK;
-        return;
-    }
+velocity_status job_outcome(velocity *db, velocity_status status) {
+    bool again = status == VELOCITY_NO_SPACE && !reserve_is_spent(&db->reserve) && reserve_spend(&db->reserve);
+    return again ? VELOCITY_OK : status;
+}
+
+void job_ended(struct job_failure *failure, velocity_status status) {
     failure->status = status;
     if (status) (void)snprintf(failure->message, MESSAGE_BYTES, "%s", velocity_error_message());
 }
@@ -97,8 +98,9 @@ void flush_job_run(struct pool_job *job) {
     if (sv->immutable_count && !atomic_load(&db->read_only)) status = flush_one(db, sv->immutable[0]);
     superversion_release(sv);
     table_files_sweep(db->shared->files);
+    status = job_outcome(db, status);
     env_mutex_lock(&db->mutex);
-    job_ended(db, &db->flush_failure, status);
+    job_ended(&db->flush_failure, status);
     db->flush_queued = false;
     if (!db->flush_failure.status) {
         db->compaction_failure.status = VELOCITY_OK; /* tried again */

@@ -61,6 +61,7 @@ struct log {
     bool buffered;    /* the reserved group is in the buffer */
     bool name_synced; /* the folder's entry is on disk */
     struct log *next; /* for lists of the database */
+    bool syncing;     /* the database's, too: see room.c */
 };
 
 /* A new segment of `capacity` bytes (a multiple of ENV_PAGE_BYTES) with a header. `durable`: filled and synced, its
@@ -94,6 +95,10 @@ VELOCITY_CHECK_RESULT velocity_status log_commit(struct log *log, const struct l
 VELOCITY_CHECK_RESULT velocity_status log_sync_begin(struct log *log);
 /* Makes durable what was committed before the call. Beside the appender: `position` as the caller last knew it. */
 VELOCITY_CHECK_RESULT velocity_status log_sync(struct log *log, uint64_t position);
+/* Of a segment that is no longer appended to. */
+static inline bool log_is_synced(const struct log *log) {
+    return atomic_load(&log->synced_position) >= log->position;
+}
 /* Cuts off what was never used, so that a database at rest takes little room; then syncs. */
 VELOCITY_CHECK_RESULT velocity_status log_trim(struct log *log);
 /* Unmaps, closes, frees. NULL is allowed. */

@@ -133,8 +133,8 @@ static velocity_status get_segment(velocity *db, uint64_t payload_bytes, struct 
 static void use_segment(velocity *db, struct log *log) {
     struct history_log grows = {
         .number = log->number, .after = db->next_sequence - 1, .last = HISTORY_GROWS, .end = HISTORY_GROWS};
-    env_mutex_lock(&db->mutex);
     history_add(&db->history, &grows, db->log->position);
+    env_mutex_lock(&db->mutex);
     struct log **tail = &db->old_logs;
     while (*tail) tail = &(*tail)->next;
     *tail = db->log;
@@ -160,17 +160,13 @@ static void remove_file(velocity *db, uint64_t number) {
     env_free(path);
 }
 
-/* Lets go of what the opener replayed and no write buffer needs any more; under db->mutex. */
-static void release_sealed(velocity *db, uint64_t min_log) {
-    size_t kept = 0;
-    for (size_t i = 0; i < db->seal_count; i++) {
-        uint64_t number = db->seals[i].number;
-        if (number >= min_log)
-            db->seals[kept++] = db->seals[i];
-        else if (history_release(&db->history, number, db->options.log_retention_bytes))
-            remove_file(db, number);
-    }
-    db->seal_count = kept;
+/* Under db->mutex: lets go of the oldest log that the opener replayed, if no write buffer needs it any more. */
+static bool release_sealed(velocity *db, uint64_t min_log, uint64_t *number, bool *removable) {
+    if (db->seal_count == 0 || db->seals[0].number >= min_log) return false;
+    *number = db->seals[0].number;
+    memmove(db->seals, db->seals + 1, --db->seal_count * sizeof *db->seals);
+    *removable = history_release(&db->history, *number, db->options.log_retention_bytes);
+    return true;
 }
 
 static void remove_or_close(struct log *garbage, bool remove) {
@@ -186,12 +182,23 @@ static void remove_or_close(struct log *garbage, bool remove) {
 
 void room_retire_logs(velocity *db, uint64_t min_log) {
     struct log *garbage = NULL, *held = NULL; /* held: retained, or read by somebody */
+    uint64_t number;
+    bool removable;
     env_mutex_lock(&db->mutex);
-    if (db->seal_count) release_sealed(db, min_log); /* they are older than the others */
+    while (release_sealed(db, min_log, &number, &removable)) { /* they are older than the others */
+        if (!removable) continue;
+        env_mutex_unlock(&db->mutex);
+        remove_file(db, number);
+        env_mutex_lock(&db->mutex);
+    }
     size_t spares = 0;
     for (struct log *log = db->spare_logs; log; log = log->next) spares++;
     while (db->old_logs && db->old_logs->number < min_log) {
         struct log *log = db->old_logs;
+        if (log->syncing) {
+            env_condition_wait(&db->changed, &db->mutex);
+            continue;
+        }
         db->old_logs = log->next;
         bool free = history_release(&db->history, log->number, db->options.log_retention_bytes);
         /* A recycled segment costs a sync where a new one needs none, and what was never written out need not be. */
@@ -205,8 +212,6 @@ void room_retire_logs(velocity *db, uint64_t min_log) {
     env_mutex_unlock(&db->mutex);
     remove_or_close(garbage, true);
     remove_or_close(held, false);
-    uint64_t number;
-    bool removable;
     while (history_shrink(&db->history, db->options.log_retention_bytes, &number, &removable))
         if (removable) remove_file(db, number);
     env_mutex_lock(&db->mutex);
@@ -230,14 +235,28 @@ velocity_status room_settle_logs(velocity *db, uint64_t min_log) {
     return status;
 }
 
+/* The disk is waited for without the mutex; `syncing` keeps the log in the list meanwhile. Only the leader adds to it,
+ * behind. */
+static velocity_status sync_old_logs(velocity *db) {
+    velocity_status status = VELOCITY_OK;
+    env_mutex_lock(&db->mutex);
+    for (struct log *log = db->old_logs; log && !status; log = log->next) {
+        if (log_is_synced(log)) continue;
+        log->syncing = true;
+        env_mutex_unlock(&db->mutex);
+        status = log_sync(log, log->position);
+        env_mutex_lock(&db->mutex);
+        log->syncing = false;
+        env_condition_broadcast(&db->changed);
+    }
+    env_mutex_unlock(&db->mutex);
+    return status;
+}
+
 velocity_status room_sync_logs(velocity *db) {
     velocity_status status = VELOCITY_OK;
-    if (db->synced_sequence + 1 < db->next_sequence ||
-        !db->log) { /* filled segments may hold what is not on disk yet */
-        env_mutex_lock(&db->mutex);
-        for (struct log *log = db->old_logs; log && !status; log = log->next) status = log_sync(log, log->position);
-        env_mutex_unlock(&db->mutex);
-    }
+    /* Filled segments may hold what is not on disk yet. */
+    if (db->synced_sequence + 1 < db->next_sequence || !db->log) status = sync_old_logs(db);
     return status ? status : log_sync(db->log, db->log->position);
 }
 

@@ -152,6 +152,21 @@ typedef struct {
 } velocity_options;
 
 /*
+ * Memory follows from the options:
+ * - write buffers: three times memtable_bytes, and while writes go on as much as one of them kept ready for the next;
+ * - the block cache: cache_bytes. Its memory comes from the system in regions of 2 MiB. So a cache that is used holds
+ *   one at least, however small cache_bytes is, and what lies free between blocks comes on top;
+ * - asynchronous writes: max_pending_bytes;
+ * - a flush or a compaction: 256 KiB for each file that it reads or writes at a time, one block of each, and some 16
+ *   bytes for each key of the table that it writes.
+ * What follows from the database: of each table its top index (a key for each 8 KiB of index) and its range deletes
+ * stay in memory as long as it is in use. What callers hold is theirs: batches, transactions, values, which keep a
+ * block of the cache in memory after it has left it, and iterators: a block of each run that they stand on (a run is a
+ * table of level 0, or a lower level) and, once they have read some blocks from the disk, up to 256 KiB a run to read
+ * ahead, until they are freed.
+ */
+
+/*
  * A size limit (max_database_bytes). Once tables, value files and logs (retained ones, too) together would take more,
  * writes that put anything get NO_SPACE, with nothing done; deletes go on. Background work then merges as if the
  * database were idle, and when deletes, overwritten versions or expiry have given back enough, puts go on by

@@ -20,8 +20,11 @@ static const char *advice(velocity_status status) {
     case VELOCITY_IO: return "of a write: nobody knows whether it happened: open again and look";
     case VELOCITY_READ_ONLY: return "a sync failed: open the database again before you write";
     case VELOCITY_CORRUPT: return "a file is damaged: velocity_verify tells how much, velocity_repair saves the rest";
-    default: return "see velocity.h";
+    case VELOCITY_UNSUPPORTED: return "a file of a newer version, or something this system cannot do";
+    case VELOCITY_INCOMPLETE: return "it is not in the cache: ask again without cache_only";
+    case VELOCITY_HISTORY_GONE: return "the log does not reach back that far: copy everything, then follow from there";
     }
+    return "a status of a newer version: see velocity.h";
 }
 
 static void expect(const char *what, velocity_status wanted, velocity_status status) {
