@@ -312,7 +312,7 @@ static void compare_performances(uint64_t first_seed, uint64_t runs, uint64_t ot
 }
 
 static void options_and_machines_change_no_answer(void **state) {
-    compare_performances(100, 2, 6, 1, 3000, *state);
+    compare_performances(100, 2, 4, 1, 3000, *state);
 }
 
 static void threads_beside_one_another_get_the_answers_of_one_after_the_other(void **state) {
