@@ -2,9 +2,10 @@
  * table_test.c - tables against what was written into them: lookups, cursors in both directions, damage at any byte, a
  * small budget of open files shared by several threads.
  */
+#include "engine/coding.h"
 #include "engine/filter.h"
 #include "engine/slice.h"
-#include "engine/table.h"
+#include "engine/table_internal.h"
 #include "testing.h"
 
 static const uint64_t database_id[2] = {21, 22};
@@ -401,6 +402,32 @@ static void a_flip_of_any_byte_is_corrupt_and_never_wrong_data(void **state) {
     fixture_free(f);
 }
 
+/* Memory is taken by what the footer says: it has to be possible, even where the checksum is right. */
+static void a_filter_larger_than_the_file_is_corrupt(void **state) {
+    struct fixture *f = fixture_new(*state);
+    size_t size;
+    struct file_header header;
+    add(f, velocity_str("key"), velocity_str("value"), 1, ENTRY_PUT);
+    build(f);
+    close_table(f);
+    const char *path = path_in(*state, "00000007.sst");
+    uint8_t *bytes = file_bytes(path, &size), *footer = bytes + size - TABLE_FOOTER_BYTES;
+    OK(file_header_parse(bytes, size, FILE_TABLE, path, &header));
+    const uint32_t partitions[] = {2, UINT32_MAX}; /* one stands there */
+    assert_int_equal(get_u32(footer + FOOTER_FILTER_PARTITIONS), 1);
+    for (size_t i = 0; i < 2; i++) {
+        put_u32(footer + FOOTER_FILTER_PARTITIONS, partitions[i]);
+        put_u32(footer + FOOTER_CHECKSUM,
+                file_block_checksum(file_seed(&header), size - TABLE_FOOTER_BYTES, footer, FOOTER_CHECKSUM));
+        file_replace(path, bytes, size);
+        open_table(f, 8 << 20);
+        FAILS(VELOCITY_CORRUPT, "filter", table_ensure_loaded(f->table, false));
+        if (i == 0) close_table(f);
+    }
+    free(bytes);
+    fixture_free(f);
+}
+
 static void a_builder_that_is_given_up_leaves_no_file(void **state) {
     struct fixture *f = fixture_new(*state);
     table_builder *builder;
@@ -500,6 +527,7 @@ int main(void) {
         TEST_IN_FOLDER(values_far_larger_than_blocks_and_the_longest_keys_come_back),
         TEST_IN_FOLDER(a_filter_spares_most_lookups_of_absent_keys),
         TEST_IN_FOLDER(a_flip_of_any_byte_is_corrupt_and_never_wrong_data),
+        TEST_IN_FOLDER(a_filter_larger_than_the_file_is_corrupt),
         TEST_IN_FOLDER(a_builder_that_is_given_up_leaves_no_file),
         TEST_IN_FOLDER(a_doomed_table_takes_its_file_along_with_the_last_reference),
         TEST_IN_FOLDER(a_hundred_tables_are_read_by_several_threads_within_sixteen_open_files),
