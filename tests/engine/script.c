@@ -34,6 +34,10 @@ uint64_t script_version(const struct script *s, uint64_t sequence) {
     return s->letter ? sequence != VELOCITY_ABSENT : sequence;
 }
 
+void script_say_sequence(struct script *s, uint64_t sequence) {
+    if (!s->letter) script_say(s, " %llu", (unsigned long long)sequence);
+}
+
 void script_init(struct script *s, uint64_t seed, size_t keys, char letter) {
     memset(s, 0, sizeof *s);
     s->m = model_new(seed, keys);
@@ -129,7 +133,7 @@ static void write_batch(struct script *s) {
     script_say(s, ":");
     velocity_status status = velocity_write(s->db, batch, &options, &sequence);
     script_say_status(s, status);
-    if (status == VELOCITY_OK) script_say(s, " %llu", (unsigned long long)script_version(s, sequence));
+    if (status == VELOCITY_OK) script_say_sequence(s, sequence);
     if (status == VELOCITY_CONFLICT) {
         script_say(s, ", condition %zu", velocity_batch_conflict(batch, &current));
         script_say(s, " met %llu", (unsigned long long)script_version(s, current));
@@ -165,7 +169,7 @@ static void write_async(struct script *s) {
     env_mutex_unlock(&s->mutex);
     for (size_t i = 0; i < count; i++) {
         script_say_status(s, s->writes[i].status);
-        script_say(s, " %llu", (unsigned long long)script_version(s, s->writes[i].sequence));
+        script_say_sequence(s, s->writes[i].sequence);
         velocity_batch_free(s->writes[i].batch);
     }
 }

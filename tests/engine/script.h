@@ -85,7 +85,9 @@ void script_dump(velocity *db, bool versions, FILE *record);
 void script_say(struct script *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void script_say_status(struct script *s, velocity_status status);
 void script_say_operation(struct script *s, const struct model_operation *op);
-/* How a version is recorded: itself, where nobody else writes; else whether there is one. */
+/* Where the database is: an answer only where nobody else writes. */
+void script_say_sequence(struct script *s, uint64_t sequence);
+/* How a key's version is recorded: itself, where nobody else writes; else whether there is one. */
 uint64_t script_version(const struct script *s, uint64_t sequence);
 void script_say_value(struct script *s, velocity_status status, const velocity_value *value);
 velocity_range script_random_range(struct script *s, uint8_t space[3][MODEL_BOUND_BYTES]);

@@ -102,7 +102,7 @@ static void turn_snapshot(struct script *s) {
         velocity_snapshot_free(*place);
         *place = NULL;
     } else if ((*place = velocity_snapshot_new(s->db))) {
-        script_say(s, " %llu", (unsigned long long)script_version(s, velocity_snapshot_sequence(*place)));
+        script_say_sequence(s, velocity_snapshot_sequence(*place));
     } else {
         script_say_status(s, VELOCITY_NO_MEMORY);
     }

@@ -85,7 +85,7 @@ static void commit(struct script *s, struct script_txn *t) {
     script_say(s, " commits:");
     velocity_status status = velocity_txn_commit(t->txn, &options, &sequence);
     script_say_status(s, status);
-    if (status == VELOCITY_OK) script_say(s, " %llu", (unsigned long long)script_version(s, sequence));
+    if (status == VELOCITY_OK) script_say_sequence(s, sequence);
     end(t);
 }
 
