@@ -5,7 +5,7 @@ run:       ## build the program and run the server; ARGS are its options
 	@scripts/build
 	@exec build/bin/velocity server $(ARGS)
 
-test:      ## every test: plain, under ASan and UBSan, the concurrent ones under TSan, then over HTTP
+test:      ## every test: plain, under ASan and UBSan, the concurrent ones under TSan, the fuzzers for a few seconds, then over HTTP
 	@scripts/test
 
 fuzz:      ## each fuzzer for FUZZ_SECONDS (300); ARGS names some only

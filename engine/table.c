@@ -287,6 +287,18 @@ static struct block_handle slot_of(const uint8_t *footer, enum table_slot slot) 
                                  (uint32_t)get_u64(footer + FOOTER_SLOTS + slot * 16 + 8)};
 }
 
+/* Memory is taken for each partition: so they must lie in the file, which ends with the footer at `end`. */
+static bool filter_fits(const struct table *t, uint64_t end) {
+    const struct filter_shape *shape = &t->filter;
+    if (shape->partitions == 0) return true;
+    if (shape->partition_bytes == 0 || shape->partition_bytes % FILTER_LINE_BYTES ||
+        shape->partition_bytes > FILTER_PARTITION_BYTES)
+        return false;
+    uint64_t each = table_filter_handle(t, 0).bytes + BLOCK_TRAILER_BYTES;
+    return t->filter_offset >= FILE_HEADER_BYTES && t->filter_offset <= end &&
+           shape->partitions <= (end - t->filter_offset) / each;
+}
+
 static velocity_status load_footer(struct table *t, env_file *file) {
     uint8_t footer[TABLE_FOOTER_BYTES];
     if (t->meta.file_bytes < FILE_HEADER_BYTES + TABLE_FOOTER_BYTES) return damaged(t, 0, "the file is too short");
@@ -314,14 +326,7 @@ static velocity_status load_footer(struct table *t, env_file *file) {
     t->filter.partition_bytes = get_u32(footer + FOOTER_FILTER_PARTITION_BYTES);
     t->filter.probes = get_u32(footer + FOOTER_FILTER_PROBES);
     t->filter_offset = slot_of(footer, SLOT_FILTER).offset;
-    if (t->filter.partitions && (t->filter.partition_bytes == 0 || t->filter.partition_bytes % FILTER_LINE_BYTES ||
-                                 t->filter.partition_bytes > FILTER_PARTITION_BYTES))
-        return damaged(t, at, "the filter's shape makes no sense");
-    /* What is allocated for the partitions is bounded by the file: that it reaches to the footer was just seen. */
-    uint64_t stride = (uint64_t)t->filter.partition_bytes + cipher_overhead(t->cipher) + BLOCK_TRAILER_BYTES;
-    if (t->filter.partitions && (t->filter_offset < FILE_HEADER_BYTES || t->filter_offset > at ||
-                                 t->filter.partitions > (at - t->filter_offset) / stride))
-        return damaged(t, at, "the filter lies outside of the file");
+    if (!filter_fits(t, at)) return damaged(t, at, "the filter lies outside of the file");
     t->top_handle = slot_of(footer, SLOT_TOP_INDEX);
     t->expiry_handle = slot_of(footer, SLOT_EXPIRY);
     t->values_handle = slot_of(footer, SLOT_VALUE_REFERENCES);

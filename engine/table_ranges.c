@@ -26,9 +26,10 @@ static velocity_status add_range(struct table *t, const struct block *block, uin
         t->ranges = bigger;
         *capacity = wanted;
     }
-    velocity_status status = arena_reserve(&t->range_bytes, size + 4 + e.value.size);
+    size_t room = size + BLOCK_SUFFIX_SLACK;
+    velocity_status status = arena_reserve(&t->range_bytes, room + e.value.size);
     if (status) return status;
-    uint8_t *key = arena_take(&t->range_bytes, size + 4 + e.value.size), *end = key + size + 4;
+    uint8_t *key = arena_take(&t->range_bytes, room + e.value.size), *end = key + room;
     memcpy(key, block->prefix, block->prefix_bytes);
     block_suffix_copy(block, i, &e, key + block->prefix_bytes);
     memcpy(end, e.value.data, e.value.size);

@@ -428,8 +428,6 @@ static velocity_status walk_range_list(struct walk *w) {
 static velocity_status load_filter(struct walk *w) {
     const struct filter_shape *shape = &w->table->filter;
     if (shape->partitions == 0) return VELOCITY_OK;
-    if ((uint64_t)shape->partitions * shape->partition_bytes > w->table->meta.file_bytes)
-        return tell_of(w, w->table->filter_offset, "the filter is larger than the file");
     w->filter = env_alloc((size_t)shape->partitions * shape->partition_bytes);
     if (!w->filter) return VELOCITY_NO_MEMORY;
     velocity_status status = VELOCITY_OK;

@@ -81,6 +81,17 @@ static void make_keys(struct model *m, size_t count) {
     }
 }
 
+void model_prefix_keys(struct model *m, char letter) {
+    for (size_t i = 0; i < m->key_count; i++) {
+        velocity_slice old = m->keys[i].bytes;
+        char *longer = must(malloc(old.size + 1));
+        longer[0] = letter;
+        memcpy(longer + 1, old.data, old.size);
+        free((void *)(uintptr_t)old.data);
+        m->keys[i].bytes = velocity_bytes(longer, old.size + 1);
+    }
+}
+
 struct model *model_new(uint64_t seed, size_t key_count) {
     struct model *m = must(calloc(1, sizeof *m));
     m->random = seed;

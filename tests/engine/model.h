@@ -47,7 +47,7 @@ struct model {
     uint64_t random;
 };
 
-enum { MODEL_MAX_VALUE_BYTES = 120000, MODEL_DAY_MS = 24 * 60 * 60 * 1000 };
+enum { MODEL_MAX_VALUE_BYTES = 120000, MODEL_BOUND_BYTES = 6100, MODEL_DAY_MS = 24 * 60 * 60 * 1000 };
 
 struct model_operation {
     size_t key;
@@ -66,6 +66,15 @@ uint64_t model_hash(velocity_slice bytes);
 /* A put or delete of some key, or a delete of a range; sizes as databases have them: mostly small, sometimes far larger
  * than a block. */
 struct model_operation model_random_operation(struct model *m);
+/* A key, or what comes of one by cutting it or adding to it; it stands in `space`. */
+velocity_slice model_random_bound(struct model *m, uint8_t space[MODEL_BOUND_BYTES]);
+/* What the engine may be told: small limits, so that few operations lead to many flushes, tables and levels. Whatever
+ * they are, databases that were opened with such options can be opened with others. */
+velocity_options model_random_options(struct model *m);
+velocity_write_options model_random_write_options(struct model *m);
+/* Puts the letter before every key. */
+void model_prefix_keys(struct model *m, char letter);
+
 /* Takes the operations in as one batch that ends at sequence `last`. */
 void model_apply(struct model *m, const struct model_operation *operations, size_t count, uint64_t last);
 /* The key's value as of `sequence` on that day; NULL: absent. */

@@ -117,16 +117,6 @@ static void turn_snapshot(struct run *r) {
 /* ---- iterators ----------------------------------------------------------------------------------------------------
  */
 
-/* A key, or what comes of one by cutting it or adding to it. */
-static velocity_slice random_bound(struct run *r, uint8_t *space, size_t capacity) {
-    velocity_slice key = r->m->keys[model_random(r->m, r->m->key_count)].bytes;
-    size_t size = model_random(r->m, 2) ? key.size : 1 + model_random(r->m, key.size);
-    if (size > capacity - 1) size = capacity - 1;
-    memcpy(space, key.data, size);
-    if (model_random(r->m, 4) == 0) space[size++] = (uint8_t)(model_random(r->m, 2) ? 0 : 255);
-    return velocity_bytes(space, size);
-}
-
 static bool in_range(velocity_slice key, const velocity_range *range) {
     return (!range->start.data || slice_compare(key, range->start) >= 0) &&
            (!range->end.data || slice_compare(key, range->end) < 0) &&
@@ -168,11 +158,11 @@ static void expect_cursor(struct run *r, const struct run_cursor *c) {
 }
 
 static void open_cursor(struct run *r, struct run_cursor *c) {
-    uint8_t start[6100], end[6100], prefix[6100];
+    uint8_t start[MODEL_BOUND_BYTES], end[MODEL_BOUND_BYTES], prefix[MODEL_BOUND_BYTES];
     velocity_range range = velocity_range_default();
-    if (model_random(r->m, 3) == 0) range.start = random_bound(r, start, sizeof start);
-    if (model_random(r->m, 3) == 0) range.end = random_bound(r, end, sizeof end);
-    if (model_random(r->m, 4) == 0) range.prefix = random_bound(r, prefix, sizeof prefix);
+    if (model_random(r->m, 3) == 0) range.start = model_random_bound(r->m, start);
+    if (model_random(r->m, 3) == 0) range.end = model_random_bound(r->m, end);
+    if (model_random(r->m, 4) == 0) range.prefix = model_random_bound(r->m, prefix);
     range.reverse = c->reverse = model_random(r->m, 2) == 0;
     range.keys_only = c->keys_only = model_random(r->m, 4) == 0;
     range.fill_cache = model_random(r->m, 2) == 0;
@@ -189,8 +179,8 @@ static void open_cursor(struct run *r, struct run_cursor *c) {
 }
 
 static void seek_cursor(struct run *r, struct run_cursor *c) {
-    uint8_t space[6100];
-    velocity_slice target = random_bound(r, space, sizeof space);
+    uint8_t space[MODEL_BOUND_BYTES];
+    velocity_slice target = model_random_bound(r->m, space);
     long from = 0;
     while (from < (long)r->m->key_count && slice_compare(r->m->keys[from].bytes, target) < 0) from++;
     if (c->reverse) { /* the last with a key <= target */

@@ -37,45 +37,6 @@ bool run_crashed(struct run *r) {
     return env_sim_crashed(r->sim);
 }
 
-static velocity_durability random_durability(struct run *r) {
-    return (velocity_durability)(VELOCITY_DURABILITY_ALWAYS + model_random(r->m, 3));
-}
-
-/* One of three keys, or none: so files of all of them, and plain ones, stand beside one another. */
-static void draw_keys(struct model *m, velocity_options *o) {
-    static const char keys[][33] = {"0123456789abcdef0123456789abcdef", "a second key of thirty-two bytes.",
-                                    "and a third key of the same size"};
-    enum { KEYS = sizeof keys / sizeof *keys };
-    static velocity_slice all[KEYS];
-    for (size_t i = 0; i < KEYS; i++) all[i] = velocity_bytes(keys[i], 32);
-    o->old_encryption_keys = all;
-    o->old_encryption_key_count = KEYS;
-    if (model_random(m, 3)) o->encryption_key = all[model_random(m, KEYS)];
-}
-
-/* Small limits, so that few operations lead to many flushes, tables and levels. */
-static void draw_options(struct run *r) {
-    static const double rates[] = {1, 0.5, 0.01, 0.0001};
-    static const uint64_t thresholds[] = {0, 32, 300, 4096};
-    struct model *m = r->m;
-    velocity_options o = velocity_options_default();
-    o.memtable_bytes = UINT64_C(65536) << model_random(m, 3);
-    o.table_bytes = UINT64_C(65536) << model_random(m, 3);
-    o.cache_bytes = model_random(m, 3) ? 65536 << model_random(m, 4) : 0;
-    o.block_bytes = model_random(m, 2) ? 1024 : 4096;
-    o.compression = (velocity_compression)model_random(m, VELOCITY_COMPRESSION_ADAPTIVE + 1);
-    draw_keys(m, &o);
-    o.durability = random_durability(r);
-    o.interval_ms = 1 + (uint32_t)model_random(m, 1000);
-    o.bloom_false_positive_rate = rates[model_random(m, 4)];
-    o.compaction_threshold = 2 + (uint32_t)model_random(m, 7);
-    o.max_open_files = model_random(m, 2) ? 16 : 1000;
-    if (model_random(m, 4) == 0) o.max_pending_bytes = 4096;
-    o.value_log_threshold = thresholds[model_random(m, 4)];
-    if (model_random(m, 4)) o.log_retention_bytes = UINT64_C(16384) << model_random(m, 10);
-    r->options = o;
-}
-
 struct run *run_new(uint64_t seed, size_t keys) {
     struct run *r = calloc(1, sizeof *r);
     if (!r) abort();
@@ -85,7 +46,7 @@ struct run *run_new(uint64_t seed, size_t keys) {
     r->floor = UINT64_MAX;
     r->day_floor = LONG_MAX;
     r->trace = getenv("TRACE") != NULL;
-    draw_options(r);
+    r->options = model_random_options(r->m);
     env *e = env_sim_env(r->sim);
     RUN_EXPECT(r, env_make_directory(e, "disk") == VELOCITY_OK);
     RUN_EXPECT(r, env_sync_directory(e, "/") == VELOCITY_OK);
@@ -177,7 +138,7 @@ static void find_state(struct run *r) {
 }
 
 void run_open(struct run *r) {
-    if (r->random_options) draw_options(r);
+    if (r->random_options) r->options = model_random_options(r->m);
     run_doing(r, "open (memtable %llu, table %llu, durability %d, threshold %u)",
               (unsigned long long)r->options.memtable_bytes, (unsigned long long)r->options.table_bytes,
               (int)r->options.durability, r->options.compaction_threshold);
@@ -327,18 +288,12 @@ static void expect_conflict(struct run *r, velocity_batch *batch, velocity_statu
                  (unsigned long long)version_of(r, requirements[index].key));
 }
 
-static velocity_write_options random_write_options(struct run *r) {
-    velocity_write_options options = velocity_write_options_default();
-    if (model_random(r->m, 4) == 0) options.durability = random_durability(r);
-    return options;
-}
-
 velocity_status run_batch(struct run *r) {
     struct model_operation operations[RUN_BATCH];
     struct requirement requirements[3];
     size_t count = model_random(r->m, RUN_BATCH), required = model_random(r->m, 3) ? 0 : model_random(r->m, 4);
     velocity_batch *batch = velocity_batch_new();
-    velocity_write_options options = random_write_options(r);
+    velocity_write_options options = model_random_write_options(r->m);
     uint64_t sequence = 0;
     RUN_EXPECT(r, batch != NULL);
     fill_batch(r, batch, operations, count);
@@ -363,7 +318,7 @@ velocity_status run_batch(struct run *r) {
 }
 
 velocity_status run_txn_commit(struct run *r, struct run_txn *t) {
-    velocity_write_options options = random_write_options(r);
+    velocity_write_options options = model_random_write_options(r->m);
     uint64_t sequence = 0;
     run_doing(r, "commit of %zu operations, isolation %d, durability %d, %zu asynchronous before", t->count,
               (int)t->isolation, (int)options.durability, r->async_count);
@@ -392,7 +347,7 @@ static void write_async(struct run *r) {
     RUN_EXPECT(r, a->batch != NULL);
     a->count = 1 + model_random(r->m, RUN_BATCH);
     fill_batch(r, a->batch, a->operations, a->count);
-    velocity_write_options options = random_write_options(r);
+    velocity_write_options options = model_random_write_options(r->m);
     a->durable = is_durable(r, options.durability);
     run_doing(r, "asynchronous batch of %zu", a->count);
     velocity_status status = velocity_write_async(r->db, a->batch, &options, async_done, a);

@@ -6,17 +6,7 @@
  * COMPARE=1 compares everything after every step, to find the one that did the damage; TRACE=1 prints each call.
  */
 #include "model_run.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
-
-static uint64_t from_environment(const char *name, uint64_t otherwise) {
-    const char *text = getenv(name);
-    return text && *text ? strtoull(text, NULL, 10) : otherwise;
-}
+#include "testing.h"
 
 enum deaths { NONE, KILLS, POWER_CUTS, BOTH };
 

@@ -408,11 +408,6 @@ static void run_round(struct load *l) {
     }
 }
 
-static uint64_t from_environment(const char *name, uint64_t otherwise) {
-    const char *text = getenv(name);
-    return text && *text ? strtoull(text, NULL, 10) : otherwise;
-}
-
 static void open_load(struct load *l, const char *folder, velocity_isolation isolation) {
     velocity_options options = velocity_options_default();
     options.durability = VELOCITY_DURABILITY_OS;

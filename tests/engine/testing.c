@@ -128,6 +128,11 @@ void file_copy(const char *from, const char *to) {
     free(data);
 }
 
+uint64_t from_environment(const char *name, uint64_t otherwise) {
+    const char *text = getenv(name);
+    return text && *text ? strtoull(text, NULL, 10) : otherwise;
+}
+
 size_t awkward_key(uint64_t *state, uint8_t *out) {
     static const uint8_t letters[] = {0x00, 'a', 0xff, 0x01};
     size_t size = 1 + below(state, 12), variety = 1 + below(state, 4);

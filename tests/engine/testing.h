@@ -41,6 +41,9 @@ void file_replace(const char *path, const void *data, size_t size);
 void file_flip(const char *path, size_t offset, uint8_t bits);
 void file_copy(const char *from, const char *to);
 
+/* The number in this environment variable. */
+uint64_t from_environment(const char *name, uint64_t otherwise);
+
 static inline uint64_t next_random(uint64_t *state) {
     *state ^= *state << 13;
     *state ^= *state >> 7;

@@ -111,7 +111,7 @@ static void use(struct table *t, size_t file_size) {
         epoch_leave();
     }
     for (int backward = 0; backward < 2; backward++) {
-        struct table_cursor c;
+        struct table_cursor c = {0};
         size_t steps = 0;
         table_cursor_init(&c, t, &read, 0);
         if (backward)
