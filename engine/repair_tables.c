@@ -170,7 +170,10 @@ static velocity_status flush_buffer(struct repair *r) {
     }
     memtable_free(r->buffer);
     r->buffer = NULL;
-    return status ? status : finish_table(r);
+    if (!status) status = finish_table(r);
+    /* Should this repair be ended, the next one takes the table for all of the log up to its last sequence. */
+    if (!status && r->survey->lossy) status = env_sync_directory(r->survey->env, r->survey->path);
+    return status;
 }
 
 static velocity_status take_operation(void *arg, const struct entry *e) {
@@ -283,6 +286,7 @@ static velocity_status merge_around(struct repair *r, size_t first) {
     }
     size_t before = r->count;
     velocity_status status = in ? merge_tables(r, inputs, count) : VELOCITY_NO_MEMORY;
+    if (!status) status = env_sync_directory(r->survey->env, r->survey->path); /* before any of the inputs goes */
     for (size_t i = 0; i < before && !status; i++) {
         if (!in[i]) continue;
         if (r->tables[i].is_new) remove_file(r, table_meta(r->tables[i].table)->number);

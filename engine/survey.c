@@ -11,6 +11,7 @@ enum {
     CACHE_BYTES = 1 << 20, /* nothing is put into it; but tables need one */
     OPEN_FILES = 64,
     FIRST_CAPACITY = 64,
+    READ_ATTEMPTS = 3, /* an error of the disk that passes is no damage */
 };
 
 #define SURVEY_EVERYTHING velocity_bytes(NULL, 0), velocity_bytes(NULL, 0)
@@ -25,6 +26,18 @@ void survey_progress(struct survey *s, uint64_t bytes) {
     s->done_bytes += bytes;
     if (s->check.progress && s->done_bytes / STEP_BYTES != before)
         s->check.progress(s->check.arg, s->done_bytes, s->total_bytes);
+}
+
+velocity_status survey_read_header(struct survey *s, const char *path, enum file_kind kind, struct file_header *out) {
+    velocity_status status = VELOCITY_IO;
+    for (int attempt = 0; status == VELOCITY_IO && attempt < READ_ATTEMPTS; attempt++) {
+        env_file *file = NULL;
+        status = env_open_read(s->env, path, &file);
+        if (!status) status = file_header_read(file, kind, path, out);
+        velocity_status closed = env_close(file);
+        if (!status) status = closed;
+    }
+    return status;
 }
 
 /* Reports a damage of a file as a whole. */
@@ -63,13 +76,13 @@ static int by_kind_and_number(const void *a, const void *b) {
     return x->number < y->number ? -1 : x->number > y->number;
 }
 
-static const struct survey_file *find_file(const struct survey *s, enum file_kind kind, uint64_t number) {
+const struct survey_file *survey_find(const struct survey *s, enum file_kind kind, uint64_t number) {
     struct survey_file wanted = {.kind = kind, .number = number};
     return s->found_count ? bsearch(&wanted, s->found, s->found_count, sizeof wanted, by_kind_and_number) : NULL;
 }
 
 bool survey_has_file(const struct survey *s, enum file_kind kind, uint64_t number) {
-    return find_file(s, kind, number) != NULL;
+    return survey_find(s, kind, number) != NULL;
 }
 
 static velocity_status measure_file(struct survey *s, struct survey_file *file) {
@@ -98,7 +111,9 @@ static velocity_status list_files(struct survey *s) {
 /* Loads that manifest as far as it can be read. A damage is reported; manifest_number says whether it was of use. */
 static velocity_status try_manifest(struct survey *s, uint64_t number) {
     char *path = survey_path(s, FILE_MANIFEST, number);
-    velocity_status status = path ? manifest_salvage(s->env, path, s->keys, &s->state) : VELOCITY_NO_MEMORY;
+    velocity_status status = path ? VELOCITY_IO : VELOCITY_NO_MEMORY;
+    for (int attempt = 0; status == VELOCITY_IO && attempt < READ_ATTEMPTS; attempt++)
+        status = manifest_salvage(s->env, path, s->keys, &s->state);
     if (!status && s->has_database_id && memcmp(s->state.database_id, s->database_id, sizeof s->database_id) != 0) {
         manifest_state_clear(&s->state);
         status = status_set(VELOCITY_CORRUPT, "%s: offset 0: the file belongs to another database", path);
@@ -125,7 +140,9 @@ static velocity_status try_manifest(struct survey *s, uint64_t number) {
 
 static velocity_status load_manifest(struct survey *s) {
     uint64_t number = 0;
-    velocity_status status = manifest_current(s->env, s->path, s->database_id, &number);
+    velocity_status status = VELOCITY_IO;
+    for (int attempt = 0; status == VELOCITY_IO && attempt < READ_ATTEMPTS; attempt++)
+        status = manifest_current(s->env, s->path, s->database_id, &number);
     bool current = !status;
     s->has_database_id = s->current_is_whole = current;
     if (status == VELOCITY_NOT_FOUND) {
@@ -178,19 +195,19 @@ static bool manifest_removed(const struct survey *s, uint64_t number) {
     return number_map_find(&s->state.removed, number) != NUMBER_MAP_NONE;
 }
 
+/* By a file of a database of which neither CURRENT nor manifest can be read. */
+static velocity_status identify(struct survey *s, const struct file_header *header) {
+    memcpy(s->database_id, header->database_id, sizeof s->database_id);
+    s->has_database_id = true;
+    return key_ring_bind(s->keys, s->database_id);
+}
+
 /* A table of which no readable manifest knows: its own header says what it is. */
 static velocity_status add_unlisted_table(struct survey *s, const struct survey_file *found) {
     char *path = survey_path(s, FILE_TABLE, found->number);
-    env_file *file = NULL;
     struct file_header header;
-    velocity_status status = path ? env_open_read(s->env, path, &file) : VELOCITY_NO_MEMORY;
-    if (!status) status = file_header_read(file, FILE_TABLE, path, &header);
-    velocity_status closed = env_close(file);
-    if (!status) status = closed;
-    if (!status && !s->has_database_id) {
-        memcpy(s->database_id, header.database_id, sizeof s->database_id);
-        s->has_database_id = true;
-    }
+    velocity_status status = path ? survey_read_header(s, path, FILE_TABLE, &header) : VELOCITY_NO_MEMORY;
+    if (!status && !s->has_database_id) status = identify(s, &header);
     if (!status &&
         (header.number != found->number || memcmp(header.database_id, s->database_id, sizeof s->database_id) != 0))
         status = status_set(VELOCITY_CORRUPT, "%s: offset 0: the header is of another file", path);
@@ -270,17 +287,11 @@ static const struct log_retained *find_retained(const struct survey *s, uint64_t
 /* Of a database that has nothing else left. */
 static velocity_status identify_by_log(struct survey *s, uint64_t number) {
     char *path = survey_path(s, FILE_LOG, number);
-    env_file *file = NULL;
     struct file_header header;
-    velocity_status status = path ? env_open_read(s->env, path, &file) : VELOCITY_NO_MEMORY;
-    if (!status) status = file_header_read(file, FILE_LOG, path, &header);
-    velocity_status closed = env_close(file);
+    velocity_status status = path ? survey_read_header(s, path, FILE_LOG, &header) : VELOCITY_NO_MEMORY;
     env_free(path);
     if (status == VELOCITY_CORRUPT || status == VELOCITY_IO) return VELOCITY_OK; /* told when its groups are read */
-    if (status || closed) return status ? status : closed;
-    memcpy(s->database_id, header.database_id, sizeof s->database_id);
-    s->has_database_id = true;
-    return key_ring_bind(s->keys, s->database_id);
+    return status ? status : identify(s, &header);
 }
 
 /* As an opening does; without a whole manifest all that may count do. */

@@ -97,9 +97,12 @@ VELOCITY_CHECK_RESULT velocity_status survey_note_leftover(struct survey *s, con
 
 /* Adds to the progress, and tells it now and then. */
 void survey_progress(struct survey *s, uint64_t bytes);
+const struct survey_file *survey_find(const struct survey *s, enum file_kind kind, uint64_t number); /* NULL: none */
 bool survey_has_file(const struct survey *s, enum file_kind kind, uint64_t number);
 /* "<folder>/<name of the file>", for env_free; NULL: no memory. */
 char *survey_path(const struct survey *s, enum file_kind kind, uint64_t number);
+VELOCITY_CHECK_RESULT velocity_status survey_read_header(struct survey *s, const char *path, enum file_kind kind,
+                                                         struct file_header *out);
 /* Walks a table: damage goes to the report, as `kind`, its key ranges too. */
 VELOCITY_CHECK_RESULT velocity_status survey_walk(struct survey *s, struct survey_table *t, bool report,
                                                   velocity_status (*entry)(void *arg, const struct entry *e),

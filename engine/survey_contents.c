@@ -166,12 +166,15 @@ static velocity_status note_log_damage(void *arg, const struct log_damage *damag
     return report_status(s->report);
 }
 
-/* Up to where the tables hold everything. */
+/*
+ * Up to where the tables hold everything. Without a whole manifest whole tables tell: each flush makes one. What is
+ * damaged tells nothing: it may be what a flush, or a repair, was writing when it was ended.
+ */
 static uint64_t flushed_sequence(const struct survey *s) {
     uint64_t last = s->state.last_sequence;
     for (size_t i = 0; s->lossy && i < s->table_count; i++) {
         const struct survey_table *t = &s->tables[i];
-        if (t->contents.max_sequence > last) last = t->contents.max_sequence;
+        if (!t->damaged && t->contents.max_sequence > last) last = t->contents.max_sequence;
         if (t->whole_meta && !t->missing && t->table->meta.max_sequence > last) last = t->table->meta.max_sequence;
     }
     return last;

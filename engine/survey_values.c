@@ -22,8 +22,8 @@ static velocity_status note_damage(struct survey *s, struct survey_values *v) {
 /* ---- which there are -----------------------------------------------------------------------------------------------
  */
 
-/* What a file is of which no readable manifest knows: its header says it, and the sizes of its records. */
-static velocity_status identify(struct survey *s, const struct survey_file *found, struct value_file_meta *meta) {
+static velocity_status try_to_identify(struct survey *s, const struct survey_file *found,
+                                       struct value_file_meta *meta) {
     char *path = survey_path(s, FILE_VALUES, found->number);
     env_file *file = NULL;
     struct file_header header;
@@ -43,15 +43,35 @@ static velocity_status identify(struct survey *s, const struct survey_file *foun
     return status ? status : closed;
 }
 
-static velocity_status add(struct survey *s, const struct value_file_meta *meta) {
+/* What a file is of which no readable manifest knows: its header says it, and the sizes of its records. */
+static velocity_status identify(struct survey *s, const struct survey_file *found, struct value_file_meta *meta) {
+    velocity_status status = VELOCITY_IO;
+    for (int attempt = 0; status == VELOCITY_IO && attempt < READ_ATTEMPTS; attempt++)
+        status = try_to_identify(s, found, meta);
+    return status;
+}
+
+/* A file that was cut short counts with what there is of it. */
+static velocity_status add(struct survey *s, struct value_file_meta meta) {
     struct survey_values *v = &s->values[s->value_count];
-    velocity_status status = value_file_new(s->env, s->files, s->path, s->database_id, s->keys, meta, &v->file);
+    const struct survey_file *found = survey_find(s, FILE_VALUES, meta.number);
+    bool is_short = found && found->bytes < meta.file_bytes && found->bytes > FILE_HEADER_BYTES;
+    if (is_short) meta.file_bytes = found->bytes;
+    velocity_status status = value_file_new(s->env, s->files, s->path, s->database_id, s->keys, &meta, &v->file);
     if (status) return status;
-    v->number = meta->number;
+    v->number = meta.number;
     s->value_count++;
     status = VELOCITY_IO;
     for (int attempt = 0; status == VELOCITY_IO && attempt < READ_ATTEMPTS; attempt++)
         status = value_file_ensure_loaded(v->file);
+    if (!status && is_short) {
+        char *path = survey_path(s, FILE_VALUES, meta.number);
+        if (path)
+            (void)status_set(VELOCITY_CORRUPT, "%s: offset %llu: the file ends here, and had more", path,
+                             (unsigned long long)meta.file_bytes);
+        env_free(path);
+        return path ? note_damage(s, v) : VELOCITY_NO_MEMORY;
+    }
     if (status != VELOCITY_CORRUPT && status != VELOCITY_IO) return status;
     v->unusable = true;
     return note_damage(s, v);
@@ -70,7 +90,7 @@ velocity_status survey_gather_values(struct survey *s) {
     s->values = env_alloc_zeroed((s->state.value_count + s->found_count + 1) * sizeof *s->values);
     if (!s->values) return VELOCITY_NO_MEMORY;
     velocity_status status = VELOCITY_OK;
-    for (size_t i = 0; i < s->state.value_count && !status; i++) status = add(s, &s->state.values[i]);
+    for (size_t i = 0; i < s->state.value_count && !status; i++) status = add(s, s->state.values[i]);
     for (size_t i = 0; i < s->found_count && !status; i++) {
         const struct survey_file *f = &s->found[i];
         if (f->kind != FILE_VALUES || manifest_knows(s, f->number)) continue;
@@ -79,7 +99,7 @@ velocity_status survey_gather_values(struct survey *s) {
         if (status == VELOCITY_CORRUPT || status == VELOCITY_IO) { /* told of where something refers to it */
             status = VELOCITY_OK;
         } else if (!status && s->lossy) {
-            status = add(s, &meta);
+            status = add(s, meta);
         }
     }
     if (s->value_count) qsort(s->values, s->value_count, sizeof *s->values, by_number);

@@ -30,10 +30,16 @@ struct walk {
     bool complete;        /* no entries were lost */
     bool may_hold_ranges; /* nothing says that it has no range deletes */
     bool list_told;
+    bool refused; /* the visitor ended the walk: what it answered is no damage of the table */
 };
 
 static velocity_slice key_before(const struct walk *w) {
     return velocity_bytes(w->key_bytes ? w->key : NULL, w->key_bytes);
+}
+
+static velocity_status answered(struct walk *w, velocity_status status) {
+    if (status) w->refused = true;
+    return status;
 }
 
 /* The error message is set. What a lost range delete covered is not known, unless the list is there. */
@@ -41,7 +47,7 @@ static velocity_status tell(struct walk *w, bool entries, velocity_slice after, 
     struct table_loss loss = {entries, after, upto};
     if (entries) w->complete = false;
     if (entries && !w->listed && w->may_hold_ranges) loss.upto = velocity_bytes(NULL, 0);
-    return w->visitor->damage(w->visitor->arg, &loss);
+    return answered(w, w->visitor->damage(w->visitor->arg, &loss));
 }
 
 /* A damage that took no entries. */
@@ -50,8 +56,8 @@ static velocity_status tell_of(struct walk *w, uint64_t offset, const char *what
     return tell(w, false, velocity_bytes(NULL, 0), velocity_bytes(NULL, 0));
 }
 
-static bool is_damage(velocity_status status) {
-    return status == VELOCITY_CORRUPT || status == VELOCITY_IO;
+static bool is_damage(const struct walk *w, velocity_status status) {
+    return !w->refused && (status == VELOCITY_CORRUPT || status == VELOCITY_IO);
 }
 
 static velocity_status load(struct walk *w, struct block_handle handle, struct cache_entry **out) {
@@ -73,7 +79,7 @@ static velocity_status show_block(struct walk *w, velocity_block_kind kind, stru
                                   uint32_t raw_bytes, uint32_t entries) {
     if (!w->visitor->block) return VELOCITY_OK;
     velocity_block block = {kind, handle.offset, handle.bytes, raw_bytes, entries};
-    return w->visitor->block(w->visitor->arg, &block);
+    return answered(w, w->visitor->block(w->visitor->arg, &block));
 }
 
 /* ---- entries ------------------------------------------------------------------------------------------------------
@@ -181,7 +187,7 @@ static velocity_status count(struct walk *w, const struct entry *e) {
 
 static velocity_status show_entry(struct walk *w, const struct entry *e) {
     velocity_status status = count(w, e);
-    if (!status && w->visitor->entry) status = w->visitor->entry(w->visitor->arg, e);
+    if (!status && w->visitor->entry) status = answered(w, w->visitor->entry(w->visitor->arg, e));
     return status ? status : remember(w, e);
 }
 
@@ -246,7 +252,7 @@ static velocity_status walk_data(struct walk *w, struct block_handle handle, vel
     w->data_blocks++;
     if (!status) status = use_data(w, entry, handle, upto);
     cache_entry_release(entry);
-    return is_damage(status) ? tell(w, true, key_before(w), upto) : status;
+    return is_damage(w, status) ? tell(w, true, key_before(w), upto) : status;
 }
 
 /* ---- where the index is not enough ------------------------------------------------------------------------------- */
@@ -386,7 +392,7 @@ static velocity_status walk_index(struct walk *w, struct block_handle handle, ve
         w->at = data.offset + data.bytes + BLOCK_TRAILER_BYTES;
         if (status) goto out;
     }
-    if (is_damage(status)) {
+    if (is_damage(w, status)) {
         status = tell(w, false, velocity_bytes(NULL, 0), velocity_bytes(NULL, 0));
         if (!status) status = search(w, w->at, handle.offset, upto);
     } else if (!status) {
@@ -421,7 +427,7 @@ static velocity_status walk_range_list(struct walk *w) {
         cache_entry_release(list);
     }
     cache_entry_release(entry);
-    return is_damage(status) ? tell(w, false, velocity_bytes(NULL, 0), velocity_bytes(NULL, 0)) : status;
+    return is_damage(w, status) ? tell(w, false, velocity_bytes(NULL, 0), velocity_bytes(NULL, 0)) : status;
 }
 
 /* A damaged filter is told of once and then does not count. */
@@ -442,7 +448,7 @@ static velocity_status load_filter(struct walk *w) {
         if (!status) {
             memcpy(w->filter + (size_t)i * shape->partition_bytes, cache_entry_data(entry), entry->size);
             status = show_block(w, VELOCITY_BLOCK_FILTER, handle, entry->size, 0);
-        } else if (is_damage(status)) {
+        } else if (is_damage(w, status)) {
             damaged = true;
             status = tell(w, false, velocity_bytes(NULL, 0), velocity_bytes(NULL, 0));
         }
@@ -503,7 +509,7 @@ static velocity_status check_totals(struct walk *w, bool whole_meta) {
     velocity_table_info f;
     uint64_t footer_at = meta->file_bytes - TABLE_FOOTER_BYTES;
     velocity_status status = table_info(w->table, &f);
-    if (is_damage(status)) return tell(w, false, velocity_bytes(NULL, 0), velocity_bytes(NULL, 0));
+    if (is_damage(w, status)) return tell(w, false, velocity_bytes(NULL, 0), velocity_bytes(NULL, 0));
     if (status) return status;
     if (!counts_agree(seen, f.entries, f.tombstones, f.raw_bytes, f.smallest_sequence, f.largest_sequence,
                       f.one_version) ||
@@ -536,7 +542,7 @@ static velocity_status walk_by_index(struct walk *w, bool whole_meta) {
         struct entry e;
         status = table_index_handle(w->table, top, i, &handle);
         if (!status) status = get_entry(w, top, i, &e);
-        if (is_damage(status)) {
+        if (is_damage(w, status)) {
             status = tell_of(w, 0, "an entry of the top index makes no sense");
             if (!status) status = search(w, w->at, w->table->meta.file_bytes, velocity_bytes(NULL, 0));
             return status;
@@ -585,7 +591,7 @@ velocity_status table_walk(struct table *table, bool whole_meta, const struct ta
         w.covered = FILE_HEADER_BYTES + TABLE_FOOTER_BYTES + stored_bytes(table->top_handle) +
                     stored_bytes(table->expiry_handle) + stored_bytes(table->values_handle);
         status = walk_by_index(&w, whole_meta);
-    } else if (is_damage(status)) {
+    } else if (is_damage(&w, status)) {
         status = walk_by_search(&w, whole_meta);
     }
     table_meta_clear(&w.seen);

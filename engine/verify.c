@@ -96,8 +96,10 @@ static velocity_status read_whole(struct reading *r, struct table *table) {
     velocity_status status = VELOCITY_OK;
     if (r->visitor.table) {
         status = table_info(table, &info);
-        if (!status) status = r->visitor.table(r->visitor.arg, &info);
-        if (status == VELOCITY_CORRUPT || status == VELOCITY_IO) status = VELOCITY_OK; /* the walk tells of it */
+        if (!status)
+            status = r->visitor.table(r->visitor.arg, &info);
+        else if (status == VELOCITY_CORRUPT || status == VELOCITY_IO)
+            status = VELOCITY_OK; /* the walk tells of it */
     }
     return status ? status : table_walk(table, false, &visitor);
 }

@@ -40,6 +40,12 @@ static void workload(struct run *r) {
             run_checkpoint(r);
         else if (r->step % 25 == 20)
             run_follow_all(r);
+        else if (r->step % 18 == 6)
+            run_turn_clock(r);
+        else if (r->step % 50 == 31)
+            run_resize_cache(r);
+        else if (r->step % 50 == 33)
+            run_idle(r);
         else if (r->step % 9 == 2)
             (void)run_txn(r);
         else if (r->step % 3 == 2)
@@ -59,6 +65,7 @@ static struct run *new_run(uint64_t seed, velocity_durability durability) {
     r->options.durability = durability;
     r->options.value_log_threshold = 300;
     r->options.log_retention_bytes = 256 << 10;
+    r->options.compression = (velocity_compression)(seed % (VELOCITY_COMPRESSION_ADAPTIVE + 1));
     if (seed == CHANGING_KEYS) change_key(r);
     return r;
 }

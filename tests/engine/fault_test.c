@@ -21,6 +21,7 @@ static struct run *new_run(uint64_t seed, velocity_durability durability) {
     r->options.durability = durability;
     r->options.value_log_threshold = 300;
     r->options.log_retention_bytes = 256 << 10;
+    r->options.compression = (velocity_compression)(seed % (VELOCITY_COMPRESSION_ADAPTIVE + 1));
     if (seed / ENDINGS % 2) r->options.encryption_key = velocity_bytes("thirty-two bytes of faulty disks", 32);
     return r;
 }
@@ -36,6 +37,10 @@ static void work_until_it_fails(struct run *r) {
             run_flush(r);
         else if (r->step % 15 == 7)
             run_turn_clock(r);
+        else if (r->step % 30 == 13)
+            run_resize_cache(r);
+        else if (r->step % 30 == 28)
+            run_idle(r);
         else if (r->step % 20 == 4)
             run_follow_all(r);
         else if (r->step % 30 == 16)

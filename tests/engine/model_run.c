@@ -392,6 +392,12 @@ void run_compact(struct run *r) {
     maintained(r, acked, day, velocity_compact(r->db, all ? NULL : &range));
 }
 
+void run_resize_cache(struct run *r) {
+    uint64_t bytes = model_random(r->m, 3) ? UINT64_C(4096) << model_random(r->m, 9) : 0;
+    run_doing(r, "cache of %llu bytes", (unsigned long long)bytes);
+    RUN_EXPECT(r, velocity_set_cache_bytes(r->db, bytes) == VELOCITY_OK);
+}
+
 /* What happens by itself when nobody writes for a while. */
 void run_idle(struct run *r) {
     run_doing(r, "idle");
@@ -481,6 +487,8 @@ void run_step(struct run *r) {
         run_idle(r);
     else if (sort < 530)
         env_sim_advance_ms(r->sim, model_random(r->m, 2000));
+    else if (sort < 533)
+        run_resize_cache(r);
     else if (sort < 550)
         run_turn_clock(r);
     else if (sort < 590)

@@ -113,6 +113,7 @@ void run_follow_all(struct run *r);
 /* Makes a checkpoint, opens it, compares it and removes it. */
 void run_checkpoint(struct run *r);
 void run_idle(struct run *r);
+void run_resize_cache(struct run *r);
 
 /* Every key by get, every entry by scans in both directions. */
 void run_compare_all(struct run *r);

@@ -1,6 +1,8 @@
 /* ledger.c - see soak.h. */
 #include "soak.h"
 
+#include <errno.h>
+#include <ftw.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +29,22 @@ void ledger_fail(struct soak_ledger *ledger, const char *format, ...) {
         sleep(1); /* the first one's message is the one to read */
     }
     _exit(1);
+}
+
+static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *place) {
+    (void)status, (void)kind, (void)place;
+    return remove(path);
+}
+
+void soak_remove(const char *folder) {
+    if (nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0 || errno == ENOENT) return;
+    perror(folder);
+    exit(1);
+}
+
+const char *soak_copy(const char *folder, uint32_t thread, char path[256]) {
+    (void)snprintf(path, 256, "%s.copy%u", folder, thread);
+    return path;
 }
 
 uint64_t soak_below(struct soak_random *r, uint64_t limit) {

@@ -5,8 +5,6 @@
  */
 #include "soak.h"
 
-#include <errno.h>
-#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,7 +46,7 @@ static struct arguments parse(int argc, char **argv) {
 }
 
 struct sums {
-    uint64_t writes, reads, scans, scanned_keys, transactions, slowest_us;
+    uint64_t writes, reads, scans, scanned_keys, transactions, expired, copies, slowest_us;
 };
 
 static struct sums add_up(struct soak_ledger *ledger) {
@@ -60,6 +58,8 @@ static struct sums add_up(struct soak_ledger *ledger) {
         s.scans += atomic_load(&t->scans);
         s.scanned_keys += atomic_load(&t->scanned_keys);
         s.transactions += atomic_load(&t->transactions);
+        s.expired += atomic_load(&t->expired);
+        s.copies += atomic_load(&t->copies);
         if (atomic_load(&t->slowest_us) > s.slowest_us) s.slowest_us = atomic_load(&t->slowest_us);
     }
     return s;
@@ -69,10 +69,13 @@ static void report(struct soak_ledger *ledger, uint64_t seconds, uint64_t kills)
     struct sums s = add_up(ledger);
     printf(
         "%5llu s: %llu kills, %llu orderly ends, %llu keys checked after them; %llu writes, %llu reads, %llu scans of "
-        "%llu keys, %llu transactions, %llu flushes and compactions; slowest write %llu ms\n",
+        "%llu keys, %llu transactions, %llu keys seen expired, %llu checkpoints compared, %llu flushes and "
+        "compactions; "
+        "slowest write %llu ms\n",
         (unsigned long long)seconds, (unsigned long long)kills, (unsigned long long)atomic_load(&ledger->closed),
         (unsigned long long)atomic_load(&ledger->checked), (unsigned long long)s.writes, (unsigned long long)s.reads,
         (unsigned long long)s.scans, (unsigned long long)s.scanned_keys, (unsigned long long)s.transactions,
+        (unsigned long long)s.expired, (unsigned long long)s.copies,
         (unsigned long long)atomic_load(&ledger->maintained), (unsigned long long)(s.slowest_us / 1000));
     (void)fflush(stdout);
 }
@@ -124,9 +127,14 @@ static bool one_life(struct soak_ledger *ledger, const struct arguments *a, uint
     return true;
 }
 
-static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *place) {
-    (void)status, (void)kind, (void)place;
-    return remove(path);
+/* Of checkpoints that were under way at a kill, both names may be there. */
+static void remove_copies(const char *folder) {
+    char path[256], unfinished[300];
+    for (uint32_t i = 0; i < SOAK_THREADS; i++) {
+        soak_remove(soak_copy(folder, i, path));
+        (void)snprintf(unfinished, sizeof unfinished, "%s.tmp-checkpoint", path);
+        soak_remove(unfinished);
+    }
 }
 
 int main(int argc, char **argv) {
@@ -136,10 +144,8 @@ int main(int argc, char **argv) {
     printf("soak: %llu s, seed %llu, in %s (removed first)\n", (unsigned long long)a.seconds,
            (unsigned long long)a.seed, a.folder);
     (void)fflush(stdout);
-    if (nftw(a.folder, remove_one, 16, FTW_DEPTH | FTW_PHYS) && errno != ENOENT) {
-        perror(a.folder);
-        return 1;
-    }
+    soak_remove(a.folder);
+    remove_copies(a.folder);
     for (uint64_t life = 0;; life++) {
         uint64_t elapsed = now_ms() - began;
         bool last = elapsed >= a.seconds * 1000;
@@ -154,6 +160,7 @@ int main(int argc, char **argv) {
         report(ledger, (reported - began) / 1000, kills);
     }
     report(ledger, (now_ms() - began) / 1000, kills);
+    remove_copies(a.folder);
     printf("soak: survived\n");
     return 0;
 }

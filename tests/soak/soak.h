@@ -7,7 +7,7 @@
  *
  * Each key belongs to one thread, which writes into the ledger what it is about to do before it does it, and what was
  * acknowledged afterwards. So after a kill each key must be at its acknowledged state or at the one that was under way,
- * and the keys of one batch must all be at the same side.
+ * and the keys of one batch must all be at the same side. Checkpoints are opened and compared while all goes on.
  */
 #ifndef VELOCITY_SOAK_H
 #define VELOCITY_SOAK_H
@@ -23,9 +23,11 @@ enum {
     SOAK_VALUE_MAX = 20000 /* bytes */
 };
 
-/* States are numbers that only grow; 0: the key is not there. The value's bytes follow from key and state. */
+/* States are numbers that only grow; 0: the key is not there. The value's bytes follow from key and state. Where a
+ * state expires the key is gone from that instant on. */
 struct soak_slot {
     _Atomic uint64_t acked, pending;
+    _Atomic int64_t acked_until, pending_until; /* in ms; 0: for ever */
 };
 
 struct soak_thread {
@@ -33,7 +35,7 @@ struct soak_thread {
     uint32_t batch[SOAK_KEYS]; /* the slots of the write under way */
     _Atomic uint32_t batch_count;
     _Atomic uint64_t next_state;
-    _Atomic uint64_t writes, reads, scans, scanned_keys, transactions;
+    _Atomic uint64_t writes, reads, scans, scanned_keys, transactions, expired, copies;
     _Atomic uint64_t slowest_us;
 };
 
@@ -49,6 +51,12 @@ struct soak_ledger {
 struct soak_ledger *ledger_new(void);
 /* Says what is broken, once, and ends the process. */
 void ledger_fail(struct soak_ledger *ledger, const char *format, ...) __attribute__((format(printf, 2, 3), noreturn));
+
+/* Removes the folder with what is in it, if it is there. */
+void soak_remove(const char *folder);
+
+/* Where a thread makes its checkpoints. */
+const char *soak_copy(const char *folder, uint32_t thread, char path[256]);
 
 /* The key of a slot (at most 32 bytes). */
 velocity_slice soak_key(uint32_t thread, uint32_t slot, char buffer[32]);
