@@ -1,6 +1,7 @@
 /* table_builder.c - see table_builder.h, table_format.h. */
 #include "table_builder.h"
 
+#include "array.h"
 #include "block.h"
 #include "compress.h"
 #include "file_writer.h"
@@ -143,15 +144,9 @@ static velocity_status append_block(table_builder *b, velocity_slice raw, bool c
 }
 
 static velocity_status remember_hash(table_builder *b, velocity_slice key) {
-    if (b->hash_count == b->hash_capacity) {
-        size_t capacity = b->hash_capacity ? b->hash_capacity * 2 : 1024;
-        uint64_t *bigger = env_realloc(b->hashes, capacity * sizeof *bigger);
-        if (!bigger) return VELOCITY_NO_MEMORY;
-        b->hashes = bigger;
-        b->hash_capacity = capacity;
-    }
-    b->hashes[b->hash_count++] = filter_hash(key);
-    return VELOCITY_OK;
+    velocity_status status = array_reserve(b->hashes, b->hash_capacity, b->hash_count);
+    if (!status) b->hashes[b->hash_count++] = filter_hash(key);
+    return status;
 }
 
 static velocity_status add_index_entry(struct block_builder *index, velocity_slice key, struct block_handle handle) {
