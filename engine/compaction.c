@@ -5,6 +5,8 @@
  * One compaction runs at a time for a database; the job picks, merges and installs without the database's mutex.
  */
 #include "compaction_pick.h"
+
+#include "array.h"
 #include "expiry_reclaim.h"
 #include "retention.h"
 #include "run.h"
@@ -48,12 +50,7 @@ static velocity_status output_finish(struct output *out) {
     if (status) return status;
     out->bytes += meta.file_bytes;
     struct version_change change = {out->level, NULL};
-    if (out->count == out->capacity) {
-        size_t capacity = out->capacity ? out->capacity * 2 : 16;
-        void *bigger = env_realloc(out->tables, capacity * sizeof *out->tables);
-        if (!bigger) status = VELOCITY_NO_MEMORY;
-        if (bigger) out->tables = bigger, out->capacity = capacity;
-    }
+    status = array_reserve(out->tables, out->capacity, out->count);
     if (!status)
         status = table_new(db->env, db->shared->files, db->path, db->database_id, db->keys, &meta, &change.table);
     if (status)

@@ -11,6 +11,7 @@
  */
 #include "compaction_pick.h"
 
+#include "array.h"
 #include "expiry_reclaim.h"
 #include "slice.h"
 #include "value_reclaim.h"
@@ -148,13 +149,8 @@ bool compaction_idle_worthwhile(velocity *db, const struct version *version) {
  * ------------------------------------------------------------------------------------------------------------ */
 
 static velocity_status add_input(struct compaction_task *task, int level, struct table *table) {
-    if (task->input_count == task->input_capacity) {
-        size_t capacity = task->input_capacity ? task->input_capacity * 2 : 32;
-        void *bigger = env_realloc(task->inputs, capacity * sizeof *task->inputs);
-        if (!bigger) return VELOCITY_NO_MEMORY;
-        task->inputs = bigger;
-        task->input_capacity = capacity;
-    }
+    velocity_status status = array_reserve(task->inputs, task->input_capacity, task->input_count);
+    if (status) return status;
     task->inputs[task->input_count++] = (struct version_change){level, table};
     const struct table_meta *meta = table_meta(table);
     if (!task->from.data || slice_compare(meta->smallest, task->from) < 0) task->from = meta->smallest;

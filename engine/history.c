@@ -1,4 +1,5 @@
 /* history.c - see history.h. */
+#include "array.h"
 #include "database_internal.h"
 #include "log_reader.h"
 
@@ -36,18 +37,8 @@ void history_clear(struct log_history *h) {
 /* ---- as logs come and go ----------------------------------------------------------------------------------------- */
 
 velocity_status history_reserve(struct log_history *h) {
-    velocity_status status = VELOCITY_OK;
     env_mutex_lock(&h->mutex);
-    if (h->count == h->capacity) {
-        size_t capacity = h->capacity ? h->capacity * 2 : 8;
-        void *bigger = env_realloc(h->logs, capacity * sizeof *h->logs);
-        if (bigger) {
-            h->logs = bigger;
-            h->capacity = capacity;
-        } else {
-            status = VELOCITY_NO_MEMORY;
-        }
-    }
+    velocity_status status = array_reserve(h->logs, h->capacity, h->count);
     if (!status && !h->spare && !(h->spare = env_alloc(sizeof *h->spare))) status = VELOCITY_NO_MEMORY;
     env_mutex_unlock(&h->mutex);
     return status;

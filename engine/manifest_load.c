@@ -4,6 +4,7 @@
  * The time it takes is in proportion to the file's size, up to a logarithm, whatever stands in it: numbers are looked
  * up in hash tables, and checksums are taken from sums over the file.
  */
+#include "array.h"
 #include "coding.h"
 #include "crc32c_spans.h"
 #include "manifest_internal.h"
@@ -61,24 +62,12 @@ static const uint8_t *get_add_values(const uint8_t *p, const uint8_t *end, struc
     return meta->file_bytes >= FILE_HEADER_BYTES ? p : NULL;
 }
 
-/* Makes *items, of `count` items of so many bytes, hold one more. */
-static velocity_status grow(void **items, size_t *capacity, size_t count, size_t item_bytes) {
-    if (count < *capacity) return VELOCITY_OK;
-    size_t wanted = *capacity ? *capacity * 2 : 16;
-    void *bigger = env_realloc(*items, wanted * item_bytes);
-    if (!bigger) return VELOCITY_NO_MEMORY;
-    *items = bigger;
-    *capacity = wanted;
-    return VELOCITY_OK;
-}
-
 /* INVALID: the table is there already. Behind a damage that may have taken its removal the later record counts. */
 static velocity_status state_add_table(struct manifest_state *state, int level, const struct table_meta *meta) {
     size_t at = number_map_find(&state->table_places, meta->number);
     if (at != NUMBER_MAP_NONE && !state->salvaging) return VELOCITY_INVALID;
     struct table_meta copy;
-    velocity_status status =
-        grow((void **)&state->tables, &state->table_capacity, state->table_count, sizeof *state->tables);
+    velocity_status status = array_reserve(state->tables, state->table_capacity, state->table_count);
     if (!status) status = table_meta_copy(&copy, meta);
     if (status) return status;
     if (at != NUMBER_MAP_NONE) {
@@ -109,8 +98,7 @@ static bool state_remove_table(struct manifest_state *state, int level, uint64_t
 static velocity_status state_add_values(struct manifest_state *state, const struct value_file_meta *meta) {
     size_t at = number_map_find(&state->value_places, meta->number);
     if (at != NUMBER_MAP_NONE && !state->salvaging) return VELOCITY_INVALID;
-    velocity_status status =
-        grow((void **)&state->values, &state->value_capacity, state->value_count, sizeof *state->values);
+    velocity_status status = array_reserve(state->values, state->value_capacity, state->value_count);
     if (!status && at == NUMBER_MAP_NONE &&
         !(status = number_map_put(&state->value_places, meta->number, state->value_count)))
         at = state->value_count++;
@@ -131,8 +119,7 @@ static bool state_remove_values(struct manifest_state *state, uint64_t number) {
 
 static velocity_status state_add_seal(struct manifest_state *state, struct log_seal seal) {
     if (state->seal_count && seal.number <= state->seals[state->seal_count - 1].number) return VELOCITY_INVALID;
-    velocity_status status =
-        grow((void **)&state->seals, &state->seal_capacity, state->seal_count, sizeof *state->seals);
+    velocity_status status = array_reserve(state->seals, state->seal_capacity, state->seal_count);
     if (!status) state->seals[state->seal_count++] = seal;
     return status;
 }
@@ -145,8 +132,7 @@ static const uint8_t *get_retained(const uint8_t *p, const uint8_t *end, struct 
 }
 
 static velocity_status state_add_retained(struct manifest_state *state, struct log_retained retained) {
-    velocity_status status =
-        grow((void **)&state->retained, &state->retained_capacity, state->retained_count, sizeof *state->retained);
+    velocity_status status = array_reserve(state->retained, state->retained_capacity, state->retained_count);
     if (!status) state->retained[state->retained_count++] = retained;
     return status;
 }

@@ -1,6 +1,7 @@
 /* read_set.c - what a serializable transaction has read. See read_set.h. */
 #include "read_set.h"
 
+#include "array.h"
 #include "env.h"
 #include "slice.h"
 
@@ -112,13 +113,7 @@ static void shrink(struct read_set *set) {
 static bool make_room(struct read_set *set, size_t bytes) {
     if (set->count == VELOCITY_TXN_READ_ENTRIES || set->key_bytes + bytes > VELOCITY_TXN_READ_BYTES) shrink(set);
     if (set->everything) return false;
-    if (set->count == set->capacity) {
-        size_t capacity = set->capacity ? set->capacity * 2 : 16;
-        struct read_range *bigger = env_realloc(set->ranges, capacity * sizeof *bigger);
-        if (!bigger) return false;
-        set->ranges = bigger;
-        set->capacity = capacity;
-    }
+    if (array_reserve(set->ranges, set->capacity, set->count)) return false;
     return arena_reserve(&set->keys, bytes) == VELOCITY_OK;
 }
 

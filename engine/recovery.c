@@ -3,6 +3,7 @@
  * log. Nothing old is appended to. What the logs held goes into the first write buffer (its logs are sealed in the
  * manifest: how far they count is then a fact, no longer a judgement), or, if it is much, into tables.
  */
+#include "array.h"
 #include "database_internal.h"
 #include "value_writer.h"
 
@@ -10,7 +11,6 @@
 
 enum {
     SEALED_LOGS_MAX = 4, /* more live logs than this are flushed rather than kept */
-    FILES_GROW = 64,
 };
 
 #define SKIP_AFTER_LOSS (UINT64_C(1) << 32) /* more operations than unflushed write buffers hold */
@@ -40,14 +40,9 @@ static velocity_status remember_file(void *arg, const char *name) {
     struct recovery *r = arg;
     struct found_file found;
     if (!file_name_parse(name, &found.kind, &found.number)) return VELOCITY_OK;
-    if (r->file_count == r->file_capacity) {
-        void *bigger = env_realloc(r->files, (r->file_capacity + FILES_GROW) * 2 * sizeof *r->files);
-        if (!bigger) return VELOCITY_NO_MEMORY;
-        r->files = bigger;
-        r->file_capacity = (r->file_capacity + FILES_GROW) * 2;
-    }
-    r->files[r->file_count++] = found;
-    return VELOCITY_OK;
+    velocity_status status = array_reserve(r->files, r->file_capacity, r->file_count);
+    if (!status) r->files[r->file_count++] = found;
+    return status;
 }
 
 static int by_kind_and_number(const void *a, const void *b) {

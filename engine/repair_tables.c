@@ -1,6 +1,7 @@
 /* repair_tables.c - see repair_tables.h. */
 #include "repair_tables.h"
 
+#include "array.h"
 #include "placement.h"
 #include "run.h"
 #include "slice.h"
@@ -20,18 +21,12 @@ enum {
 
 /* Takes the table over, also where it fails. */
 static velocity_status add(struct repair *r, int level, struct table *table, bool is_new) {
-    if (r->count == r->capacity) {
-        size_t capacity = r->capacity ? r->capacity * 2 : 16;
-        void *bigger = env_realloc(r->tables, capacity * sizeof *r->tables);
-        if (!bigger) {
-            table_release(table);
-            return VELOCITY_NO_MEMORY;
-        }
-        r->tables = bigger;
-        r->capacity = capacity;
-    }
-    r->tables[r->count++] = (struct repair_table){level, table, is_new};
-    return VELOCITY_OK;
+    velocity_status status = array_reserve(r->tables, r->capacity, r->count);
+    if (status)
+        table_release(table);
+    else
+        r->tables[r->count++] = (struct repair_table){level, table, is_new};
+    return status;
 }
 
 /* Takes the meta over. */

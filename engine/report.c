@@ -1,6 +1,7 @@
 /* report.c - see report.h. */
 #include "report.h"
 
+#include "array.h"
 #include "env.h"
 #include "slice.h"
 #include "status.h"
@@ -79,17 +80,10 @@ static void *keep(struct report_memory *memory, const void *bytes, size_t size) 
     return t->bytes;
 }
 
-static bool grow(struct report_memory *memory, void **array, size_t *capacity, size_t count, size_t element) {
-    if (count < *capacity) return true;
-    size_t larger = *capacity ? *capacity * 2 : 16;
-    void *bigger = env_realloc(*array, larger * element);
-    if (!bigger) {
-        memory->status = VELOCITY_NO_MEMORY;
-        return false;
-    }
-    *array = bigger;
-    *capacity = larger;
-    return true;
+/* NO_MEMORY is remembered. */
+static bool has_room(struct report_memory *memory, velocity_status reserved) {
+    if (reserved) memory->status = reserved;
+    return !reserved;
 }
 
 /* ---- findings -----------------------------------------------------------------------------------------------------
@@ -100,8 +94,7 @@ static void add(velocity_report *report, velocity_finding finding) {
     if (finding.kind == VELOCITY_FINDING_DAMAGE) report->damages++;
     if (report->finding_count == VELOCITY_REPORT_FINDINGS) return;
     struct report_memory *memory = report->internal;
-    if (!grow(memory, (void **)&report->findings, &memory->finding_capacity, report->finding_count, sizeof finding))
-        return;
+    if (!has_room(memory, array_reserve(report->findings, memory->finding_capacity, report->finding_count))) return;
     finding.file = keep(memory, finding.file, strlen(finding.file));
     finding.what = keep(memory, finding.what, strlen(finding.what));
     if (finding.file && finding.what) report->findings[report->finding_count++] = finding;
@@ -170,7 +163,7 @@ void report_add_stale(velocity_report *report, velocity_slice first, velocity_sl
         widen(&range, &report->stale[at]);
         remove_at(report, at);
     }
-    if (!grow(memory, (void **)&report->stale, &memory->stale_capacity, report->stale_count, sizeof range)) return;
+    if (!has_room(memory, array_reserve(report->stale, memory->stale_capacity, report->stale_count))) return;
     memmove(report->stale + at + 1, report->stale + at, (report->stale_count - at) * sizeof range);
     report->stale[at] = range;
     if (++report->stale_count <= VELOCITY_REPORT_RANGES) return;

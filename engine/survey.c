@@ -1,6 +1,7 @@
 /* survey.c - what is in the folder, and which of it counts. See survey.h. The contents are survey_contents.c's. */
 #include "survey.h"
 
+#include "array.h"
 #include "database.h"
 #include "status.h"
 #include "table_internal.h"
@@ -10,7 +11,6 @@
 enum {
     CACHE_BYTES = 1 << 20, /* nothing is put into it; but tables need one */
     OPEN_FILES = 64,
-    FIRST_CAPACITY = 64,
     READ_ATTEMPTS = 3, /* an error of the disk that passes is no damage */
 };
 
@@ -59,15 +59,9 @@ static velocity_status note_file(void *arg, const char *name) {
         file.kind = FILE_CURRENT;
     else if (!file_name_parse(name, &file.kind, &file.number))
         return VELOCITY_OK;
-    if (s->found_count == s->found_capacity) {
-        size_t capacity = s->found_capacity ? s->found_capacity * 2 : FIRST_CAPACITY;
-        void *bigger = env_realloc(s->found, capacity * sizeof *s->found);
-        if (!bigger) return VELOCITY_NO_MEMORY;
-        s->found = bigger;
-        s->found_capacity = capacity;
-    }
-    s->found[s->found_count++] = file;
-    return VELOCITY_OK;
+    velocity_status status = array_reserve(s->found, s->found_capacity, s->found_count);
+    if (!status) s->found[s->found_count++] = file;
+    return status;
 }
 
 static int by_kind_and_number(const void *a, const void *b) {

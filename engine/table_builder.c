@@ -1,6 +1,7 @@
 /* table_builder.c - see table_builder.h, table_format.h. */
 #include "table_builder.h"
 
+#include "array.h"
 #include "block.h"
 #include "compress.h"
 #include "file_writer.h"

@@ -4,6 +4,7 @@
  * They stand in the data blocks like other entries, too; here they are together, so that nobody has to read the table
  * to know what it covers. They stay in memory as long as the table.
  */
+#include "array.h"
 #include "slice.h"
 #include "status.h"
 #include "table_internal.h"
@@ -19,15 +20,9 @@ static velocity_status add_range(struct table *t, const struct block *block, uin
     if (!block_entry_read(block, i, &e) || e.kind != ENTRY_RANGE_DELETE || e.value.size > VELOCITY_MAX_KEY_BYTES)
         return makes_no_sense(t, offset);
     size_t size = block_key_bytes(block, &e);
-    if (t->range_count == *capacity) {
-        size_t wanted = *capacity ? *capacity * 2 : 4;
-        void *bigger = env_realloc(t->ranges, wanted * sizeof *t->ranges);
-        if (!bigger) return VELOCITY_NO_MEMORY;
-        t->ranges = bigger;
-        *capacity = wanted;
-    }
     size_t room = size + BLOCK_SUFFIX_SLACK;
-    velocity_status status = arena_reserve(&t->range_bytes, room + e.value.size);
+    velocity_status status = array_reserve(t->ranges, *capacity, t->range_count);
+    if (!status) status = arena_reserve(&t->range_bytes, room + e.value.size);
     if (status) return status;
     uint8_t *key = arena_take(&t->range_bytes, room + e.value.size), *end = key + room;
     memcpy(key, block->prefix, block->prefix_bytes);

@@ -1,6 +1,7 @@
 /* table_walk.c - see table_walk.h. Blocks that no index names are found by table_search.c. */
 #include "table_walk.h"
 
+#include "array.h"
 #include "slice.h"
 #include "status.h"
 #include "table_search.h"
@@ -332,14 +333,8 @@ static velocity_status gather_ranges(void *arg, struct block_handle handle, stru
         status = get_entry(g->walk, &block, i, &e);
         if (status == VELOCITY_CORRUPT) return VELOCITY_OK;
         if (!status) status = arena_reserve(&g->bytes, e.key.size + e.value.size);
+        if (!status) status = array_reserve(g->ranges, g->capacity, g->count);
         if (status) return status;
-        if (g->count == g->capacity) {
-            size_t capacity = g->capacity ? g->capacity * 2 : 16;
-            void *bigger = env_realloc(g->ranges, capacity * sizeof *g->ranges);
-            if (!bigger) return VELOCITY_NO_MEMORY;
-            g->ranges = bigger;
-            g->capacity = capacity;
-        }
         uint8_t *key = arena_take(&g->bytes, e.key.size + e.value.size), *end = key + e.key.size;
         memcpy(key, e.key.data, e.key.size);
         if (e.value.size) memcpy(end, e.value.data, e.value.size);

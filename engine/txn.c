@@ -21,6 +21,7 @@
  * could as well have happened at the commit point, together with the writes, and the order of the log is a serial
  * order. A transaction that wrote nothing needs no check: its place in that order is its snapshot.
  */
+#include "array.h"
 #include "iterator.h"
 #include "validate.h"
 
@@ -307,13 +308,8 @@ velocity_status velocity_txn_savepoint(velocity_txn *txn, uint64_t *savepoint) {
     velocity_status status = check_active(txn);
     if (status) return status;
     if (!savepoint) return status_set(VELOCITY_INVALID, "velocity_txn_savepoint needs a place for the number");
-    if (txn->savepoint_count == txn->savepoint_capacity) {
-        size_t capacity = txn->savepoint_capacity ? txn->savepoint_capacity * 2 : 4;
-        struct savepoint *bigger = env_realloc(txn->savepoints, capacity * sizeof *bigger);
-        if (!bigger) return VELOCITY_NO_MEMORY;
-        txn->savepoints = bigger;
-        txn->savepoint_capacity = capacity;
-    }
+    status = array_reserve(txn->savepoints, txn->savepoint_capacity, txn->savepoint_count);
+    if (status) return status;
     *savepoint = ++txn->last_savepoint;
     txn->savepoints[txn->savepoint_count++] = (struct savepoint){
         .number = *savepoint,

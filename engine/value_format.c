@@ -1,6 +1,7 @@
 /* value_format.c - see value_format.h. */
 #include "value_format.h"
 
+#include "array.h"
 #include "coding.h"
 #include "crc32c.h"
 #include "env.h"
@@ -137,13 +138,8 @@ velocity_status value_uses_add(struct value_uses *uses, uint64_t file, uint64_t 
         uses->items[at].bytes += bytes;
         return VELOCITY_OK;
     }
-    if (uses->count == uses->capacity) {
-        size_t capacity = uses->capacity ? uses->capacity * 2 : 4;
-        void *bigger = env_realloc(uses->items, capacity * sizeof *uses->items);
-        if (!bigger) return VELOCITY_NO_MEMORY;
-        uses->items = bigger;
-        uses->capacity = capacity;
-    }
+    velocity_status status = array_reserve(uses->items, uses->capacity, uses->count);
+    if (status) return status;
     memmove(uses->items + at + 1, uses->items + at, (uses->count - at) * sizeof *uses->items);
     uses->items[at] = (struct value_use){file, bytes};
     uses->count++;

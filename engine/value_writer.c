@@ -1,6 +1,7 @@
 /* value_writer.c - see value_writer.h. */
 #include "value_writer.h"
 
+#include "array.h"
 #include "file_writer.h"
 
 enum {
@@ -40,15 +41,9 @@ static velocity_status output_begin(struct value_writer *w) {
 }
 
 static velocity_status remember_file(struct value_writer *w, struct value_file *file) {
-    if (w->count == w->capacity) {
-        size_t capacity = w->capacity ? w->capacity * 2 : 4;
-        void *bigger = env_realloc(w->files, capacity * sizeof *w->files);
-        if (!bigger) return VELOCITY_NO_MEMORY;
-        w->files = bigger;
-        w->capacity = capacity;
-    }
-    w->files[w->count++] = file;
-    return VELOCITY_OK;
+    velocity_status status = array_reserve(w->files, w->capacity, w->count);
+    if (!status) w->files[w->count++] = file;
+    return status;
 }
 
 velocity_status value_writer_finish(struct value_writer *w) {
