@@ -208,6 +208,14 @@ bool env_sim_flip_bit(env_sim *sim, const char *path, uint64_t offset, unsigned 
     return there;
 }
 
+void env_sim_make_unreadable(env_sim *sim, const char *path, uint64_t offset, uint64_t size) {
+    machine_lock(sim);
+    sim->bad = disk_find(&sim->disk, path);
+    sim->bad_from = offset;
+    sim->bad_to = offset + size;
+    machine_unlock(sim);
+}
+
 uint8_t *env_sim_read_file(env_sim *sim, const char *path, size_t *size) {
     uint8_t *bytes = NULL;
     machine_lock(sim);

@@ -78,6 +78,8 @@ uint64_t env_sim_used(env_sim *sim);
 
 /* Flips a bit on the platter and in memory. False: the file is not there or ends before. */
 bool env_sim_flip_bit(env_sim *sim, const char *path, uint64_t offset, unsigned bit);
+/* From now on each read that touches these bytes of the file fails, however often it is tried. */
+void env_sim_make_unreadable(env_sim *sim, const char *path, uint64_t offset, uint64_t size);
 /* The file's bytes, to be freed with free(); NULL: not there. */
 uint8_t *env_sim_read_file(env_sim *sim, const char *path, size_t *size);
 /* Handles of the living process that are open. */

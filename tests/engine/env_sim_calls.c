@@ -101,6 +101,8 @@ static velocity_status sim_read(env_file *file, void *buffer, size_t size, uint6
     machine_lock(f->sim);
     velocity_status status = alive(f, "read");
     if (status == VELOCITY_OK) status = may_call(f->sim, ENV_SIM_READ, f->path, "read");
+    if (status == VELOCITY_OK && f->node == f->sim->bad && offset < f->sim->bad_to && offset + size > f->sim->bad_from)
+        status = status_set(VELOCITY_IO, "%s: cannot read: Input/output error (simulated)", f->path);
     if (status == VELOCITY_OK) {
         machine_carry_windows(f->sim, f->node);
         *got = disk_read(f->node, buffer, size, offset);

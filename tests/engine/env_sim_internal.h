@@ -51,6 +51,8 @@ struct env_sim {
     size_t history_capacity;
     uint64_t fails_in[ENV_SIM_CALLS]; /* calls until one fails; 0: none */
     bool has_failed[ENV_SIM_CALLS];
+    const struct disk_node *bad; /* a file of which [bad_from, bad_to) can't be read; NULL: none */
+    uint64_t bad_from, bad_to;
     uint64_t clock_us, set_back_ms;
     uint64_t test_random;
     bool dead;

@@ -142,6 +142,107 @@ static void deletes_go_on_beside_puts_that_are_refused(void **state) {
     env_sim_free(sim);
 }
 
+/* ---- faults at the limit -------------------------------------------------------------------------------------------
+ */
+
+enum { BIG = 256 * 1024, MOST_BIG = LIMIT / BIG };
+
+enum fate { ABSENT, THERE, UNSURE };
+
+struct full {
+    env_sim *sim;
+    velocity *db;
+    velocity_options options;
+    enum fate fates[MOST_BIG + 1];
+    bool failed; /* IO was answered: from then on everything may answer it, or READ_ONLY */
+};
+
+static bool explained(struct full *f, velocity_status status) {
+    if (status == VELOCITY_IO || status == VELOCITY_READ_ONLY) f->failed = true;
+    return status == VELOCITY_NO_SPACE || status == VELOCITY_IO || status == VELOCITY_READ_ONLY;
+}
+
+static velocity_status put_big(struct full *f, size_t i) {
+    static const char value[BIG];
+    char key[32];
+    velocity_status status = velocity_put(f->db, key_of(key, i), velocity_bytes(value, sizeof value));
+    assert_true(status == VELOCITY_OK || explained(f, status));
+    if (status == VELOCITY_OK) f->fates[i] = THERE;
+    if (status == VELOCITY_IO) f->fates[i] = UNSURE;
+    return status;
+}
+
+/* Deletes half, works on what that gives back, and puts again. */
+static void live_at_the_limit(struct full *f, size_t count) {
+    char key[32];
+    for (size_t i = 0; i < count && !f->failed; i += 2) {
+        velocity_status status = velocity_delete(f->db, key_of(key, i));
+        assert_true(status == VELOCITY_OK || explained(f, status));
+        if (status == VELOCITY_OK) f->fates[i] = ABSENT;
+        if (status == VELOCITY_IO) f->fates[i] = UNSURE;
+    }
+    for (int i = 0; i < 8 && !f->failed; i++) tick(f->db);
+    for (size_t i = 0; i < count && !f->failed; i += 4) (void)put_big(f, i);
+    velocity_status status = f->failed ? VELOCITY_OK : velocity_compact(f->db, NULL);
+    assert_true(status == VELOCITY_OK || explained(f, status));
+}
+
+static void expect_fates(const struct full *f, size_t count) {
+    char key[32];
+    for (size_t i = 0; i < count; i++) {
+        velocity_status status = velocity_contains(f->db, key_of(key, i));
+        if (f->fates[i] == UNSURE) continue;
+        if (status != (f->fates[i] == THERE ? VELOCITY_OK : VELOCITY_NOT_FOUND))
+            fail_msg("key %zu: %s", i, velocity_status_name(status));
+    }
+}
+
+/* Whether it came to an nth such call. */
+static bool fail_at_the_limit(enum env_sim_call call, uint64_t nth, unsigned round) {
+    bool killed = round % 2;
+    struct full f = {.sim = env_sim_new(nth), .options = limited()};
+    f.options.memtable_bytes = 4 * MIB;
+    f.options.value_log_threshold = round / 2 % 2 ? 4096 : 0;
+    if (round % 3 == 0) f.options.encryption_key = velocity_bytes("thirty-two bytes of a full disk.", 32);
+    OK(database_open(env_sim_env(f.sim), "db", &f.options, &f.db));
+    size_t count = 0;
+    while (count < MOST_BIG && put_big(&f, count) == VELOCITY_OK) count++;
+    assert_in_range(count, MOST_BIG / 3, MOST_BIG - 1);
+    env_sim_fail(f.sim, call, nth);
+    live_at_the_limit(&f, count);
+    bool struck = env_sim_failed(f.sim, call);
+    env_sim_fail(f.sim, call, 0);
+    if (killed) env_sim_crash_after(f.sim, 0);
+    velocity_status status = velocity_close(f.db);
+    assert_true(status == VELOCITY_OK || killed || f.failed || struck);
+    if (killed) env_sim_kill(f.sim);
+    assert_int_equal(env_sim_open_files(f.sim), 0);
+    OK(database_open(env_sim_env(f.sim), "db", &f.options, &f.db));
+    expect_fates(&f, count);
+    for (size_t i = 1; i < count; i++) OK(velocity_delete(f.db, key_of((char[32]){0}, i)));
+    bool room = false; /* whatever failed, room comes back */
+    for (int ticks = 0; ticks < 20 && !room; ticks++) {
+        room = put_big(&f, 0) == VELOCITY_OK;
+        if (!room) tick(f.db);
+    }
+    assert_true(room);
+    OK(velocity_close(f.db));
+    env_sim_free(f.sim);
+    return struck;
+}
+
+static void at_the_limit_any_call_may_fail_and_room_comes_back(void **state) {
+    static const enum env_sim_call calls[] = {ENV_SIM_WRITE, ENV_SIM_SYNC,   ENV_SIM_CREATE,
+                                              ENV_SIM_READ,  ENV_SIM_UNLINK, ENV_SIM_SYNC_DIRECTORY};
+    unsigned round = 0;
+    (void)state;
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        uint64_t nth = 1;
+        while (fail_at_the_limit(calls[i], nth, round++)) nth *= 5;
+        assert_true(nth > 1);
+    }
+}
+
 static void disk_bytes_is_what_the_files_take(void **state) {
     velocity_options options = velocity_options_default();
     options.durability = VELOCITY_DURABILITY_OS;
@@ -178,6 +279,7 @@ int main(void) {
         cmocka_unit_test(puts_stop_at_the_limit_and_deletes_make_room_for_them),
         cmocka_unit_test(what_expires_makes_room_too),
         cmocka_unit_test(deletes_go_on_beside_puts_that_are_refused),
+        cmocka_unit_test(at_the_limit_any_call_may_fail_and_room_comes_back),
         TEST_IN_FOLDER(disk_bytes_is_what_the_files_take),
         TEST_IN_FOLDER(a_limit_too_small_to_work_with_is_refused),
     };

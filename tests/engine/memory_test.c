@@ -210,6 +210,7 @@ static bool open_database(struct life *l) {
     velocity_options options = velocity_options_default();
     if (l->encrypted) options.encryption_key = velocity_bytes("thirty-two bytes, some forgotten", 32);
     if (l->encrypted) options.compression = VELOCITY_COMPRESSION_ZSTD;
+    if (l->apart) options.compression = VELOCITY_COMPRESSION_ADAPTIVE;
     options.memtable_bytes = options.table_bytes = 64 << 10;
     options.cache_bytes = 32 << 10;
     options.compaction_threshold = 3;
@@ -281,7 +282,7 @@ static bool life_without(uint64_t nth, bool kill) {
 }
 
 static void lives(bool kill) {
-    enum { STRIDE = 61, ENOUGH_IN_A_ROW = 300 };
+    enum { STRIDE = 13, ENOUGH_IN_A_ROW = 300 };
     size_t without = 0, failed = 0;
     uint64_t first = kill ? 1 : 31; /* the two tests take different allocations */
     const char *only = getenv("NTH"), *text = getenv("STRIDE");
@@ -299,6 +300,63 @@ static void lives(bool kill) {
     assert_true(failed > 0);
 }
 
+/* Up and down, with seeks: returns how many entries it stood on, or 0 once a call found no memory. */
+static size_t wander(struct life *l, bool reverse) {
+    static const char *const places[] = {"key010", "key033", "a", "z", "key020"};
+    velocity_range range = velocity_range_default();
+    range.start = velocity_str("key002");
+    range.end = velocity_str("key038");
+    range.reverse = reverse;
+    velocity_iterator *it = velocity_iterator_new(l->db, &range);
+    size_t stood = 0;
+    for (size_t i = 0; i < sizeof places / sizeof *places && !velocity_iterator_status(it); i++) {
+        velocity_iterator_seek(it, velocity_str(places[i]));
+        for (int step = 0; step < 12 && velocity_iterator_valid(it); step++, stood++) {
+            velocity_slice key = velocity_iterator_key(it);
+            assert_true(key.size == 6 && memcmp(key.data, "key002", 6) >= 0 && memcmp(key.data, "key038", 6) < 0);
+            if (step % 6 < 3)
+                velocity_iterator_next(it);
+            else
+                velocity_iterator_prev(it);
+        }
+    }
+    bool well = went_well(l, velocity_iterator_status(it));
+    if (!well) assert_false(velocity_iterator_valid(it));
+    velocity_iterator_free(it);
+    return well ? stood : 0;
+}
+
+static void any_allocation_of_an_iterator_may_fail_and_the_next_one_shows_everything(void **state) {
+    enum { ENOUGH_IN_A_ROW = 30 };
+    (void)state;
+    for (int apart = 0; apart < 2; apart++) {
+        struct life l = {.sim = env_sim_new(1), .apart = apart};
+        OK(env_make_directory(env_sim_env(l.sim), "disk"));
+        assert_true(open_database(&l));
+        for (uint32_t i = 0; i < KEYS; i++) put(&l, i, i + 1);
+        OK(velocity_flush(l.db));
+        for (size_t i = 0; i < KEYS; i += 3) delete (&l, i);
+        for (uint32_t i = 1; i < KEYS; i += 3) put(&l, i, i + 100);
+        delete_range(&l, 13, 16);
+        for (int reverse = 0; reverse < 2; reverse++) {
+            size_t expected = wander(&l, reverse), failures = 0, without = 0;
+            assert_true(expected > 20);
+            for (uint64_t nth = 1; without < ENOUGH_IN_A_ROW; nth++) {
+                env_fail_allocation(nth, false);
+                size_t stood = wander(&l, reverse);
+                env_fail_allocation(0, false);
+                without = stood ? without + 1 : 0;
+                failures += stood == 0;
+                if (stood) assert_int_equal(stood, expected);
+            }
+            assert_true(failures > 5);
+            assert_int_equal(wander(&l, reverse), expected);
+        }
+        end(&l, false);
+        env_sim_free(l.sim);
+    }
+}
+
 static void any_allocation_may_fail_and_nothing_acknowledged_is_lost(void **state) {
     (void)state;
     lives(false);
@@ -313,6 +371,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_allocation_may_fail_and_nothing_acknowledged_is_lost),
         cmocka_unit_test(any_allocation_may_fail_and_a_kill_follow),
+        cmocka_unit_test(any_allocation_of_an_iterator_may_fail_and_the_next_one_shows_everything),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
