@@ -74,7 +74,7 @@ static void every_flipped_bit_of_a_table_is_found_and_all_of_several(void **stat
     run_close(r);
     struct damaged_files f = damaged_files(r);
     for (unsigned i = 0; i < ROUNDS; i++) {
-        const char *paths[4] = {NULL};
+        const char *paths[4] = {""};
         uint64_t offsets[4] = {0};
         size_t flips = 1 + model_random(r->m, 4);
         for (size_t k = 0; k < flips; k++) {
