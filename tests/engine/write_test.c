@@ -300,7 +300,8 @@ static void beyond_max_pending_bytes_the_answer_is_busy_and_done_never_runs(void
     velocity_status status;
     while ((status = velocity_write_async(db, batch, NULL, note, a)) == VELOCITY_OK) accepted++;
     assert_int_equal(status, VELOCITY_BUSY);
-    assert_int_equal(accepted, 9); /* of 1,006 bytes each */
+    /* Nine of 1,006 bytes each; and the first no longer counts if its `done` has begun meanwhile. */
+    assert_in_range(accepted, 9, 10);
     FAILS(VELOCITY_BUSY, "under way", velocity_close(db));
     OK(velocity_put(db, velocity_str("meanwhile"), velocity_str("waiting writers are not held up")));
     atomic_store(&a->blocked, 0);
