@@ -9,7 +9,8 @@ import { plot, short } from './plot.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const usage = 'usage: growth.mjs [--keys N,N] [--writes N] [--engines A,B] [--seconds S] [--rounds N] [--memory-limit MIB]\n' +
-    '                  [--benchmark BINARY] [--dir DIR] [--results DIR]';
+    '                  [--benchmark BINARY] [--dir DIR] [--results DIR]\n' +
+    '       growth.mjs --draw ...   table and picture of what an earlier run left in the results';
 const { values: options } = parseArgs({
     options: {
         keys: { type: 'string', default: '1000000,10000000,50000000' },
@@ -21,6 +22,7 @@ const { values: options } = parseArgs({
         benchmark: { type: 'string', default: join(here, '../build/bin/velocity_bench_engines') },
         dir: { type: 'string', default: 'bench-data' },
         results: { type: 'string', default: join(here, '../build/bench-results') },
+        draw: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
     },
 });
@@ -52,17 +54,23 @@ mkdirSync(options.results, { recursive: true });
 
 const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
 
-/** Runs one size; { row: { engine: { value, p99, max } } }. */
-function measure(keys) {
-    const json = join(options.results, `growth-${keys}.json`);
+const jsonOf = (keys) => join(options.results, `growth-${keys}.json`);
+
+/** An engine that fails has fewer figures; the benchmark has said so, and the others are kept. */
+function run(keys) {
     const limit = options['memory-limit'] ? ['--memory-limit', options['memory-limit']] : [];
     const result = spawnSync(options.benchmark, ['--keys', keys, '--writes', Math.min(keys, Number(options.writes)),
         '--engines', engines, '--rounds', options.rounds, '--seconds', options.seconds, '--dir', options.dir,
-        '--rows', ROWS.map(([row]) => row), '--json', json, ...limit].map(String), { stdio: ['ignore', 'pipe', 'inherit'] });
-    if (result.status !== 0) throw new Error(`the benchmark of ${keys} keys failed`);
+        '--rows', ROWS.map(([row]) => row), '--json', jsonOf(keys), ...limit].map(String), { stdio: ['ignore', 'pipe', 'inherit'] });
     process.stdout.write(result.stdout);
+    if (result.status !== 0) process.exitCode = 1;
+}
+
+/** One size: { row: { engine: { value, p99, max } } }. */
+function measure(keys) {
+    if (!options.draw) run(keys);
     const found = {};
-    for (const { row, engine, rounds } of JSON.parse(readFileSync(json, 'utf8')).results)
+    for (const { row, engine, rounds } of JSON.parse(readFileSync(jsonOf(keys), 'utf8')).results)
         (found[row] ??= {})[engine] = {
             value: median(rounds.map((round) => round.value)),
             p99: median(rounds.map((round) => round.p99_us)),

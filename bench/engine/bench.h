@@ -77,6 +77,7 @@ typedef struct {
     void (*slots_new)(void *session, uint32_t slots);
     bool (*put_slot)(void *session, uint32_t slot, const char *key, const void *value, size_t size, bench_done done,
                      void *arg);
+    bool maps_files; /* it reads its files through memory: no system call tells how much */
     bool on_request; /* not in the table unless --engines names it */
 } bench_engine;
 

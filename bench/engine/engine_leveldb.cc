@@ -128,6 +128,7 @@ bench_engine describe() noexcept {
     e.id = "leveldb";
     e.title = "LevelDB";
     e.kind = BENCH_LSM;
+    e.maps_files = true;
     e.version = version;
     e.configuration = "snappy, 10 filter bits a key, C++ interface, values read into a reused string";
     e.open = open_db;

@@ -145,6 +145,7 @@ const bench_engine bench_lmdb = {
     .id = "lmdb",
     .title = "LMDB",
     .kind = BENCH_BTREE,
+    .maps_files = true,
     .version = version,
     .configuration = "cached by the system alone; not synced: NOSYNC, WRITEMAP",
     .open = open_db,

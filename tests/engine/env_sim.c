@@ -193,6 +193,13 @@ void env_sim_set_capacity(env_sim *sim, uint64_t bytes) {
     machine_unlock(sim);
 }
 
+uint64_t env_sim_read_bytes(env_sim *sim) {
+    machine_lock(sim);
+    uint64_t bytes = sim->read_bytes;
+    machine_unlock(sim);
+    return bytes;
+}
+
 uint64_t env_sim_used(env_sim *sim) {
     machine_lock(sim);
     uint64_t used = disk_used(&sim->disk);

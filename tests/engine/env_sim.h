@@ -75,6 +75,7 @@ bool env_sim_failed(env_sim *sim, enum env_sim_call call);
 /* 4 KiB pages beyond which writes answer NO_SPACE, those into existing pages excepted. 0: no end. */
 void env_sim_set_capacity(env_sim *sim, uint64_t bytes);
 uint64_t env_sim_used(env_sim *sim);
+uint64_t env_sim_read_bytes(env_sim *sim); /* that calls have read from files since env_sim_new */
 
 /* Flips a bit on the platter and in memory. False: the file is not there or ends before. */
 bool env_sim_flip_bit(env_sim *sim, const char *path, uint64_t offset, unsigned bit);

@@ -106,6 +106,7 @@ static velocity_status sim_read(env_file *file, void *buffer, size_t size, uint6
     if (status == VELOCITY_OK) {
         machine_carry_windows(f->sim, f->node);
         *got = disk_read(f->node, buffer, size, offset);
+        f->sim->read_bytes += *got;
     }
     machine_unlock(f->sim);
     return status;

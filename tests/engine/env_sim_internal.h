@@ -46,6 +46,7 @@ struct env_sim {
     struct sim_file *files;
     struct sim_window *windows, *dead_windows; /* dead: of an ended process, until it unmaps them */
     uint64_t generation;
+    uint64_t read_bytes;
     uint64_t calls, crash_at; /* mutating calls so far; the first that finds the process gone */
     uint8_t *history;         /* the kind of each mutating call */
     size_t history_capacity;

@@ -406,6 +406,42 @@ static void at_an_interval_the_last_write_is_synced_without_another_one(void **s
     OK(velocity_close(db));
 }
 
+/* What an opening reads of a database of one table with that many kilobytes. */
+static uint64_t read_by_opening(unsigned kilobytes) {
+    env_sim *sim = env_sim_new(kilobytes);
+    env *e = env_sim_env(sim);
+    velocity_options options = velocity_options_default();
+    options.memtable_bytes = 1 << 20;
+    options.table_bytes = 64 << 20;
+    options.compression = VELOCITY_COMPRESSION_NONE;
+    velocity *db;
+    OK(database_open(e, "db", &options, &db));
+    char key[16], value[1000];
+    for (unsigned i = 0; i < kilobytes; i++) {
+        (void)snprintf(key, sizeof key, "key %08u", i * 7919 % kilobytes); /* so that tables overlap and are merged */
+        memset(value, (int)i, sizeof value);
+        OK(velocity_put(db, velocity_str(key), velocity_bytes(value, sizeof value)));
+    }
+    OK(velocity_compact(db, NULL));
+    velocity_stats stats = {.struct_size = sizeof stats};
+    OK(velocity_stats_get(db, &stats));
+    assert_int_equal(stats.level_tables[VELOCITY_LEVELS - 1], 1);
+    assert_true(stats.table_bytes > kilobytes * 1000);
+    OK(velocity_close(db));
+    uint64_t before = env_sim_read_bytes(sim);
+    OK(database_open(e, "db", &options, &db));
+    uint64_t bytes = env_sim_read_bytes(sim) - before;
+    OK(velocity_close(db));
+    env_sim_free(sim);
+    return bytes;
+}
+
+static void opening_reads_manifest_log_and_the_ends_of_tables_however_much_is_in_them(void **state) {
+    (void)state;
+    uint64_t little = read_by_opening(500), much = read_by_opening(20000);
+    assert_true(much < little + 4096); /* forty times the data: a longer top index */
+}
+
 /* ---- crashes while opening
  * -------------------------------------------------------------------------------------------- */
 
@@ -542,6 +578,7 @@ int main(void) {
         cmocka_unit_test(a_power_cut_at_any_call_of_the_first_open_is_survived),
         cmocka_unit_test(a_kill_at_any_call_of_a_later_open_is_survived),
         cmocka_unit_test(a_power_cut_at_any_call_of_a_later_open_is_survived),
+        cmocka_unit_test(opening_reads_manifest_log_and_the_ends_of_tables_however_much_is_in_them),
         TEST_IN_FOLDER(databases_share_cache_threads_and_files_and_stay_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
