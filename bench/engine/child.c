@@ -101,8 +101,7 @@ static void run_get(const bench_options *options, const load_context *c) {
     row_result get = load_run(c, ROW_GET_ONE);
     double bytes = process_read_bytes() - before;
     if (options->rows[ROW_GET_ONE]) print_result(ROW_GET_ONE, get);
-    if (!c->engine->maps_files && get.operations)
-        print_figure(options, ROW_READ_BYTES, bytes / (double)get.operations);
+    if (!c->engine->maps_files && get.operations) print_figure(options, ROW_READ_BYTES, bytes / (double)get.operations);
 }
 
 static void run_unsynced(const bench_options *options, load_context *c, double memory) {
