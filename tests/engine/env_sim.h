@@ -52,6 +52,7 @@ enum env_sim_call {
     ENV_SIM_READ,
     ENV_SIM_WRITE,
     ENV_SIM_SYNC, /* what was unsynced stays readable, but part of it will never reach the platter */
+    ENV_SIM_FLUSH_RANGE,
     ENV_SIM_TRUNCATE,
     ENV_SIM_MAP,
     ENV_SIM_RENAME,

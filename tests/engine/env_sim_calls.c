@@ -172,6 +172,7 @@ static velocity_status sim_flush_range(env_file *file, uint64_t offset, uint64_t
     (void)offset, (void)size; /* a hint, which moves nothing for sure */
     machine_lock(f->sim);
     velocity_status status = alive(f, "start writing back");
+    if (status == VELOCITY_OK) status = may_change(f->sim, ENV_SIM_FLUSH_RANGE, f->path, "start writing back");
     machine_unlock(f->sim);
     return status;
 }

@@ -106,13 +106,20 @@ static void fail_each(enum env_sim_call call, uint64_t stride) {
         while (fail_nth(call, nth, durabilities[d])) nth += stride;
         /* What is synced at once is not written through a window; a batch that need not be is a matter of luck. */
         bool by_luck = call == ENV_SIM_MAP && durabilities[d] == VELOCITY_DURABILITY_ALWAYS;
-        assert_true(nth > 1 || by_luck);
+        /* Without a sync there is none to begin, and the tables are too small to be paced. */
+        bool none = call == ENV_SIM_FLUSH_RANGE && durabilities[d] == VELOCITY_DURABILITY_OS;
+        assert_true(nth > 1 || by_luck || none);
     }
 }
 
 static void a_failed_sync_stops_writes_and_loses_nothing_acknowledged(void **state) {
     (void)state;
     fail_each(ENV_SIM_SYNC, 5);
+}
+
+static void a_sync_that_fails_as_it_begins_loses_nothing_acknowledged(void **state) {
+    (void)state;
+    fail_each(ENV_SIM_FLUSH_RANGE, 7);
 }
 
 static void after_a_failed_sync_the_database_is_read_only_until_it_is_opened_again(void **state) {
@@ -186,6 +193,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_failed_sync_stops_writes_and_loses_nothing_acknowledged),
         cmocka_unit_test(after_a_failed_sync_the_database_is_read_only_until_it_is_opened_again),
+        cmocka_unit_test(a_sync_that_fails_as_it_begins_loses_nothing_acknowledged),
         cmocka_unit_test(a_failed_write_loses_nothing_acknowledged),
         cmocka_unit_test(a_failed_creation_opening_or_mapping_loses_nothing_acknowledged),
         cmocka_unit_test(a_failed_change_of_names_loses_nothing_acknowledged),
