@@ -1,9 +1,12 @@
 /*
- * admit.c - see admit.h. In this order: is it well-formed, is it meant for us (Host, proxies), does a foreign page send
- * it (Origin), is there such a thing (route), does its body fit.
+ * admit.c - see admit.h. In this order: is it well-formed, who sends it from where (a proxy's word counts where it is
+ * trusted), over TLS where that is asked for, is it meant for us (Host), does a foreign page send it (Origin), is there
+ * such a thing (route); then who is it, may they (service_admit), does its body fit.
  */
 #include "http/admit.h"
 
+#include "http/credentials.h"
+#include "http/forwarded.h"
 #include "http/headers.h"
 #include "http/reply.h"
 #include "http/server_internal.h"
@@ -41,35 +44,76 @@ static void name_request(struct http_request *request) {
     request->id = request->own_id;
 }
 
+/* ---- the client -------------------------------------------------------------------------------------------------- */
+
+/* Of the addresses that a trusted proxy names the last that is not a trusted proxy's own. False: none is an address. */
+static bool find_client(struct http_request *request, const struct http_settings *settings, struct in6_addr *client,
+                        velocity_slice *protocol) {
+    const struct request_headers *headers = &request->headers;
+    bool plain = headers->forwarded_for.data != NULL;
+    velocity_slice list = plain ? headers->forwarded_for : headers->forwarded_field, element, name;
+    *protocol = headers->forwarded_proto;
+    while (forwarded_last(&list, &element)) {
+        name = element;
+        if (!plain && !forwarded_parameter(element, "for", &name)) return false;
+        if (!plain && !protocol->data) (void)forwarded_parameter(element, "proto", protocol);
+        if (!network_address(name, client)) return false;
+        if (!http_settings_trusts(settings, client)) return true;
+    }
+    return list.data != NULL;
+}
+
+/* Who is it, and did they come over TLS? A proxy's word counts only from where it is trusted. */
+static bool judge_client(struct http_request *request) {
+    const struct http_settings *settings = http_server_settings(request->server);
+    const struct peer *peer = request->connection->peer;
+    struct in6_addr address;
+    velocity_slice protocol;
+    request->address = peer->text;
+    request->loopback = peer->loopback;
+    request->secure = peer->tls;
+    if (!request->headers.forwarded) return true;
+    if (!auth_has_users(service_auth(request->server->service)))
+        return refuse(request, PROBLEM_FOREIGN_HOST, "the request was forwarded by a proxy, and there are no users");
+    if (!network_of_socket(&peer->address, &address) || !http_settings_trusts(settings, &address)) return true;
+    if (!find_client(request, settings, &address, &protocol))
+        return refuse(request, PROBLEM_INVALID_HEADER, "the proxy does not say for whose address it stands");
+    char *text = scratch_alloc(&request->scratch, NETWORK_TEXT_BYTES);
+    if (!text) return refuse(request, PROBLEM_OVERLOADED, "no memory");
+    network_format(&address, text);
+    request->address = text;
+    request->loopback = network_is_loopback(&address);
+    if (protocol.data) request->secure = header_is(protocol, "https");
+    return true;
+}
+
+static bool admit_plaintext(struct http_request *request) {
+    if (request->secure || request->loopback || http_server_settings(request->server)->allow_plaintext) return true;
+    return refuse(request, PROBLEM_TLS_REQUIRED, "use https, or set server.allow_plaintext");
+}
+
 /* ---- Host ------------------------------------------------------------------------------------------------------- */
 
-static bool host_is_ours(const struct http_server *server, velocity_slice value) {
+/* Without users the name is all that keeps other sites' pages out. With users and no list every name is as good: what
+ * a foreign page can make a browser send has no credentials of this server. */
+static bool host_is_ours(struct http_request *request, velocity_slice value) {
+    const struct http_settings *settings = http_server_settings(request->server);
     struct host host;
     if (!host_parse(value, &host)) return false;
-    if (host_is_loopback(&host)) return true;
-    for (size_t i = 0; i < server->allowed_host_count; i++)
-        if (host_is(&host, server->allowed_hosts[i])) return true;
+    if (settings->allowed_host_count == 0 && auth_has_users(service_auth(request->server->service))) return true;
+    if (host_is_loopback(&host)) return request->loopback;
+    for (size_t i = 0; i < settings->allowed_host_count; i++)
+        if (host_is(&host, settings->allowed_hosts[i])) return true;
     return false;
 }
 
 static bool admit_host(struct http_request *request) {
     const struct request_headers *headers = &request->headers;
-    struct connection *connection = request->connection;
-    if (headers->forwarded) return refuse(request, PROBLEM_FOREIGN_HOST, "the request was forwarded by a proxy");
-    if (request->target.authority.size && !host_is_ours(request->server, request->target.authority))
+    if (request->target.authority.size && !host_is_ours(request, request->target.authority))
         return refuse(request, PROBLEM_FOREIGN_HOST, "the target's host is not one of this server");
     /* HTTP/1.1 without Host does not come this far; HTTP/1.0 knows none. */
-    if (!headers->host.data) return true;
-    if (headers->host.size && headers->host.size == connection->host_size &&
-        memcmp(headers->host.data, connection->host, headers->host.size) == 0)
-        return true;
-    if (!host_is_ours(request->server, headers->host))
-        return refuse(request, PROBLEM_FOREIGN_HOST, "Host is neither a loopback name nor in allowed_hosts");
-    if (headers->host.size <= sizeof connection->host) {
-        memcpy(connection->host, headers->host.data, headers->host.size);
-        connection->host_size = (uint32_t)headers->host.size;
-    }
-    return true;
+    if (!headers->host.data || host_is_ours(request, headers->host)) return true;
+    return refuse(request, PROBLEM_FOREIGN_HOST, "Host is neither a loopback name nor in allowed_hosts");
 }
 
 /* ---- other sites' pages ------------------------------------------------------------------------------------------ */
@@ -88,13 +132,29 @@ static bool origin_is_host(velocity_slice origin, velocity_slice host) {
 /* Browsers say where an unsafe request comes from, and a page cannot make them lie. */
 static bool admit_origin(struct http_request *request) {
     const struct request_headers *headers = &request->headers;
+    velocity_slice origin = header_trim(headers->origin);
+    if (origin.size && http_settings_has_origin(http_server_settings(request->server), origin)) {
+        request->cors_origin = origin;
+        return true;
+    }
     if (request->method == HTTP_GET || request->method == HTTP_HEAD) return true;
     if (headers->fetch_site.data && !header_is(headers->fetch_site, "same-origin") &&
         !header_is(headers->fetch_site, "none"))
         return refuse(request, PROBLEM_CROSS_SITE, "Sec-Fetch-Site is neither same-origin nor none");
-    if (headers->origin.data && !origin_is_host(header_trim(headers->origin), header_trim(headers->host)))
+    if (headers->origin.data && !origin_is_host(origin, header_trim(headers->host)))
         return refuse(request, PROBLEM_CROSS_SITE, "Origin is not this server's");
     return true;
+}
+
+/* What a browser asks before it lets another site's page send a request (Fetch standard, "CORS-preflight fetch"). */
+static bool answer_preflight(struct http_request *request) {
+    request->reply.status = MHD_HTTP_NO_CONTENT;
+    reply_header(request, "Access-Control-Allow-Methods", "GET, HEAD, PUT, POST, DELETE, PATCH");
+    reply_header(request, "Access-Control-Allow-Headers",
+                 "Authorization, Content-Type, If-Match, If-None-Match, Range, X-Request-Id, Velocity-Transaction, "
+                 "Last-Event-ID");
+    reply_header(request, "Access-Control-Max-Age", "600");
+    return false;
 }
 
 /* ---- route and body ---------------------------------------------------------------------------------------------- */
@@ -102,22 +162,24 @@ static bool admit_origin(struct http_request *request) {
 static bool admit_route(struct http_request *request) {
     struct route_match *match = &request->match;
     route_find(request->method, request->target.path, match);
+    if (match->allowed && request->method == HTTP_OPTIONS && request->cors_origin.size &&
+        request->headers.request_method.data)
+        return answer_preflight(request);
     if (!match->route)
         return refuse(request, match->allowed ? PROBLEM_METHOD_NOT_ALLOWED : PROBLEM_NOT_FOUND,
                       match->allowed ? "see Allow" : "there is no such path");
-    velocity_slice database = match->database;
-    if (database.data && (database.size != 7 || memcmp(database.data, "default", 7) != 0))
-        return refuse(request, PROBLEM_DATABASE_NOT_FOUND, "there is only the database \"default\"");
+    if (match->route->body == BODY_NONE) return true;
+    request->body.limit = match->route->body == BODY_FORM ? ROUTE_FORM_BYTES : request->server->max_value_bytes;
     return true;
 }
 
 static bool admit_body(struct http_request *request) {
     const struct request_headers *headers = &request->headers;
     const struct route *route = request->match.route;
-    request->body.limit = route->body == BODY_NONE ? 0 : request->server->max_value_bytes;
+    bool needed = route->body == BODY_REQUIRED || route->body == BODY_FORM;
     if (headers->expect.data && !header_is(headers->expect, "100-continue"))
         return refuse(request, PROBLEM_EXPECTATION_FAILED, "only 100-continue can be expected");
-    if (route->body == BODY_REQUIRED && !headers->has_content_length && !headers->chunked)
+    if (needed && !headers->has_content_length && !headers->chunked)
         return refuse(request, PROBLEM_LENGTH_REQUIRED, "a body must come with it");
     if (headers->has_content_length && headers->content_length > request->body.limit) {
         reply_problem(request, PROBLEM_TOO_LARGE, "a body of %llu bytes; at most %llu are taken here",
@@ -133,6 +195,64 @@ static bool admit_body(struct http_request *request) {
     return true;
 }
 
+/* ---- who, and may they ------------------------------------------------------------------------------------------ */
+
+/* False: the path's database has an escape that no name needs. */
+static bool name_database(struct http_request *request) {
+    velocity_slice name = request->match.database;
+    request->service.database_name = name.data ? name : velocity_str("default");
+    if (!name.data || database_name_is_good(name)) return true;
+    return refuse(request, PROBLEM_DATABASE_NOT_FOUND, "no database can have this name");
+}
+
+static void ready(struct service_request *service) {
+    request_wake((struct http_request *)((char *)service - offsetof(struct http_request, service)));
+}
+
+static void introduce(struct http_request *request, bool refused) {
+    struct service_request *service = &request->service;
+    service->action = &request->match.route->action;
+    service->ready = ready;
+    service->caller = (struct service_caller){.principal = request->principal,
+                                              .refused = refused,
+                                              .address = request->address,
+                                              .bucket = &request->connection->bucket,
+                                              .request_id = request->id};
+    request->identified = true;
+}
+
+static enum admission identify(struct http_request *request) {
+    enum credentials_result result = request->check ? credentials_answer(request) : credentials_check(request);
+    switch (result) {
+    case CREDENTIALS_WAITING: return ADMISSION_WAITS;
+    case CREDENTIALS_REFUSED: return ADMISSION_REFUSED;
+    case CREDENTIALS_KNOWN:
+    case CREDENTIALS_WRONG: break;
+    }
+    introduce(request, result == CREDENTIALS_WRONG);
+    return ADMISSION_GRANTED;
+}
+
+enum admission request_admit_on(struct http_request *request) {
+    if (!request->identified) {
+        enum admission identity = identify(request);
+        if (identity != ADMISSION_GRANTED) return identity;
+        if (request->match.route->action.in_database && !name_database(request)) return ADMISSION_REFUSED;
+    }
+    request_wait_begin(request);
+    switch (service_admit(request->server->service, &request->service)) {
+    case SERVICE_PENDING: return ADMISSION_WAITS;
+    case SERVICE_REFUSED: reply_refusal(request); return ADMISSION_REFUSED;
+    case SERVICE_ADMITTED: break;
+    }
+    if (!admit_body(request)) return ADMISSION_REFUSED;
+    bool (*begin)(struct http_request *) = request->match.route->begin;
+    return !begin || begin(request) ? ADMISSION_GRANTED : ADMISSION_REFUSED;
+}
+
+/* ---- what needs nobody's identity ---------------------------------------------------------------------------------
+ */
+
 bool request_admit(struct http_request *request, const char *method, bool http_1_0) {
     struct request_headers *headers = &request->headers;
     const char *reason = NULL;
@@ -147,5 +267,6 @@ bool request_admit(struct http_request *request, const char *method, bool http_1
         request->reply.close = true;
         return refuse(request, PROBLEM_INVALID_TARGET, reason ? reason : "no memory");
     }
-    return admit_host(request) && admit_origin(request) && admit_route(request) && admit_body(request);
+    return judge_client(request) && admit_plaintext(request) && admit_host(request) && admit_origin(request) &&
+           admit_route(request);
 }

@@ -142,6 +142,7 @@ void connection_remove(struct connections *all, struct connection *connection) {
         all->list = connection->next;
     all->count--;
     pthread_mutex_unlock(&all->mutex);
+    credentials_forget(&connection->credentials);
     free(connection);
 }
 

@@ -21,6 +21,7 @@
 #define VELOCITY_HTTP_CONNECTION_H
 
 #include "engine/velocity.h"
+#include "http/credentials.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -46,6 +47,8 @@ struct connection {
     /* the worker's: the last Host that was let in, to pass the next one with a memcmp */
     uint32_t host_size;
     char host[CONNECTION_HOST_BYTES];
+    struct credentials credentials;
+    struct rate_bucket bucket;
     /* the sweeper's */
     uint64_t idle_requests; /* `requests` when it last looked */
     uint64_t idle_bytes;    /* received by then */

@@ -13,6 +13,8 @@
 #include "http/reply.h"
 #include "http/server_internal.h"
 
+#define STATUS_CLIENT_LEFT 499u /* what logs of proxies call it; nobody is sent it */
+
 /* The calling thread's worker; a thread of libmicrohttpd serves one server all its life. */
 static struct worker *worker_here(struct http_server *server) {
     static _Thread_local struct worker *mine;
@@ -50,7 +52,14 @@ static bool body_will_come(const struct http_request *request) {
     return request->headers.chunked || request->headers.content_length > 0;
 }
 
+/* What goes to the audit log of a request that is refused while its body comes. Errors never wait for the log. */
+static void settle_refusal(struct http_request *request) {
+    request->settled = true;
+    (void)service_settle(request->server->service, &request->service, request->reply.status);
+}
+
 static enum MHD_Result refuse_now(struct http_request *request) {
+    settle_refusal(request);
     if (!connection_enter(request->connection, CONNECTION_READING, CONNECTION_BUSY)) return MHD_NO;
     request->reply.close = true;
     return reply_send(request);
@@ -59,9 +68,26 @@ static enum MHD_Result refuse_now(struct http_request *request) {
 static enum MHD_Result refuse_and_linger(struct http_request *request) {
     if (!connection_enter(request->connection, CONNECTION_READING, CONNECTION_LINGERING)) return MHD_NO;
     atomic_store_explicit(&request->connection->since_us, clock_us(), memory_order_relaxed);
+    settle_refusal(request);
     reply_send_raw(request);
     request->stage = REQUEST_LINGERING;
     return MHD_YES;
+}
+
+/* Refused while a body may still come. */
+static enum MHD_Result refused(struct http_request *request) {
+    bool coming = body_will_come(request);
+    if (request->reply.close || (coming && request->headers.expect.data)) return refuse_now(request);
+    if (coming) return refuse_and_linger(request);
+    request->stage = REQUEST_REFUSED;
+    return MHD_YES;
+}
+
+static enum admission admit_on(struct http_request *request) {
+    enum admission admission = request_admit_on(request);
+    if (admission == ADMISSION_GRANTED) request->stage = REQUEST_BODY;
+    if (admission == ADMISSION_WAITS) request_wait(request);
+    return admission;
 }
 
 static enum MHD_Result header_is_here(struct http_request *request, const char *method, const char *version) {
@@ -73,15 +99,9 @@ static enum MHD_Result header_is_here(struct http_request *request, const char *
         admitted = false;
         request->reply.close = true;
     }
-    if (admitted && request->match.route->begin) admitted = request->match.route->begin(request);
-    if (admitted) {
-        request->stage = REQUEST_BODY;
-        return MHD_YES;
-    }
-    if (request->reply.close || (body_will_come(request) && request->headers.expect.data)) return refuse_now(request);
-    if (body_will_come(request)) return refuse_and_linger(request);
-    request->stage = REQUEST_REFUSED;
-    return MHD_YES;
+    request->stage = REQUEST_ADMITTING;
+    if (!admitted) return refused(request);
+    return admit_on(request) == ADMISSION_REFUSED ? refused(request) : MHD_YES;
 }
 
 static enum MHD_Result take_body(struct http_request *request, const char *bytes, size_t *size) {
@@ -102,10 +122,23 @@ static enum MHD_Result take_body(struct http_request *request, const char *bytes
     return refuse_and_linger(request);
 }
 
+/* The reply is there; it may have to wait for the audit log. */
+static enum MHD_Result answer(struct http_request *request) {
+    if (!request->settled) {
+        request->settled = true;
+        request_wait_begin(request);
+        if (service_settle(request->server->service, &request->service, request->reply.status) == SERVICE_PENDING) {
+            request->stage = REQUEST_SETTLING;
+            request_wait(request);
+            return MHD_YES;
+        }
+    }
+    return reply_send(request);
+}
+
 /* Whether the handler has answered or not. */
 static enum MHD_Result handled(struct http_request *request) {
-    if (request->stage == REQUEST_WAITING) return MHD_YES;
-    return reply_send(request);
+    return request->suspended ? MHD_YES : answer(request);
 }
 
 static enum MHD_Result request_is_here(struct http_request *request) {
@@ -114,11 +147,23 @@ static enum MHD_Result request_is_here(struct http_request *request) {
     return handled(request);
 }
 
+/* A handler may wait more than once: then it is the same stage again. */
 static enum MHD_Result answer_is_here(struct http_request *request) {
-    counter_add(&request->worker->counters.resumed, 1);
     request->stage = REQUEST_BODY;
     request->finish(request);
     return handled(request);
+}
+
+/* What it waited for is there; perhaps its body is, too. */
+static enum MHD_Result admission_goes_on(struct http_request *request, const char *bytes, size_t *size) {
+    switch (admit_on(request)) {
+    case ADMISSION_WAITS: return MHD_YES;
+    case ADMISSION_GRANTED: return *size ? take_body(request, bytes, size) : request_is_here(request);
+    case ADMISSION_REFUSED: break;
+    }
+    if (*size == 0) return request_is_here(request);
+    *size = 0;
+    return refuse_and_linger(request);
 }
 
 enum MHD_Result dispatch(void *arg, struct MHD_Connection *mhd, const char *url, const char *method,
@@ -127,8 +172,13 @@ enum MHD_Result dispatch(void *arg, struct MHD_Connection *mhd, const char *url,
     (void)arg, (void)mhd, (void)url;
     if (!request) return MHD_NO;
     worker_resume_finished(request->worker);
+    if (request->suspended) {
+        request->suspended = false;
+        counter_add(&request->worker->counters.resumed, 1);
+    }
     switch (request->stage) {
     case REQUEST_NEW: return header_is_here(request, method, version);
+    case REQUEST_ADMITTING: return admission_goes_on(request, bytes, size);
     case REQUEST_BODY: return *size ? take_body(request, bytes, size) : request_is_here(request);
     case REQUEST_REFUSED: return request_is_here(request);
     case REQUEST_LINGERING:
@@ -136,6 +186,7 @@ enum MHD_Result dispatch(void *arg, struct MHD_Connection *mhd, const char *url,
         *size = 0;
         return MHD_YES;
     case REQUEST_WAITING: return answer_is_here(request);
+    case REQUEST_SETTLING: return reply_send(request);
     case REQUEST_ANSWERED: break;
     }
     return MHD_YES;
@@ -149,7 +200,9 @@ void dispatch_ended(void *arg, struct MHD_Connection *mhd, void **context, enum 
     /* A client that left while its request waited: its handler will not run again, so what its resumption was to bring
      * (the others that finished with it) is brought here, and its own answer counts as taken. */
     worker_resume_finished(request->worker);
-    if (request->stage == REQUEST_WAITING) counter_add(&request->worker->counters.resumed, 1);
+    if (request->suspended) counter_add(&request->worker->counters.resumed, 1);
+    /* While who asked is still known: the principal may be the connection's. */
+    if (!request->settled) (void)service_settle(request->server->service, &request->service, STATUS_CLIENT_LEFT);
     struct connection *connection = request->connection;
     counter_add(&connection->requests, 1);
     /* From whichever phase; a connection that was cut stays so. */

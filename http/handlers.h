@@ -16,6 +16,34 @@ void keys_list(struct http_request *request);
 /* batch.c */
 bool batch_begin(struct http_request *request);
 void batch_post(struct http_request *request);
+/* databases.c */
+void databases_get(struct http_request *request);
+void databases_post(struct http_request *request);
+void database_get(struct http_request *request);
+void database_patch(struct http_request *request);
+void database_delete(struct http_request *request);
+/* login.c: sessions and whoami */
+void sessions_post(struct http_request *request);
+void sessions_get(struct http_request *request);
+void session_delete(struct http_request *request);
+void whoami_get(struct http_request *request);
+void whoami_password_put(struct http_request *request);
+/* users.c: users and tokens */
+void users_get(struct http_request *request);
+void users_post(struct http_request *request);
+void user_get(struct http_request *request);
+void user_patch(struct http_request *request);
+void user_delete(struct http_request *request);
+void tokens_get(struct http_request *request);
+void tokens_post(struct http_request *request);
+void token_delete(struct http_request *request);
+/* audit.c */
+void audit_get(struct http_request *request);
+void audit_verify_get(struct http_request *request);
+/* config.c */
+void config_get(struct http_request *request);
+/* openapi.c */
+void openapi_get(struct http_request *request);
 /* stats.c */
 void stats_get(struct http_request *request);
 /* health.c */

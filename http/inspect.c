@@ -128,13 +128,17 @@ static enum MHD_Result field(void *arg, enum MHD_ValueKind kind, const char *nam
     case 6:
         if (IS("Expect")) once(h, &h->expect, value, "Expect is given twice");
         if (IS("Origin")) once(h, &h->origin, value, "Origin is given twice");
+        if (IS("Cookie")) once(h, &h->cookie, value, "Cookie is given twice");
         break;
     case 8:
         if (IS("If-Match")) listed(h, &h->if_match, value);
         if (IS("If-Range")) once(h, &h->if_range, value, "If-Range is given twice");
         break;
     case 9:
-        if (IS("Forwarded")) h->forwarded = true;
+        if (IS("Forwarded")) {
+            h->forwarded = true;
+            listed(h, &h->forwarded_field, value);
+        }
         break;
     case 12:
         if (IS("Content-Type")) once(h, &h->content_type, value, "Content-Type is given twice");
@@ -142,13 +146,23 @@ static enum MHD_Result field(void *arg, enum MHD_ValueKind kind, const char *nam
         break;
     case 13:
         if (IS("If-None-Match")) listed(h, &h->if_none_match, value);
+        if (IS("Authorization")) once(h, &h->authorization, value, "Authorization is given twice");
+        if (IS("Velocity-CSRF")) once(h, &h->csrf, value, "Velocity-CSRF is given twice");
         break;
     case 14:
         if (IS("Content-Length")) content_length(h, value);
         if (IS("Sec-Fetch-Site")) once(h, &h->fetch_site, value, "Sec-Fetch-Site is given twice");
         break;
+    case 15:
+        if (IS("X-Forwarded-For")) listed(h, &h->forwarded_for, value);
+        break;
     case 17:
+        if (IS("X-Forwarded-Proto")) once(h, &h->forwarded_proto, value, "X-Forwarded-Proto is given twice");
         if (IS("Transfer-Encoding")) transfer_encoding(h, value);
+        break;
+    case 29:
+        if (IS("Access-Control-Request-Method"))
+            once(h, &h->request_method, value, "Access-Control-Request-Method is given twice");
         break;
     default: break;
     }

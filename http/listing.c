@@ -47,7 +47,7 @@ static bool take_parameters(struct http_request *request, struct listing *listin
     if (values[VALUES].data && !query_bool(values[VALUES], &b->values)) return bad(request, "values is true or false");
     for (int i = PREFIX; i <= END; i++)
         if (values[i].size > HTTP_MAX_KEY_BYTES) return bad(request, "a bound is longer than a key can be");
-    b->database = velocity_str("default");
+    b->database = request->service.database_name;
     b->prefix = bound(values[PREFIX]);
     b->start = bound(values[START]);
     b->end = bound(values[END]);

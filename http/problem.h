@@ -26,6 +26,12 @@
     X(INVALID_BODY,           400, "invalid_body",           "The body is not what this request takes")                \
     X(INVALID_OPERATION,      400, "invalid_operation",      "An operation of the batch is invalid; nothing was done") \
     X(INVALID_CONDITION,      400, "invalid_condition",      "A condition of the batch is invalid; nothing was done")  \
+    X(LOGIN_REQUIRED,         401, "login_required",          "Who asks must log in")                                  \
+    X(LOGIN_REFUSED,          401, "login_refused",           "The credentials are not valid")                         \
+    X(TLS_REQUIRED,           403, "tls_required",            "This server is only to be used over TLS")               \
+    X(FORBIDDEN,              403, "forbidden",               "The role does not allow this")                          \
+    X(OUT_OF_SCOPE,           403, "out_of_scope",            "This is outside of the scope")                          \
+    X(CSRF,                   403, "csrf",                    "The request does not repeat its CSRF token")            \
     X(CROSS_SITE,             403, "cross_site",             "The request comes from another site's page")             \
     X(NOT_FOUND,              404, "not_found",              "There is nothing at this address")                       \
     X(KEY_NOT_FOUND,          404, "key_not_found",          "The key is not there")                                   \
@@ -33,6 +39,11 @@
     X(METHOD_NOT_ALLOWED,     405, "method_not_allowed",     "The address does not take this method")                  \
     X(REQUEST_TIMEOUT,        408, "request_timeout",        "The request took too long to arrive")                    \
     X(CONFLICT,               409, "conflict",               "The request conflicts with the state of the database")   \
+    X(NAME_TAKEN,             409, "name_taken",              "The name is in use")                                    \
+    X(LAST_ADMIN,             409, "last_admin",              "The last admin has to stay")                            \
+    X(CONFIGURED,             409, "configured",              "This stands in the configuration and is changed there") \
+    X(DATABASE_IN_USE,        409, "database_in_use",         "The database is in use")                                \
+    X(TOO_MANY,               409, "too_many",                "There are as many as there may be")                     \
     X(LENGTH_REQUIRED,        411, "length_required",        "The request needs a Content-Length")                     \
     X(PRECONDITION_FAILED,    412, "precondition_failed",    "A condition does not hold; nothing was done")            \
     X(TOO_LARGE,              413, "too_large",              "The body is larger than allowed")                        \
@@ -41,11 +52,15 @@
     X(FOREIGN_HOST,           421, "foreign_host",           "This server does not answer for that host")              \
     X(VALUE_NOT_JSON,         422, "value_not_json",         "The value is declared as JSON and is not")               \
     X(HEADERS_TOO_LARGE,      431, "headers_too_large",      "The header fields are larger than allowed")              \
+    X(RATE_LIMITED,           429, "rate_limited",            "Too many requests; nothing was done")                   \
+    X(BANNED,                 429, "banned",                  "Too many wrong credentials; nothing was done")          \
     X(INTERNAL,               500, "internal_error",         "The server failed")                                      \
     X(CORRUPT,                500, "corrupt",                "A file of the database is damaged")                      \
     X(OVERLOADED,             503, "overloaded",             "Too much is under way; nothing was done")                \
     X(DRAINING,               503, "draining",               "The server is shutting down; nothing was done")          \
     X(READ_ONLY,              503, "read_only",              "The database takes no writes; nothing was done")         \
+    X(DATABASE_DAMAGED,       503, "database_damaged",        "The database could not be opened")                      \
+    X(AUDIT_FAILING,          503, "audit_failing",           "The audit log cannot be written; nothing was done")     \
     X(OUTCOME_UNKNOWN,        504, "outcome_unknown",        "Whether the write took effect is not known")             \
     X(NO_SPACE,               507, "no_space",               "The disk or a limit is full; nothing was done")
 /* clang-format on */

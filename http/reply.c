@@ -57,6 +57,22 @@ void reply_json(struct http_request *request) {
     reply_header(request, "X-Content-Type-Options", "nosniff");
 }
 
+/* "" where there is no memory for it. */
+static const char *number_text(struct http_request *request, uint64_t number) {
+    char *text = scratch_alloc(&request->scratch, 24);
+    if (!text) return "";
+    (void)snprintf(text, 24, "%llu", (unsigned long long)number);
+    return text;
+}
+
+/* RFC 9110, section 11.6.1. Not to the scripts of our own pages: their browser would ask for a password in their place.
+ */
+static void challenge(struct http_request *request) {
+    if (header_is(request->headers.fetch_site, "same-origin")) return;
+    reply_header(request, "WWW-Authenticate", "Bearer realm=\"velocity\"");
+    reply_header(request, "WWW-Authenticate", "Basic realm=\"velocity\", charset=\"UTF-8\"");
+}
+
 void reply_problem_with(struct http_request *request, enum problem_code code, struct problem extra) {
     const struct problem_kind *kind = problem_kind(code);
     extra.code = code;
@@ -68,7 +84,11 @@ void reply_problem_with(struct http_request *request, enum problem_code code, st
     problem_write(&request->writer, &extra);
     if (!request->writer.failed) request->reply.body = velocity_bytes(request->writer.data, request->writer.size);
     reply_header(request, "X-Content-Type-Options", "nosniff");
-    if (kind->status == MHD_HTTP_SERVICE_UNAVAILABLE) reply_header(request, "Retry-After", "1");
+    if (kind->status == MHD_HTTP_SERVICE_UNAVAILABLE || kind->status == MHD_HTTP_TOO_MANY_REQUESTS) {
+        uint32_t seconds = request->retry_after_seconds ? request->retry_after_seconds : 1;
+        reply_header(request, "Retry-After", number_text(request, seconds));
+    }
+    if (kind->status == MHD_HTTP_UNAUTHORIZED) challenge(request);
     if (code == PROBLEM_METHOD_NOT_ALLOWED) {
         char *allow = scratch_alloc(&request->scratch, ROUTE_ALLOW_BYTES);
         if (!allow) return;
@@ -91,6 +111,37 @@ void reply_problem(struct http_request *request, enum problem_code code, const c
 static const char *conflict_detail(const struct service_request *service) {
     if (service->operation == SERVICE_BATCH) return "a condition of the batch does not hold";
     return service->current_version == VELOCITY_ABSENT ? "the key is not there" : "the key stands at another version";
+}
+
+void reply_refusal(struct http_request *request) {
+    const struct service_request *service = &request->service;
+    switch (service->refusal) {
+    case SERVICE_LOGIN_NEEDED: reply_problem(request, PROBLEM_LOGIN_REQUIRED, NULL); return;
+    case SERVICE_LOGIN_WRONG: reply_problem(request, PROBLEM_LOGIN_REFUSED, NULL); return;
+    case SERVICE_ROLE_TOO_LOW:
+        reply_problem(request, PROBLEM_FORBIDDEN,
+                      "the role \"%s\" does not allow it, or the scope is too narrow for it",
+                      role_name(request->principal->role));
+        return;
+    case SERVICE_OUT_OF_SCOPE: reply_problem(request, PROBLEM_OUT_OF_SCOPE, NULL); return;
+    case SERVICE_RATE_LIMITED:
+        request->retry_after_seconds = (service->rate.retry_after_ms + 999) / 1000;
+        reply_problem(request, PROBLEM_RATE_LIMITED, "at most %llu a second", (unsigned long long)service->rate.limit);
+        return;
+    case SERVICE_NOT_AUDITED: reply_problem(request, PROBLEM_AUDIT_FAILING, NULL); return;
+    case SERVICE_NO_DATABASE:
+        if (service->status == VELOCITY_NOT_FOUND || service->status == VELOCITY_INVALID)
+            reply_problem(request, PROBLEM_DATABASE_NOT_FOUND, NULL);
+        else
+            reply_problem(request, PROBLEM_DATABASE_DAMAGED, "%s", service_request_message(service));
+        return;
+    case SERVICE_NO_REFUSAL:
+    case SERVICE_NOT_JSON:
+    case SERVICE_QUEUE_FULL:
+    case SERVICE_DISK_LOW:
+    case SERVICE_FOUND_TOO_LARGE: break;
+    }
+    reply_failure(request, false);
 }
 
 static enum problem_code failure_code(const struct service_request *service, bool write) {
@@ -119,6 +170,10 @@ static enum problem_code failure_code(const struct service_request *service, boo
 void reply_failure(struct http_request *request, bool write) {
     const struct service_request *service = &request->service;
     struct problem problem = {.detail = velocity_str(service_request_message(service))};
+    if (service->refusal == SERVICE_OUT_OF_SCOPE || service->refusal == SERVICE_ROLE_TOO_LOW) {
+        reply_refusal(request);
+        return;
+    }
     if (service->status == VELOCITY_NOT_FOUND) problem.detail = velocity_str("nothing is stored at this key");
     if (service->refusal == SERVICE_NOT_JSON) {
         problem.detail = velocity_str(service->json_error.reason);
@@ -166,8 +221,29 @@ static void count_reply(struct http_request *request) {
     counter_add(&counters->latency[class][latency_bucket(clock_us() - request->begun_us)], 1);
 }
 
+/* What every reply carries, whoever made it. */
+static void add_common_headers(struct http_request *request) {
+    const struct rate_answer *rate = &request->service.rate;
+    if (request->id) reply_header(request, "X-Request-Id", request->id);
+    if (rate->limit) { /* draft-ietf-httpapi-ratelimit-headers-03 */
+        reply_header(request, "RateLimit-Limit", number_text(request, rate->limit));
+        reply_header(request, "RateLimit-Remaining", number_text(request, rate->remaining));
+        reply_header(request, "RateLimit-Reset", number_text(request, rate->reset_seconds));
+    }
+    if (request->cors_origin.size) {
+        velocity_slice origin;
+        if (!scratch_copy(&request->scratch, request->cors_origin, &origin)) return;
+        reply_header(request, "Access-Control-Allow-Origin", origin.data);
+        reply_header(request, "Access-Control-Expose-Headers",
+                     "ETag, Velocity-Version, Velocity-Expires-At, X-Request-Id, Retry-After, RateLimit-Limit, "
+                     "RateLimit-Remaining, RateLimit-Reset");
+        reply_header(request, "Vary", "Origin");
+    }
+}
+
 enum MHD_Result reply_send(struct http_request *request) {
     const struct reply *reply = &request->reply;
+    add_common_headers(request);
     request->stage = REQUEST_ANSWERED;
     struct MHD_Response *response = make_response(request);
     if (!response) return MHD_NO;
@@ -175,7 +251,6 @@ enum MHD_Result reply_send(struct http_request *request) {
     if (reply->content_type) good = MHD_add_response_header(response, "Content-Type", reply->content_type);
     for (size_t i = 0; i < reply->header_count && good == MHD_YES; i++)
         good = MHD_add_response_header(response, reply->headers[i].name, reply->headers[i].value);
-    if (good == MHD_YES && request->id) good = MHD_add_response_header(response, "X-Request-Id", request->id);
     if (good == MHD_YES && (reply->close || http_server_draining(request->server)))
         good = MHD_add_response_header(response, "Connection", "close");
     count_reply(request);

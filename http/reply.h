@@ -11,6 +11,8 @@ void reply_problem(struct http_request *request, enum problem_code code, const c
     __attribute__((format(printf, 3, 4)));
 /* The same with extension members; code, request_id are set here. */
 void reply_problem_with(struct http_request *request, enum problem_code code, struct problem extra);
+/* After service_admit refused. */
+void reply_refusal(struct http_request *request);
 /* After a service request that ended in anything but OK. `write`: the outcome of a failure is unknown. */
 void reply_failure(struct http_request *request, bool write);
 /*

@@ -20,12 +20,11 @@ struct http_request *request_new(struct worker *worker) {
         if (!request) return NULL;
     }
     struct json_writer writer = request->writer;
-    struct service *service = request->service.service;
-    void *batch = request->service.commit.memory;
+    struct store_commit commit = request->service.commit;
     memset(request, 0, offsetof(struct http_request, scratch));
     request->writer = writer;
-    request->service.service = service;
-    request->service.commit.memory = batch;
+    request->service.commit.memory = commit.memory; /* kept for reuse */
+    request->service.commit.memory_free = commit.memory_free;
     request->worker = worker;
     request->server = worker->server;
     request->references = 1;
@@ -46,6 +45,8 @@ void request_release(struct http_request *request) {
         service_request_destroy(&request->service);
     else
         service_request_end(&request->service);
+    principal_release(request->own_principal);
+    request->own_principal = NULL;
     if (request->reply_counted) atomic_fetch_sub(&request->server->reply_bytes, request->reply_counted);
     request->reply_counted = 0;
     body_free(&request->body, http_server_service(request->server));
@@ -64,6 +65,12 @@ void request_release(struct http_request *request) {
     worker->unused_count++;
 }
 
+static void suspend(struct http_request *request) {
+    request->suspended = true;
+    counter_add(&request->worker->counters.suspended, 1);
+    MHD_suspend_connection(request->mhd);
+}
+
 static void service_done(struct service_request *service) {
     worker_finished((struct http_request *)((char *)service - offsetof(struct http_request, service)));
 }
@@ -77,9 +84,38 @@ void request_run(struct http_request *request, void (*finish)(struct http_reques
         return;
     }
     request->stage = REQUEST_WAITING;
-    counter_add(&request->worker->counters.suspended, 1);
-    MHD_suspend_connection(request->mhd);
+    suspend(request);
     service_start(service, &request->service);
+}
+
+static void run_call(struct service_request *service) {
+    struct http_request *request = (struct http_request *)((char *)service - offsetof(struct http_request, service));
+    request->call(request);
+}
+
+void request_call(struct http_request *request, void (*call)(struct http_request *request),
+                  void (*finish)(struct http_request *request)) {
+    request->call = call;
+    request->service.operation = SERVICE_CALL;
+    request->service.call = run_call;
+    request_run(request, finish);
+}
+
+/* ---- waiting ---------------------------------------------------------------------------------------------------- */
+
+enum { NOBODY_YET, SUSPENDED, WOKEN };
+
+void request_wait_begin(struct http_request *request) {
+    atomic_store(&request->wait, NOBODY_YET);
+}
+
+void request_wait(struct http_request *request) {
+    suspend(request);
+    if (atomic_exchange(&request->wait, SUSPENDED) == WOKEN) worker_finished(request);
+}
+
+void request_wake(struct http_request *request) {
+    if (atomic_exchange(&request->wait, WOKEN) == SUSPENDED) worker_finished(request);
 }
 
 bool request_parameters(struct http_request *request, const char *const *names, size_t count, velocity_slice *values) {
@@ -144,4 +180,18 @@ bool request_key(struct http_request *request, velocity_slice *key) {
         return false;
     }
     return take_key(request, decoded, key);
+}
+
+bool request_segment(struct http_request *request, velocity_slice *segment) {
+    velocity_slice raw = request->match.key;
+    if (!request_parameters(request, NULL, 0, NULL)) return false;
+    char *buffer = scratch_alloc(&request->scratch, raw.size + 1);
+    if (!buffer || !target_decode(raw, false, buffer, segment) || memchr(segment->data, 0, segment->size)) {
+        reply_problem(request, PROBLEM_INVALID_TARGET, "the path has a malformed escape, or a NUL");
+        return false;
+    }
+    memmove(buffer, segment->data, segment->size); /* where nothing was escaped it borrows the target */
+    buffer[segment->size] = 0;
+    segment->data = buffer;
+    return true;
 }

@@ -1,11 +1,15 @@
 /*
  * request.h - one HTTP request from its first line to its last byte answered.
  *
- *     NEW --headers--> BODY --all of it--> route->handle --reply set--> ANSWERED
- *      |                |                     |                            ^
- *      |                |                     +--request_run--> WAITING --finish
- *      +--refused-------+--> REFUSED (the body is passed over, then the reply goes out)
- *                       +--> LINGERING (the reply went out already; the rest is passed over, then the end)
+ *     NEW --headers--> ADMITTING --admitted--> BODY --all of it--> route->handle --reply set--> SETTLING --> ANSWERED
+ *      |                |                        |                    |                              ^
+ *      |                |                        |                    +--request_run--> WAITING --finish
+ *      +--refused-------+------------------------+--> REFUSED (the body is passed over, then the reply goes out)
+ *                                                +--> LINGERING (the reply went out already; the rest is passed over,
+ *                                                     then the end)
+ *
+ * In ADMITTING it may wait for a password to be hashed or for room in the audit log, in SETTLING for the audit log to
+ * be on disk: then it is suspended until request_wake.
  *
  * A request takes its small memory from `scratch`, which ends with it. It lives until both libmicrohttpd's request and
  * the response whose body it holds have ended (`references`), then its worker keeps it for reuse.
@@ -28,15 +32,17 @@
 
 #define HTTP_MAX_KEY_BYTES    16384u
 #define REQUEST_ID_MAX_BYTES  128u
-#define REPLY_HEADERS         6
+#define REPLY_HEADERS         16
 #define REQUEST_SCRATCH_BYTES 6144u
 
 enum request_stage {
     REQUEST_NEW,
+    REQUEST_ADMITTING,
     REQUEST_BODY,
     REQUEST_REFUSED,
     REQUEST_LINGERING,
     REQUEST_WAITING,
+    REQUEST_SETTLING,
     REQUEST_ANSWERED,
 };
 
@@ -60,7 +66,11 @@ struct http_request {
     struct MHD_Connection *mhd;
     struct connection *connection;
     uint32_t references;
-    bool resumed; /* see worker.h */
+    bool resumed;         /* see worker.h */
+    bool suspended;       /* by us, and not resumed yet */
+    bool identified;      /* credentials were judged */
+    bool settled;         /* the audit log has it */
+    _Atomic uint8_t wait; /* see request_wait */
     enum request_stage stage;
     uint64_t begun_us;
     velocity_slice raw_target; /* in scratch */
@@ -70,13 +80,22 @@ struct http_request {
     struct request_headers headers;
     struct route_match match;
     const char *id; /* the request id, NUL-terminated */
+    /* Who sends it: the peer, or who a trusted proxy says it is. */
+    const char *address;
+    bool loopback, secure;
+    struct principal *principal;     /* NULL: nobody; the connection's, or held */
+    struct principal *own_principal; /* held by this request; NULL: none */
+    struct auth_check *check;        /* of a password, in scratch */
+    velocity_slice cors_origin;      /* of a page that may read the reply; empty: none */
     char own_id[32];
     struct body body;
     void (*finish)(struct http_request *request); /* after request_run: looks at service and sets the reply */
+    void (*call)(struct http_request *request);   /* of request_call */
     struct reply reply;
-    struct json_writer writer; /* of the reply's body, if it is JSON */
-    uint64_t reply_counted;    /* taken from the server's reply_bytes */
-    void *state;               /* the handler's, in scratch */
+    struct json_writer writer;    /* of the reply's body, if it is JSON */
+    uint32_t retry_after_seconds; /* of a reply that asks to come again; 0: one second */
+    uint64_t reply_counted;       /* taken from the server's reply_bytes */
+    void *state;                  /* the handler's, in scratch */
     struct service_request service;
     struct scratch scratch;
     unsigned char first_scratch[REQUEST_SCRATCH_BYTES];
@@ -89,10 +108,26 @@ void request_free(struct http_request *request);
 
 /* Hands request->service over. `finish` runs at once, or when the answer is there. */
 void request_run(struct http_request *request, void (*finish)(struct http_request *request));
+/*
+ * Anything that may wait: `call` runs on the executor, where it may do what it likes with request->writer, state and
+ * scratch and sets service.status (a message of the engine's kind is taken along); then `finish` on the worker.
+ */
+void request_call(struct http_request *request, void (*call)(struct http_request *request),
+                  void (*finish)(struct http_request *request));
+
+/*
+ * Waiting for something outside the service: request_wait_begin, start it, and where it did not answer at once
+ * request_wait; whoever answers calls request_wake, once, on any thread, perhaps before request_wait.
+ */
+void request_wait_begin(struct http_request *request);
+void request_wait(struct http_request *request);
+void request_wake(struct http_request *request);
 
 /* False: the key is missing or impossible, and the reply says so. Takes the path's key, or else the parameter key64.
  * Other parameters are refused. */
 bool request_key(struct http_request *request, velocity_slice *key);
+/* The path's last segment, decoded, with a NUL behind it and none inside. False: the reply says why. */
+bool request_segment(struct http_request *request, velocity_slice *segment);
 /* Where only these parameters are known: values[i] is decoded, data NULL where names[i] was not given. False: the reply
  * says why. */
 bool request_parameters(struct http_request *request, const char *const *names, size_t count, velocity_slice *values);

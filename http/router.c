@@ -7,31 +7,98 @@
 #define KEY "{key}"
 
 /* clang-format off */
+#define ACTION(name, permission, audit, ...) {name, PERMISSION_##permission, AUDIT_##audit, __VA_ARGS__}
+#define EVERYWHERE  false, false
+#define IN_DATABASE false, true
+#define UNLIMITED   true, false
+
 static const struct route routes[] = {
-    {HTTP_GET,    "/api/keys/" KEY, true,  false, BODY_NONE,     LATENCY_READ,  "get",     "Read a value",                       NULL,           keys_get},
-    {HTTP_PUT,    "/api/keys/" KEY, true,  false, BODY_OPTIONAL, LATENCY_WRITE, "put",     "Store a value",                      keys_put_begin, keys_put},
-    {HTTP_DELETE, "/api/keys/" KEY, true,  false, BODY_NONE,     LATENCY_WRITE, "delete",  "Delete a key",                       NULL,           keys_delete},
-    {HTTP_HEAD,   "/api/keys/" KEY, true,  false, BODY_NONE,     LATENCY_READ,  "head",    "Look at a key without its value",    NULL,           keys_get},
-    {HTTP_POST,   "/api/batch",     true,  false, BODY_REQUIRED, LATENCY_WRITE, "batch",   "Do several operations as one",       batch_begin,    batch_post},
-    {HTTP_GET,    "/api/keys",      true,  false, BODY_NONE,     LATENCY_OTHER, "list",    "List keys, or read ?key64=",         NULL,           keys_list},
-    {HTTP_HEAD,   "/api/keys",      true,  false, BODY_NONE,     LATENCY_OTHER, "list",    "The same without its body",          NULL,           keys_list},
-    {HTTP_PUT,    "/api/keys",      true,  false, BODY_OPTIONAL, LATENCY_WRITE, "put",     "Store a value at ?key64=",           keys_put_begin, keys_put},
-    {HTTP_DELETE, "/api/keys",      true,  false, BODY_NONE,     LATENCY_WRITE, "delete",  "Delete the key ?key64=",             NULL,           keys_delete},
-    {HTTP_GET,    "/api/stats",     false, true,  BODY_NONE,     LATENCY_OTHER, "stats",   "All figures",                        NULL,           stats_get},
-    {HTTP_HEAD,   "/api/stats",     false, true,  BODY_NONE,     LATENCY_OTHER, "stats",   "The same without its body",          NULL,           stats_get},
-    {HTTP_GET,    "/livez",         false, true,  BODY_NONE,     LATENCY_OTHER, "live",    "The process answers",                NULL,           health_live},
-    {HTTP_HEAD,   "/livez",         false, true,  BODY_NONE,     LATENCY_OTHER, "live",    "The same without its body",          NULL,           health_live},
-    {HTTP_GET,    "/readyz",        false, true,  BODY_NONE,     LATENCY_OTHER, "ready",   "It takes requests",                  NULL,           health_ready},
-    {HTTP_HEAD,   "/readyz",        false, true,  BODY_NONE,     LATENCY_OTHER, "ready",   "The same without its body",          NULL,           health_ready},
-    {HTTP_GET,    "/healthz",       false, true,  BODY_NONE,     LATENCY_OTHER, "ready",   "Another name of /readyz",            NULL,           health_ready},
-    {HTTP_HEAD,   "/healthz",       false, true,  BODY_NONE,     LATENCY_OTHER, "ready",   "The same without its body",          NULL,           health_ready},
+    {HTTP_GET,    "/api/keys/" KEY,          BODY_NONE,     LATENCY_READ,  ACTION("get", READ, READ, IN_DATABASE),
+     "Read a value", NULL, keys_get},
+    {HTTP_PUT,    "/api/keys/" KEY,          BODY_OPTIONAL, LATENCY_WRITE, ACTION("put", WRITE, WRITE, IN_DATABASE),
+     "Store a value", keys_put_begin, keys_put},
+    {HTTP_DELETE, "/api/keys/" KEY,          BODY_NONE,     LATENCY_WRITE, ACTION("delete", WRITE, WRITE, IN_DATABASE),
+     "Delete a key", NULL, keys_delete},
+    {HTTP_HEAD,   "/api/keys/" KEY,          BODY_NONE,     LATENCY_READ,  ACTION("head", READ, READ, IN_DATABASE),
+     "Look at a key without its value", NULL, keys_get},
+    {HTTP_POST,   "/api/batch",              BODY_REQUIRED, LATENCY_WRITE, ACTION("batch", READ, WRITE, IN_DATABASE),
+     "Do several operations as one", batch_begin, batch_post},
+    {HTTP_GET,    "/api/keys",               BODY_NONE,     LATENCY_OTHER, ACTION("list", READ, READ, IN_DATABASE),
+     "List keys, or read ?key64=", NULL, keys_list},
+    {HTTP_HEAD,   "/api/keys",               BODY_NONE,     LATENCY_OTHER, ACTION("list", READ, READ, IN_DATABASE),
+     "The same without its body", NULL, keys_list},
+    {HTTP_PUT,    "/api/keys",               BODY_OPTIONAL, LATENCY_WRITE, ACTION("put", WRITE, WRITE, IN_DATABASE),
+     "Store a value at ?key64=", keys_put_begin, keys_put},
+    {HTTP_DELETE, "/api/keys",               BODY_NONE,     LATENCY_WRITE, ACTION("delete", WRITE, WRITE, IN_DATABASE),
+     "Delete the key ?key64=", NULL, keys_delete},
+    {HTTP_GET,    "/api/databases",          BODY_NONE,     LATENCY_OTHER, ACTION("databases", MONITOR, READ, EVERYWHERE),
+     "List the databases", NULL, databases_get},
+    {HTTP_POST,   "/api/databases",          BODY_FORM,     LATENCY_OTHER, ACTION("database.create", ADMIN, ADMIN, EVERYWHERE),
+     "Make a database", NULL, databases_post},
+    {HTTP_GET,    "/api/databases/{name}",   BODY_NONE,     LATENCY_OTHER, ACTION("database", MONITOR, READ, EVERYWHERE),
+     "Look at a database", NULL, database_get},
+    {HTTP_PATCH,  "/api/databases/{name}",   BODY_FORM,     LATENCY_OTHER, ACTION("database.change", ADMIN, ADMIN, EVERYWHERE),
+     "Change the limit of a database", NULL, database_patch},
+    {HTTP_DELETE, "/api/databases/{name}",   BODY_NONE,     LATENCY_OTHER, ACTION("database.drop", ADMIN, ADMIN, EVERYWHERE),
+     "Drop a database and all that it holds", NULL, database_delete},
+    {HTTP_POST,   "/api/sessions",           BODY_FORM,     LATENCY_OTHER, ACTION("login", NONE, SECURITY, EVERYWHERE),
+     "Log in", NULL, sessions_post},
+    {HTTP_GET,    "/api/sessions",           BODY_NONE,     LATENCY_OTHER, ACTION("sessions", LOGIN, READ, EVERYWHERE),
+     "List sessions", NULL, sessions_get},
+    {HTTP_DELETE, "/api/sessions/{id}",      BODY_NONE,     LATENCY_OTHER, ACTION("session.end", LOGIN, SECURITY, EVERYWHERE),
+     "End a session, or the current one", NULL, session_delete},
+    {HTTP_GET,    "/api/whoami",             BODY_NONE,     LATENCY_OTHER, ACTION("whoami", LOGIN, READ, EVERYWHERE),
+     "Who am I, and what may I do", NULL, whoami_get},
+    {HTTP_PUT,    "/api/whoami/password",    BODY_FORM,     LATENCY_OTHER, ACTION("user.own_password", LOGIN, SECURITY, EVERYWHERE),
+     "Change the own password", NULL, whoami_password_put},
+    {HTTP_GET,    "/api/users",              BODY_NONE,     LATENCY_OTHER, ACTION("users", ADMIN, READ, EVERYWHERE),
+     "List users", NULL, users_get},
+    {HTTP_POST,   "/api/users",              BODY_FORM,     LATENCY_OTHER, ACTION("user.create", ADMIN, SECURITY, EVERYWHERE),
+     "Make a user", NULL, users_post},
+    {HTTP_GET,    "/api/users/{name}",       BODY_NONE,     LATENCY_OTHER, ACTION("user", ADMIN, READ, EVERYWHERE),
+     "Look at a user", NULL, user_get},
+    {HTTP_PATCH,  "/api/users/{name}",       BODY_FORM,     LATENCY_OTHER, ACTION("user.change", ADMIN, SECURITY, EVERYWHERE),
+     "Change password, role or scope of a user", NULL, user_patch},
+    {HTTP_DELETE, "/api/users/{name}",       BODY_NONE,     LATENCY_OTHER, ACTION("user.delete", ADMIN, SECURITY, EVERYWHERE),
+     "Delete a user, with tokens and sessions", NULL, user_delete},
+    {HTTP_GET,    "/api/tokens",             BODY_NONE,     LATENCY_OTHER, ACTION("tokens", LOGIN, READ, EVERYWHERE),
+     "List tokens", NULL, tokens_get},
+    {HTTP_POST,   "/api/tokens",             BODY_FORM,     LATENCY_OTHER, ACTION("token.create", LOGIN, SECURITY, EVERYWHERE),
+     "Make a token, which is shown once", NULL, tokens_post},
+    {HTTP_DELETE, "/api/tokens/{id}",        BODY_NONE,     LATENCY_OTHER, ACTION("token.revoke", LOGIN, SECURITY, EVERYWHERE),
+     "Revoke a token", NULL, token_delete},
+    {HTTP_GET,    "/api/audit",              BODY_NONE,     LATENCY_OTHER, ACTION("audit", ADMIN, ADMIN, EVERYWHERE),
+     "Read the audit log", NULL, audit_get},
+    {HTTP_GET,    "/api/audit/verify",       BODY_NONE,     LATENCY_OTHER, ACTION("audit.verify", ADMIN, ADMIN, EVERYWHERE),
+     "Check the chain of the audit log", NULL, audit_verify_get},
+    {HTTP_GET,    "/api/config",             BODY_NONE,     LATENCY_OTHER, ACTION("config", ADMIN, READ, EVERYWHERE),
+     "The configuration in force", NULL, config_get},
+    {HTTP_GET,    "/api/openapi.json",       BODY_NONE,     LATENCY_OTHER, ACTION("openapi", NONE, NEVER, UNLIMITED),
+     "This description", NULL, openapi_get},
+    {HTTP_GET,    "/api/stats",              BODY_NONE,     LATENCY_OTHER, ACTION("stats", MONITOR, READ, EVERYWHERE),
+     "All figures", NULL, stats_get},
+    {HTTP_HEAD,   "/api/stats",              BODY_NONE,     LATENCY_OTHER, ACTION("stats", MONITOR, READ, EVERYWHERE),
+     "The same without its body", NULL, stats_get},
+    {HTTP_GET,    "/livez",                  BODY_NONE,     LATENCY_OTHER, ACTION("live", NONE, NEVER, UNLIMITED),
+     "The process answers", NULL, health_live},
+    {HTTP_HEAD,   "/livez",                  BODY_NONE,     LATENCY_OTHER, ACTION("live", NONE, NEVER, UNLIMITED),
+     "The same without its body", NULL, health_live},
+    {HTTP_GET,    "/readyz",                 BODY_NONE,     LATENCY_OTHER, ACTION("ready", NONE, NEVER, UNLIMITED),
+     "It takes requests", NULL, health_ready},
+    {HTTP_HEAD,   "/readyz",                 BODY_NONE,     LATENCY_OTHER, ACTION("ready", NONE, NEVER, UNLIMITED),
+     "The same without its body", NULL, health_ready},
+    {HTTP_GET,    "/healthz",                BODY_NONE,     LATENCY_OTHER, ACTION("ready", NONE, NEVER, UNLIMITED),
+     "Another name of /readyz", NULL, health_ready},
+    {HTTP_HEAD,   "/healthz",                BODY_NONE,     LATENCY_OTHER, ACTION("ready", NONE, NEVER, UNLIMITED),
+     "The same without its body", NULL, health_ready},
 };
 /* clang-format on */
 
 static const struct {
     enum http_method method;
     const char *name;
-} methods[] = {{HTTP_GET, "GET"}, {HTTP_HEAD, "HEAD"}, {HTTP_PUT, "PUT"}, {HTTP_POST, "POST"}, {HTTP_DELETE, "DELETE"}};
+} methods[] = {{HTTP_GET, "GET"},       {HTTP_HEAD, "HEAD"},   {HTTP_PUT, "PUT"},        {HTTP_POST, "POST"},
+               {HTTP_DELETE, "DELETE"}, {HTTP_PATCH, "PATCH"}, {HTTP_OPTIONS, "OPTIONS"}};
 
 #define METHOD_COUNT (sizeof methods / sizeof methods[0])
 
@@ -59,14 +126,17 @@ static velocity_slice slice_from(velocity_slice s, size_t from) {
     return velocity_bytes((const char *)s.data + from, s.size - from);
 }
 
-/* Does the path match, and what is left for "{key}"? */
-static bool path_matches(const char *template, velocity_slice path, velocity_slice *key) {
+/* Does the path match, and what stands where the template has its braces? */
+static bool path_matches(const char *template, velocity_slice path, velocity_slice *rest) {
     size_t size = strlen(template), tail = sizeof KEY - 1;
-    bool takes_rest = size > tail && template[size - 1] == '}';
-    if (takes_rest) size -= tail;
-    if (path.size < size || memcmp(path.data, template, size) != 0) return false;
-    if (!takes_rest) return path.size == size;
-    *key = slice_from(path, size);
+    if (template[size - 1] != '}') return path.size == size && memcmp(path.data, template, size) == 0;
+    const char *brace = strchr(template, '{');
+    size_t fixed = (size_t)(brace - template);
+    if (path.size < fixed || memcmp(path.data, template, fixed) != 0) return false;
+    velocity_slice behind = slice_from(path, fixed);
+    bool takes_all = size - fixed == tail && strcmp(brace, KEY) == 0;
+    if (!takes_all && (behind.size == 0 || memchr(behind.data, '/', behind.size))) return false;
+    *rest = behind;
     return true;
 }
 
@@ -91,7 +161,7 @@ void route_find(enum http_method method, velocity_slice path, struct route_match
     bool named = take_database(path, &out->database, &rest);
     for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
         const struct route *route = &routes[i];
-        if (named && !route->in_database) continue;
+        if (named && !route->action.in_database) continue;
         if (!path_matches(named ? route->path + sizeof API - 1 : route->path, rest, &key)) continue;
         out->allowed |= (unsigned)route->method;
         if (route->method != method) continue;

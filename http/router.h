@@ -1,11 +1,13 @@
 /*
- * router.h - the one table of what the HTTP front answers: dispatch, 405 and Allow, body limits and names come from it.
+ * router.h - the one table of what the HTTP front answers: dispatch, 405 and Allow, body limits, who
+ * may, what is recorded, names and the OpenAPI document come from it.
  */
 #ifndef VELOCITY_HTTP_ROUTER_H
 #define VELOCITY_HTTP_ROUTER_H
 
 #include "engine/velocity.h"
 #include "http/worker.h"
+#include "server/service.h"
 
 struct http_request;
 
@@ -15,23 +17,26 @@ enum http_method {
     HTTP_PUT = 4,
     HTTP_POST = 8,
     HTTP_DELETE = 16,
-    HTTP_OTHER = 0, /* matches no route */
+    HTTP_PATCH = 32,
+    HTTP_OPTIONS = 64, /* no route has it: admit.c answers it */
+    HTTP_OTHER = 0,    /* matches no route */
 };
 
 enum route_body {
     BODY_NONE,     /* any body is too large */
     BODY_OPTIONAL, /* up to max_value_bytes; none is an empty one */
     BODY_REQUIRED, /* up to max_value_bytes; none: 411 */
+    BODY_FORM,     /* JSON of a few members: up to ROUTE_FORM_BYTES; none: 411 */
 };
+
+#define ROUTE_FORM_BYTES 65536u
 
 struct route {
     enum http_method method;
-    const char *path; /* "{key}" at its end takes the rest, slashes and all */
-    bool in_database; /* "/api/X" is also "/api/databases/{db}/X" */
-    bool cheap;       /* asks no database and always has an answer */
+    const char *path; /* "{key}" at its end takes the rest, slashes and all; "{name}" there takes one segment */
     enum route_body body;
     enum latency_class latency;
-    const char *operation; /* its name in figures and documents */
+    struct service_action action; /* in_database: "/api/X" is also "/api/databases/{db}/X" */
     const char *summary;
     /* Before the body is read: what can be judged by then. False: refused, the reply is set. NULL: nothing. */
     bool (*begin)(struct http_request *request);
@@ -43,7 +48,7 @@ struct route_match {
     const struct route *route; /* NULL: nothing with this method and path */
     unsigned allowed;          /* methods that the path takes; 0: there is no such path */
     velocity_slice database;   /* raw, as in the path; empty: "default" */
-    velocity_slice key;        /* raw rest of the path for "{key}" */
+    velocity_slice key;        /* raw rest of the path for "{key}", or the segment */
 };
 
 enum http_method http_method_parse(const char *name);

@@ -6,6 +6,7 @@
 
 #include "http/connection.h"
 #include "http/server.h"
+#include "http/settings.h"
 #include "http/worker.h"
 #include "server/json_write.h"
 #include "server/service.h"
@@ -21,8 +22,7 @@ struct http_server {
     uint64_t max_value_bytes;
     uint64_t max_reply_bytes;     /* of large replies that wait for their clients, together */
     _Atomic uint64_t reply_bytes; /* of these now */
-    char **allowed_hosts;
-    size_t allowed_host_count;
+    _Atomic(struct http_settings *) settings;
     uint64_t started_us;
     _Atomic bool draining;
     uint32_t worker_count;
@@ -35,6 +35,10 @@ static inline bool http_server_draining(struct http_server *server) {
 }
 static inline struct service *http_server_service(struct http_server *server) {
     return server->service;
+}
+
+static inline const struct http_settings *http_server_settings(struct http_server *server) {
+    return atomic_load_explicit(&server->settings, memory_order_acquire);
 }
 
 /* dispatch.c: what libmicrohttpd calls, with the server as `arg`. */

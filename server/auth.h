@@ -77,6 +77,7 @@ struct auth_check {
     enum auth_result result;
     struct principal *principal;
     uint32_t retry_after_seconds;
+    void *front;             /* the caller's own */
     struct auth_check *next; /* internal */
 };
 /* True: answered. False: done will run, once, on the hashing thread, perhaps before this returns. A password that was

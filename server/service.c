@@ -3,8 +3,8 @@
  */
 #include "server/service.h"
 
-#include "server/disk.h"
 #include "server/service_batch.h"
+#include "server/service_internal.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -16,27 +16,19 @@
 #define VALUE_TYPE(flags) ((flags)&0xFFu)
 #define VALUE_TYPE_JSON   1u
 
-struct service {
-    struct store *store;
-    struct executor *executor;
-    struct disk disk;
-    uint64_t max_value_bytes, max_inflight_bytes;
-    _Atomic uint64_t inflight_bytes;
-    _Atomic uint64_t refused_inflight, refused_queue_full, refused_disk_low;
-    _Atomic bool read_only; /* a write said so */
-};
-
-struct service *service_new(const struct service_options *options, velocity *db) {
+struct service *service_new(const struct service_options *options) {
     struct service *service = calloc(1, sizeof *service);
     if (!service) return NULL;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     uint32_t threads = options->executor_threads ? options->executor_threads : 2 * (uint32_t)(cores > 0 ? cores : 1);
+    service->databases = options->databases;
+    service->auth = options->auth;
+    service->audit = options->audit;
     service->max_value_bytes = options->max_value_bytes;
     service->max_inflight_bytes = options->max_inflight_bytes;
-    service->store = store_lsm_new(db);
     service->executor = executor_new(threads, options->executor_queue ? options->executor_queue : DEFAULT_QUEUE);
     bool watched = disk_init(&service->disk, options->data_dir, options->disk_reserve_bytes);
-    if (service->store && service->executor && watched) return service;
+    if (service->executor && watched) return service;
     service_free(service);
     return NULL;
 }
@@ -44,26 +36,29 @@ struct service *service_new(const struct service_options *options, velocity *db)
 void service_free(struct service *service) {
     if (!service) return;
     executor_free(service->executor);
-    if (service->store) service->store->operations->free(service->store);
     disk_destroy(&service->disk);
     free(service);
 }
 
-struct store *service_store(struct service *service) {
-    return service->store;
+void service_set_limits(struct service *service, const struct service_limits *limits) {
+    atomic_store(&service->limit_per_user, limits->per_user);
+    atomic_store(&service->limit_per_connection, limits->per_connection);
+    atomic_store(&service->limit_global, limits->global);
+}
+
+struct databases *service_databases(struct service *service) {
+    return service->databases;
+}
+
+struct auth *service_auth(struct service *service) {
+    return service->auth;
+}
+
+struct audit *service_audit(struct service *service) {
+    return service->audit;
 }
 
 /* ---- answering -------------------------------------------------------------------------------------------------- */
-
-static void refuse(struct service_request *request, velocity_status status, enum service_refusal refusal) {
-    request->status = status;
-    request->refusal = refusal;
-}
-
-static void finish(struct service_request *request) {
-    if (request->status == VELOCITY_READ_ONLY) atomic_store(&request->service->read_only, true);
-    request->done(request);
-}
 
 static void take_commit(struct service_request *request) {
     const struct store_commit *commit = &request->commit;
@@ -78,7 +73,7 @@ static void committed(struct store_commit *commit) {
         (struct service_request *)((char *)commit - offsetof(struct service_request, commit));
     take_commit(request);
     if (request->operation == SERVICE_BATCH) service_batch_committed(request);
-    finish(request);
+    request->done(request);
 }
 
 static bool must_be_json(const struct service_request *request) {
@@ -89,7 +84,7 @@ static bool json_holds(struct service_request *request) {
     size_t at = request->json_at;
     velocity_slice document = velocity_bytes((const char *)request->value.data + at, request->value.size - at);
     if (json_valid(document, &request->json_error)) return true;
-    refuse(request, VELOCITY_INVALID, SERVICE_NOT_JSON);
+    service_refuse(request, VELOCITY_INVALID, SERVICE_NOT_JSON);
     return false;
 }
 
@@ -104,7 +99,7 @@ static struct store_operation single_operation(const struct service_request *req
 }
 
 static void write_async(struct service_request *request) {
-    struct store *store = request->service->store;
+    struct store *store = request->store;
     struct store_operation operation = single_operation(request);
     struct store_condition condition = {.key = request->key, .version = request->if_version};
     struct store_batch batch = {.conditions = &condition,
@@ -117,7 +112,7 @@ static void write_async(struct service_request *request) {
 
 /* Reads, asks holds(), and writes if the key still stands where it was read; else again. */
 static void write_if_holds(struct service_request *request) {
-    struct store *store = request->service->store;
+    struct store *store = request->store;
     struct store_operation operation = single_operation(request);
     for (int attempt = 0; attempt < CHECK_ATTEMPTS; attempt++) {
         velocity_value current = {0};
@@ -137,18 +132,19 @@ static void write_if_holds(struct service_request *request) {
         take_commit(request);
         if (request->status != VELOCITY_CONFLICT) return;
     }
-    refuse(request, VELOCITY_BUSY, SERVICE_NO_REFUSAL);
+    service_refuse(request, VELOCITY_BUSY, SERVICE_NO_REFUSAL);
 }
 
 /* ---- the executor's side ---------------------------------------------------------------------------------------- */
 
 /* True: answered; false: an asynchronous write is under way. */
 static bool execute(struct service_request *request) {
-    struct store *store = request->service->store;
+    struct store *store = request->store;
     switch (request->operation) {
     case SERVICE_GET: request->status = store->operations->get(store, request->key, false, &request->found); break;
     case SERVICE_SCAN: request->status = store->operations->scan(store, request->scan); break;
     case SERVICE_BATCH: service_batch_run(request); break;
+    case SERVICE_CALL: request->call(request); break;
     case SERVICE_PUT:
     case SERVICE_DELETE:
         if (must_be_json(request) && !json_holds(request)) return true;
@@ -169,7 +165,7 @@ static void run_task(struct executor_task *task) {
     struct service_request *request = (struct service_request *)((char *)task - offsetof(struct service_request, task));
     if (!execute(request)) return;
     if (request->render) request->render(request);
-    finish(request);
+    request->done(request);
 }
 
 /* ---- admission -------------------------------------------------------------------------------------------------- */
@@ -180,16 +176,15 @@ static bool takes_space(const struct service_request *request) {
 }
 
 bool service_try(struct service *service, struct service_request *request) {
-    request->service = service;
-    request->refusal = SERVICE_NO_REFUSAL;
-    request->commit.message[0] = 0;
+    request->begun = true;
+    if (!service_in_scope(request)) return true;
     if (takes_space(request) && disk_is_low(&service->disk)) {
         atomic_fetch_add_explicit(&service->refused_disk_low, 1, memory_order_relaxed);
-        refuse(request, VELOCITY_NO_SPACE, SERVICE_DISK_LOW);
+        service_refuse(request, VELOCITY_NO_SPACE, SERVICE_DISK_LOW);
         return true;
     }
     if (request->operation == SERVICE_GET) {
-        request->status = service->store->operations->get(service->store, request->key, true, &request->found);
+        request->status = request->store->operations->get(request->store, request->key, true, &request->found);
         return request->status != VELOCITY_INCOMPLETE;
     }
     if (must_be_json(request) && request->value.size <= JSON_INLINE_BYTES) return !json_holds(request);
@@ -205,7 +200,8 @@ static bool needs_executor(const struct service_request *request) {
                (must_be_json(request) && request->value.size > JSON_INLINE_BYTES);
     case SERVICE_BATCH: return service_batch_reads(request->batch);
     case SERVICE_GET:
-    case SERVICE_SCAN: break;
+    case SERVICE_SCAN:
+    case SERVICE_CALL: break;
     }
     return true;
 }
@@ -223,22 +219,22 @@ void service_start(struct service *service, struct service_request *request) {
     request->task.run = run_task;
     if (executor_submit(service->executor, &request->task)) return;
     atomic_fetch_add_explicit(&service->refused_queue_full, 1, memory_order_relaxed);
-    refuse(request, VELOCITY_BUSY, SERVICE_QUEUE_FULL);
-    finish(request);
+    service_refuse(request, VELOCITY_BUSY, SERVICE_QUEUE_FULL);
+    request->done(request);
 }
 
 void service_request_end(struct service_request *request) {
     if (!request->service) return;
-    struct store *store = request->service->store;
-    store->operations->release(store, &request->found);
+    if (request->store) request->store->operations->release(request->store, &request->found);
     if (request->batch) service_batch_release(request);
     request->batch = NULL;
+    service_release(request);
+    request->service = NULL;
 }
 
 void service_request_destroy(struct service_request *request) {
-    if (!request->service) return;
     service_request_end(request);
-    request->service->store->operations->commit_free(request->service->store, &request->commit);
+    store_commit_free(&request->commit);
 }
 
 const char *service_request_message(const struct service_request *request) {
@@ -268,12 +264,5 @@ void service_stats(struct service *service, struct service_stats *out) {
     out->refused_inflight = atomic_load(&service->refused_inflight);
     out->refused_queue_full = atomic_load(&service->refused_queue_full);
     out->refused_disk_low = atomic_load(&service->refused_disk_low);
-}
-
-velocity_status service_database_stats(struct service *service, velocity_stats *out) {
-    return service->store->operations->stats(service->store, out);
-}
-
-bool service_read_only(struct service *service) {
-    return atomic_load(&service->read_only);
+    out->refused_rate = atomic_load(&service->refused_rate);
 }

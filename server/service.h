@@ -1,14 +1,21 @@
 /*
- * service.h - the service layer: what every front can ask of the databases, one request at a time, so that limits,
- * admission and counting are the same on all of them.
+ * service.h - the service layer: what every front can ask of the databases, one request at a time, so that permission,
+ * limits, audit, admission and counting are the same on all of them.
  *
+ *     service_admit   who is it, may they, not too often, room in the audit log, which database -- before any body
+ *            |  ADMITTED (PENDING: once more when ready() was called; REFUSED: refusal says why)
+ *            v
  *     service_try(service, &request) -- true: answered
  *            | false: it has to wait
  *            v
  *     service_start(service, &request) -> ... -> request.done(&request), once, on any thread
+ *            |
+ *            v
+ *     service_settle  what came of it goes to the audit log -- before the reply is sent
+ *     service_request_end
  *
- * Neither call waits for a disk: writes go through the engine's asynchronous commit, everything else that may wait goes
- * to the executor. A request and all that it points to live until it is answered; its reply lives until
+ * None of these calls waits for a disk: writes go through the engine's asynchronous commit, everything else that may
+ * wait goes to the executor. A request and all that it points to live until it is answered; its reply lives until
  * service_request_end.
  *
  * Threads: all functions from any thread; one request belongs to one thread at a time.
@@ -17,6 +24,9 @@
 #define VELOCITY_SERVER_SERVICE_H
 
 #include "engine/velocity.h"
+#include "server/audit.h"
+#include "server/auth.h"
+#include "server/databases.h"
 #include "server/executor.h"
 #include "server/json.h"
 #include "server/store.h"
@@ -32,17 +42,54 @@ struct service_options {
     uint64_t max_inflight_bytes; /* of request bodies held at once */
     uint64_t disk_reserve_bytes; /* free space of data_dir's file system below which writes answer NO_SPACE; 0: none */
     const char *data_dir;        /* copied */
+    /* The caller's; they must outlive the service. */
+    struct databases *databases;
+    struct auth *auth;
+    struct audit *audit; /* NULL: nothing is recorded */
 };
 
-/* Serves `db`, which stays the caller's and must outlive the service, as the database "default". NULL when memory or
- * threads could not be had: velocity_error_message() says which. */
-struct service *service_new(const struct service_options *options, velocity *db);
+/* Requests a second; 0: no limit. They may change at any time. */
+struct service_limits {
+    uint64_t per_user, per_connection, global;
+};
+
+/* NULL when memory or threads could not be had: velocity_error_message() says which. */
+struct service *service_new(const struct service_options *options);
 /* No front may use it any more. NULL is allowed. */
 void service_free(struct service *service);
+void service_set_limits(struct service *service, const struct service_limits *limits);
+struct databases *service_databases(struct service *service);
+struct auth *service_auth(struct service *service);
+struct audit *service_audit(struct service *service); /* NULL: none */
 
 /* ---- requests --------------------------------------------------------------------------------------------------- */
 
-enum service_operation { SERVICE_GET, SERVICE_PUT, SERVICE_DELETE, SERVICE_BATCH, SERVICE_SCAN };
+enum service_operation {
+    SERVICE_GET,
+    SERVICE_PUT,
+    SERVICE_DELETE,
+    SERVICE_BATCH,
+    SERVICE_SCAN,
+    SERVICE_CALL, /* anything else that may wait: `call` runs on the executor */
+};
+
+/* What a front declares of one of its operations, in its table. */
+struct service_action {
+    const char *name; /* in figures, audit log and documents: "put" */
+    enum permission permission;
+    enum audit_class audit;
+    bool unlimited;   /* rate limits do not count it */
+    bool in_database; /* it concerns the keys of one database, which is acquired */
+};
+
+/* Who asks, and from where. Everything is the front's, until the request has ended. */
+struct service_caller {
+    struct principal *principal; /* NULL: nobody */
+    bool refused;                /* what it showed was wrong */
+    const char *address;         /* peer.text, or what a trusted proxy said */
+    struct rate_bucket *bucket;  /* of the connection; NULL: none */
+    const char *request_id;
+};
 
 /* What must hold of the key for a put or delete to happen; else CONFLICT. */
 enum service_precondition {
@@ -82,11 +129,28 @@ enum service_refusal {
     SERVICE_QUEUE_FULL,      /* BUSY */
     SERVICE_DISK_LOW,        /* NO_SPACE */
     SERVICE_FOUND_TOO_LARGE, /* INVALID: batch.max_found_bytes */
+    /* of service_admit; nothing was done */
+    SERVICE_LOGIN_NEEDED,
+    SERVICE_LOGIN_WRONG,
+    SERVICE_ROLE_TOO_LOW,
+    SERVICE_OUT_OF_SCOPE, /* also of a write: INVALID */
+    SERVICE_RATE_LIMITED, /* rate.retry_after_ms */
+    SERVICE_NOT_AUDITED,  /* the audit log can't be written */
+    SERVICE_NO_DATABASE,  /* status: NOT_FOUND, or why it could not be opened */
 };
 
+enum service_verdict { SERVICE_ADMITTED, SERVICE_REFUSED, SERVICE_PENDING };
+
 struct service_request {
+    /* set before service_admit */
+    const struct service_action *action;
+    struct service_caller caller;
+    velocity_slice database_name;
+    void (*ready)(struct service_request *request); /* after PENDING; on any thread */
+    /* set before service_try */
     enum service_operation operation;
-    velocity_slice key;
+    velocity_slice key; /* of get, put, delete; else what the audit log shall name: a user, a prefix */
+    const char *remark; /* for the audit log, may be NULL; never a value or a secret */
     /* put */
     velocity_slice value;
     uint32_t flags;  /* type JSON is always checked */
@@ -102,22 +166,36 @@ struct service_request {
     struct store_scan *scan;
     /* Runs where the answer of a batch or scan was made and may take its time, before done; NULL: nothing. */
     void (*render)(struct service_request *request);
+    void (*call)(struct service_request *request);
     void (*done)(struct service_request *request);
 
     /* the reply */
     velocity_status status;
     enum service_refusal refusal;
+    struct rate_answer rate;  /* the limit that has the least left; limit 0: none */
     uint64_t version;         /* OK: of the write; of a batch without writes: of what was read */
     uint64_t current_version; /* CONFLICT */
-    size_t failed_condition;  /* CONFLICT of a batch */
+    size_t failed_condition;  /* CONFLICT of a batch; OUT_OF_SCOPE of a batch: the operation or condition */
     struct json_error json_error;
     velocity_value found; /* get, OK; released by service_request_end */
 
     /* internal */
     struct service *service;
+    struct database *database;
+    struct store *store; /* the database's */
+    bool reserved;       /* room in the audit log */
+    bool begun;          /* service_try was called */
+    struct audit_waiter waiter;
     struct executor_task task;
     struct store_commit commit;
 };
+
+/* REFUSED: refusal and status say why; the reply must still be settled. */
+VELOCITY_CHECK_RESULT enum service_verdict service_admit(struct service *service, struct service_request *request);
+/* Records what came of it: `status` is HTTP's, or what stands for it. ADMITTED: the reply may go out; PENDING: ready()
+ * will run, then it may. Never REFUSED. */
+VELOCITY_CHECK_RESULT enum service_verdict service_settle(struct service *service, struct service_request *request,
+                                                          unsigned status);
 
 /* True: answered. False: nothing has happened yet, and service_start must be called (after suspending whatever must not
  * go on). */
@@ -142,11 +220,8 @@ struct service_stats {
     uint32_t executor_waiting;
     uint64_t disk_free_bytes; /* UINT64_MAX: not known */
     uint64_t disk_reserve_bytes;
-    uint64_t refused_inflight, refused_queue_full, refused_disk_low; /* since the start */
+    uint64_t refused_inflight, refused_queue_full, refused_disk_low, refused_rate; /* since the start */
 };
 void service_stats(struct service *service, struct service_stats *out);
-VELOCITY_CHECK_RESULT velocity_status service_database_stats(struct service *service, velocity_stats *out);
-/* The database takes no writes until it is opened again. */
-bool service_read_only(struct service *service);
 
 #endif

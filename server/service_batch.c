@@ -31,7 +31,7 @@ bool service_batch_reads(const struct service_batch *batch) {
 
 void service_batch_release(struct service_request *request) {
     struct service_batch *batch = request->batch;
-    struct store *store = service_store(request->service);
+    struct store *store = request->store;
     for (size_t i = 0; i < batch->value_count; i++) store->operations->release(store, &batch->values[i]);
     free(batch->values);
     batch->values = NULL;
@@ -105,10 +105,14 @@ static struct store_operation store_operation_of(const struct service_batch_oper
     return out;
 }
 
-/* Sorts the operations into writes, gets from the database and gets from a write of the batch. */
-static void attempt_plan(struct attempt *a, const struct service_batch *batch) {
+/* Sorts the operations into writes, gets from the database and gets from a write of the batch. Gets of keys that are
+ * not the caller's to see find nothing. */
+static void attempt_plan(struct attempt *a, struct service_batch *batch) {
+    const struct principal *principal = a->request->caller.principal;
     for (size_t i = 0; i < batch->operation_count; i++) {
-        const struct service_batch_operation *operation = &batch->operations[i];
+        struct service_batch_operation *operation = &batch->operations[i];
+        operation->found = false;
+        if (principal && !scope_has_key(&principal->scope, operation->key)) continue; /* a get: writes were checked */
         uint32_t *slot = write_index_slot(&a->index, batch, operation->key);
         if (operation->action != SERVICE_BATCH_GET) {
             *slot = (uint32_t)i + 1;
@@ -179,7 +183,7 @@ static void number_writes(struct service_batch *batch, uint64_t last_version, si
 static bool attempt_once(struct attempt *a) {
     struct service_request *request = a->request;
     struct service_batch *batch = request->batch;
-    struct store *store = service_store(request->service);
+    struct store *store = request->store;
     uint64_t version = 0;
     size_t reads = a->read_count + batch->condition_count;
     service_batch_release(request);
@@ -237,7 +241,7 @@ void service_batch_run(struct service_request *request) {
 
 void service_batch_write_async(struct service_request *request) {
     struct service_batch *batch = request->batch;
-    struct store *store = service_store(request->service);
+    struct store *store = request->store;
     struct store_operation *writes = malloc((batch->operation_count + 1) * sizeof *writes);
     if (!writes) {
         request->commit.status = VELOCITY_NO_MEMORY;

@@ -7,8 +7,6 @@
 
 #include "server/service.h"
 
-struct store *service_store(struct service *service);
-
 /* Has it a put? */
 bool service_batch_takes_space(const struct service_batch *batch);
 /* Has it a get, or nothing to write? Then service_batch_run, which waits; else service_batch_write_async. */

@@ -42,7 +42,14 @@ struct store_commit {
     uint64_t current_version; /* CONFLICT: what that key stands at, VELOCITY_ABSENT if nowhere */
     char message[160];        /* neither OK nor CONFLICT: why, with a NUL */
     void *memory;             /* the store's own, kept for the next use */
+    void (*memory_free)(void *memory);
 };
+
+/* Gives back what a commit kept for reuse. */
+static inline void store_commit_free(struct store_commit *commit) {
+    if (commit->memory) commit->memory_free(commit->memory);
+    commit->memory = NULL;
+}
 
 struct store_row {
     velocity_slice key, value;
@@ -54,6 +61,8 @@ struct store_row {
 struct store_scan {
     velocity_slice start, end, prefix; /* as velocity_range */
     bool reverse;
+    const velocity_slice *prefixes; /* ascending, none begins with another: only keys under one of them; count 0: all */
+    size_t prefix_count;
     /* Called in order; slices live during the call. False ends the scan before this row. */
     bool (*row)(void *arg, const struct store_row *row);
     void *arg;
@@ -74,7 +83,6 @@ struct store_operations {
     void (*write)(struct store *store, const struct store_batch *batch, struct store_commit *commit);
     /* Does not wait, and copies the batch. done runs exactly once, on any thread, perhaps before the call returns. */
     void (*write_async)(struct store *store, const struct store_batch *batch, struct store_commit *commit);
-    void (*commit_free)(struct store *store, struct store_commit *commit); /* its memory */
     velocity_status (*stats)(struct store *store, velocity_stats *out);
     void (*free)(struct store *store);
 };

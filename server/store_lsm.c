@@ -62,14 +62,20 @@ static velocity_status lsm_scan(struct store *store, struct store_scan *scan) {
     return status;
 }
 
+static void batch_free(void *memory) {
+    velocity_batch_free(memory);
+}
+
 /* The commit's engine batch, filled. NULL: no memory. What is wrong with an operation, the batch reports at the write.
  */
 static velocity_batch *fill(const struct store_batch *from, struct store_commit *commit) {
+    if (commit->memory && commit->memory_free != batch_free) store_commit_free(commit); /* another store's */
     velocity_batch *batch = commit->memory;
     if (batch) {
         velocity_batch_clear(batch);
     } else {
         batch = commit->memory = velocity_batch_new();
+        commit->memory_free = batch_free;
         if (!batch) return NULL;
     }
     for (size_t i = 0; i < from->condition_count; i++)
@@ -117,12 +123,6 @@ static void lsm_write_async(struct store *store, const struct store_batch *from,
     if (status != VELOCITY_OK) committed(commit, status, 0);
 }
 
-static void lsm_commit_free(struct store *store, struct store_commit *commit) {
-    (void)store;
-    velocity_batch_free(commit->memory);
-    commit->memory = NULL;
-}
-
 static velocity_status lsm_stats(struct store *store, velocity_stats *out) {
     out->struct_size = sizeof *out;
     return velocity_stats_get(database(store), out);
@@ -140,7 +140,6 @@ struct store *store_lsm_new(velocity *db) {
         .scan = lsm_scan,
         .write = lsm_write,
         .write_async = lsm_write_async,
-        .commit_free = lsm_commit_free,
         .stats = lsm_stats,
         .free = lsm_free,
     };

@@ -1,0 +1,230 @@
+/*
+ * service_admit.c - the gate and the record: permission, rate limits, scope, audit.
+ *
+ * A request that was begun is recorded however it ends; one that was refused is recorded where its operation is, and
+ * always where somebody showed a wrong secret or asked for what is not theirs.
+ */
+#include "server/service_internal.h"
+
+#include <time.h>
+
+#define STATUS_CLIENT_LEFT 499u /* what logs of proxies call it */
+
+static uint64_t now_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* ---- permission ------------------------------------------------------------------------------------------------- */
+
+static bool permitted(struct service_request *request) {
+    const struct service_caller *caller = &request->caller;
+    const struct service_action *action = request->action;
+    if (caller->refused) {
+        service_refuse(request, VELOCITY_INVALID, SERVICE_LOGIN_WRONG);
+        return false;
+    }
+    if (action->permission == PERMISSION_NONE) return true;
+    if (!caller->principal) {
+        service_refuse(request, VELOCITY_INVALID, SERVICE_LOGIN_NEEDED);
+        return false;
+    }
+    if (!principal_may(caller->principal, action->permission)) {
+        service_refuse(request, VELOCITY_INVALID, SERVICE_ROLE_TOO_LOW);
+        return false;
+    }
+    if (action->in_database && !scope_has_database(&caller->principal->scope, request->database_name)) {
+        service_refuse(request, VELOCITY_INVALID, SERVICE_OUT_OF_SCOPE);
+        return false;
+    }
+    return true;
+}
+
+/* ---- rate limits ------------------------------------------------------------------------------------------------ */
+
+#define LIMITS 3
+
+/* The answer with the least left is the one to tell. */
+static void tell(struct service_request *request, const struct rate_answer *answer) {
+    if (!answer->limit) return;
+    if (request->rate.limit && request->rate.remaining <= answer->remaining) return;
+    request->rate = *answer;
+}
+
+static bool often_enough(struct service *service, struct service_request *request) {
+    const struct service_caller *caller = &request->caller;
+    struct {
+        struct rate_bucket *bucket;
+        uint64_t per_second;
+    } limits[LIMITS] = {
+        {caller->bucket, atomic_load_explicit(&service->limit_per_connection, memory_order_relaxed)},
+        {caller->principal ? caller->principal->bucket : NULL,
+         atomic_load_explicit(&service->limit_per_user, memory_order_relaxed)},
+        {&service->bucket, atomic_load_explicit(&service->limit_global, memory_order_relaxed)},
+    };
+    if (request->action->unlimited) return true;
+    uint64_t now = 0;
+    for (size_t i = 0; i < LIMITS; i++) {
+        struct rate_answer answer;
+        if (!limits[i].bucket || !limits[i].per_second) continue;
+        if (!now) now = now_ns();
+        if (rate_take(limits[i].bucket, limits[i].per_second, now, &answer)) {
+            tell(request, &answer);
+            continue;
+        }
+        while (i-- > 0)
+            if (limits[i].bucket && limits[i].per_second) rate_give_back(limits[i].bucket, limits[i].per_second);
+        request->rate = answer;
+        service_refuse(request, VELOCITY_BUSY, SERVICE_RATE_LIMITED);
+        atomic_fetch_add_explicit(&service->refused_rate, 1, memory_order_relaxed);
+        return false;
+    }
+    return true;
+}
+
+/* ---- scope ------------------------------------------------------------------------------------------------------ */
+
+static bool batch_in_scope(struct service_request *request, const struct scope *scope) {
+    const struct service_batch *batch = request->batch;
+    for (size_t i = 0; i < batch->condition_count; i++) {
+        request->failed_condition = i;
+        if (!scope_has_key(scope, batch->conditions[i].key)) return false;
+    }
+    for (size_t i = 0; i < batch->operation_count; i++) {
+        const struct service_batch_operation *operation = &batch->operations[i];
+        request->failed_condition = i;
+        if (operation->action == SERVICE_BATCH_GET) continue; /* clipped when it is read */
+        if (!principal_may(request->caller.principal, PERMISSION_WRITE)) {
+            service_refuse(request, VELOCITY_INVALID, SERVICE_ROLE_TOO_LOW);
+            return false;
+        }
+        if (!scope_has_key(scope, operation->key)) return false;
+    }
+    return true;
+}
+
+bool service_in_scope(struct service_request *request) {
+    const struct principal *principal = request->caller.principal;
+    bool inside = true;
+    if (!principal) return true;
+    switch (request->operation) {
+    case SERVICE_GET:
+        inside = scope_has_key(&principal->scope, request->key);
+        if (inside) return true;
+        service_refuse(request, VELOCITY_NOT_FOUND, SERVICE_NO_REFUSAL); /* reads are clipped */
+        return false;
+    case SERVICE_SCAN:
+        request->scan->prefixes = principal->scope.prefixes;
+        request->scan->prefix_count = principal->scope.prefix_count;
+        return true;
+    case SERVICE_PUT:
+    case SERVICE_DELETE: inside = scope_has_key(&principal->scope, request->key); break;
+    case SERVICE_BATCH: inside = batch_in_scope(request, &principal->scope); break;
+    case SERVICE_CALL: return true;
+    }
+    if (!inside && request->refusal == SERVICE_NO_REFUSAL)
+        service_refuse(request, VELOCITY_INVALID, SERVICE_OUT_OF_SCOPE);
+    return inside;
+}
+
+/* ---- audit ------------------------------------------------------------------------------------------------------ */
+
+static void ready(struct audit_waiter *waiter) {
+    struct service_request *request =
+        (struct service_request *)((char *)waiter - offsetof(struct service_request, waiter));
+    request->ready(request);
+}
+
+/* Somebody tried what was not theirs: that is recorded whatever the operation. */
+static bool is_offence(const struct service_request *request) {
+    return request->refusal == SERVICE_LOGIN_WRONG || request->refusal == SERVICE_ROLE_TOO_LOW ||
+           request->refusal == SERVICE_OUT_OF_SCOPE;
+}
+
+static enum service_verdict reserve(struct service *service, struct service_request *request) {
+    if (!service->audit || request->reserved) return SERVICE_ADMITTED;
+    enum audit_class class = is_offence(request) ? AUDIT_SECURITY : request->action->audit;
+    if (!audit_wants(service->audit, class)) return SERVICE_ADMITTED;
+    request->waiter.ready = ready;
+    switch (audit_reserve(service->audit, &request->waiter)) {
+    case AUDIT_GO: request->reserved = true; break;
+    case AUDIT_WAIT: return SERVICE_PENDING;
+    case AUDIT_FAILING:
+        if (request->refusal == SERVICE_NO_REFUSAL) service_refuse(request, VELOCITY_BUSY, SERVICE_NOT_AUDITED);
+        return SERVICE_REFUSED;
+    }
+    return SERVICE_ADMITTED;
+}
+
+static void record(struct service_request *request, unsigned status) {
+    static const char *const logins[] = {
+        [LOGIN_OPEN] = "open", [LOGIN_PASSWORD] = "password", [LOGIN_TOKEN] = "token", [LOGIN_SESSION] = "session"};
+    const struct service_caller *caller = &request->caller;
+    const struct principal *principal = caller->principal;
+    struct audit_event event = {
+        .user = principal ? principal->user : "",
+        .login = principal ? logins[principal->login] : "",
+        .login_id = principal ? principal->id : "",
+        .address = caller->address,
+        .action = request->refusal == SERVICE_LOGIN_WRONG ? "login" : request->action->name,
+        .database = request->database_name,
+        .key = request->key,
+        .status = status,
+        .request_id = caller->request_id,
+        .detail = request->remark ? request->remark : "",
+    };
+    audit_record(request->service->audit, &event);
+    request->reserved = false;
+}
+
+enum service_verdict service_settle(struct service *service, struct service_request *request, unsigned status) {
+    if (!request->service || !service->audit || !request->reserved) return SERVICE_ADMITTED;
+    bool through = request->action->audit == AUDIT_SECURITY;
+    record(request, status);
+    if (!through || request->refusal != SERVICE_NO_REFUSAL) return SERVICE_ADMITTED;
+    request->waiter.ready = ready;
+    return audit_settle(service->audit, &request->waiter) == AUDIT_WAIT ? SERVICE_PENDING : SERVICE_ADMITTED;
+}
+
+void service_release(struct service_request *request) {
+    if (request->reserved) {
+        if (request->begun)
+            record(request, STATUS_CLIENT_LEFT);
+        else
+            audit_cancel(request->service->audit);
+        request->reserved = false;
+    }
+    database_release(request->database);
+    request->database = NULL;
+    request->store = NULL;
+    request->begun = false;
+}
+
+/* ---- the gate --------------------------------------------------------------------------------------------------- */
+
+static bool enter_database(struct service *service, struct service_request *request) {
+    if (!request->action->in_database) return true;
+    velocity_status status = databases_acquire(service->databases, request->database_name, &request->database);
+    if (status == VELOCITY_OK) {
+        request->store = database_store(request->database);
+        return true;
+    }
+    service_refuse(request, status, SERVICE_NO_DATABASE);
+    request->commit.message[0] = 0;
+    strncat(request->commit.message, velocity_error_message(), sizeof request->commit.message - 1);
+    return false;
+}
+
+enum service_verdict service_admit(struct service *service, struct service_request *request) {
+    if (!request->service) { /* else it waited for the audit log, and everything before was judged */
+        request->service = service;
+        request->refusal = SERVICE_NO_REFUSAL;
+        request->commit.message[0] = 0;
+        if (permitted(request)) (void)often_enough(service, request);
+    }
+    enum service_verdict verdict = reserve(service, request);
+    if (verdict != SERVICE_ADMITTED) return verdict;
+    if (request->refusal != SERVICE_NO_REFUSAL) return SERVICE_REFUSED;
+    return enter_database(service, request) ? SERVICE_ADMITTED : SERVICE_REFUSED;
+}

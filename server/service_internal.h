@@ -1,0 +1,34 @@
+/*
+ * service_internal.h - what the parts of the service layer share.
+ */
+#ifndef VELOCITY_SERVER_SERVICE_INTERNAL_H
+#define VELOCITY_SERVER_SERVICE_INTERNAL_H
+
+#include "server/disk.h"
+#include "server/service.h"
+
+struct service {
+    struct databases *databases;
+    struct auth *auth;
+    struct audit *audit;
+    struct executor *executor;
+    struct disk disk;
+    uint64_t max_value_bytes, max_inflight_bytes;
+    _Atomic uint64_t inflight_bytes;
+    _Atomic uint64_t refused_inflight, refused_queue_full, refused_disk_low, refused_rate;
+    _Atomic uint64_t limit_per_user, limit_per_connection, limit_global;
+    struct rate_bucket bucket; /* of all together */
+};
+
+static inline void service_refuse(struct service_request *request, velocity_status status,
+                                  enum service_refusal refusal) {
+    request->status = status;
+    request->refusal = refusal;
+}
+
+/* What the request's key, batch or range may not be for whoever asks; then it is refused. */
+bool service_in_scope(struct service_request *request);
+/* Gives back reservation and database. What was done and not settled is recorded: its client left. */
+void service_release(struct service_request *request);
+
+#endif
