@@ -6,13 +6,18 @@
 #include <ftw.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct fixture {
     char folder[64];
-    velocity *db;
+    velocity *system;
+    struct databases *databases;
+    struct auth *auth;
     struct service *service;
 };
+
+static struct principal admin = {.references = 1, .user = "", .role = ROLE_ADMIN};
 
 static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *walk) {
     (void)status, (void)kind, (void)walk;
@@ -25,13 +30,28 @@ static int set_up_with(void **state, uint64_t reserve_bytes) {
     if (!mkdtemp(f.folder)) return -1;
     velocity_options options = velocity_options_default();
     options.durability = VELOCITY_DURABILITY_OS;
-    if (velocity_open(f.folder, &options, &f.db) != VELOCITY_OK) return -1;
+    char system[80], folder[80];
+    (void)snprintf(system, sizeof system, "%s/system", f.folder);
+    (void)snprintf(folder, sizeof folder, "%s/databases", f.folder);
+    if (velocity_open(system, &options, &f.system) != VELOCITY_OK || mkdir(folder, 0700) != 0) return -1;
+    struct databases_options databases = {.folder = folder,
+                                          .system = f.system,
+                                          .template = options,
+                                          .cache_bytes = 8 << 20,
+                                          .total_memtable_bytes = 64 << 20,
+                                          .max_open_files = 100,
+                                          .background_threads = 1,
+                                          .max_databases = 10};
+    if (databases_open(&databases, &f.databases) != VELOCITY_OK) return -1;
+    if (auth_open(f.system, &(struct auth_settings){0}, &f.auth) != VELOCITY_OK) return -1;
     struct service_options service = {.executor_threads = 2,
                                       .max_value_bytes = 1 << 20,
                                       .max_inflight_bytes = 1000,
                                       .disk_reserve_bytes = reserve_bytes,
-                                      .data_dir = f.folder};
-    f.service = service_new(&service, f.db);
+                                      .data_dir = f.folder,
+                                      .databases = f.databases,
+                                      .auth = f.auth};
+    f.service = service_new(&service);
     *state = &f;
     return f.service ? 0 : -1;
 }
@@ -47,12 +67,9 @@ static int set_up_without_room(void **state) {
 static int tear_down(void **state) {
     struct fixture *f = *state;
     service_free(f->service);
-    velocity_status status = VELOCITY_BUSY;
-    /* The commit thread may still be on its way out of the last done. */
-    for (int i = 0; i < 1000 && status == VELOCITY_BUSY; i++) {
-        status = velocity_close(f->db);
-        if (status == VELOCITY_BUSY) usleep(1000);
-    }
+    auth_free(f->auth);
+    velocity_status status = databases_close(f->databases);
+    if (velocity_close(f->system) != VELOCITY_OK) return -1;
     nftw(f->folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     return status == VELOCITY_OK ? 0 : -1;
 }
@@ -74,11 +91,18 @@ static void answered(struct service_request *request) {
     pthread_mutex_unlock(&call->mutex);
 }
 
+static const struct service_action anything = {
+    .name = "anything", .permission = PERMISSION_WRITE, .audit = AUDIT_WRITE, .in_database = true};
+
 static velocity_status perform(struct fixture *f, struct call *call) {
     pthread_mutex_init(&call->mutex, NULL);
     pthread_cond_init(&call->answered, NULL);
     call->answers = 0;
     call->request.done = answered;
+    call->request.action = &anything;
+    call->request.caller.principal = &admin;
+    call->request.database_name = velocity_str("default");
+    if (service_admit(f->service, &call->request) != SERVICE_ADMITTED) return call->request.status;
     if (!service_try(f->service, &call->request)) {
         service_start(f->service, &call->request);
         pthread_mutex_lock(&call->mutex);
