@@ -1,59 +1,13 @@
 /* service_test.c - requests against a real database: answers, preconditions, batches with gets, refusals. */
-#include "tests/server/cmocka_all.h"
+#include "tests/server/fixture.h"
 
-#include "server/service.h"
-
-#include <ftw.h>
-#include <pthread.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-struct fixture {
-    char folder[64];
-    velocity *system;
-    struct databases *databases;
-    struct auth *auth;
-    struct service *service;
-};
-
-static struct principal admin = {.references = 1, .user = "", .role = ROLE_ADMIN};
-
-static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *walk) {
-    (void)status, (void)kind, (void)walk;
-    return remove(path);
-}
 
 static int set_up_with(void **state, uint64_t reserve_bytes) {
     static struct fixture f;
-    strcpy(f.folder, "/tmp/velocity-service-XXXXXX");
-    if (!mkdtemp(f.folder)) return -1;
-    velocity_options options = velocity_options_default();
-    options.durability = VELOCITY_DURABILITY_OS;
-    char system[80], folder[80];
-    (void)snprintf(system, sizeof system, "%s/system", f.folder);
-    (void)snprintf(folder, sizeof folder, "%s/databases", f.folder);
-    if (velocity_open(system, &options, &f.system) != VELOCITY_OK || mkdir(folder, 0700) != 0) return -1;
-    struct databases_options databases = {.folder = folder,
-                                          .system = f.system,
-                                          .template = options,
-                                          .cache_bytes = 8 << 20,
-                                          .total_memtable_bytes = 64 << 20,
-                                          .max_open_files = 100,
-                                          .background_threads = 1,
-                                          .max_databases = 10};
-    if (databases_open(&databases, &f.databases) != VELOCITY_OK) return -1;
-    if (auth_open(f.system, &(struct auth_settings){0}, &f.auth) != VELOCITY_OK) return -1;
-    struct service_options service = {.executor_threads = 2,
-                                      .max_value_bytes = 1 << 20,
-                                      .max_inflight_bytes = 1000,
-                                      .disk_reserve_bytes = reserve_bytes,
-                                      .data_dir = f.folder,
-                                      .databases = f.databases,
-                                      .auth = f.auth};
-    f.service = service_new(&service);
     *state = &f;
-    return f.service ? 0 : -1;
+    return fixture_open(&f, &(struct fixture_options){.disk_reserve_bytes = reserve_bytes}) ? 0 : -1;
 }
 
 static int set_up(void **state) {
@@ -65,77 +19,7 @@ static int set_up_without_room(void **state) {
 }
 
 static int tear_down(void **state) {
-    struct fixture *f = *state;
-    service_free(f->service);
-    auth_free(f->auth);
-    velocity_status status = databases_close(f->databases);
-    if (velocity_close(f->system) != VELOCITY_OK) return -1;
-    nftw(f->folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-    return status == VELOCITY_OK ? 0 : -1;
-}
-
-/* ---- a front that waits ----------------------------------------------------------------------------------------- */
-
-struct call {
-    struct service_request request;
-    pthread_mutex_t mutex;
-    pthread_cond_t answered;
-    int answers;
-};
-
-static void answered(struct service_request *request) {
-    struct call *call = (struct call *)request;
-    pthread_mutex_lock(&call->mutex);
-    call->answers++;
-    pthread_cond_signal(&call->answered);
-    pthread_mutex_unlock(&call->mutex);
-}
-
-static const struct service_action anything = {
-    .name = "anything", .permission = PERMISSION_WRITE, .audit = AUDIT_WRITE, .in_database = true};
-
-static velocity_status perform(struct fixture *f, struct call *call) {
-    pthread_mutex_init(&call->mutex, NULL);
-    pthread_cond_init(&call->answered, NULL);
-    call->answers = 0;
-    call->request.done = answered;
-    call->request.action = &anything;
-    call->request.caller.principal = &admin;
-    call->request.database_name = velocity_str("default");
-    if (service_admit(f->service, &call->request) != SERVICE_ADMITTED) return call->request.status;
-    if (!service_try(f->service, &call->request)) {
-        service_start(f->service, &call->request);
-        pthread_mutex_lock(&call->mutex);
-        while (!call->answers) pthread_cond_wait(&call->answered, &call->mutex);
-        pthread_mutex_unlock(&call->mutex);
-    }
-    return call->request.status;
-}
-
-static void end(struct call *call) {
-    service_request_destroy(&call->request);
-    pthread_mutex_destroy(&call->mutex);
-    pthread_cond_destroy(&call->answered);
-}
-
-static struct call make_put(const char *key, const char *value) {
-    struct call call = {.request = {.operation = SERVICE_PUT, .key = velocity_str(key), .value = velocity_str(value)}};
-    return call;
-}
-
-static uint64_t put(struct fixture *f, const char *key, const char *value) {
-    struct call call = make_put(key, value);
-    assert_int_equal(perform(f, &call), VELOCITY_OK);
-    uint64_t version = call.request.version;
-    end(&call);
-    return version;
-}
-
-static void assert_value(struct fixture *f, const char *key, const char *value) {
-    struct call call = {.request = {.operation = SERVICE_GET, .key = velocity_str(key)}};
-    assert_int_equal(perform(f, &call), value ? VELOCITY_OK : VELOCITY_NOT_FOUND);
-    if (value) assert_slice(velocity_bytes(call.request.found.data, call.request.found.size), velocity_str(value));
-    end(&call);
+    return fixture_close(*state) ? 0 : -1;
 }
 
 /* ---- single keys ------------------------------------------------------------------------------------------------ */
