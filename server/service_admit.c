@@ -169,7 +169,7 @@ static void describe_batch(const struct service_batch *batch, char remark[REMARK
     for (size_t i = 0; i < batch->operation_count; i++) {
         const struct service_batch_operation *operation = &batch->operations[i];
         if (operation->action == SERVICE_BATCH_GET) continue;
-        if (used + operation->key.size + sizeof ", ..." > REMARK_BYTES) {
+        if (used + strlen(separator) + operation->key.size + sizeof ", ..." > REMARK_BYTES) {
             strcpy(remark + used, ", ...");
             return;
         }
