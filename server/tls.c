@@ -8,8 +8,9 @@
  *  3. A record that was begun goes out before anything else does: its size is kept, since mbedTLS would take whatever a
  *     repeated call brings for written.
  *
- * A hostile client costs bounded memory: mbedTLS allocates both record buffers of a session at once (2 x 16.7 KB), takes
- * no handshake message larger than one of them, and gets no more than HANDSHAKE_BYTES_MAX before a handshake has ended.
+ * A hostile client costs bounded memory: mbedTLS allocates both record buffers of a session at once (2 x 16.7 KB),
+ * takes no handshake message larger than one of them, and gets no more than HANDSHAKE_BYTES_MAX before a handshake has
+ * ended.
  *
  * Randomness is PSA's, one generator with a lock of its own: Debian builds mbedTLS with threads, and so must who else
  * builds it.
@@ -39,8 +40,9 @@
 #endif
 
 enum {
-    HANDSHAKE_BYTES_MAX = 96 << 10, /* two hellos and a chain of certificates, each of at most a record's 16 KiB, twice */
-    TICKET_SECONDS = 24 * 3600,     /* its key is replaced as often, and dropped after twice that */
+    HANDSHAKE_BYTES_MAX =
+        96 << 10,               /* two hellos and a chain of certificates, each of at most a record's 16 KiB, twice */
+    TICKET_SECONDS = 24 * 3600, /* its key is replaced as often, and dropped after twice that */
     ERROR_BYTES = 192,
 };
 
@@ -53,7 +55,8 @@ static const int ciphersuites[] = {MBEDTLS_TLS1_3_AES_128_GCM_SHA256, MBEDTLS_TL
 static const uint16_t groups[] = {MBEDTLS_SSL_IANA_TLS_GROUP_X25519, MBEDTLS_SSL_IANA_TLS_GROUP_SECP256R1,
                                   MBEDTLS_SSL_IANA_TLS_GROUP_NONE};
 
-/* ---- material: what sessions share -------------------------------------------------------------------------------- */
+/* ---- material: what sessions share --------------------------------------------------------------------------------
+ */
 
 struct material {
     _Atomic uint32_t users; /* the struct tls, and each session */
@@ -94,9 +97,9 @@ static velocity_status load(struct material *material, const struct tls_options 
     if (has_certificate != has_key)
         return status_set(VELOCITY_INVALID, "%s: a certificate and its key must be given together",
                           has_certificate ? options->cert_path : options->key_path);
-    velocity_status status =
-        has_certificate ? tls_certificate_load(&material->certificate, options->cert_path, options->key_path)
-                        : tls_certificate_keep(&material->certificate, options);
+    velocity_status status = has_certificate
+                                 ? tls_certificate_load(&material->certificate, options->cert_path, options->key_path)
+                                 : tls_certificate_keep(&material->certificate, options);
     if (!status && is_set(options->client_ca_path))
         status = tls_read_certificates(&material->authorities, options->client_ca_path);
     return status;
@@ -109,8 +112,7 @@ static int configure_tickets(struct material *material) {
     mbedtls_ssl_conf_tls13_key_exchange_modes(config, MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_EPHEMERAL_ALL);
     int result = mbedtls_ssl_ticket_setup(&material->tickets, mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE,
                                           MBEDTLS_CIPHER_AES_256_GCM, TICKET_SECONDS);
-    mbedtls_ssl_conf_session_tickets_cb(config, mbedtls_ssl_ticket_write, mbedtls_ssl_ticket_parse,
-                                        &material->tickets);
+    mbedtls_ssl_conf_session_tickets_cb(config, mbedtls_ssl_ticket_write, mbedtls_ssl_ticket_parse, &material->tickets);
     return result;
 }
 
@@ -132,8 +134,7 @@ static int configure(struct material *material, bool ask_clients) {
         result = configure_tickets(material);
     }
     if (!result) result = mbedtls_ssl_conf_alpn_protocols(config, (const char **)protocols); /* only read */
-    if (!result)
-        result = mbedtls_ssl_conf_own_cert(config, &material->certificate.chain, &material->certificate.key);
+    if (!result) result = mbedtls_ssl_conf_own_cert(config, &material->certificate.chain, &material->certificate.key);
     return result;
 }
 
@@ -158,7 +159,8 @@ static velocity_status material_new(const struct tls_options *options, struct ma
     return status;
 }
 
-/* ---- the door ----------------------------------------------------------------------------------------------------- */
+/* ---- the door -----------------------------------------------------------------------------------------------------
+ */
 
 velocity_status tls_open(const struct tls_options *options, struct tls **out) {
     *out = NULL;
@@ -217,7 +219,8 @@ bool tls_is_self_signed(struct tls *tls) {
     return self_signed;
 }
 
-/* ---- sessions ----------------------------------------------------------------------------------------------------- */
+/* ---- sessions -----------------------------------------------------------------------------------------------------
+ */
 
 struct tls_session {
     mbedtls_ssl_context ssl;
@@ -287,7 +290,8 @@ static void explain(struct tls_session *session, int result, char *words, size_t
     const char *known = session->why;
     char detail[ERROR_BYTES / 2];
     if (!known && result == MBEDTLS_ERR_SSL_BAD_PROTOCOL_VERSION) known = "TLS 1.3 was not offered";
-    if (!known && result == MBEDTLS_ERR_SSL_NO_APPLICATION_PROTOCOL) known = "no offered protocol (ALPN) is spoken here";
+    if (!known && result == MBEDTLS_ERR_SSL_NO_APPLICATION_PROTOCOL)
+        known = "no offered protocol (ALPN) is spoken here";
     if (!known && result == MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE) known = "the client showed no certificate";
     if (!known && result == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE) known = "the other side gave up (a fatal alert)";
     if (!known && session->end_of_stream) known = "the connection ended without close_notify";
@@ -386,7 +390,8 @@ enum tls_result tls_close(struct tls_session *session) {
     return result ? outcome(session, "close", result) : TLS_DONE;
 }
 
-/* ---- what a handshake found out ----------------------------------------------------------------------------------- */
+/* ---- what a handshake found out -----------------------------------------------------------------------------------
+ */
 
 enum tls_protocol tls_session_protocol(const struct tls_session *session) {
     const char *chosen = mbedtls_ssl_get_alpn_protocol(&session->ssl);

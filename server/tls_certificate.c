@@ -45,7 +45,8 @@ velocity_status tls_refused(const char *path, const char *what, int result) {
     return status_set(VELOCITY_INVALID, "%s: %s: %s", path, what, words);
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------------ */
+/* ---- reading ------------------------------------------------------------------------------------------------------
+ */
 
 static void forget(char *text, size_t size) {
     if (text) explicit_bzero(text, size);
@@ -114,8 +115,9 @@ velocity_status tls_read_key(mbedtls_pk_context *key, const char *path) {
         else if (result)
             status = tls_refused(path, "no private key", result);
         else if (!can_sign(key))
-            status = status_set(VELOCITY_INVALID, "%s: not a key for TLS 1.3 here: ECDSA on P-256, P-384 or P-521, or "
-                                                  "RSA of at least %d bits",
+            status = status_set(VELOCITY_INVALID,
+                                "%s: not a key for TLS 1.3 here: ECDSA on P-256, P-384 or P-521, or "
+                                "RSA of at least %d bits",
                                 path, RSA_BITS_MIN);
     }
     forget(text, size);
@@ -126,8 +128,7 @@ bool tls_key_fits(const mbedtls_x509_crt *certificate, const mbedtls_pk_context 
     return mbedtls_pk_check_pair(&certificate->pk, key, mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE) == 0;
 }
 
-velocity_status tls_certificate_load(struct tls_certificate *certificate, const char *cert_path,
-                                     const char *key_path) {
+velocity_status tls_certificate_load(struct tls_certificate *certificate, const char *cert_path, const char *key_path) {
     const mbedtls_x509_crt *first = &certificate->chain;
     velocity_status status = tls_read_certificates(&certificate->chain, cert_path);
     if (!status) status = tls_read_key(&certificate->key, key_path);
@@ -143,7 +144,8 @@ velocity_status tls_certificate_load(struct tls_certificate *certificate, const 
     return VELOCITY_OK;
 }
 
-/* ---- describing --------------------------------------------------------------------------------------------------- */
+/* ---- describing ---------------------------------------------------------------------------------------------------
+ */
 
 void tls_certificate_fingerprint(const struct tls_certificate *certificate, char out[TLS_FINGERPRINT_BYTES]) {
     static const char label[] = "SHA256:";

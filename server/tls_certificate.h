@@ -34,7 +34,8 @@ VELOCITY_CHECK_RESULT velocity_status tls_certificate_keep(struct tls_certificat
 void tls_certificate_fingerprint(const struct tls_certificate *certificate, char out[TLS_FINGERPRINT_BYTES]);
 int64_t tls_certificate_expires_at_ms(const struct tls_certificate *certificate);
 
-/* ---- the steps, which the two ways to a certificate share --------------------------------------------------------- */
+/* ---- the steps, which the two ways to a certificate share ---------------------------------------------------------
+ */
 
 /* All certificates of a PEM file are appended. INVALID: it cannot be read, or one of them is none. */
 VELOCITY_CHECK_RESULT velocity_status tls_read_certificates(mbedtls_x509_crt *chain, const char *path);

@@ -2,9 +2,9 @@
  * tls_self_signed.c - tls_certificate_keep of tls_certificate.h: the pair that a server without configured files has.
  *
  * The key is made once: who pinned its fingerprint may rely on it. So a key.pem that cannot be used is an error and is
- * never replaced. The certificate says nothing that could not be said again: it is made anew, with the same key, when it
- * is missing or cannot be used, ends soon, or lacks a configured name. (Not when it lacks the host's name: a container's
- * changes with each start, and clients may have pinned the certificate.)
+ * never replaced. The certificate says nothing that could not be said again: it is made anew, with the same key, when
+ * it is missing or cannot be used, ends soon, or lacks a configured name. (Not when it lacks the host's name: a
+ * container's changes with each start, and clients may have pinned the certificate.)
  *
  * A file is written under another name, synced and renamed: after a kill or a power cut there is an old one, a new one,
  * or none, never half of one. The key comes first, so a certificate without its key cannot be left behind.
@@ -40,7 +40,8 @@ enum {
     EXTRA_NAMES = 4, /* localhost, 127.0.0.1, ::1, the host's */
 };
 
-/* ---- names -------------------------------------------------------------------------------------------------------- */
+/* ---- names --------------------------------------------------------------------------------------------------------
+ */
 
 /* A name as a certificate has it. */
 struct name {
@@ -80,7 +81,7 @@ static bool add_name(struct names *names, const char *text) {
     if (!parse_name(text, new)) return false;
     for (size_t i = 0; i < names->count; i++) {
         const struct name *other = &names->name[i];
-        if (other->type == new->type && other->size == new->size && memcmp(other->bytes, new->bytes, new->size) == 0)
+        if (other->type == new->type && other->size == new->size &&memcmp(other->bytes, new->bytes, new->size) == 0)
             return true;
     }
     names->count++;
@@ -123,7 +124,8 @@ static bool has_name(const mbedtls_x509_crt *certificate, const struct name *nam
     return false;
 }
 
-/* ---- files -------------------------------------------------------------------------------------------------------- */
+/* ---- files --------------------------------------------------------------------------------------------------------
+ */
 
 static velocity_status join(char path[PATH_BYTES], const char *directory, const char *name) {
     int size = snprintf(path, PATH_BYTES, "%s/%s", directory, name);
@@ -167,7 +169,8 @@ static velocity_status cannot_make(const char *what, int result) {
     return status_set(VELOCITY_IO, "a self-signed %s cannot be made: %s", what, words);
 }
 
-/* ---- making ------------------------------------------------------------------------------------------------------- */
+/* ---- making -------------------------------------------------------------------------------------------------------
+ */
 
 static velocity_status make_key(mbedtls_pk_context *key, const char *directory) {
     uint8_t text[KEY_PEM_MAX];
@@ -256,7 +259,8 @@ static velocity_status make_certificate(struct tls_certificate *certificate, con
     return status;
 }
 
-/* ---- keeping ------------------------------------------------------------------------------------------------------ */
+/* ---- keeping ------------------------------------------------------------------------------------------------------
+ */
 
 static bool is_good(const struct tls_certificate *certificate, const struct names *names) {
     const mbedtls_x509_crt *first = &certificate->chain;

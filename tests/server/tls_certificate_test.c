@@ -47,12 +47,9 @@ static int remove_own(void **state) {
     return 0;
 }
 
-static void assert_refused(const char *cert_path, const char *key_path, const char *client_ca_path,
-                           const char *named) {
-    struct tls_options options = {.directory = own_folder,
-                                  .cert_path = cert_path,
-                                  .key_path = key_path,
-                                  .client_ca_path = client_ca_path};
+static void assert_refused(const char *cert_path, const char *key_path, const char *client_ca_path, const char *named) {
+    struct tls_options options = {
+        .directory = own_folder, .cert_path = cert_path, .key_path = key_path, .client_ca_path = client_ca_path};
     struct tls *tls;
     assert_int_equal(tls_open(&options, &tls), VELOCITY_INVALID);
     assert_null(tls);
@@ -101,7 +98,8 @@ static void read_whole(const char *path, char *out, size_t size) {
     assert_int_equal(fclose(file), 0);
 }
 
-/* ---- configured files --------------------------------------------------------------------------------------------- */
+/* ---- configured files ---------------------------------------------------------------------------------------------
+ */
 
 static void a_chain_is_shown_up_to_the_authority_that_clients_trust(void **state) {
     (void)state;
@@ -176,8 +174,8 @@ static void keys_that_tls_cannot_sign_with_are_refused(void **state) {
     mbedtls_pk_context key;
     mbedtls_pk_init(&key);
     assert_int_equal(mbedtls_pk_setup(&key, mbedtls_pk_info_from_type(MBEDTLS_PK_ECKEY)), 0);
-    assert_int_equal(
-        mbedtls_ecp_gen_key(MBEDTLS_ECP_DP_SECP256K1, mbedtls_pk_ec(key), mbedtls_psa_get_random, NULL), 0);
+    assert_int_equal(mbedtls_ecp_gen_key(MBEDTLS_ECP_DP_SECP256K1, mbedtls_pk_ec(key), mbedtls_psa_get_random, NULL),
+                     0);
     assert_int_equal(mbedtls_pk_write_key_pem(&key, text, sizeof text), 0);
     mbedtls_pk_free(&key);
     (void)snprintf(path, sizeof path, "%s/secp256k1.key", folder);
@@ -195,9 +193,9 @@ static void the_fingerprint_is_the_hash_of_the_public_key(void **state) {
     size_t hash_size;
     int size = mbedtls_pk_write_pubkey_der(&first.key, der, sizeof der); /* at the buffer's end */
     assert_true(size > 0);
-    assert_int_equal(psa_hash_compute(PSA_ALG_SHA_256, der + sizeof der - size, (size_t)size, hash, sizeof hash,
-                                      &hash_size),
-                     PSA_SUCCESS);
+    assert_int_equal(
+        psa_hash_compute(PSA_ALG_SHA_256, der + sizeof der - size, (size_t)size, hash, sizeof hash, &hash_size),
+        PSA_SUCCESS);
     memcpy(expected, label, sizeof label - 1);
     assert_int_equal(base64_encode(velocity_bytes(hash, hash_size), expected + sizeof label - 1), 44);
     assert_int_equal(expected[sizeof label - 1 + 43], '=');
@@ -208,7 +206,8 @@ static void the_fingerprint_is_the_hash_of_the_public_key(void **state) {
     tls_free(tls);
 }
 
-/* ---- the self-signed pair ----------------------------------------------------------------------------------------- */
+/* ---- the self-signed pair -----------------------------------------------------------------------------------------
+ */
 
 static void assert_mode(const char *path, mode_t expected) {
     struct stat info;
@@ -279,9 +278,9 @@ static void a_certificate_that_ends_soon_is_made_anew_with_the_same_key(void **s
     own_fingerprint(before);
     read_whole(own_key, texts[0], sizeof texts[0]);
     mbedtls_pk_init(&key);
-    assert_int_equal(mbedtls_pk_parse_key(&key, (uint8_t *)texts[0], strlen(texts[0]) + 1, NULL, 0,
-                                          mbedtls_psa_get_random, NULL),
-                     0);
+    assert_int_equal(
+        mbedtls_pk_parse_key(&key, (uint8_t *)texts[0], strlen(texts[0]) + 1, NULL, 0, mbedtls_psa_get_random, NULL),
+        0);
     pki_make(&ending, folder, "ending", &(struct pki_options){.subject = "CN=ending", .key = &key, .days = 20});
     assert_int_equal(rename(ending.cert_path, own_certificate), 0);
     struct tls *tls = open_own(NULL, 0);

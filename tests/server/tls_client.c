@@ -35,8 +35,8 @@ void tls_client_init(struct tls_client *client, int fd, const struct tls_client_
     mbedtls_ssl_conf_verify(config, see_certificate, client);
     mbedtls_ssl_conf_authmode(config, options->trusted ? MBEDTLS_SSL_VERIFY_REQUIRED : MBEDTLS_SSL_VERIFY_OPTIONAL);
     mbedtls_ssl_conf_ca_chain(config, options->trusted, NULL);
-    mbedtls_ssl_conf_tls13_enable_signal_new_session_tickets(
-        config, MBEDTLS_SSL_TLS1_3_SIGNAL_NEW_SESSION_TICKETS_ENABLED);
+    mbedtls_ssl_conf_tls13_enable_signal_new_session_tickets(config,
+                                                             MBEDTLS_SSL_TLS1_3_SIGNAL_NEW_SESSION_TICKETS_ENABLED);
     if (options->tls_1_2) mbedtls_ssl_conf_max_tls_version(config, MBEDTLS_SSL_VERSION_TLS1_2);
     if (options->groups) mbedtls_ssl_conf_groups(config, options->groups);
     if (options->protocols) assert_int_equal(mbedtls_ssl_conf_alpn_protocols(config, options->protocols), 0);

@@ -43,8 +43,8 @@ static void make_key(mbedtls_pk_context *key) {
 static void copy_key(mbedtls_pk_context *to, mbedtls_pk_context *from) {
     uint8_t text[PEM_MAX];
     assert_int_equal(mbedtls_pk_write_key_pem(from, text, sizeof text), 0);
-    assert_int_equal(
-        mbedtls_pk_parse_key(to, text, strlen((char *)text) + 1, NULL, 0, mbedtls_psa_get_random, NULL), 0);
+    assert_int_equal(mbedtls_pk_parse_key(to, text, strlen((char *)text) + 1, NULL, 0, mbedtls_psa_get_random, NULL),
+                     0);
 }
 
 static void sign(struct pki_pair *pair, const struct pki_options *options, uint8_t text[PEM_MAX]) {
@@ -69,8 +69,7 @@ static void sign(struct pki_pair *pair, const struct pki_options *options, uint8
     assert_int_equal(mbedtls_x509write_crt_set_serial_raw(&request, serial, sizeof serial), 0);
     assert_int_equal(mbedtls_x509write_crt_set_validity(&request, from, to), 0);
     assert_int_equal(mbedtls_x509write_crt_set_basic_constraints(&request, options->authority, -1), 0);
-    if (options->for_clients)
-        assert_int_equal(mbedtls_x509write_crt_set_ext_key_usage(&request, &client_use), 0);
+    if (options->for_clients) assert_int_equal(mbedtls_x509write_crt_set_ext_key_usage(&request, &client_use), 0);
     assert_int_equal(mbedtls_x509write_crt_pem(&request, text, PEM_MAX, mbedtls_psa_get_random, NULL), 0);
     mbedtls_x509write_crt_free(&request);
 }

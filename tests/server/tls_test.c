@@ -112,7 +112,8 @@ static void assert_echo(struct pair *pair) {
     assert_memory_equal(bytes, "and back", 8);
 }
 
-/* ---- handshakes --------------------------------------------------------------------------------------------------- */
+/* ---- handshakes ---------------------------------------------------------------------------------------------------
+ */
 
 static void bytes_go_both_ways_after_a_handshake(void **state) {
     (void)state;
@@ -143,8 +144,8 @@ static void a_client_of_tls_1_2_is_refused(void **state) {
 
 static void a_group_that_is_not_spoken_is_negotiated_away(void **state) {
     (void)state;
-    static const uint16_t first_unknown[] = {MBEDTLS_SSL_IANA_TLS_GROUP_SECP384R1,
-                                             MBEDTLS_SSL_IANA_TLS_GROUP_SECP256R1, 0};
+    static const uint16_t first_unknown[] = {MBEDTLS_SSL_IANA_TLS_GROUP_SECP384R1, MBEDTLS_SSL_IANA_TLS_GROUP_SECP256R1,
+                                             0};
     static const uint16_t all_unknown[] = {MBEDTLS_SSL_IANA_TLS_GROUP_SECP384R1, 0};
     struct tls *tls = open_server();
     struct pair pair;
@@ -226,7 +227,8 @@ static void a_handshake_that_never_ends_is_ended(void **state) {
     tls_free(tls);
 }
 
-/* ---- clients' certificates ---------------------------------------------------------------------------------------- */
+/* ---- clients' certificates ----------------------------------------------------------------------------------------
+ */
 
 static struct tls *open_asking(void) {
     struct tls_options options = options_of(&server_pair);
@@ -275,8 +277,7 @@ static void a_client_whose_certificate_has_ended_stays_out(void **state) {
     struct tls *tls = open_asking();
     struct pair pair;
     pki_make(&late, folder, "late",
-             &(struct pki_options){
-                 .subject = "CN=alice", .issuer = &clients_authority, .from_day = -10, .days = 9});
+             &(struct pki_options){.subject = "CN=alice", .issuer = &clients_authority, .from_day = -10, .days = 9});
     (void)meet(&pair, tls, &(struct tls_client_options){.pair = &late});
     assert_int_equal(pair.said, TLS_FAILED);
     assert_says(&pair, "expired");
@@ -297,7 +298,8 @@ static void nobody_is_asked_who_needs_not_to_be(void **state) {
     tls_free(tls);
 }
 
-/* ---- tickets ------------------------------------------------------------------------------------------------------ */
+/* ---- tickets ------------------------------------------------------------------------------------------------------
+ */
 
 /* Whether a second visit with the first's ticket was spared the certificate. */
 static bool resumes(struct tls *first_tls, struct tls *second_tls, const struct pki_pair *shown, uint32_t *tickets) {
@@ -336,7 +338,8 @@ static void who_must_show_a_certificate_shows_it_each_time(void **state) {
     tls_free(tls);
 }
 
-/* ---- carrying ----------------------------------------------------------------------------------------------------- */
+/* ---- carrying -----------------------------------------------------------------------------------------------------
+ */
 
 static uint8_t pattern(size_t i) {
     return (uint8_t)(i * 31 + i / 4096);
@@ -474,7 +477,8 @@ static void garbage_ends_a_session_and_nothing_else(void **state) {
     assert_int_equal(tls_read(pair.session, bytes, sizeof bytes, &count), TLS_FAILED);
     part(&pair);
     assert_true(meet(&pair, tls, NULL)); /* a record that nobody encrypted with the session's keys */
-    static const uint8_t forged[] = {23, 3, 3, 0, 20, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20};
+    static const uint8_t forged[] = {23, 3,  3,  0,  20, 1,  2,  3,  4,  5,  6,  7, 8,
+                                     9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20};
     assert_true(send(pair.fds[1], forged, sizeof forged, MSG_NOSIGNAL) > 0);
     assert_int_equal(tls_read(pair.session, bytes, sizeof bytes, &count), TLS_FAILED);
     part(&pair);
@@ -498,7 +502,8 @@ static void half_a_record_waits_for_its_rest_and_then_for_nothing(void **state) 
     tls_free(tls);
 }
 
-/* ---- reload ------------------------------------------------------------------------------------------------------- */
+/* ---- reload -------------------------------------------------------------------------------------------------------
+ */
 
 static void assert_serves(struct pair *pair, const struct pki_pair *expected) {
     const mbedtls_x509_crt *shown = mbedtls_ssl_get_peer_cert(&pair->client.ssl);
