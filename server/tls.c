@@ -43,6 +43,7 @@ enum {
     HANDSHAKE_BYTES_MAX =
         96 << 10,               /* two hellos and a chain of certificates, each of at most a record's 16 KiB, twice */
     TICKET_SECONDS = 24 * 3600, /* its key is replaced as often, and dropped after twice that */
+    READ_BYTES_MAX = 64 << 10, /* no record is as long; but some that mbedTLS passes over would keep it busy for ever */
     ERROR_BYTES = 192,
 };
 
@@ -230,21 +231,22 @@ struct tls_session {
     bool peer_closed;   /* close_notify came */
     bool end_of_stream; /* of the descriptor */
     size_t unsent;      /* bytes of the caller's in the record that could not go out whole; 0: none */
-    size_t handshake_received;
-    const char *why; /* a failure's cause that mbedTLS does not know; NULL: it does */
+    size_t received;    /* in the handshake; then, in the present call of tls_read */
+    const char *why;    /* a failure's cause that mbedTLS does not know; NULL: it does */
     char error[ERROR_BYTES];
 };
 
 static int receive_bytes(void *arg, unsigned char *bytes, size_t size) {
     struct tls_session *session = arg;
-    if (session->state == HANDSHAKING && session->handshake_received >= HANDSHAKE_BYTES_MAX) {
+    if (session->state == HANDSHAKING && session->received >= HANDSHAKE_BYTES_MAX) {
         session->why = "the client's handshake has no end";
         return MBEDTLS_ERR_NET_RECV_FAILED;
     }
+    if (session->state == OPEN && session->received >= READ_BYTES_MAX) return MBEDTLS_ERR_SSL_WANT_READ;
     ssize_t got;
     do got = recv(session->fd, bytes, size, MSG_DONTWAIT);
     while (got < 0 && errno == EINTR);
-    if (got > 0 && session->state == HANDSHAKING) session->handshake_received += (size_t)got;
+    if (got > 0) session->received += (size_t)got;
     if (got == 0) session->end_of_stream = true;
     if (got >= 0) return (int)got;
     if (errno == EAGAIN || errno == EWOULDBLOCK) return MBEDTLS_ERR_SSL_WANT_READ;
@@ -348,6 +350,7 @@ enum tls_result tls_read(struct tls_session *session, void *bytes, size_t size, 
     assert(size > 0);
     if (!is_open(session, "read")) return TLS_FAILED;
     if (session->peer_closed) return TLS_CLOSED;
+    session->received = 0;
     /* 0 is the end of the stream, or an empty record, of which mbedTLS suffers a few. */
     do result = mbedtls_ssl_read(&session->ssl, bytes, size < INT_MAX ? size : INT_MAX);
     while (result == 0 && !session->end_of_stream);
