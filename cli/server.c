@@ -32,6 +32,7 @@
 struct server {
     struct config config;
     struct logger *log;
+    struct lifecycle *lifecycle;
     struct data_directory *directory;
     velocity *db;
     struct service *service;
@@ -140,7 +141,8 @@ static int start(struct server *s) {
     (void)umask(0077);
     s->log = logger_open(c->logging.file, (enum logger_level)c->logging.level, (enum logger_format)c->logging.format);
     if (!s->log) return complain(EXIT_FAILED, "can't open the log %s: %s", c->logging.file, strerror(errno));
-    lifecycle_begin();
+    s->lifecycle = lifecycle_begin(NULL);
+    if (!s->lifecycle) return refuse(s, "can't wait for signals", strerror(errno));
     int code = check_descriptors(s);
     if (!code) code = open_data_directory(s);
     if (!code) code = open_database(s);
@@ -171,7 +173,7 @@ static void announce(struct server *s) {
 }
 
 static void serve(struct server *s) {
-    while (lifecycle_wait() == LIFECYCLE_REOPEN_LOG) {
+    while (lifecycle_wait(s->lifecycle) != LIFECYCLE_STOP) {
         if (logger_reopen(s->log))
             logger_event(s->log, LOGGER_LEVEL_INFO, "log_reopened");
         else
@@ -207,15 +209,35 @@ static int stop(struct server *s) {
     }
     data_directory_close(s->directory);
     if (s->http) logger_event(s->log, LOGGER_LEVEL_INFO, "stopped");
+    lifecycle_end(s->lifecycle);
     logger_close(s->log);
     config_free(&s->config);
     return code;
+}
+
+/* Nobody is asked who they are here, and nothing is encrypted: only this machine is served. */
+static int refuse_others(const struct config *config) {
+    struct address address;
+    struct config_error error;
+    if (config->needs_users) {
+        config_users_needed(config, &error);
+        return complain(EXIT_CONFIGURATION, "%s", error.text);
+    }
+    if (config->user_count || *config->admin_password || config->tls.enabled == CONFIG_TLS_ON ||
+        !address_parse(config->server.bind_address, &address) || !address_is_loopback(&address))
+        return complain(EXIT_CONFIGURATION, "this version offers neither users nor TLS, only a loopback address");
+    return EXIT_DONE;
 }
 
 int run_server(const struct command *command, const struct command_arguments *arguments) {
     struct server server = {0};
     int code = command_configuration(command, arguments, &server.config);
     if (code) return code;
+    code = refuse_others(&server.config);
+    if (code) {
+        config_free(&server.config);
+        return code;
+    }
     code = start(&server);
     if (!code) {
         announce(&server);
