@@ -55,6 +55,10 @@ struct config;
  * config to be freed, or complains and answers the exit code. */
 int command_configuration(const struct command *command, const struct command_arguments *arguments, struct config *out);
 
+struct config_request;
+/* The same sources once more, for config_reload; config_request_free() it. NULL: no memory. */
+struct config_request *command_request(const struct command *command, const struct command_arguments *arguments);
+
 /* ---- the commands, one file each ------------------------------------------------------------------------------ */
 
 int run_server(const struct command *command, const struct command_arguments *arguments);

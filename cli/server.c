@@ -66,7 +66,7 @@ static void reopen_log(struct server *s) {
 
 static void serve(struct server *s) {
     enum lifecycle_event event;
-    while ((event = lifecycle_wait()) != LIFECYCLE_STOP) {
+    while ((event = lifecycle_wait(s->lifecycle)) != LIFECYCLE_STOP) {
         if (event == LIFECYCLE_HANGUP) reopen_log(s);
         server_reload(s);
     }
@@ -77,8 +77,13 @@ static void serve(struct server *s) {
 
 int run_server(const struct command *command, const struct command_arguments *arguments) {
     struct server server = {.config_mutex = PTHREAD_MUTEX_INITIALIZER};
-    int code = command_configuration(command, arguments, &server.config, &server.request);
+    int code = command_configuration(command, arguments, &server.config);
     if (code) return code;
+    server.request = command_request(command, arguments);
+    if (!server.request) {
+        config_free(&server.config);
+        return complain(EXIT_FAILED, "no memory to start");
+    }
     code = server_parts_start(&server);
     if (!code) code = server_parts_open(&server);
     if (!code) {

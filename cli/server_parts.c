@@ -38,6 +38,15 @@ static int open_log(struct server *s) {
     return complain(EXIT_FAILED, "can't open the log %s: %s", c->logging.file, strerror(errno));
 }
 
+/* The signals wait for the main thread from here on, in every thread that is started later. */
+static int begin_lifecycle(struct server *s) {
+    const char *places[CONFIG_MAX_PLACES];
+    struct lifecycle_options options = {.watched = places};
+    if (s->config.service.watch_config) options.watched_count = config_places(s->request, places);
+    s->lifecycle = lifecycle_begin(&options);
+    return s->lifecycle ? EXIT_DONE : refuse(s, "can't start", strerror(errno));
+}
+
 /* Behind TLS a connection has one, and the two ends of a socket pair. */
 static uint64_t descriptors_each(const struct config *c) {
     return c->tls.enabled == CONFIG_TLS_OFF ? 1 : 3;
@@ -272,7 +281,6 @@ int server_parts_start(struct server *s) {
                                                     start_http, bind_port};
     int code = EXIT_DONE;
     (void)umask(0077);
-    lifecycle_begin();
     for (size_t i = 0; !code && i < sizeof steps / sizeof *steps; i++) code = steps[i](s);
     return code;
 }
@@ -339,6 +347,7 @@ int server_parts_stop(struct server *s) {
     tls_free(s->tls);
     data_directory_close(s->directory);
     if (served) logger_event(s->log, LOGGER_LEVEL_INFO, "stopped");
+    lifecycle_end(s->lifecycle);
     logger_close(s->log);
     config_free(&s->config);
     return code;

@@ -27,6 +27,7 @@ struct server {
                                        it */
     struct config config;
     struct logger *log;
+    struct lifecycle *lifecycle;
     struct data_directory *directory;
     velocity *system; /* users, tokens, limits of databases */
     struct databases *databases;

@@ -39,7 +39,7 @@ static void apply(struct server *s) {
     struct http_settings_options http;
     struct service_limits limits;
     struct audit_settings audit;
-    logger_set_level(s->log, (enum logger_level)c->logging.level);
+    logger_configure(s->log, (enum logger_level)c->logging.level, (enum logger_format)c->logging.format);
     server_http_settings(c, &http);
     tell(s, "http", http_server_configure(s->http, &http));
     server_limits(c, &limits);
