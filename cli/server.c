@@ -1,7 +1,7 @@
 /*
  * server.c - velocity db server: the life of the server process.
  *
- *     configuration -> log -> descriptors -> data directory -> database -> service -> HTTP -> ready
+ *     configuration -> log -> descriptors -> data directory -> database -> service -> HTTP -> port -> ready
  *     SIGTERM or SIGINT: not ready, no new connections -> requests under way end -> each of these, backwards -> exit 0
  *
  * What was begun is in struct server; stop() ends it in reverse, however far the start came. A start that fails says
@@ -10,6 +10,7 @@
 #include "http/server.h"
 #include "cli/command.h"
 #include "engine/env.h"
+#include "server/acceptor.h"
 #include "server/address.h"
 #include "server/config.h"
 #include "server/data_directory.h"
@@ -36,6 +37,7 @@ struct server {
     velocity *db;
     struct service *service;
     struct http_server *http;
+    struct acceptor *acceptor;
     uint64_t max_connections; /* the configured number, or what the descriptors allow */
     uint64_t descriptors;     /* how many are allowed */
     uint64_t recovery_ms;     /* how long opening the database took */
@@ -117,10 +119,7 @@ static int start_service(struct server *s) {
 static int start_http(struct server *s) {
     const struct config *c = &s->config;
     struct http_options options = {
-        .bind_address = c->server.bind_address,
         .threads = (uint32_t)c->server.http_threads,
-        .max_connections = (uint32_t)s->max_connections,
-        .max_connections_per_address = (uint32_t)c->server.max_connections_per_address,
         .connection_timeout_seconds = (uint32_t)c->server.connection_timeout_seconds,
         .request_deadline_seconds = (uint32_t)c->server.request_deadline_seconds,
         .max_value_bytes = c->server.max_value_bytes,
@@ -128,8 +127,22 @@ static int start_http(struct server *s) {
         .allowed_hosts = (const char *const *)c->server.allowed_hosts.items,
         .allowed_host_count = c->server.allowed_hosts.count,
     };
-    char what[160];
     if (http_server_start(&options, s->service, &s->http) == VELOCITY_OK) return EXIT_DONE;
+    return refuse(s, "can't start the HTTP server", velocity_error_message());
+}
+
+static int open_port(struct server *s) {
+    const struct config *c = &s->config;
+    struct acceptor_options options = {
+        .bind_address = c->server.bind_address,
+        .max_connections = (uint32_t)s->max_connections,
+        .max_connections_per_address = (uint32_t)c->server.max_connections_per_address,
+        .deadline_seconds = (uint32_t)c->server.request_deadline_seconds,
+        .http = {http_server_take, s->http},
+    };
+    char what[160];
+    if (acceptor_new(&options, &s->acceptor) == VELOCITY_OK && acceptor_run(s->acceptor) == VELOCITY_OK)
+        return EXIT_DONE;
     (void)snprintf(what, sizeof what, "can't listen on %.64s; choose another --bind or stop what uses it",
                    c->server.bind_address);
     return refuse(s, what, velocity_error_message());
@@ -146,6 +159,7 @@ static int start(struct server *s) {
     if (!code) code = open_database(s);
     if (!code) code = start_service(s);
     if (!code) code = start_http(s);
+    if (!code) code = open_port(s);
     return code;
 }
 
@@ -153,7 +167,7 @@ static void announce(struct server *s) {
     const struct config *c = &s->config;
     struct address address;
     char text[ADDRESS_TEXT_BYTES] = "";
-    if (address_parse(c->server.bind_address, &address)) address_format(&address, http_server_port(s->http), text);
+    if (address_parse(c->server.bind_address, &address)) address_format(&address, acceptor_port(s->acceptor), text);
     if (s->max_connections < c->server.max_connections)
         logger_event(s->log, LOGGER_LEVEL_WARNING, "few_descriptors", logger_number("allowed", s->descriptors),
                      logger_number("max_connections", s->max_connections),
@@ -195,18 +209,20 @@ static velocity_status close_database(velocity *db) {
 /* Answers the exit code. */
 static int stop(struct server *s) {
     int code = EXIT_DONE;
+    bool served = s->acceptor != NULL;
+    if (served) acceptor_drain(s->acceptor);
     if (s->http) {
-        http_server_drain(s->http);
         if (!http_server_stop(s->http, (uint32_t)s->config.server.request_deadline_seconds * 1000))
             logger_event(s->log, LOGGER_LEVEL_WARNING, "requests_cut_off");
     }
+    acceptor_free(s->acceptor);
     service_free(s->service);
     if (s->db && close_database(s->db) != VELOCITY_OK) {
         logger_event(s->log, LOGGER_LEVEL_ERROR, "close_failed", logger_text("detail", velocity_error_message()));
         code = EXIT_FAILED;
     }
     data_directory_close(s->directory);
-    if (s->http) logger_event(s->log, LOGGER_LEVEL_INFO, "stopped");
+    if (served) logger_event(s->log, LOGGER_LEVEL_INFO, "stopped");
     logger_close(s->log);
     config_free(&s->config);
     return code;
