@@ -238,7 +238,6 @@ static int start_http(struct server *s) {
     struct http_settings_options settings;
     struct http_options options = {
         .threads = (uint32_t)c->server.http_threads,
-        .max_connections = (uint32_t)s->max_connections,
         .connection_timeout_seconds = (uint32_t)c->server.connection_timeout_seconds,
         .request_deadline_seconds = (uint32_t)c->server.request_deadline_seconds,
         .max_value_bytes = c->server.max_value_bytes,
@@ -251,10 +250,6 @@ static int start_http(struct server *s) {
     return status == VELOCITY_OK ? EXIT_DONE : refuse(s, "can't start the HTTP server", velocity_error_message());
 }
 
-static void take(void *arg, int fd, struct peer *peer) {
-    http_server_take(arg, fd, peer);
-}
-
 static int bind_port(struct server *s) {
     const struct config *c = &s->config;
     struct acceptor_options options = {
@@ -263,7 +258,7 @@ static int bind_port(struct server *s) {
         .max_connections_per_address = (uint32_t)c->server.max_connections_per_address,
         .deadline_seconds = (uint32_t)c->server.request_deadline_seconds,
         .tls = s->tls,
-        .http = {.take = take, .arg = s->http},
+        .http = {.take = http_server_take, .arg = s->http},
     };
     char what[160];
     if (acceptor_new(&options, &s->acceptor) == VELOCITY_OK) {
@@ -324,7 +319,6 @@ static void close_port(struct server *s) {
     free(s->url_path);
     if (s->acceptor) acceptor_drain(s->acceptor);
     if (s->http) {
-        http_server_drain(s->http);
         if (!http_server_stop(s->http, (uint32_t)s->config.server.request_deadline_seconds * 1000))
             logger_event(s->log, LOGGER_LEVEL_WARNING, "requests_cut_off");
     }
