@@ -2,15 +2,14 @@
  * server_test.c - the HTTP front over a real database: many clients at once, clients that leave, the end under load.
  * What single requests answer is asked by tests/rest; this is for the threads, under ThreadSanitizer too.
  */
-#include "tests/server/cmocka_all.h"
+#include "tests/server/fixture.h"
 
 #include "http/server.h"
+#include "http/settings.h"
 #include "server/listener.h"
 #include "server/peer.h"
-#include "server/service.h"
 
 #include <arpa/inet.h>
-#include <ftw.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -22,10 +21,8 @@
 #define CLIENTS 8
 #define ROUNDS  60
 
-struct fixture {
-    char folder[64];
-    velocity *db;
-    struct service *service;
+struct front {
+    struct fixture behind;
     struct http_server *server;
     int listener;
     uint16_t port;
@@ -33,23 +30,15 @@ struct fixture {
     _Atomic int peers;
 };
 
-static struct fixture fixture;
-
-static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *walk) {
-    (void)status, (void)kind, (void)walk;
-    return remove(path);
-}
+static struct front front;
 
 static int set_up(void **state) {
-    struct fixture *f = &fixture;
+    struct front *f = &front;
     bool tls = f->tls;
     memset(f, 0, sizeof *f);
     f->tls = tls;
-    strcpy(f->folder, "/tmp/velocity-http-XXXXXX");
-    if (!mkdtemp(f->folder) || velocity_open(f->folder, NULL, &f->db) != VELOCITY_OK) return -1;
-    struct service_options service = {
-        .executor_threads = 2, .max_value_bytes = 1 << 20, .max_inflight_bytes = 16 << 20, .data_dir = f->folder};
-    f->service = service_new(&service, f->db);
+    if (!fixture_open(&f->behind, &(struct fixture_options){.max_inflight_bytes = 16 << 20})) return -1;
+    struct http_settings_options settings = {0};
     struct http_options http = {.threads = 2,
                                 .connection_timeout_seconds = 30,
                                 .request_deadline_seconds = 1,
@@ -57,44 +46,36 @@ static int set_up(void **state) {
                                 .max_inflight_bytes = 16 << 20};
     *state = f;
     if (listener_open("127.0.0.1:0", &f->listener, &f->port) != VELOCITY_OK) return -1;
-    return f->service && http_server_start(&http, f->service, &f->server) == VELOCITY_OK ? 0 : -1;
+    return http_server_start(&http, &settings, f->behind.service, &f->server) == VELOCITY_OK ? 0 : -1;
 }
 
 static int set_up_plain(void **state) {
-    fixture.tls = false;
+    front.tls = false;
     return set_up(state);
 }
 
 static int set_up_behind_tls(void **state) {
-    fixture.tls = true;
+    front.tls = true;
     return set_up(state);
 }
 
 static int tear_down(void **state) {
-    struct fixture *f = *state;
+    struct front *f = *state;
     bool clean = !f->server || http_server_stop(f->server, 10000);
-    service_free(f->service);
-    velocity_status status = velocity_close(f->db);
-    /* The commit thread may still be on its way out of the last answer. */
-    for (int i = 0; i < 1000 && status == VELOCITY_BUSY; i++) {
-        usleep(1000);
-        status = velocity_close(f->db);
-    }
     close(f->listener);
-    nftw(f->folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     if (atomic_load(&f->peers) != 0) print_error("%d peers were not freed\n", atomic_load(&f->peers));
-    return clean && status == VELOCITY_OK && atomic_load(&f->peers) == 0 ? 0 : -1;
+    return fixture_close(&f->behind) && clean && atomic_load(&f->peers) == 0 ? 0 : -1;
 }
 
 /* ---- a client --------------------------------------------------------------------------------------------------- */
 
 static void count_release(const struct peer *peer) {
     (void)peer;
-    atomic_fetch_sub(&fixture.peers, 1);
+    atomic_fetch_sub(&front.peers, 1);
 }
 
 /* What the acceptor does. */
-static void give(struct fixture *f, int fd, const struct sockaddr *address, socklen_t size) {
+static void give(struct front *f, int fd, const struct sockaddr *address, socklen_t size) {
     struct peer *peer = peer_new(address, size);
     atomic_fetch_add(&f->peers, 1);
     peer->tls = f->tls;
@@ -102,7 +83,7 @@ static void give(struct fixture *f, int fd, const struct sockaddr *address, sock
     http_server_take(f->server, fd, peer);
 }
 
-static int connect_tcp(struct fixture *f, struct sockaddr_in *address) {
+static int connect_tcp(struct front *f, struct sockaddr_in *address) {
     socklen_t size = sizeof *address;
     *address = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(f->port)};
     address->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -120,7 +101,7 @@ static int connect_tcp(struct fixture *f, struct sockaddr_in *address) {
     return fd;
 }
 
-static int connect_to(struct fixture *f) {
+static int connect_to(struct front *f) {
     struct sockaddr_in address = {.sin_family = AF_INET};
     struct timeval patience = {.tv_sec = 20};
     int fd, pair[2];
@@ -168,7 +149,7 @@ static void format_put(char *out, size_t room, const char *key, const char *valu
 
 struct client {
     pthread_t thread;
-    struct fixture *fixture;
+    struct front *fixture;
     int number;
     const char *complaint;
     _Atomic bool *stop;
@@ -254,7 +235,7 @@ static void clients_that_leave_take_no_other_answer_with_them(void **state) {
 }
 
 static void a_request_that_does_not_end_is_cut_at_the_deadline(void **state) {
-    struct fixture *f = *state;
+    struct front *f = *state;
     static const char *const starts[] = {"GET /api", "GET /livez HTTP/1.1\r\nHost: ",
                                          "PUT /api/keys/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nab"};
     char reply[2000];
@@ -294,7 +275,7 @@ static void *put_until_the_end(void *arg) {
 }
 
 static void the_server_ends_under_load_with_every_request_answered(void **state) {
-    struct fixture *f = *state;
+    struct front *f = *state;
     struct client clients[CLIENTS];
     for (int i = 0; i < CLIENTS; i++) {
         clients[i] = (struct client){.fixture = f, .number = i};
@@ -310,7 +291,7 @@ static void the_server_ends_under_load_with_every_request_answered(void **state)
 /* ---- what the front knows of its connections --------------------------------------------------------------------- */
 
 static void a_peer_is_freed_with_its_connection(void **state) {
-    struct fixture *f = *state;
+    struct front *f = *state;
     char reply[2000];
     int fds[20];
     for (int i = 0; i < 20; i++) {
@@ -325,7 +306,7 @@ static void a_peer_is_freed_with_its_connection(void **state) {
 
 /* Behind TLS the relay counts what comes, for a socket pair has no TCP_INFO. */
 static void bytes_that_the_relay_counted_begin_a_request_that_must_end(void **state) {
-    struct fixture *f = *state;
+    struct front *f = *state;
     struct sockaddr_in address = {.sin_family = AF_INET};
     struct timeval patience = {.tv_sec = 20};
     char reply[2000];
