@@ -1,12 +1,11 @@
 /* tls_certificate_test.c - which certificates and keys are taken, and what becomes of the self-signed pair. */
 #include "cmocka_all.h"
 #include "server/base64.h"
-#include "tls_client.h"
+#include "tls_pair.h"
 
 #include <mbedtls/psa_util.h>
 #include <psa/crypto.h>
 #include <stdio.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -78,16 +77,9 @@ static void own_fingerprint(char out[TLS_FINGERPRINT_BYTES]) {
 
 /* Whether a client that trusts `trusted` alone, and wants a server of this name, shakes hands. */
 static bool is_trusted(struct tls *tls, mbedtls_x509_crt *trusted, const char *name) {
-    int fds[2];
-    struct tls_client client;
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
-    struct tls_session *session = tls_session_new(tls, fds[0]);
-    assert_non_null(session);
-    tls_client_init(&client, fds[1], &(struct tls_client_options){.trusted = trusted, .name = name});
-    bool met = tls_client_meets(&client, session, NULL);
-    tls_session_free(session);
-    tls_client_free(&client);
-    assert_int_equal(close(fds[0]) | close(fds[1]), 0);
+    struct pair pair;
+    bool met = meet(&pair, tls, &(struct tls_client_options){.trusted = trusted, .name = name});
+    part(&pair);
     return met;
 }
 
