@@ -159,6 +159,23 @@ static void a_certificate_for_clients_only_is_refused(void **state) {
     assert_refused(client_only.cert_path, client_only.key_path, "", client_only.cert_path);
 }
 
+static void a_chain_that_no_handshake_could_carry_is_refused(void **state) {
+    (void)state;
+    enum { COPIES = 60 };
+    char text[4096], path[PKI_PATH_BYTES], *chain = calloc(COPIES, sizeof text);
+    size_t size = 0;
+    assert_non_null(chain);
+    read_whole(first.cert_path, text, sizeof text);
+    for (int i = 0; i < COPIES; i++) {
+        memcpy(chain + size, text, strlen(text));
+        size += strlen(text);
+    }
+    (void)snprintf(path, sizeof path, "%s/long.pem", folder);
+    pki_write(path, chain);
+    assert_refused(path, first.key_path, "", path);
+    free(chain);
+}
+
 static void keys_that_tls_cannot_sign_with_are_refused(void **state) {
     (void)state;
     char path[PKI_PATH_BYTES];
@@ -357,6 +374,7 @@ int main(void) {
         cmocka_unit_test(a_key_of_another_certificate_is_refused),
         cmocka_unit_test(a_certificate_or_a_key_alone_is_refused),
         cmocka_unit_test(a_certificate_for_clients_only_is_refused),
+        cmocka_unit_test(a_chain_that_no_handshake_could_carry_is_refused),
         cmocka_unit_test(keys_that_tls_cannot_sign_with_are_refused),
         cmocka_unit_test(the_fingerprint_is_the_hash_of_the_public_key),
         OWN_TEST(a_pair_is_made_once_and_kept),
