@@ -19,6 +19,7 @@
 enum {
     CHAIN_BYTES_MAX = 1 << 20, /* a system's whole bundle of authorities has 220 KiB */
     KEY_BYTES_MAX = 64 << 10,
+    MESSAGE_BYTES_MAX = 16000, /* of the handshake's Certificate: mbedTLS does not split one over records of 16,384 */
     SHA256_BYTES = 32,
     RSA_BITS_MIN = 2048,
 };
@@ -128,6 +129,13 @@ bool tls_key_fits(const mbedtls_x509_crt *certificate, const mbedtls_pk_context 
     return mbedtls_pk_check_pair(&certificate->pk, key, mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE) == 0;
 }
 
+static bool fits_a_message(const mbedtls_x509_crt *chain) {
+    enum { LENGTH_AND_EXTENSIONS = 5 }; /* with each (RFC 8446, section 4.4.2) */
+    size_t bytes = 0;
+    for (; chain; chain = chain->next) bytes += chain->raw.len + LENGTH_AND_EXTENSIONS;
+    return bytes <= MESSAGE_BYTES_MAX;
+}
+
 velocity_status tls_certificate_load(struct tls_certificate *certificate, const char *cert_path, const char *key_path) {
     const mbedtls_x509_crt *first = &certificate->chain;
     velocity_status status = tls_read_certificates(&certificate->chain, cert_path);
@@ -135,6 +143,8 @@ velocity_status tls_certificate_load(struct tls_certificate *certificate, const 
     if (status) return status;
     if (!tls_key_fits(first, &certificate->key))
         return status_set(VELOCITY_INVALID, "%s: not the key of the first certificate in %s", key_path, cert_path);
+    if (!fits_a_message(first))
+        return status_set(VELOCITY_INVALID, "%s: its chain has more than %d bytes", cert_path, MESSAGE_BYTES_MAX);
     /* Either would end every handshake. */
     if (mbedtls_x509_crt_check_key_usage(first, MBEDTLS_X509_KU_DIGITAL_SIGNATURE) ||
         mbedtls_x509_crt_check_extended_key_usage(first, MBEDTLS_OID_SERVER_AUTH,

@@ -1,12 +1,11 @@
 /* tls_certificate_test.c - which certificates and keys are taken, and what becomes of the self-signed pair. */
 #include "cmocka_all.h"
 #include "server/base64.h"
-#include "tls_client.h"
+#include "tls_pair.h"
 
 #include <mbedtls/psa_util.h>
 #include <psa/crypto.h>
 #include <stdio.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -78,16 +77,9 @@ static void own_fingerprint(char out[TLS_FINGERPRINT_BYTES]) {
 
 /* Whether a client that trusts `trusted` alone, and wants a server of this name, shakes hands. */
 static bool is_trusted(struct tls *tls, mbedtls_x509_crt *trusted, const char *name) {
-    int fds[2];
-    struct tls_client client;
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
-    struct tls_session *session = tls_session_new(tls, fds[0]);
-    assert_non_null(session);
-    tls_client_init(&client, fds[1], &(struct tls_client_options){.trusted = trusted, .name = name});
-    bool met = tls_client_meets(&client, session, NULL);
-    tls_session_free(session);
-    tls_client_free(&client);
-    assert_int_equal(close(fds[0]) | close(fds[1]), 0);
+    struct pair pair;
+    bool met = meet(&pair, tls, &(struct tls_client_options){.trusted = trusted, .name = name});
+    part(&pair);
     return met;
 }
 
@@ -165,6 +157,23 @@ static void a_certificate_or_a_key_alone_is_refused(void **state) {
 static void a_certificate_for_clients_only_is_refused(void **state) {
     (void)state;
     assert_refused(client_only.cert_path, client_only.key_path, "", client_only.cert_path);
+}
+
+static void a_chain_that_no_handshake_could_carry_is_refused(void **state) {
+    (void)state;
+    enum { COPIES = 60 };
+    char text[4096], path[PKI_PATH_BYTES], *chain = calloc(COPIES, sizeof text);
+    size_t size = 0;
+    assert_non_null(chain);
+    read_whole(first.cert_path, text, sizeof text);
+    for (int i = 0; i < COPIES; i++) {
+        memcpy(chain + size, text, strlen(text));
+        size += strlen(text);
+    }
+    (void)snprintf(path, sizeof path, "%s/long.pem", folder);
+    pki_write(path, chain);
+    assert_refused(path, first.key_path, "", path);
+    free(chain);
 }
 
 static void keys_that_tls_cannot_sign_with_are_refused(void **state) {
@@ -365,6 +374,7 @@ int main(void) {
         cmocka_unit_test(a_key_of_another_certificate_is_refused),
         cmocka_unit_test(a_certificate_or_a_key_alone_is_refused),
         cmocka_unit_test(a_certificate_for_clients_only_is_refused),
+        cmocka_unit_test(a_chain_that_no_handshake_could_carry_is_refused),
         cmocka_unit_test(keys_that_tls_cannot_sign_with_are_refused),
         cmocka_unit_test(the_fingerprint_is_the_hash_of_the_public_key),
         OWN_TEST(a_pair_is_made_once_and_kept),

@@ -56,10 +56,6 @@ void tls_client_free(struct tls_client *client) {
     mbedtls_ssl_config_free(&client->config);
 }
 
-int tls_client_handshake(struct tls_client *client) {
-    return mbedtls_ssl_handshake(&client->ssl);
-}
-
 int tls_client_read(struct tls_client *client, void *bytes, size_t size) {
     int result;
     while ((result = mbedtls_ssl_read(&client->ssl, bytes, size)) == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET) {
@@ -69,20 +65,4 @@ int tls_client_read(struct tls_client *client, void *bytes, size_t size) {
         client->tickets++;
     }
     return result;
-}
-
-static bool waits(int result) {
-    return result == MBEDTLS_ERR_SSL_WANT_READ || result == MBEDTLS_ERR_SSL_WANT_WRITE;
-}
-
-bool tls_client_meets(struct tls_client *client, struct tls_session *session, enum tls_result *server_says) {
-    enum { TURNS = 20 }; /* a handshake takes the server three */
-    enum tls_result server = TLS_WANT_READ;
-    int mine = MBEDTLS_ERR_SSL_WANT_READ;
-    for (int turn = 0; turn < TURNS && (waits(mine) || server == TLS_WANT_READ || server == TLS_WANT_WRITE); turn++) {
-        if (waits(mine)) mine = tls_client_handshake(client);
-        if (server == TLS_WANT_READ || server == TLS_WANT_WRITE) server = tls_handshake(session);
-    }
-    if (server_says) *server_says = server;
-    return mine == 0 && server == TLS_DONE;
 }

@@ -1,4 +1,4 @@
-/* tls_client.h - the other end of a TLS connection: mbedTLS's client over one end of a socket pair. */
+/* tls_client.h - the other end of a TLS connection: mbedTLS's client. */
 #ifndef VELOCITY_TESTS_TLS_CLIENT_H
 #define VELOCITY_TESTS_TLS_CLIENT_H
 
@@ -28,12 +28,7 @@ struct tls_client {
 
 void tls_client_init(struct tls_client *client, int fd, const struct tls_client_options *options);
 void tls_client_free(struct tls_client *client);
-/* 0, MBEDTLS_ERR_SSL_WANT_..., or what failed. */
-int tls_client_handshake(struct tls_client *client);
 /* As mbedtls_ssl_read, keeping tickets. */
 int tls_client_read(struct tls_client *client, void *bytes, size_t size);
-
-/* Takes turns until neither gets further: true when both have shaken hands. */
-bool tls_client_meets(struct tls_client *client, struct tls_session *session, enum tls_result *server_says);
 
 #endif

@@ -1,12 +1,11 @@
-/* tls_test.c - what a session promises to whoever stands behind it, against clients of all kinds. */
+/* tls_test.c - who gets a session, as whom, with which certificate; and reload. */
 #include "cmocka_all.h"
 #include "server/tls.h"
-#include "tls_client.h"
+#include "tls_pair.h"
 
 #include <psa/crypto.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -52,65 +51,6 @@ static struct tls *open_with(const struct tls_options *options) {
 static struct tls *open_server(void) {
     struct tls_options options = options_of(&server_pair);
     return open_with(&options);
-}
-
-/* Both ends of a connection. */
-struct pair {
-    int fds[2]; /* the server's, the client's */
-    struct tls_session *session;
-    struct tls_client client;
-    enum tls_result said; /* the server, last */
-};
-
-static void connect_pair(struct pair *pair, struct tls *tls, const struct tls_client_options *options) {
-    static const struct tls_client_options anybody;
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair->fds), 0);
-    pair->session = tls_session_new(tls, pair->fds[0]);
-    assert_non_null(pair->session);
-    tls_client_init(&pair->client, pair->fds[1], options ? options : &anybody);
-}
-
-static bool meet(struct pair *pair, struct tls *tls, const struct tls_client_options *options) {
-    connect_pair(pair, tls, options);
-    return tls_client_meets(&pair->client, pair->session, &pair->said);
-}
-
-static void part(struct pair *pair) {
-    tls_session_free(pair->session);
-    tls_client_free(&pair->client);
-    (void)close(pair->fds[0]);
-    if (pair->fds[1] >= 0) (void)close(pair->fds[1]);
-}
-
-static void hang_up(struct pair *pair) {
-    assert_int_equal(close(pair->fds[1]), 0);
-    pair->fds[1] = -1;
-}
-
-static void assert_says(const struct pair *pair, const char *words) {
-    assert_non_null(strstr(tls_session_error(pair->session), words));
-}
-
-static void assert_client_sends(struct pair *pair, const char *text) {
-    assert_int_equal(mbedtls_ssl_write(&pair->client.ssl, (const uint8_t *)text, strlen(text)), (int)strlen(text));
-}
-
-static void assert_server_reads(struct pair *pair, const char *text) {
-    char bytes[256];
-    size_t count;
-    assert_int_equal(tls_read(pair->session, bytes, sizeof bytes, &count), TLS_DONE);
-    assert_slice(velocity_bytes(bytes, count), velocity_str(text));
-}
-
-static void assert_echo(struct pair *pair) {
-    char bytes[16];
-    size_t count;
-    assert_client_sends(pair, "there");
-    assert_server_reads(pair, "there");
-    assert_int_equal(tls_write(pair->session, "and back", 8, &count), TLS_DONE);
-    assert_int_equal(count, 8);
-    assert_int_equal(tls_client_read(&pair->client, bytes, sizeof bytes), 8);
-    assert_memory_equal(bytes, "and back", 8);
 }
 
 /* ---- handshakes ---------------------------------------------------------------------------------------------------
@@ -204,22 +144,12 @@ static void nothing_is_carried_before_the_handshake(void **state) {
     tls_free(tls);
 }
 
-/* Sends records that TLS 1.3 lets pass without a word, as many as the socket takes. */
-static size_t flood(struct pair *pair) {
-    static const uint8_t record[] = {20, 3, 3, 0, 1, 1};
-    uint8_t records[64 * sizeof record];
-    size_t sent = 0;
-    for (size_t i = 0; i < sizeof records; i++) records[i] = record[i % sizeof record];
-    for (ssize_t n; (n = send(pair->fds[1], records, sizeof records, MSG_NOSIGNAL)) > 0;) sent += (size_t)n;
-    return sent;
-}
-
 static void a_handshake_that_never_ends_is_ended(void **state) {
     (void)state;
     struct tls *tls = open_server();
     struct pair pair;
     connect_pair(&pair, tls, NULL);
-    assert_int_equal(tls_client_handshake(&pair.client), MBEDTLS_ERR_SSL_WANT_READ);
+    assert_int_equal(mbedtls_ssl_handshake(&pair.client.ssl), MBEDTLS_ERR_SSL_WANT_READ);
     enum tls_result said = tls_handshake(pair.session);
     size_t sent = 0;
     while (said == TLS_WANT_READ && sent < 1 << 20) {
@@ -228,28 +158,6 @@ static void a_handshake_that_never_ends_is_ended(void **state) {
     }
     assert_int_equal(said, TLS_FAILED);
     assert_says(&pair, "no end");
-    part(&pair);
-    tls_free(tls);
-}
-
-static void records_without_content_do_not_hold_the_thread(void **state) {
-    (void)state;
-    struct tls *tls = open_server();
-    struct pair pair;
-    char byte;
-    size_t count;
-    int left, before;
-    assert_true(meet(&pair, tls, NULL));
-    assert_true(flood(&pair) > 0);
-    assert_int_equal(ioctl(pair.fds[0], FIONREAD, &before), 0);
-    assert_int_equal(tls_read(pair.session, &byte, 1, &count), TLS_WANT_READ);
-    assert_int_equal(ioctl(pair.fds[0], FIONREAD, &left), 0);
-    assert_true(before > 64 << 10 ? left > 0 : left == 0);
-    while (left > 0) {
-        assert_int_equal(tls_read(pair.session, &byte, 1, &count), TLS_WANT_READ);
-        assert_int_equal(ioctl(pair.fds[0], FIONREAD, &left), 0);
-    }
-    assert_echo(&pair);
     part(&pair);
     tls_free(tls);
 }
@@ -365,170 +273,6 @@ static void who_must_show_a_certificate_shows_it_each_time(void **state) {
     tls_free(tls);
 }
 
-/* ---- carrying -----------------------------------------------------------------------------------------------------
- */
-
-static uint8_t pattern(size_t i) {
-    return (uint8_t)(i * 31 + i / 4096);
-}
-
-/* Reads what the client has got and checks that it goes on where it should. */
-static size_t client_takes(struct pair *pair, size_t from) {
-    static uint8_t bytes[16384];
-    int got;
-    while ((got = tls_client_read(&pair->client, bytes, sizeof bytes)) > 0)
-        for (int i = 0; i < got; i++, from++) assert_int_equal(bytes[i], pattern(from));
-    assert_int_equal(got, MBEDTLS_ERR_SSL_WANT_READ);
-    return from;
-}
-
-static void a_full_socket_loses_and_doubles_nothing(void **state) {
-    (void)state;
-    enum { TOTAL = 3 << 20, FIRST = 5000 };
-    struct tls *tls = open_server();
-    struct pair pair;
-    uint8_t *bytes = malloc(TOTAL);
-    size_t written = 0, taken = 0, waits = 0, offered = FIRST;
-    assert_non_null(bytes);
-    for (size_t i = 0; i < TOTAL; i++) bytes[i] = pattern(i);
-    assert_true(meet(&pair, tls, NULL));
-    while (written < TOTAL) {
-        size_t count, left = TOTAL - written;
-        enum tls_result said = tls_write(pair.session, bytes + written, left < offered ? left : offered, &count);
-        written += count;
-        assert_true(said == TLS_DONE ? count > 0 : count == 0 && said == TLS_WANT_WRITE);
-        if (said == TLS_DONE) continue;
-        waits++;
-        offered += 777; /* meanwhile more may have come to be written */
-        taken = client_takes(&pair, taken);
-    }
-    assert_true(waits > 3);
-    assert_int_equal(client_takes(&pair, taken), TOTAL);
-    free(bytes);
-    part(&pair);
-    tls_free(tls);
-}
-
-static void what_is_decrypted_and_not_read_yet_is_told(void **state) {
-    (void)state;
-    struct tls *tls = open_server();
-    struct pair pair;
-    char bytes[8];
-    size_t count;
-    assert_true(meet(&pair, tls, NULL));
-    assert_false(tls_session_pending(pair.session));
-    assert_client_sends(&pair, "hello world");
-    assert_false(tls_session_pending(pair.session));
-    assert_int_equal(tls_read(pair.session, bytes, 5, &count), TLS_DONE);
-    assert_true(tls_session_pending(pair.session));
-    assert_server_reads(&pair, " world");
-    assert_false(tls_session_pending(pair.session));
-    part(&pair);
-    tls_free(tls);
-}
-
-static void an_end_in_order_is_told_from_one_without(void **state) {
-    (void)state;
-    struct tls *tls = open_server();
-    struct pair pair;
-    char byte;
-    size_t count;
-    assert_true(meet(&pair, tls, NULL));
-    assert_client_sends(&pair, "last words");
-    assert_int_equal(mbedtls_ssl_close_notify(&pair.client.ssl), 0);
-    assert_server_reads(&pair, "last words");
-    assert_int_equal(tls_read(pair.session, &byte, 1, &count), TLS_CLOSED);
-    assert_int_equal(tls_read(pair.session, &byte, 1, &count), TLS_CLOSED);
-    assert_int_equal(tls_write(pair.session, "a", 1, &count), TLS_DONE); /* the answer still goes out */
-    assert_int_equal(tls_client_read(&pair.client, &byte, 1), 1);
-    part(&pair);
-
-    assert_true(meet(&pair, tls, NULL));
-    assert_client_sends(&pair, "cut");
-    hang_up(&pair);
-    assert_server_reads(&pair, "cut");
-    assert_int_equal(tls_read(pair.session, &byte, 1, &count), TLS_FAILED);
-    assert_says(&pair, "without close_notify");
-    assert_int_equal(tls_write(pair.session, "a", 1, &count), TLS_FAILED);
-    assert_int_equal(tls_close(pair.session), TLS_FAILED);
-    part(&pair);
-    tls_free(tls);
-}
-
-static void the_client_is_told_of_the_end_behind_all_that_was_written(void **state) {
-    (void)state;
-    enum { SIZE = 8000 };
-    struct tls *tls = open_server();
-    struct pair pair;
-    uint8_t bytes[SIZE];
-    size_t count, written = 0, taken = 0;
-    enum tls_result said;
-    char byte;
-    assert_true(meet(&pair, tls, NULL));
-    for (;;) { /* until a record is stuck half way */
-        for (size_t i = 0; i < SIZE; i++) bytes[i] = pattern(written + i);
-        said = tls_write(pair.session, bytes, SIZE, &count);
-        if (said != TLS_DONE) break;
-        written += count;
-    }
-    assert_int_equal(said, TLS_WANT_WRITE);
-    assert_int_equal(tls_close(pair.session), TLS_WANT_WRITE);
-    taken = client_takes(&pair, taken);
-    assert_true(taken <= written);
-    assert_int_equal(tls_close(pair.session), TLS_DONE);
-    while (taken < written + SIZE) {
-        uint8_t got;
-        assert_int_equal(tls_client_read(&pair.client, &got, 1), 1);
-        assert_int_equal(got, pattern(taken++));
-    }
-    assert_int_equal(tls_client_read(&pair.client, &byte, 1), MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY);
-    part(&pair);
-    tls_free(tls);
-}
-
-static void garbage_ends_a_session_and_nothing_else(void **state) {
-    (void)state;
-    static const char garbage[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    struct tls *tls = open_server();
-    struct pair pair;
-    char bytes[8];
-    size_t count;
-    connect_pair(&pair, tls, NULL); /* in place of a hello */
-    assert_true(send(pair.fds[1], garbage, sizeof garbage - 1, MSG_NOSIGNAL) > 0);
-    assert_int_equal(tls_handshake(pair.session), TLS_FAILED);
-    assert_int_equal(tls_handshake(pair.session), TLS_FAILED);
-    assert_true(strlen(tls_session_error(pair.session)) > 0);
-    part(&pair);
-    assert_true(meet(&pair, tls, NULL)); /* behind a handshake */
-    assert_true(send(pair.fds[1], garbage, sizeof garbage - 1, MSG_NOSIGNAL) > 0);
-    assert_int_equal(tls_read(pair.session, bytes, sizeof bytes, &count), TLS_FAILED);
-    part(&pair);
-    assert_true(meet(&pair, tls, NULL)); /* a record that nobody encrypted with the session's keys */
-    static const uint8_t forged[] = {23, 3,  3,  0,  20, 1,  2,  3,  4,  5,  6,  7, 8,
-                                     9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20};
-    assert_true(send(pair.fds[1], forged, sizeof forged, MSG_NOSIGNAL) > 0);
-    assert_int_equal(tls_read(pair.session, bytes, sizeof bytes, &count), TLS_FAILED);
-    part(&pair);
-    tls_free(tls);
-}
-
-static void half_a_record_waits_for_its_rest_and_then_for_nothing(void **state) {
-    (void)state;
-    static const uint8_t begun[] = {23, 3, 3, 0, 200, 1, 2, 3};
-    struct tls *tls = open_server();
-    struct pair pair;
-    char byte;
-    size_t count;
-    assert_true(meet(&pair, tls, NULL));
-    assert_true(send(pair.fds[1], begun, sizeof begun, MSG_NOSIGNAL) > 0);
-    assert_int_equal(tls_read(pair.session, &byte, 1, &count), TLS_WANT_READ);
-    assert_int_equal(tls_read(pair.session, &byte, 1, &count), TLS_WANT_READ);
-    hang_up(&pair);
-    assert_int_equal(tls_read(pair.session, &byte, 1, &count), TLS_FAILED);
-    part(&pair);
-    tls_free(tls);
-}
-
 /* ---- reload -------------------------------------------------------------------------------------------------------
  */
 
@@ -555,7 +299,7 @@ static void after_a_reload_new_sessions_have_the_new_certificate_and_old_ones_go
     assert_true(tls_expires_at_ms(tls) > ended_at_ms);
     assert_true(meet(&new, tls, NULL));
     assert_serves(&new, &other_server_pair);
-    assert_true(tls_client_meets(&midway.client, midway.session, NULL));
+    assert_true(shake_hands(&midway));
     assert_serves(&midway, &server_pair);
     assert_serves(&old, &server_pair);
     assert_echo(&old);
@@ -624,19 +368,12 @@ int main(void) {
         cmocka_unit_test(the_protocol_is_the_one_of_the_offered_that_is_spoken_here),
         cmocka_unit_test(nothing_is_carried_before_the_handshake),
         cmocka_unit_test(a_handshake_that_never_ends_is_ended),
-        cmocka_unit_test(records_without_content_do_not_hold_the_thread),
         cmocka_unit_test(a_client_is_known_by_the_name_in_its_certificate),
         cmocka_unit_test(without_a_certificate_of_the_right_authority_nobody_comes_in),
         cmocka_unit_test(a_client_whose_certificate_has_ended_stays_out),
         cmocka_unit_test(nobody_is_asked_who_needs_not_to_be),
         cmocka_unit_test(a_client_comes_back_with_its_ticket),
         cmocka_unit_test(who_must_show_a_certificate_shows_it_each_time),
-        cmocka_unit_test(a_full_socket_loses_and_doubles_nothing),
-        cmocka_unit_test(what_is_decrypted_and_not_read_yet_is_told),
-        cmocka_unit_test(an_end_in_order_is_told_from_one_without),
-        cmocka_unit_test(the_client_is_told_of_the_end_behind_all_that_was_written),
-        cmocka_unit_test(garbage_ends_a_session_and_nothing_else),
-        cmocka_unit_test(half_a_record_waits_for_its_rest_and_then_for_nothing),
         cmocka_unit_test(after_a_reload_new_sessions_have_the_new_certificate_and_old_ones_go_on),
         cmocka_unit_test(a_reload_that_fails_changes_nothing),
         cmocka_unit_test(many_threads_share_it_while_it_is_reloaded),
