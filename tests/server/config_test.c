@@ -110,6 +110,7 @@ static void an_error_in_the_file_names_file_line_and_key(void **state) {
     assert_refused("[server.deep]\nx = 1\n", ":1: ", "unknown section [server.deep]");
     assert_refused("[server]\ndata_dir = {a = 1}\n", ":2: ", "server.data_dir must be a text");
     assert_refused("[server]\n\"data_dir\\u0000\" = \"x\"\n", ":2: ", "unknown key server.data_dir?");
+    assert_refused("[\"\"]\nadmin_password = \"in the file\"\n", ":1: ", "unknown section []");
     assert_refused("admin_password = \"in the file\"\n", ":1: ", "unknown key \"admin_password\"");
     assert_refused("x = 1\n", ":1: ", "unknown key \"x\"");
     assert_refused("[server]\nmax_connections = \"many\"\n",
