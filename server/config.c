@@ -39,12 +39,13 @@ static bool load_defaults(struct loading *l) {
 
 /* ---- the file ----------------------------------------------------------------------------------------------- */
 
-/* Is it a section of settings, or what one stands in: "addons" for [addons.service]? */
+/* Is it a section of settings, or what one stands in: "addons" for [addons.service]? One without a name is none: what
+ * stands there in the table is never in the file. */
 static bool is_section(const char *name) {
     size_t size = strlen(name);
     for (size_t i = 0; i < config_key_count; i++) {
         const char *section = config_keys[i].section;
-        if (strncmp(section, name, size) == 0 && (section[size] == '\0' || section[size] == '.')) return true;
+        if (size && strncmp(section, name, size) == 0 && (section[size] == '\0' || section[size] == '.')) return true;
     }
     return false;
 }

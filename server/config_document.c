@@ -2,6 +2,7 @@
 #include "server/config_internal.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char *const section_titles[][2] = {
@@ -109,6 +110,16 @@ static void print_list(const struct config_list *list, FILE *out) {
     fprintf(out, "]");
 }
 
+/* The shortest text that reads back the same. */
+static void print_real(double value, FILE *out) {
+    char text[32];
+    for (int precision = 6; precision <= 17; precision++) {
+        (void)snprintf(text, sizeof text, "%.*g", precision, value);
+        if (strtod(text, NULL) == value) break;
+    }
+    fprintf(out, "%s", text);
+}
+
 static void print_value(const struct config *config, const struct config_key *key, FILE *out) {
     const void *field = config_field(config, key);
     const struct config_list *list = field;
@@ -117,7 +128,7 @@ static void print_value(const struct config *config, const struct config_key *ke
     case CONFIG_LIST: print_list(list, out); break;
     case CONFIG_INTEGER:
     case CONFIG_BYTES: fprintf(out, "%" PRIu64, *(const uint64_t *)field); break;
-    case CONFIG_REAL: fprintf(out, "%g", *(const double *)field); break;
+    case CONFIG_REAL: print_real(*(const double *)field, out); break;
     case CONFIG_SWITCH: fprintf(out, "%s", *(const bool *)field ? "true" : "false"); break;
     case CONFIG_CHOICE:
         fprintf(out, config_choice_is_switch(config_choice_name(config, key)) ? "%s" : "\"%s\"",

@@ -142,12 +142,17 @@ static bool set_choice(struct config *config, const struct config_key *key, cons
 bool config_set(struct config *config, const struct config_key *key, const struct toml_value *value, char *error,
                 size_t error_size) {
     const char *refusal = NULL, *text = NULL;
+    bool fits = false; /* what is left to go wrong is memory */
     bool natural = value->type == TOML_INTEGER && value->integer >= 0, ok = false;
     uint64_t number = natural ? (uint64_t)value->integer : 0;
     switch (key->type) {
-    case CONFIG_TEXT: ok = value->type == TOML_TEXT && set_text(config, key, value->text); break;
+    case CONFIG_TEXT:
+        fits = value->type == TOML_TEXT;
+        ok = fits && set_text(config, key, value->text);
+        break;
     case CONFIG_LIST:
-        ok = value->type == TOML_LIST && config_list_set(field(config, key), value->items, value->item_count);
+        fits = value->type == TOML_LIST;
+        ok = fits && config_list_set(field(config, key), value->items, value->item_count);
         break;
     case CONFIG_INTEGER: ok = natural && set_number(config, key, number); break;
     case CONFIG_BYTES:
@@ -168,6 +173,10 @@ bool config_set(struct config *config, const struct config_key *key, const struc
         break;
     }
     if (ok) return true;
+    if (fits) {
+        (void)snprintf(error, error_size, "no memory for %s.%s", key->section, key->name);
+        return false;
+    }
     if (refusal) {
         (void)snprintf(error, error_size, "%s.%s = \"%.32s\": %s", key->section, key->name, text, refusal);
         return false;

@@ -185,8 +185,7 @@ extern "C" bool toml_parse(const char *text, size_t size, bool (*visit)(void *, 
         toml::parse_result result = toml::parse(std::string_view(text, size));
         if (result) return visit_all(result.table(), visit, arg);
         *line = static_cast<unsigned>(result.error().source().begin.line);
-        std::string_view what = result.error().description();
-        (void)snprintf(error, error_size, "%.*s", static_cast<int>(what.size()), what.data());
+        (void)snprintf(error, error_size, "%s", shown(result.error().description(), false).c_str());
     } catch (const std::exception &e) { // memory
         *line = 1;
         (void)snprintf(error, error_size, "%s", e.what());

@@ -110,6 +110,7 @@ static void an_error_in_the_file_names_file_line_and_key(void **state) {
     assert_refused("[server.deep]\nx = 1\n", ":1: ", "unknown section [server.deep]");
     assert_refused("[server]\ndata_dir = {a = 1}\n", ":2: ", "server.data_dir must be a text");
     assert_refused("[server]\n\"data_dir\\u0000\" = \"x\"\n", ":2: ", "unknown key server.data_dir?");
+    assert_refused("[\"\"]\nadmin_password = \"in the file\"\n", ":1: ", "unknown section []");
     assert_refused("admin_password = \"in the file\"\n", ":1: ", "unknown key \"admin_password\"");
     assert_refused("x = 1\n", ":1: ", "unknown key \"x\"");
     assert_refused("[server]\nmax_connections = \"many\"\n",
@@ -398,7 +399,7 @@ static void what_is_printed_as_in_force_loads_again(void **state) {
         config_file_load("[server]\ndata_dir = 'odd \"\\ name'\nallowed_hosts = [\"a\"]\n[logging]\nlevel = \"error\"\n"
                          "[tls]\nenabled = true\n[users.bob]\npassword = \"$argon2id$secret\"\ndatabases = "
                          "[\"a\"]\nprefixes = [\"\\u007f\"]\n"
-                         "[database]\nmax_memtable_size = 2000\n",
+                         "[database]\nmax_memtable_size = 2000\nbloom_false_positive_rate = 0.123456789012\n",
                          NULL, NULL, &c, &error));
     FILE *out = open_memstream(&text, &size);
     assert_non_null(out);
@@ -409,6 +410,7 @@ static void what_is_printed_as_in_force_loads_again(void **state) {
     assert_string_equal(again.server.data_dir, "odd \"\\ name");
     assert_string_equal(again.server.allowed_hosts.items[0], "a");
     assert_int_equal(again.logging.level, LOGGER_LEVEL_ERROR);
+    assert_true(again.database.bloom_false_positive_rate == 0.123456789012);
     assert_int_equal(again.tls.enabled, CONFIG_TLS_ON);
     assert_int_equal(again.database.memtable_bytes, 2000 * 1024);
     assert_non_null(strstr(text, "# bob = (redacted), role write, databases [\"a\"]"));
