@@ -114,7 +114,7 @@ static inline velocity_status put(struct fixture *f, const char *name, uint64_t 
     struct store *store = database_store(database);
     store->operations->write(store, &batch, &commit);
     *version = commit.version;
-    store->operations->commit_free(store, &commit);
+    store_commit_free(&commit);
     database_release(database);
     return commit.status;
 }
