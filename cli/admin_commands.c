@@ -180,7 +180,7 @@ static int read_passwords(const struct form *form, const struct command *command
     const char *given = command_value(command, arguments, "password");
     bool from_input = command_value(command, arguments, "password-stdin") != NULL;
     int code = EXIT_DONE;
-    if (given && from_input) return complain(EXIT_USAGE, "--password or --password-stdin, not both");
+    if (given && from_input && !order->login) return complain(EXIT_USAGE, "--password or --password-stdin, not both");
     if (order->login) {
         code = secret_password(order->login, from_input, false, &p->login);
         order->login_password = p->login.text;
