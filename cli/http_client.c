@@ -321,7 +321,9 @@ static int complain_of_transfer(struct http_client *c, CURLcode result, bool saf
                         "%s shows another key than %s: it was set up anew, or somebody stands between; nothing was "
                         "sent",
                         c->base, c->pin_from);
-    case CURLE_SSL_CACERT_BADFILE: return complain(EXIT_FAILED, "can't use --ca-file %s: %s", c->options->ca_file, why);
+    case CURLE_SSL_CACERT_BADFILE:
+        return complain(EXIT_FAILED, "can't read the authorities in %s: %s",
+                        c->options->ca_file ? c->options->ca_file : "the system's file", why);
     case CURLE_SSL_CONNECT_ERROR:
         return complain(EXIT_FAILED, "can't speak TLS with %s: %s; is it a plain http:// server?", c->base, why);
     case CURLE_WRITE_ERROR:
@@ -412,7 +414,13 @@ static int look_at_key(struct http_client *c, char fingerprint[TLS_FINGERPRINT_B
     return code;
 }
 
-/* No authority vouches for it: does the user? */
+/* No authority vouches for it, or this machine knows none. Whom the user names must do it. */
+static bool is_unknown(const struct http_client *c, CURLcode result) {
+    bool unverified = result == CURLE_PEER_FAILED_VERIFICATION || result == CURLE_SSL_CACERT_BADFILE;
+    return unverified && !c->options->ca_file && !*c->pin;
+}
+
+/* Does the user vouch for it? */
 static int trust_on_first_use(struct http_client *c, CURLcode result) {
     char fingerprint[TLS_FINGERPRINT_BYTES], why[CURL_ERROR_SIZE];
     (void)snprintf(why, sizeof why, "%s", why_of(c, result));
@@ -434,7 +442,7 @@ int http_client_send(struct http_client *c, const char *method, const char *coll
         return no_memory();
     }
     CURLcode result = curl_easy_perform(c->curl);
-    if (result == CURLE_PEER_FAILED_VERIFICATION && !c->options->ca_file && !*c->pin) {
+    if (is_unknown(c, result)) {
         code = trust_on_first_use(c, result);
         if (!code)
             result = prepare_request(c, method, url, body, reply) ? curl_easy_perform(c->curl) : CURLE_OUT_OF_MEMORY;

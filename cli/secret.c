@@ -31,8 +31,10 @@ static int complain_of_line(enum line_result result, bool from_input) {
     case LINE_TOO_LONG: return complain(EXIT_FAILED, "the password is longer than %d bytes", SECRET_BYTES - 1);
     case LINE_BINARY: return complain(EXIT_FAILED, "the password has a NUL in it");
     default:
-        return complain(EXIT_FAILED, from_input ? "standard input ended before the password"
-                                                : "there is no terminal to ask for the password: use --password-stdin");
+        if (from_input) return complain(EXIT_FAILED, "standard input ended before the password");
+        return complain(EXIT_FAILED, terminal_is_there() ? "no password was typed"
+                                                         : "there is no terminal to ask for the password: use "
+                                                           "--password-stdin");
     }
 }
 
