@@ -8,10 +8,12 @@
  */
 #include "cli/admin.h"
 #include "cli/secret.h"
+#include "server/address.h"
 #include "server/config.h"
 #include "server/data_directory.h"
 #include "server/decimal.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -143,6 +145,22 @@ static bool join(char *out, size_t size, const char *folder, const char *name) {
     return wrote > 0 && (size_t)wrote < size;
 }
 
+/* A server that listens on every address of the machine (0.0.0.0, [::]) is asked on the machine's own. */
+static void name_loopback(char *url, size_t size) {
+    struct address address;
+    char *host = strstr(url, "://"), text[ADDRESS_TEXT_BYTES];
+    if (!host || !address_parse(host + 3, &address)) return;
+    if (address.socket.any.sa_family == AF_INET && address.socket.v4.sin_addr.s_addr == INADDR_ANY)
+        address.socket.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    else if (address.socket.any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&address.socket.v6.sin6_addr))
+        address.socket.v6.sin6_addr = in6addr_loopback;
+    else
+        return;
+    host[3] = '\0';
+    address_format(&address, address_port(&address), text);
+    if (strlen(url) + strlen(text) < size) memcpy(url + strlen(url), text, strlen(text) + 1);
+}
+
 /* Reads the address that the running server has written. */
 static int read_address(const char *data_dir, char *url, size_t size) {
     char path[MAX_PATH_BYTES];
@@ -156,6 +174,7 @@ static int read_address(const char *data_dir, char *url, size_t size) {
                         data_dir);
     if (code) return code;
     url[strcspn(url, "\r\n")] = '\0';
+    name_loopback(url, size);
     return EXIT_DONE;
 }
 

@@ -579,6 +579,14 @@ describe('velocity admin, not told where the server is', () => {
     await server.stop();
   });
 
+  it('asks one that listens on every address of the machine on the machine itself', async () => {
+    const { requests, port } = await fake(json(200, USERS));
+    const { server, at } = await running(`http://0.0.0.0:${port}\n`);
+    assert.equal((await velocity(['admin', 'list-users', ...at])).code, 0);
+    assert.equal(requests[0].headers.host, `127.0.0.1:${port}`);
+    await server.stop();
+  });
+
   it('finds the data directory as the server does', async () => {
     const { requests, url } = await fake(json(200, USERS));
     const { server } = await running(url);
