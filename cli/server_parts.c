@@ -8,6 +8,7 @@
 #include "engine/env.h"
 #include "server/address.h"
 #include "server/lifecycle.h"
+#include "server/pid_file.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -295,7 +296,18 @@ static void write_url(struct server *s) {
                      logger_text("detail", strerror(errno)));
 }
 
+static int write_pid(struct server *s) {
+    char what[512];
+    const char *path = s->config.service.pid_file;
+    if (!*path || pid_file_write(path)) return EXIT_DONE;
+    (void)snprintf(what, sizeof what, "can't write the process id to %s", path);
+    return refuse(s, what, strerror(errno));
+}
+
 int server_parts_open(struct server *s) {
+    int code = write_pid(s);
+    if (code) return code;
+    s->opened = true;
     if (acceptor_run(s->acceptor) != VELOCITY_OK) return refuse(s, "can't start", velocity_error_message());
     write_url(s);
     return EXIT_DONE;
@@ -317,6 +329,7 @@ static velocity_status close_database(velocity *db) {
 static void close_port(struct server *s) {
     if (s->url_path) (void)remove(s->url_path);
     free(s->url_path);
+    if (s->opened && *s->config.service.pid_file) pid_file_remove(s->config.service.pid_file);
     if (s->acceptor) acceptor_drain(s->acceptor);
     if (s->http) {
         if (!http_server_stop(s->http, (uint32_t)s->config.server.request_deadline_seconds * 1000))

@@ -37,6 +37,7 @@ struct server {
     struct tls *tls; /* NULL: not spoken */
     struct http_server *http;
     struct acceptor *acceptor;
+    bool opened;              /* server_parts_open was called: there may be files that say so */
     char *url_path;           /* the file that says where it listens; NULL: not written yet */
     uint64_t max_connections; /* the configured number, or what the descriptors allow */
     uint64_t descriptors;     /* how many are allowed */
