@@ -11,7 +11,7 @@
 
 #define DAY_MS INT64_C(86400000)
 
-/* ---- rows -------------------------------------------------------------------------------------------- */
+/* ---- rows ---- */
 
 static bool make_row(struct audit *audit, const struct audit_queued *queued, struct audit_value row[AUDIT_COLUMNS],
                      struct audit_hash *key_hash) {
@@ -67,13 +67,13 @@ static velocity_status write_batch(struct audit *audit) {
     return status;
 }
 
-/* ---- state --------------------------------------------------------------------------------------- */
+/* ---- state ---- */
 
 static bool has_batch(const struct audit *audit) {
     return audit->back.count || audit->back_gap.lost;
 }
 
-/* What was recorded becomes the batch, but where one could not be written yet. Under the mutex. */
+/* What was recorded becomes the batch, but where another could not be written yet. Under the mutex. */
 static void take_batch(struct audit *audit) {
     audit->urgent = false;
     if (has_batch(audit)) return;
@@ -151,7 +151,7 @@ static void prune(struct audit *audit, const struct audit_settings *settings) {
 }
 
 /* What is due besides rows. A log that can't be written is left alone. */
-static void maintain(struct audit *audit, const struct audit_settings *settings, bool prune_now) {
+static void maintain(struct audit *audit, const struct audit_settings *settings) {
     int64_t now_ms = audit_clock_ms(CLOCK_MONOTONIC);
     uint64_t bytes = audit_file_bytes(audit->file);
     if (has_batch(audit)) {
@@ -162,7 +162,7 @@ static void maintain(struct audit *audit, const struct audit_settings *settings,
         if (audit->logged_head != audit_file_head(audit->file)->number) audit_log_head(audit);
         audit->head_at_ms = now_ms + audit->timing.head_ms;
     }
-    if (prune_now || audit->again || now_ms >= audit->prune_at_ms ||
+    if (audit->again || now_ms >= audit->prune_at_ms ||
         (settings->max_bytes && bytes > settings->max_bytes && !audit->pruning_fails))
         prune(audit, settings);
 }
@@ -220,25 +220,35 @@ static void wait_for_work(struct audit *audit) {
     }
 }
 
+/* Under the mutex. */
+static bool batch_is_due(const struct audit *audit) {
+    bool young = audit->batch_at_ms > audit_clock_ms(CLOCK_MONOTONIC);
+    return audit->ending || audit->urgent || (!young && (audit->front.count || audit->front_gap.lost));
+}
+
+static void wake(struct audit *audit) {
+    (void)pthread_mutex_lock(&audit->mutex);
+    struct audit_waiter *woken = take_woken(audit);
+    (void)pthread_mutex_unlock(&audit->mutex);
+    call_ready(woken);
+}
+
 void *audit_serve(void *arg) {
     struct audit *audit = arg;
     (void)pthread_setname_np(pthread_self(), "audit");
     (void)pthread_mutex_lock(&audit->mutex);
     for (bool done = false; !done;) {
         wait_for_work(audit);
-        take_batch(audit);
-        struct audit_settings settings = audit->settings;
-        bool prune_now = audit->prune_now;
+        if (batch_is_due(audit)) take_batch(audit);
+        if (audit->prune_now) audit->prune_at_ms = 0;
         audit->prune_now = false;
+        struct audit_settings settings = audit->settings;
         (void)pthread_mutex_unlock(&audit->mutex);
         work_on_batch(audit);
-        maintain(audit, &settings, prune_now);
+        wake(audit);
+        maintain(audit, &settings);
         (void)pthread_mutex_lock(&audit->mutex);
         audit->stats.file_bytes = audit_file_bytes(audit->file);
-        struct audit_waiter *woken = take_woken(audit);
-        (void)pthread_mutex_unlock(&audit->mutex);
-        call_ready(woken);
-        (void)pthread_mutex_lock(&audit->mutex);
         done = audit->ending && (audit->failing || (audit->front.count == 0 && audit->front_gap.lost == 0));
     }
     (void)pthread_mutex_unlock(&audit->mutex);
