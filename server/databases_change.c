@@ -117,16 +117,22 @@ static uint64_t next_version(velocity *db) {
     return status ? 0 : sequence + 1;
 }
 
-/* The record before the folder goes. `exact`: the floor, if it is known. */
+/* The record before the folder goes. `exact`: the floor, if it is known. A disk that is full must not keep anybody from
+ * dropping: the lease that the record holds already is a floor, too. */
 static velocity_status note_floor(struct database *database, uint64_t exact, uint64_t *floor) {
+    struct databases *all = database->all;
     struct database_record record;
-    velocity *system = database->all->system;
-    velocity_status status = database_record_read(system, database->name, &record);
-    if (status == VELOCITY_NOT_FOUND) status = VELOCITY_OK;
+    velocity_status status = database_record_read(all->system, database->name, &record);
+    if (status && status != VELOCITY_NOT_FOUND) return status;
+    uint64_t leased = record.version_floor;
     if (exact) record.version_floor = exact;
     if (!record.version_floor) record.version_floor = DATABASES_LEASE; /* never opened here: it began at 1 */
     *floor = record.version_floor;
-    return status ? status : database_record_write(system, database->name, &record);
+    status = database_record_write(all->system, database->name, &record);
+    if (!status || leased < record.version_floor) return status;
+    tell(all, LOGGER_LEVEL_WARNING, "version_floor_not_lowered", database->name, velocity_error_message());
+    *floor = leased;
+    return VELOCITY_OK;
 }
 
 /* Nobody is inside. */

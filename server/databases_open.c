@@ -49,6 +49,7 @@ velocity_status databases_start(struct database *database) {
     options.create_if_missing = false; /* a new one is made aside */
     velocity *db = NULL;
     velocity_status status = path ? velocity_open(path, &options, &db) : VELOCITY_NO_MEMORY;
+    if (status == VELOCITY_NOT_FOUND) status = status_set(VELOCITY_CORRUPT, "%s: the folder holds no database", path);
     if (!status) status = renew_lease(database, db);
     if (!status && !(database->store = store_lsm_new(db))) status = status_set(VELOCITY_NO_MEMORY, "no memory");
     env_free(path);

@@ -280,7 +280,7 @@ static void a_folder_without_a_database_is_shown_as_damaged_and_can_be_dropped(v
     (void)snprintf(path, sizeof path, "%s/empty", f->folder);
     assert_int_equal(mkdir(path, 0700), 0);
     OK(fixture_try_open(f));
-    assert_int_equal(show(f, "empty").info.status, VELOCITY_NOT_FOUND);
+    assert_int_equal(show(f, "empty").info.status, VELOCITY_CORRUPT);
     OK(databases_drop(f->all, velocity_str("empty"), 0));
     assert_false(path_exists(f, "empty"));
     OK(create(f, "empty"));
