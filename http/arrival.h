@@ -8,8 +8,8 @@
  * long it is: behind the real one travels a ticket. Who has arrived and not begun stands in a queue in the order of
  * tickets, which is also the order in which a worker begins them: those before one that begins were lost.
  *
- * Threads: arrivals_begin by the worker, the others by any. A mutex guards the queue and is held while the connection is
- * handed to libmicrohttpd, so that both orders are the same; libmicrohttpd holds none of its own when it notifies.
+ * Threads: arrivals_begin by the worker, the others by any. A mutex guards the queue and is held while the connection
+ * is handed to libmicrohttpd, so that both orders are the same; libmicrohttpd holds none of its own when it notifies.
  */
 #ifndef VELOCITY_HTTP_ARRIVAL_H
 #define VELOCITY_HTTP_ARRIVAL_H

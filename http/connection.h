@@ -66,8 +66,8 @@ struct connections {
     struct connection *list;
     uint32_t count;
     bool ending;
-    uint64_t deadline_us;    /* 0: no sweep */
-    velocity_slice farewell; /* what a connection is told whose request did not arrive in time; borrowed */
+    uint64_t deadline_us;      /* 0: no sweep */
+    velocity_slice farewell;   /* what a connection is told whose request did not arrive in time; borrowed */
     struct arrivals *arrivals; /* which the sweep looks through too; borrowed */
     uint32_t arrivals_count;
     _Atomic uint64_t accepted, cut;

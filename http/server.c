@@ -69,8 +69,7 @@ static void server_free(struct http_server *server) {
 }
 
 static struct MHD_Daemon *start_daemon(struct http_server *server, const struct http_options *options) {
-    unsigned flags =
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME;
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME;
     return MHD_start_daemon(flags, 0, NULL, NULL, dispatch, server, MHD_OPTION_URI_LOG_CALLBACK, dispatch_first_line,
                             server, MHD_OPTION_NOTIFY_COMPLETED, dispatch_ended, server, MHD_OPTION_NOTIFY_CONNECTION,
                             dispatch_connection, server, MHD_OPTION_STRICT_FOR_CLIENT, 1,

@@ -25,8 +25,8 @@ struct http_server {
     uint64_t started_us;
     _Atomic bool draining;
     uint32_t worker_count;
-    struct arrivals *arrivals;   /* one for each worker, with its daemon */
-    _Atomic uint32_t next_worker; /* where to look first for one with few connections */
+    struct arrivals *arrivals;      /* one for each worker, with its daemon */
+    _Atomic uint32_t next_worker;   /* where to look first for one with few connections */
     _Atomic uint32_t workers_taken; /* by threads that answered their first request */
     struct worker *workers;         /* aligned to cache lines */
 };

@@ -49,7 +49,7 @@ struct acceptor {
     _Atomic bool draining;
     /* the thread's */
     struct deadline_queue arrivals;
-    bool accepting;         /* the listening socket is watched */
+    bool accepting; /* the listening socket is watched */
     uint64_t paused_until_us;
     /* everyone's */
     _Atomic uint64_t accepted, refused_per_address, timed_out;
@@ -90,8 +90,7 @@ static bool is_full(struct acceptor *acceptor) {
 /* False: its address has enough. */
 static bool admit(struct acceptor *acceptor, struct peer *peer) {
     pthread_mutex_lock(&acceptor->mutex);
-    bool admitted =
-        address_count_add(acceptor->addresses, &peer->address, acceptor->per_address, &peer->address_slot);
+    bool admitted = address_count_add(acceptor->addresses, &peer->address, acceptor->per_address, &peer->address_slot);
     if (admitted) acceptor->open++;
     pthread_mutex_unlock(&acceptor->mutex);
     if (!admitted) return false;
@@ -178,8 +177,7 @@ static void expire(struct acceptor *acceptor, uint64_t now_us) {
 
 /* ---- accepting -------------------------------------------------------------------------------------------------- */
 
-static void arrive(struct acceptor *acceptor, int fd, const struct sockaddr *address, socklen_t size,
-                   uint64_t now_us) {
+static void arrive(struct acceptor *acceptor, int fd, const struct sockaddr *address, socklen_t size, uint64_t now_us) {
     enum opening opening;
     struct peer *peer = peer_new(address, size);
     if (!peer || !admit(acceptor, peer)) {
@@ -199,8 +197,7 @@ static void arrive(struct acceptor *acceptor, int fd, const struct sockaddr *add
 
 static void watch_listener(struct acceptor *acceptor, bool accepting) {
     struct epoll_event event = {.events = accepting ? EPOLLIN : 0, .data.ptr = acceptor};
-    if (acceptor->accepting != accepting &&
-        epoll_ctl(acceptor->epoll, EPOLL_CTL_MOD, acceptor->listener, &event) == 0)
+    if (acceptor->accepting != accepting && epoll_ctl(acceptor->epoll, EPOLL_CTL_MOD, acceptor->listener, &event) == 0)
         acceptor->accepting = accepting;
 }
 

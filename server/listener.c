@@ -18,8 +18,7 @@ static int listen_at(const struct address *address) {
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     /* Linux hands this on to accepted sockets: one system call less for each. */
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (address->socket.any.sa_family == AF_INET6)
-        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+    if (address->socket.any.sa_family == AF_INET6) (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
     if (bind(fd, &address->socket.any, address->size) == 0 && listen(fd, BACKLOG) == 0) return fd;
     int error = errno;
     (void)close(fd);

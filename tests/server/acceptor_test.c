@@ -475,8 +475,8 @@ static void it_ends_while_connections_come_and_handshakes_are_open(void **state)
 }
 
 static void an_address_in_use_or_unreadable_is_refused_with_words(void **state) {
-    static const char *const unreadable[] = {"",         "127.0.0.1",      ":2005",         "127.0.0.1:",
-                                             "[::1:2005", "256.0.0.1:2005", "example.com:80"};
+    static const char *const unreadable[] = {
+        "", "127.0.0.1", ":2005", "127.0.0.1:", "[::1:2005", "256.0.0.1:2005", "example.com:80"};
     struct acceptor_options options = options_default();
     struct acceptor *second = NULL;
     char address[40];

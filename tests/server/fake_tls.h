@@ -135,9 +135,7 @@ enum tls_result tls_handshake(struct tls_session *session) {
         size_t size = session->in.size - FAKE_HEADER;
         char alpn = (char)(session->in.bytes[FAKE_HEADER] ^ 0x5a);
         if (session->in.bytes[0] != FAKE_HELLO || size == 0 || alpn == 'x') return TLS_FAILED;
-        session->protocol = alpn == 'h'   ? TLS_PROTOCOL_HTTP
-                            : alpn == 'v' ? TLS_PROTOCOL_VELOCITY
-                                          : TLS_PROTOCOL_NONE;
+        session->protocol = alpn == 'h' ? TLS_PROTOCOL_HTTP : alpn == 'v' ? TLS_PROTOCOL_VELOCITY : TLS_PROTOCOL_NONE;
         for (size_t i = 1; i < size && i < sizeof session->client; i++)
             session->client[i - 1] = (char)(session->in.bytes[FAKE_HEADER + i] ^ 0x5a);
         session->in.size = 0;
@@ -161,8 +159,7 @@ enum tls_result tls_read(struct tls_session *session, void *bytes, size_t size, 
         if (result != TLS_DONE) return result;
         session->plain_start = 0;
         session->plain_size = session->in.size - FAKE_HEADER;
-        for (size_t i = 0; i < session->plain_size; i++)
-            session->plain[i] = session->in.bytes[FAKE_HEADER + i] ^ 0x5a;
+        for (size_t i = 0; i < session->plain_size; i++) session->plain[i] = session->in.bytes[FAKE_HEADER + i] ^ 0x5a;
         session->in.size = 0;
         if (session->in.bytes[0] == FAKE_CLOSE) return TLS_CLOSED;
         if (session->in.bytes[0] != FAKE_DATA) return TLS_FAILED;
@@ -208,7 +205,8 @@ const char *tls_session_error(const struct tls_session *session) {
     return "fake";
 }
 
-/* ---- the client's side, over a blocking descriptor ---------------------------------------------------------------- */
+/* ---- the client's side, over a blocking descriptor ----------------------------------------------------------------
+ */
 
 static inline bool fake_send(int fd, int type, const void *bytes, size_t size) {
     unsigned char record[FAKE_HEADER + FAKE_MOST];

@@ -22,12 +22,9 @@ static void an_address_is_read_as_what_it_is(void **state) {
         int family;
         bool loopback;
     } cases[] = {
-        {"127.0.0.1", "127.0.0.1", AF_INET, true},
-        {"127.200.0.9", "127.200.0.9", AF_INET, true},
-        {"192.0.2.1", "192.0.2.1", AF_INET, false},
-        {"::1", "::1", AF_INET6, true},
-        {"2001:db8::1", "2001:db8::1", AF_INET6, false},
-        {"::ffff:127.0.0.1", "127.0.0.1", AF_INET, true},
+        {"127.0.0.1", "127.0.0.1", AF_INET, true},         {"127.200.0.9", "127.200.0.9", AF_INET, true},
+        {"192.0.2.1", "192.0.2.1", AF_INET, false},        {"::1", "::1", AF_INET6, true},
+        {"2001:db8::1", "2001:db8::1", AF_INET6, false},   {"::ffff:127.0.0.1", "127.0.0.1", AF_INET, true},
         {"::ffff:192.0.2.1", "192.0.2.1", AF_INET, false},
     };
     (void)state;
@@ -36,8 +33,8 @@ static void an_address_is_read_as_what_it_is(void **state) {
         assert_string_equal(peer->text, cases[i].read);
         assert_int_equal(peer->address.ss_family, cases[i].family);
         assert_int_equal(peer->loopback, cases[i].loopback);
-        assert_int_equal(peer_address_size(peer), cases[i].family == AF_INET ? sizeof(struct sockaddr_in)
-                                                                             : sizeof(struct sockaddr_in6));
+        assert_int_equal(peer_address_size(peer),
+                         cases[i].family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
         assert_false(peer->tls);
         peer_free(peer);
     }
@@ -80,10 +77,10 @@ static void the_first_bytes_decide_as_soon_as_they_can(void **state) {
     static const struct {
         const char *bytes;
         enum opening opening;
-    } cases[] = {{"", OPENING_UNDECIDED},  {"O", OPENING_UNDECIDED},   {"OL", OPENING_UNDECIDED},
+    } cases[] = {{"", OPENING_UNDECIDED},    {"O", OPENING_UNDECIDED},   {"OL", OPENING_UNDECIDED},
                  {"OLE", OPENING_UNDECIDED}, {"OLEV", OPENING_VELOCITY}, {"OLEVx", OPENING_VELOCITY},
-                 {"OP", OPENING_HTTP},     {"OLEW", OPENING_HTTP},     {"G", OPENING_HTTP},
-                 {"\x16", OPENING_TLS},    {"\x16\x03", OPENING_TLS},  {"o", OPENING_HTTP}};
+                 {"OP", OPENING_HTTP},       {"OLEW", OPENING_HTTP},     {"G", OPENING_HTTP},
+                 {"\x16", OPENING_TLS},      {"\x16\x03", OPENING_TLS},  {"o", OPENING_HTTP}};
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++)
         assert_int_equal(opening_of(cases[i].bytes, strlen(cases[i].bytes)), cases[i].opening);

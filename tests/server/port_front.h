@@ -27,7 +27,8 @@ struct front {
     struct taken taken[FRONT_MOST];
 };
 
-#define FRONT_EMPTY {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER}
+#define FRONT_EMPTY                                                                                                    \
+    { .mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER }
 
 static inline void front_take(void *arg, int fd, struct peer *peer) {
     struct front *front = arg;

@@ -21,10 +21,8 @@ static struct tls_relay *relay;
 static _Atomic int peers;
 
 static int set_up(void **state) {
-    struct tls_relay_options options = {.threads = 1,
-                                        .deadline_seconds = 1,
-                                        .http = {front_take, &http},
-                                        .velocity = {front_take, &binary}};
+    struct tls_relay_options options = {
+        .threads = 1, .deadline_seconds = 1, .http = {front_take, &http}, .velocity = {front_take, &binary}};
     (void)state;
     if (tls_open(NULL, &tls) != VELOCITY_OK) return -1;
     options.tls = tls;
