@@ -351,10 +351,12 @@ void link_begin(struct link *link, struct link_loop *loop) {
     loop->links = link;
     deadline_set(&loop->deadlines, &link->deadline, deadline_now_us());
     link->session = tls_session_new(loop->options->tls, link->outer.fd);
-    if (link->session)
-        shake_hands(link);
-    else
+    if (!link->session) {
         end_handshake(link);
+        return;
+    }
+    /* The hello is there mostly, but its turn comes with the other events: many at once would hold up all others. */
+    link->up.wants = WANT_OUTER_IN;
     settle(link);
 }
 

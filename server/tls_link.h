@@ -82,7 +82,7 @@ struct link *link_new(struct link_counters *counters, int fd, struct peer *peer)
 /* For one that never began: closes and frees all of it. */
 void link_drop(struct link *link, struct link_counters *counters);
 
-/* Puts it into the loop and begins the handshake. */
+/* Puts it into the loop, where its handshake begins with the next events. */
 void link_begin(struct link *link, struct link_loop *loop);
 void link_event(struct link_end *end, uint32_t events);
 /* Ends those whose time is over. */

@@ -15,7 +15,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define EVENTS        128
+#define EVENTS        32 /* in a turn; each may be a handshake, a millisecond of arithmetic */
 #define STOP_FLUSH_US UINT64_C(2000000)
 
 struct relay_thread {
@@ -120,6 +120,7 @@ static void *run(void *arg) {
 
 /* ---- all of them ------------------------------------------------------------------------------------------------ */
 
+/* False: errno says why. */
 static bool start_thread(struct tls_relay *relay, struct relay_thread *thread) {
     struct epoll_event event = {.events = EPOLLIN};
     thread->loop.options = &relay->options;
@@ -130,9 +131,11 @@ static bool start_thread(struct tls_relay *relay, struct relay_thread *thread) {
     pthread_cond_init(&thread->changed, NULL);
     thread->loop.epoll = epoll_create1(EPOLL_CLOEXEC);
     thread->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    thread->running = thread->loop.epoll >= 0 && thread->wake >= 0 &&
-                      epoll_ctl(thread->loop.epoll, EPOLL_CTL_ADD, thread->wake, &event) == 0 &&
-                      pthread_create(&thread->thread, NULL, run, thread) == 0;
+    if (thread->loop.epoll < 0 || thread->wake < 0 ||
+        epoll_ctl(thread->loop.epoll, EPOLL_CTL_ADD, thread->wake, &event) != 0)
+        return false;
+    errno = pthread_create(&thread->thread, NULL, run, thread);
+    thread->running = errno == 0;
     return thread->running;
 }
 
@@ -142,15 +145,16 @@ velocity_status tls_relay_new(const struct tls_relay_options *options, struct tl
     struct tls_relay *relay = calloc(1, sizeof *relay + threads * sizeof relay->threads[0]);
     if (!relay) return status_set(VELOCITY_NO_MEMORY, "no memory for the TLS relay");
     relay->options = *options;
-    while (relay->thread_count < threads) {
-        if (start_thread(relay, &relay->threads[relay->thread_count++])) continue;
-        velocity_status status =
-            status_set(VELOCITY_NO_MEMORY, "the TLS relay's threads cannot be started: %s", strerror(errno));
-        tls_relay_free(relay);
-        return status;
+    bool good = true;
+    while (good && relay->thread_count < threads) good = start_thread(relay, &relay->threads[relay->thread_count++]);
+    if (good) {
+        *out = relay;
+        return VELOCITY_OK;
     }
-    *out = relay;
-    return VELOCITY_OK;
+    velocity_status status =
+        status_set(VELOCITY_NO_MEMORY, "the TLS relay's threads cannot be started: %s", strerror(errno));
+    tls_relay_free(relay);
+    return status;
 }
 
 void tls_relay_take(struct tls_relay *relay, int fd, struct peer *peer) {

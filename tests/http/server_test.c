@@ -318,8 +318,8 @@ static void bytes_that_the_relay_counted_begin_a_request_that_must_end(void **st
         peers[i] = peer_acquire(peer_new((struct sockaddr *)&address, sizeof address));
         peers[i]->tls = true;
         http_server_take(f->server, pairs[i][1], peers[i]);
-        assert_int_equal(
-            exchange(pairs[i][0], "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n", reply, sizeof reply), 200);
+        assert_int_equal(exchange(pairs[i][0], "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n", reply, sizeof reply),
+                         200);
     }
     usleep(300000); /* the sweep has seen both idle */
     atomic_store(&peers[0]->bytes_received, 7);
@@ -335,7 +335,8 @@ static void bytes_that_the_relay_counted_begin_a_request_that_must_end(void **st
 
 int main(void) {
 #define WITH_SERVER(test) cmocka_unit_test_setup_teardown(test, set_up_plain, tear_down)
-#define BEHIND_TLS(test)  {#test " (behind TLS)", test, set_up_behind_tls, tear_down, NULL}
+#define BEHIND_TLS(test)                                                                                               \
+    { #test " (behind TLS)", test, set_up_behind_tls, tear_down, NULL }
     const struct CMUnitTest tests[] = {
         WITH_SERVER(clients_at_once_each_read_what_they_wrote),
         WITH_SERVER(clients_that_leave_take_no_other_answer_with_them),
