@@ -127,10 +127,9 @@ bool form_end(struct form *form, struct http_request *request) {
     form_free(form);
     if (request->body.memory) explicit_bzero(request->body.memory + BODY_HEADROOM_BYTES, request->body.size);
     if (!form->failed) return true;
-    reply_problem_with(request, form->code,
-                       (struct problem){.detail = velocity_str(form->reason),
-                                        .has_offset = form->has_offset,
-                                        .offset = form->offset});
+    reply_problem_with(
+        request, form->code,
+        (struct problem){.detail = velocity_str(form->reason), .has_offset = form->has_offset, .offset = form->offset});
     return false;
 }
 
@@ -162,14 +161,14 @@ static const cJSON *take(struct form *form, int member, enum form_need need) {
     return NULL;
 }
 
-static const char *copy(struct form *form, const char *text) {
+static char *copy(struct form *form, const char *text) {
     velocity_slice out;
-    if (scratch_copy(form->scratch, velocity_str(text), &out)) return out.data;
+    if (scratch_copy(form->scratch, velocity_str(text), &out)) return (char *)(uintptr_t)out.data;
     fail_with(form, PROBLEM_OVERLOADED, "no memory");
     return NULL;
 }
 
-const char *form_text(struct form *form, int member, enum form_need need, size_t minimum, size_t maximum) {
+char *form_text(struct form *form, int member, enum form_need need, size_t minimum, size_t maximum) {
     const cJSON *item = take(form, member, need);
     if (!item) return NULL;
     size_t size = cJSON_IsString(item) ? strlen(item->valuestring) : SIZE_MAX;

@@ -66,7 +66,7 @@ bool form_is_null(const struct form *form, int member);
 bool form_is_word(const struct form *form, int member, const char *word);
 
 /* NULL: absent, null or wrong. Sizes are bytes. */
-const char *form_text(struct form *form, int member, enum form_need need, size_t minimum, size_t maximum);
+char *form_text(struct form *form, int member, enum form_need need, size_t minimum, size_t maximum);
 /* False: absent, null or wrong, and *out is unchanged. |minimum|, maximum <= FORM_INTEGER_MAX. */
 bool form_i64(struct form *form, int member, enum form_need need, int64_t minimum, int64_t maximum, int64_t *out);
 bool form_bool(struct form *form, int member, enum form_need need, bool *out);
