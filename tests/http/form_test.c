@@ -3,6 +3,9 @@
 
 #include "http/form.h"
 
+#include <cjson/cJSON.h>
+#include <malloc.h>
+
 enum { NAME, SIZE, YES, LIST, MEMBERS };
 static const char *const names[MEMBERS] = {"name", "size", "yes", "list"};
 
@@ -181,6 +184,25 @@ static void a_deep_document_is_refused_and_not_recursed_into_the_ground(void **s
     free(body);
 }
 
+static bool leaked;
+
+static void watch_free(void *memory) {
+    if (memory && memmem(memory, malloc_usable_size(memory), "hunter22", 8)) leaked = true;
+    free(memory);
+}
+
+static void no_secret_stays_in_memory_that_is_freed(void **state) {
+    cJSON_Hooks hooks = {malloc, watch_free};
+    struct fixture f;
+    (void)state;
+    cJSON_InitHooks(&hooks);
+    begin(&f, LITERAL("{\"name\":\"hunter22\",\"list\":[\"hunter22\"]}"));
+    assert_false(f.form.failed);
+    end(&f);
+    cJSON_InitHooks(NULL);
+    assert_false(leaked);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(members_are_read_by_their_type),
@@ -190,6 +212,7 @@ int main(void) {
         cmocka_unit_test(a_member_of_another_type_or_size_is_refused_by_name),
         cmocka_unit_test(the_first_error_stays_and_ends_the_reading),
         cmocka_unit_test(a_deep_document_is_refused_and_not_recursed_into_the_ground),
+        cmocka_unit_test(no_secret_stays_in_memory_that_is_freed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
