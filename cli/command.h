@@ -11,7 +11,7 @@
 /* Exit codes; part of the contract. */
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_NOT_FOUND = 3, EXIT_CONFIGURATION = 78 };
 
-#define COMMAND_MAX_OPTIONS 8
+#define COMMAND_MAX_OPTIONS 20
 
 struct command_option {
     const char *name;    /* "bind": --bind; NULL ends a table */
@@ -55,6 +55,10 @@ struct config;
  * config to be freed, or complains and answers the exit code. */
 int command_configuration(const struct command *command, const struct command_arguments *arguments, struct config *out);
 
+struct config_request;
+/* The same sources once more, for config_reload; config_request_free() it. NULL: no memory. */
+struct config_request *command_request(const struct command *command, const struct command_arguments *arguments);
+
 /* ---- the commands, one file each ------------------------------------------------------------------------------ */
 
 int run_server(const struct command *command, const struct command_arguments *arguments);
@@ -66,6 +70,7 @@ int run_db_dump(const struct command *command, const struct command_arguments *a
 int run_db_compact(const struct command *command, const struct command_arguments *arguments);
 int run_sst_dump(const struct command *command, const struct command_arguments *arguments);
 int run_sst_verify(const struct command *command, const struct command_arguments *arguments);
+int run_admin(const struct command *command, const struct command_arguments *arguments); /* all of velocity admin */
 int run_benchmark(const struct command *command, const struct command_arguments *arguments);
 int run_help(const struct command *command, const struct command_arguments *arguments);
 int help_of(const struct command *command); /* one command's page, on standard output */

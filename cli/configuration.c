@@ -29,17 +29,29 @@ static size_t collect_flags(const struct command *command, const struct command_
     return count;
 }
 
-int command_configuration(const struct command *command, const struct command_arguments *arguments,
-                          struct config *out) {
-    struct config_flag flags[COMMAND_MAX_OPTIONS];
-    struct config_error error;
-    struct config_request request = {
+/* `flags` has room for COMMAND_MAX_OPTIONS. */
+static struct config_request request_of(const struct command *command, const struct command_arguments *arguments,
+                                        struct config_flag *flags) {
+    return (struct config_request){
         .path = command_value(command, arguments, "config"),
         .environment = environ,
         .flags = flags,
         .flag_count = collect_flags(command, arguments, flags),
         .warn = warn,
     };
+}
+
+struct config_request *command_request(const struct command *command, const struct command_arguments *arguments) {
+    struct config_flag flags[COMMAND_MAX_OPTIONS];
+    struct config_request request = request_of(command, arguments, flags);
+    return config_request_copy(&request);
+}
+
+int command_configuration(const struct command *command, const struct command_arguments *arguments,
+                          struct config *out) {
+    struct config_flag flags[COMMAND_MAX_OPTIONS];
+    struct config_error error;
+    struct config_request request = request_of(command, arguments, flags);
     if (config_load(&request, out, &error)) return EXIT_DONE;
     return complain(error.source == CONFIG_FLAG ? EXIT_USAGE : EXIT_CONFIGURATION, "%s", error.text);
 }
@@ -49,6 +61,9 @@ int run_check_config(const struct command *command, const struct command_argumen
     int code = command_configuration(command, arguments, &config);
     if (code) return code;
     config_print(&config, stdout);
+    if (config.needs_users)
+        (void)complain(EXIT_DONE, "other machines can reach %s: the server starts only if its data directory has users",
+                       config.server.bind_address);
     config_free(&config);
     return EXIT_DONE;
 }

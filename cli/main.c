@@ -60,6 +60,67 @@ static const struct command_option benchmark_options[] = {
     {0},
 };
 
+/* clang-format off */
+/* Which server, who asks, and how the answer looks: of every command of velocity admin. */
+#define ADMIN_OPTIONS \
+    {"url", "URL", NULL, NULL, "that server; else the one that runs over the data directory, else the directory itself"}, \
+    {"data-dir", "DIR", "server.data_dir", NULL, "the data directory (default: what the configuration says)"}, \
+    {"config", "FILE", NULL, NULL, "the server's configuration, for where its data directory is"}, \
+    {"login", "NAME", NULL, NULL, "log in with that user's password, which is asked for, instead of a token"}, \
+    {"password-stdin", NULL, NULL, NULL, "read passwords from standard input, one a line: --login's, then the new one"}, \
+    {"token-file", "FILE", NULL, NULL, "log in with the token in it (default: VELOCITY_TOKEN, else your own file)"}, \
+    {"ca-file", "FILE", NULL, NULL, "trust the authorities in this PEM file instead of the system's"}, \
+    {"fingerprint", "SHA256:...", NULL, NULL, "trust the server that has this key, whoever signed it"}, \
+    {"allow-plaintext", NULL, NULL, NULL, "send passwords and tokens over http:// to another machine"}, \
+    {"timeout", "SECONDS", NULL, NULL, "wait so long for the answer (60)"}, \
+    {"json", NULL, NULL, NULL, "as JSON, as the server says it"}, \
+    {0}
+
+#define SCOPE_OPTIONS \
+    {"role", "ROLE", NULL, NULL, "admin, write (users' default), read or monitor"}, \
+    {"databases", "A,B", NULL, NULL, "in these databases only"}, \
+    {"prefixes", "A,B", NULL, NULL, "for keys that begin so only"}
+/* clang-format on */
+
+static const struct command_option admin_options[] = {ADMIN_OPTIONS};
+
+static const struct command_option create_user_options[] = {
+    {"username", "NAME", NULL, NULL, "the new user; the very first one becomes an admin"},
+    {"password", "PASSWORD", NULL, NULL, "better not: it may show in lists of processes; without it, it is asked for"},
+    SCOPE_OPTIONS,
+    ADMIN_OPTIONS,
+};
+
+static const struct command_option set_password_options[] = {
+    {"username", "NAME", NULL, NULL, "whose; with --login alone: your own"},
+    {"password", "PASSWORD", NULL, NULL, "better not: it may show in lists of processes; without it, it is asked for"},
+    ADMIN_OPTIONS,
+};
+
+static const struct command_option delete_user_options[] = {
+    {"username", "NAME", NULL, NULL, "who; all tokens and sessions end with it"},
+    ADMIN_OPTIONS,
+};
+
+static const struct command_option create_token_options[] = {
+    {"name", "TEXT", NULL, NULL, "what the token is for, in your words"},
+    {"username", "NAME", NULL, NULL, "whose, without a server; a server makes it for who logs in"},
+    {"expires", "TIME", NULL, NULL, "a number and s, m, h or d (90d)"},
+    SCOPE_OPTIONS,
+    ADMIN_OPTIONS,
+};
+_Static_assert(sizeof create_token_options / sizeof *create_token_options <= COMMAND_MAX_OPTIONS, "the longest table");
+
+static const struct command_option create_database_options[] = {
+    {"max-disk-bytes", "N", NULL, NULL, "beyond that, puts get 507 (default: what the configuration says)"},
+    ADMIN_OPTIONS,
+};
+
+static const struct command_option drop_database_options[] = {
+    {"yes", NULL, NULL, NULL, "do not ask"},
+    ADMIN_OPTIONS,
+};
+
 const struct command commands[] = {
     {"db server", "server", NULL, "run the server until SIGTERM or SIGINT", server_options, run_server},
     {"db verify", NULL, "PATH", "read every byte of a database and list what is damaged", check_options, run_db_verify},
@@ -70,6 +131,16 @@ const struct command commands[] = {
     {"db sst-dump", NULL, "FILE", "show what a table file holds", sst_dump_options, run_sst_dump},
     {"db sst-verify", NULL, "FILE", "read every byte of a table file and list what is damaged", check_options,
      run_sst_verify},
+    {"admin create-user", "create-user", NULL, "make a user", create_user_options, run_admin},
+    {"admin list-users", NULL, NULL, "list the users and what they may do", admin_options, run_admin},
+    {"admin set-password", NULL, NULL, "change a user's password, or the own one", set_password_options, run_admin},
+    {"admin delete-user", NULL, NULL, "delete a user", delete_user_options, run_admin},
+    {"admin create-token", NULL, NULL, "make a token for a program, and show it once", create_token_options, run_admin},
+    {"admin list-tokens", NULL, NULL, "list the tokens, without their secrets", admin_options, run_admin},
+    {"admin revoke-token", NULL, "ID", "end a token at once", admin_options, run_admin},
+    {"admin create-database", NULL, "NAME", "make a database", create_database_options, run_admin},
+    {"admin list-databases", NULL, NULL, "list the databases, their state and size", admin_options, run_admin},
+    {"admin drop-database", NULL, "NAME", "delete a database and all that is in it", drop_database_options, run_admin},
     {"benchmark", NULL, NULL, "measure the storage engine on this machine", benchmark_options, run_benchmark},
     {"check-config", NULL, NULL, "check the configuration and show what is in force, and from where",
      check_config_options, run_check_config},

@@ -53,6 +53,7 @@ static velocity_status open_spare(struct arena *arena, size_t bytes) {
     chunk->size = size;
     chunk->older = arena->chunks;
     arena->chunks = chunk;
+    arena->held_bytes += size;
     if (arena->spare.bytes > arena->open.bytes) arena->open = arena->spare;
     arena->spare = (struct arena_room){(uint8_t *)(chunk + 1), size - sizeof *chunk};
     if (arena->chunk_bytes < LARGEST_CHUNK_BYTES) arena->chunk_bytes *= 2;

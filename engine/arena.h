@@ -29,6 +29,7 @@ struct arena {
     struct arena_room open, spare;
     size_t chunk_bytes; /* of the next chunk, unless more is asked for */
     size_t used_bytes;  /* handed out, alignment included */
+    size_t held_bytes;  /* of all chunks */
     size_t alignment;   /* of every piece; a power of two, at most ARENA_MAX_ALIGNMENT */
 };
 

@@ -30,7 +30,7 @@ enum {
 
 /* Where values stand apart, a full write buffer makes a table that is much smaller than itself. */
 static uint64_t level0_batch_bytes(const velocity *db, const struct version *version) {
-    uint64_t bytes = db->options.memtable_bytes / 2 * db->options.compaction_threshold, tables = 0;
+    uint64_t bytes = database_buffer_bytes(db) / 2 * db->options.compaction_threshold, tables = 0;
     if (version->value_count == 0) return bytes;
     for (int l = 0; l < VELOCITY_LEVELS; l++) tables += version->levels[l].bytes;
     return (uint64_t)((double)bytes * (double)tables / (double)(tables + version->value_used_bytes));

@@ -29,33 +29,24 @@ velocity_options velocity_options_default(void) {
     return o;
 }
 
-static velocity_status check_range(const char *name, uint64_t value, uint64_t least, uint64_t most) {
-    if (value >= least && value <= most) return VELOCITY_OK;
-    return status_set(VELOCITY_INVALID, "option %s is %llu; it takes %llu to %llu", name, (unsigned long long)value,
-                      (unsigned long long)least, (unsigned long long)most);
-}
-
 static velocity_status check_options(const velocity_options *o) {
-    velocity_status status = check_range("memtable_bytes", o->memtable_bytes, 64u << 10, UINT64_C(4) << 30);
-    if (!status) status = check_range("compaction_threshold", o->compaction_threshold, 2, 64);
-    if (!status) status = check_range("block_bytes", o->block_bytes, 1024, 65536);
-    if (!status) status = check_range("table_bytes", o->table_bytes, 64u << 10, UINT64_C(1) << 30);
+    velocity_status status = settings_check_range("memtable_bytes", o->memtable_bytes, 64u << 10, UINT64_C(4) << 30);
+    if (!status) status = settings_check_range("compaction_threshold", o->compaction_threshold, 2, 64);
+    if (!status) status = settings_check_range("block_bytes", o->block_bytes, 1024, 65536);
+    if (!status) status = settings_check_range("table_bytes", o->table_bytes, 64u << 10, UINT64_C(1) << 30);
     if (!status && o->value_log_threshold) /* a reference takes up to 30 bytes */
-        status = check_range("value_log_threshold", o->value_log_threshold, 32, UINT64_MAX);
-    if (!status) status = check_range("interval_ms", o->interval_ms, 1, 60000);
-    if (!status) status = check_range("max_open_files", o->max_open_files, 16, UINT32_MAX);
-    if (!status && o->max_database_bytes)
-        status = check_range("max_database_bytes", o->max_database_bytes, 32u << 20, UINT64_MAX);
-    if (!status) status = check_range("durability", o->durability, VELOCITY_DURABILITY_DEFAULT, VELOCITY_DURABILITY_OS);
+        status = settings_check_range("value_log_threshold", o->value_log_threshold, 32, UINT64_MAX);
+    if (!status) status = settings_check_durability(o->durability, o->interval_ms);
+    if (!status) status = settings_check_range("max_open_files", o->max_open_files, 16, UINT32_MAX);
+    if (!status) status = settings_check_limit(o->max_database_bytes);
     if (status) return status;
     double rate = o->bloom_false_positive_rate;
     if (!(rate == 1 || (rate >= 0.0001 && rate <= 0.5)))
         return status_set(VELOCITY_INVALID, "option bloom_false_positive_rate is %g; it takes 0.0001 to 0.5, or 1",
                           rate);
-    return check_range("compression", o->compression, VELOCITY_COMPRESSION_NONE, VELOCITY_COMPRESSION_ADAPTIVE);
+    return settings_check_range("compression", o->compression, VELOCITY_COMPRESSION_NONE,
+                                VELOCITY_COMPRESSION_ADAPTIVE);
 }
-
-enum { LIMIT_BUFFER_PART = 16 }; /* of max_database_bytes: the log holds what write buffers hold */
 
 velocity_status database_take_options(const velocity_options *from, velocity_options *to) {
     *to = velocity_options_default();
@@ -66,8 +57,6 @@ velocity_status database_take_options(const velocity_options *from, velocity_opt
     }
     if (to->durability == VELOCITY_DURABILITY_DEFAULT) to->durability = VELOCITY_DURABILITY_ALWAYS;
     if (to->first_sequence == 0) to->first_sequence = 1;
-    if (to->max_database_bytes && to->memtable_bytes > to->max_database_bytes / LIMIT_BUFFER_PART)
-        to->memtable_bytes = to->max_database_bytes / LIMIT_BUFFER_PART;
     return check_options(to);
 }
 
@@ -85,6 +74,7 @@ velocity_shared *shared_new(env *e, const velocity_shared_options *options) {
     velocity_shared *shared = env_alloc_zeroed(sizeof *shared);
     if (!shared) return NULL;
     shared->env = e;
+    budget_init(&shared->budget, o.memtable_bytes);
     shared->cache = cache_new(o.cache_bytes, 0);
     if (shared->cache) shared->files = table_files_new(shared->cache, o.max_open_files);
     shared->pool = pool_new(e, o.background_threads);
@@ -117,6 +107,7 @@ void velocity_shared_free(velocity_shared *shared) {
     table_files_free(shared->files);
     cache_free(shared->cache);
     epoch_drain();
+    budget_destroy(&shared->budget);
     env_free(shared);
 }
 
@@ -226,9 +217,6 @@ static void init_locks(velocity *db) {
     db->compaction_job.run = compaction_job_run;
     db->prepare_job.run = room_prepare_job;
     db->ticker.tick = background_tick;
-    db->ticker.period_ms = TICK_MS;
-    if (db->options.durability == VELOCITY_DURABILITY_INTERVAL && db->options.interval_ms < TICK_MS)
-        db->ticker.period_ms = db->options.interval_ms;
 }
 
 static velocity_status get_shared(velocity *db) {
@@ -280,15 +268,17 @@ velocity_status database_open(env *e, const char *path, const velocity_options *
     clock_init(&db->clock, e);
     velocity_status status = database_take_options(options, &db->options);
     init_locks(db);
+    settings_init(db);
     size_t size = strlen(path) + 1;
     if (!status && !(db->path = env_alloc(size))) status = VELOCITY_NO_MEMORY;
     if (!status) memcpy(db->path, path, size);
     if (!status) status = key_ring_new(&db->options, &db->keys);
     if (!status) status = get_shared(db);
-    if (!status) chunk_pool_expect(db->shared->chunks, db->options.memtable_bytes);
+    if (!status) chunk_pool_expect(db->shared->chunks, database_buffer_bytes(db));
     if (!status) status = get_lock(db);
     if (!status) status = recovery_run(db);
     forget_secrets(&db->options);
+    if (!status) budget_join(db);
     if (!status) status = pool_ticker_add(db->shared->pool, &db->ticker);
     if (status) {
         database_free(db);
@@ -331,6 +321,7 @@ static void remove_logs(struct log *log) {
 
 /* Of a database that is open, half open, or was closed. */
 void database_free(velocity *db) {
+    budget_leave(db);
     struct superversion *sv = atomic_exchange(&db->superversion, NULL);
     if (sv) superversion_release(sv);
     epoch_drain();
@@ -374,7 +365,7 @@ static velocity_status flush_at_close(velocity *db) {
     struct superversion *sv = superversion_acquire(db); /* the ticker may still lead, and switch the buffer */
     const memtable *table = sv->active->memtable;
     bool worth =
-        write_buffer_bytes(sv->active) >= WORTH_A_TABLE_BYTES || db->options.memtable_bytes < WORTH_A_TABLE_BYTES;
+        write_buffer_bytes(sv->active) >= WORTH_A_TABLE_BYTES || database_buffer_bytes(db) < WORTH_A_TABLE_BYTES;
     worth = worth && memtable_entries(table);
     superversion_release(sv);
     return worth ? velocity_flush(db) : VELOCITY_OK;

@@ -10,7 +10,8 @@
  *   install.c     putting a new version in force           history.c    logs of the past
  *   changes.c     change feeds                             checkpoint.c copies of the whole
  *   txn.c         transactions                             validate.c   whether they may commit
- *   read_set.c    what they have read
+ *   read_set.c    what they have read                      budget.c     write buffers of all databases together
+ *   settings.c    what can be changed while it is open
  *
  * How a read finds its data: `superversion` names the write buffers and the version that make up the database now. It
  * is replaced whole; readers load it inside an epoch section and take no lock.
@@ -19,8 +20,8 @@
  * makes room (room.c), stores it in the log, inserts it into the active write buffer, syncs if asked, and moves
  * visible_sequence. What only the leader touches is marked (leader).
  *
- * Locks, in rank order: install_mutex; mutex; snapshot_mutex; what pool, table_files, cache and history have inside;
- * watch_mutex.
+ * Locks, in rank order: install_mutex; mutex; snapshot_mutex; budget.mutex; what pool, table_files, cache and history
+ * have inside; watch_mutex.
  */
 #ifndef VELOCITY_DATABASE_INTERNAL_H
 #define VELOCITY_DATABASE_INTERNAL_H
@@ -48,12 +49,23 @@ enum {
     TICK_MS = 250,
 };
 
+/* What the write buffers of all databases take together: budget.c. */
+struct buffer_budget {
+    uint64_t most_bytes;         /* 0: no limit; constant */
+    _Atomic uint64_t used_bytes; /* of buffers that are not yet in tables; 0 without a limit */
+    _Atomic velocity_status last_flush;
+    env_mutex mutex;            /* guards what follows; used_bytes falls under it */
+    env_condition freed;        /* used_bytes fell, or a flush failed */
+    struct velocity *databases; /* linked by budget_next */
+};
+
 struct velocity_shared {
     env *env;
     cache *cache;
     table_files *files;
     pool *pool;
     chunk_pool *chunks; /* of write buffers */
+    struct buffer_budget budget;
 };
 
 /* A memtable and what it needs around it. Full ones are frozen and wait in the superversion until flushed. */
@@ -63,6 +75,7 @@ struct write_buffer {
     uint64_t first_log;             /* logs from here on hold its entries */
     _Atomic uint64_t last_sequence; /* once frozen: its newest entry; 0 before */
     struct range_buffer ranges;     /* the range deletes among its entries */
+    uint64_t charged_bytes;         /* (leader, until frozen) part of the budget's used_bytes */
 };
 
 struct superversion {
@@ -108,6 +121,21 @@ struct velocity {
     _Atomic uint64_t visible_sequence;
     _Atomic bool read_only;
     struct reserve reserve;
+
+    /* Settings that can be changed meanwhile: settings.c. Any thread. */
+    _Atomic velocity_durability durability;
+    _Atomic uint32_t interval_ms;
+    _Atomic uint64_t limit_bytes;  /* max_database_bytes */
+    _Atomic uint64_t buffer_bytes; /* memtable_bytes, or less under a limit */
+
+    /* The budget of write buffers: budget.c. */
+    _Atomic uint64_t charged_bytes; /* this database's part of used_bytes */
+    _Atomic uint64_t active_bytes;  /* what of it the active buffer holds */
+    _Atomic bool switch_wanted;     /* the leader, or the ticker, is to make the active buffer immutable */
+    bool over_budget;               /* (leader) the last charge was beyond what all should take */
+    bool in_budget;                 /* it and the next: guarded by budget.mutex */
+    struct velocity *budget_next;
+
     _Atomic uint64_t disk_bytes;   /* with a size limit: see limit.c */
     _Atomic bool limit_hit;        /* puts were refused since the last tick */
     _Atomic bool weak_writes;      /* the manifest says so: see install_weak_writes */
@@ -186,6 +214,35 @@ struct velocity {
 
 struct counters *database_counters(velocity *db); /* the calling thread's stripe */
 
+/* Size at which a write buffer is full. */
+static inline uint64_t database_buffer_bytes(const velocity *db) {
+    return atomic_load_explicit(&db->buffer_bytes, memory_order_relaxed);
+}
+
+/* settings.c */
+void settings_init(velocity *db); /* from db->options */
+VELOCITY_CHECK_RESULT velocity_status settings_check_range(const char *option, uint64_t value, uint64_t least,
+                                                           uint64_t most);
+VELOCITY_CHECK_RESULT velocity_status settings_check_limit(uint64_t max_database_bytes);
+VELOCITY_CHECK_RESULT velocity_status settings_check_durability(velocity_durability durability, uint32_t interval_ms);
+
+/* budget.c */
+void budget_init(struct buffer_budget *budget, uint64_t most_bytes);
+void budget_destroy(struct buffer_budget *budget);
+/* Between recovery and the first write. */
+void budget_join(velocity *db);
+/* It will flush no more. Harmless again, and for one that never joined. */
+void budget_leave(velocity *db);
+/* Leader: counts what the active buffer has grown by. */
+void budget_charge(velocity *db);
+/* Leader, after db->over_budget: has buffers flushed, waits where there is far too much. */
+VELOCITY_CHECK_RESULT velocity_status budget_relieve(velocity *db);
+/* What a frozen buffer was charged for: it is in a table now. */
+void budget_give_back(velocity *db, const struct write_buffer *flushed);
+void budget_note_flush(velocity *db, velocity_status status); /* how one ended */
+/* Leader: whether it has been asked to make its buffer immutable, and can without waiting. Answers true once. */
+bool budget_asks_for_switch(velocity *db);
+
 /* superversions: database.c */
 struct write_buffer *write_buffer_new(velocity *db, uint64_t first_log);
 void write_buffer_acquire(struct write_buffer *buffer);
@@ -220,6 +277,8 @@ void commit_thread_stop(velocity *db);
 VELOCITY_CHECK_RESULT velocity_status commit_sync(velocity *db);
 /* Makes the active write buffer immutable (unless it is empty) from outside of the commit path. */
 VELOCITY_CHECK_RESULT velocity_status commit_switch(velocity *db);
+/* If nobody leads: does what budget_asks_for_switch says. Never waits for a writer. */
+void commit_try_switch(velocity *db);
 /* Returns once every later group is led by a thread that sees what this one did before. */
 void commit_pass(velocity *db);
 void database_set_read_only(velocity *db, const char *why);
@@ -243,6 +302,7 @@ void room_retire_logs(velocity *db, uint64_t min_log);
 VELOCITY_CHECK_RESULT velocity_status room_settle_logs(velocity *db, uint64_t min_log);
 /* Waits, with db->mutex held, for the background to change something. Inline: runs a job. */
 void room_wait(velocity *db);
+void room_drop_spares(velocity *db); /* log segments that are kept for recycling */
 /* Syncs filled segments that are not yet on disk, then the present one. */
 VELOCITY_CHECK_RESULT velocity_status room_sync_logs(velocity *db);
 

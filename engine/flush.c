@@ -99,6 +99,7 @@ void flush_job_run(struct pool_job *job) {
     superversion_release(sv);
     table_files_sweep(db->shared->files);
     status = job_outcome(db, status);
+    budget_note_flush(db, status);
     env_mutex_lock(&db->mutex);
     job_ended(&db->flush_failure, status);
     db->flush_queued = false;
@@ -142,7 +143,7 @@ velocity_status velocity_flush(velocity *db) {
  */
 
 static void sync_interval(velocity *db) {
-    bool due = db->options.durability == VELOCITY_DURABILITY_INTERVAL && !atomic_load(&db->read_only);
+    bool due = atomic_load(&db->durability) == VELOCITY_DURABILITY_INTERVAL && !atomic_load(&db->read_only);
     if (due && commit_sync(db)) { /* the database is read-only now, and every write says so */
     }
 }
@@ -166,6 +167,7 @@ static void reclaim_expired(velocity *db) {
 
 void background_tick(struct pool_ticker *ticker) {
     velocity *db = (velocity *)((char *)ticker - offsetof(velocity, ticker));
+    if (atomic_load(&db->switch_wanted)) commit_try_switch(db);
     sync_interval(db);
     table_files_sweep(db->shared->files);
     chunk_pool_tend(db->shared->chunks);
@@ -176,7 +178,7 @@ void background_tick(struct pool_ticker *ticker) {
     struct superversion *sv = superversion_acquire(db);
     size_t held = write_buffer_bytes(sv->active);
     bool merge = compaction_idle_worthwhile(db, sv->version);
-    bool worth = held >= db->options.memtable_bytes / IDLE_FLUSH_FRACTION || range_buffer_list(&sv->active->ranges) ||
+    bool worth = held >= database_buffer_bytes(db) / IDLE_FLUSH_FRACTION || range_buffer_list(&sv->active->ranges) ||
                  memtable_deletes(sv->active->memtable) >= IDLE_FLUSH_DELETES;
     superversion_release(sv);
     if (worth && !atomic_load(&db->read_only) && commit_switch(db)) {

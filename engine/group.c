@@ -106,8 +106,9 @@ static void insert(velocity *db, const struct writer *w) {
 }
 
 static bool interval_is_over(velocity *db) {
-    return db->options.durability == VELOCITY_DURABILITY_INTERVAL && db->synced_sequence + 1 < db->next_sequence &&
-           env_monotonic_us(db->env) - db->last_sync_us > (uint64_t)db->options.interval_ms * 1000;
+    return atomic_load_explicit(&db->durability, memory_order_relaxed) == VELOCITY_DURABILITY_INTERVAL &&
+           db->synced_sequence + 1 < db->next_sequence &&
+           env_monotonic_us(db->env) - db->last_sync_us > (uint64_t)atomic_load(&db->interval_ms) * 1000;
 }
 
 static velocity_status sync_group(velocity *db, uint64_t last) {
@@ -241,7 +242,8 @@ static velocity_status make_room(velocity *db, struct group *g) {
                                 db->path);
         }
     }
-    if (!status && db->options.max_database_bytes && puts_anything(g) && (status = limit_check(db, g->payload_bytes))) {
+    bool limited = atomic_load_explicit(&db->limit_bytes, memory_order_relaxed) || db->limit_refuses;
+    if (!status && limited && puts_anything(g) && (status = limit_check(db, g->payload_bytes))) {
         refuse_puts(g);
         if (g->operations == 0) return status;
         status = VELOCITY_OK;
@@ -277,6 +279,7 @@ void group_write(velocity *db, struct group *g) {
         fail_group(g, status);
         return;
     }
+    if (db->shared->budget.most_bytes) budget_charge(db);
     db->next_sequence = last + 1;
     bool sync = g->sync && db->synced_sequence < last;
     if (sync || interval_is_over(db)) status = sync_group(db, last);

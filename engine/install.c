@@ -207,6 +207,7 @@ velocity_status install_edit(velocity *db, const struct version_edit *edit, stru
         /* The manifest is ahead of memory now: the next install must write down what memory says. */
         if (status) db->manifest_broken = true;
         if (!status && flushed) db->flushed_sequence = atomic_load(&flushed->last_sequence);
+        if (!status && flushed) budget_give_back(db, flushed);
     }
     version_release(version);
     let_gone(&gone, !status);

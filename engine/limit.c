@@ -2,6 +2,8 @@
  * limit.c - the size limit of a database (options.max_database_bytes): what its files take, and whether puts have to be
  * refused. See database_internal.h.
  *
+ * The limit may change at any time (settings.c); it is looked at anew for each group.
+ *
  * Counted is what stays: tables and value files in force, log segments by their capacity, and logs that are retained.
  * What a flush or merge writes counts once it is in force, when what it replaces no longer does. db->disk_bytes changes
  * only where one of these comes or goes, so a write compares two numbers.
@@ -27,22 +29,36 @@ uint64_t limit_count(velocity *db) {
 }
 
 void limit_note(velocity *db) {
-    if (db->options.max_database_bytes) atomic_store(&db->disk_bytes, limit_count(db));
+    if (atomic_load(&db->limit_bytes)) atomic_store(&db->disk_bytes, limit_count(db));
 }
 
 bool limit_allows(const velocity *db, uint64_t more_bytes) {
-    uint64_t limit = db->options.max_database_bytes;
+    uint64_t limit = atomic_load(&db->limit_bytes);
     return limit == 0 || atomic_load(&db->disk_bytes) + more_bytes <= limit;
 }
 
 bool limit_is_reached(const velocity *db) {
-    return db->options.max_database_bytes && atomic_load(&db->figures.out_of_space);
+    return atomic_load(&db->limit_bytes) && atomic_load(&db->figures.out_of_space);
+}
+
+/* A segment from before there was a limit may hold far more room than one that is made under it. */
+static bool give_up_room(velocity *db) {
+    env_mutex_lock(&db->mutex);
+    bool much = db->log->capacity - db->log->position > 2 * db->segment_bytes;
+    env_mutex_unlock(&db->mutex);
+    if (!much || log_trim(db->log)) return false; /* it stays as large as it is */
+    env_mutex_lock(&db->mutex);
+    db->log->capacity = (db->log->position + ENV_PAGE_BYTES - 1) & ~(uint64_t)(ENV_PAGE_BYTES - 1);
+    limit_note(db);
+    env_mutex_unlock(&db->mutex);
+    return true;
 }
 
 velocity_status limit_check(velocity *db, uint64_t payload_bytes) {
     /* Where the payload needs another segment than the one that is counted. */
-    bool fits = log_has_room(db->log, payload_bytes);
-    if (limit_allows(db, fits ? 0 : payload_bytes)) {
+    bool allowed = limit_allows(db, log_has_room(db->log, payload_bytes) ? 0 : payload_bytes);
+    if (!allowed && give_up_room(db)) allowed = limit_allows(db, payload_bytes);
+    if (allowed) {
         if (db->limit_refuses) atomic_store(&db->figures.out_of_space, false);
         db->limit_refuses = false;
         return VELOCITY_OK;
@@ -54,7 +70,7 @@ velocity_status limit_check(velocity *db, uint64_t payload_bytes) {
                       "%s: its files take %llu bytes and may take %llu (max_database_bytes): until deletes or expiry "
                       "have made room, writes can only delete",
                       db->path, (unsigned long long)atomic_load(&db->disk_bytes),
-                      (unsigned long long)db->options.max_database_bytes);
+                      (unsigned long long)atomic_load(&db->limit_bytes));
 }
 
 void limit_tend(velocity *db) {

@@ -417,6 +417,10 @@ size_t memtable_bytes(const memtable *table) {
     return atomic_load_explicit(&table->bytes, memory_order_relaxed);
 }
 
+size_t memtable_held_bytes(const memtable *table) {
+    return table->nodes.held_bytes + table->records.held_bytes;
+}
+
 size_t memtable_entries(const memtable *table) {
     return atomic_load_explicit(&table->entries, memory_order_relaxed);
 }

@@ -34,9 +34,10 @@ void memtable_insert(memtable *table, const struct entry *entry);
 /* The newest version of `key` with a sequence <= `sequence`: true and *out (a tombstone too), or false. */
 bool memtable_get(const memtable *table, velocity_slice key, uint64_t sequence, struct entry *out);
 
-size_t memtable_bytes(const memtable *table);   /* memory in use (not merely reserved), nodes and entries; any thread */
-size_t memtable_entries(const memtable *table); /* versions; any thread */
-size_t memtable_deletes(const memtable *table); /* those of them that are tombstones; any thread */
+size_t memtable_bytes(const memtable *table); /* memory in use (not merely reserved), nodes and entries; any thread */
+size_t memtable_held_bytes(const memtable *table); /* memory that it holds, reserved or in use; inserter only */
+size_t memtable_entries(const memtable *table);    /* versions; any thread */
+size_t memtable_deletes(const memtable *table);    /* those of them that are tombstones; any thread */
 
 /*
  * A cursor over all versions: keys ascending, within a key the newest (highest sequence) first. It is stable: entries

@@ -178,6 +178,22 @@ velocity_status pool_ticker_add(pool *p, struct pool_ticker *ticker) {
     return status;
 }
 
+void pool_ticker_hurry(pool *p, struct pool_ticker *ticker) {
+    env_mutex_lock(&p->mutex);
+    ticker->due_ms = 0;
+    env_condition_broadcast(&p->ticked);
+    env_mutex_unlock(&p->mutex);
+}
+
+void pool_ticker_set_period(pool *p, struct pool_ticker *ticker, uint32_t period_ms) {
+    env_mutex_lock(&p->mutex);
+    ticker->period_ms = period_ms;
+    uint64_t due_ms = env_monotonic_us(p->env) / 1000 + period_ms;
+    if (ticker->due_ms > due_ms) ticker->due_ms = due_ms;
+    env_condition_broadcast(&p->ticked);
+    env_mutex_unlock(&p->mutex);
+}
+
 void pool_ticker_remove(pool *p, struct pool_ticker *ticker) {
     env_mutex_lock(&p->mutex);
     for (struct pool_ticker **at = &p->tickers; *at; at = &(*at)->next) {

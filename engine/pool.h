@@ -37,6 +37,9 @@ struct pool_ticker {
     void (*tick)(struct pool_ticker *ticker); /* short; waits for nothing long */
 };
 VELOCITY_CHECK_RESULT velocity_status pool_ticker_add(pool *p, struct pool_ticker *ticker);
+/* Tick soon; any thread. */
+void pool_ticker_hurry(pool *p, struct pool_ticker *ticker);
+void pool_ticker_set_period(pool *p, struct pool_ticker *ticker, uint32_t period_ms);
 /* After it returns, tick does not run any more. */
 void pool_ticker_remove(pool *p, struct pool_ticker *ticker);
 

@@ -257,7 +257,7 @@ static velocity_status apply_group(void *arg, uint64_t log_number, const struct 
     }
     if (p != end) return VELOCITY_CORRUPT;
     if (group->count) r->last_in_buffer = group->first_sequence + group->count - 1;
-    return write_buffer_bytes(r->buffer) >= r->db->options.memtable_bytes ? flush_if_room(r) : VELOCITY_OK;
+    return write_buffer_bytes(r->buffer) >= database_buffer_bytes(r->db) ? flush_if_room(r) : VELOCITY_OK;
 }
 
 /*

@@ -44,7 +44,7 @@ static uint64_t round_up(uint64_t bytes) {
  * segment, one that is larger than the buffer would only be written out for nothing. */
 static uint64_t next_segment_bytes(velocity *db) {
     uint64_t bytes = db->segment_bytes;
-    if (bytes < SEGMENT_MAX_BYTES && bytes < db->options.memtable_bytes) db->segment_bytes *= 2;
+    if (bytes < SEGMENT_MAX_BYTES && bytes < database_buffer_bytes(db)) db->segment_bytes *= 2;
     return bytes;
 }
 
@@ -64,7 +64,7 @@ bool room_give_reserve(velocity *db) {
 }
 
 bool room_durable_logs(const velocity *db) {
-    return db->options.durability == VELOCITY_DURABILITY_ALWAYS;
+    return atomic_load(&db->durability) == VELOCITY_DURABILITY_ALWAYS;
 }
 
 void room_schedule_prepare(velocity *db) {
@@ -93,6 +93,28 @@ void room_prepare_job(struct pool_job *job) {
     limit_note(db);
     db->prepare_queued = false;
     env_condition_broadcast(&db->changed);
+    env_mutex_unlock(&db->mutex);
+}
+
+static void remove_or_close(struct log *garbage, bool remove) {
+    while (garbage) {
+        struct log *next = garbage->next;
+        if (!remove)
+            log_close(garbage);
+        else if (log_remove(garbage)) { /* removed at the next open */
+        }
+        garbage = next;
+    }
+}
+
+void room_drop_spares(velocity *db) {
+    env_mutex_lock(&db->mutex);
+    struct log *spares = db->spare_logs;
+    db->spare_logs = NULL;
+    env_mutex_unlock(&db->mutex);
+    remove_or_close(spares, true);
+    env_mutex_lock(&db->mutex);
+    limit_note(db);
     env_mutex_unlock(&db->mutex);
 }
 
@@ -169,17 +191,6 @@ static bool release_sealed(velocity *db, uint64_t min_log, uint64_t *number, boo
     return true;
 }
 
-static void remove_or_close(struct log *garbage, bool remove) {
-    while (garbage) {
-        struct log *next = garbage->next;
-        if (!remove)
-            log_close(garbage);
-        else if (log_remove(garbage)) { /* removed at the next open */
-        }
-        garbage = next;
-    }
-}
-
 void room_retire_logs(velocity *db, uint64_t min_log) {
     struct log *garbage = NULL, *held = NULL; /* held: retained, or read by somebody */
     uint64_t number;
@@ -203,7 +214,7 @@ void room_retire_logs(velocity *db, uint64_t min_log) {
         bool free = history_release(&db->history, log->number, db->options.log_retention_bytes);
         /* A recycled segment costs a sync where a new one needs none, and what was never written out need not be. */
         bool keep = free && room_durable_logs(db) && spares < SPARE_LOGS_MAX && log->capacity >= db->segment_bytes &&
-                    !db->closing && !db->options.max_database_bytes; /* with a limit room is dearer than time */
+                    !db->closing && !atomic_load(&db->limit_bytes); /* with a limit room is dearer than time */
         struct log **list = keep ? &db->spare_logs : free ? &garbage : &held;
         log->next = *list;
         *list = log;
@@ -306,6 +317,8 @@ velocity_status room_switch_buffer(velocity *db) {
     }
     if (next) {
         atomic_store(&full->last_sequence, db->next_sequence - 1);
+        atomic_store(&db->active_bytes, 0);
+        atomic_store(&db->switch_wanted, false);
         db->active = buffer;
         sv = superversion_install(db, next);
         flush_schedule(db);
@@ -351,8 +364,11 @@ static velocity_status hold_back(velocity *db, uint64_t payload_bytes) {
 }
 
 static velocity_status room_make_slowly(velocity *db, size_t operations, uint64_t payload_bytes) {
-    velocity_status status = VELOCITY_OK;
-    if (write_buffer_bytes(db->active) >= db->options.memtable_bytes) status = room_switch_buffer(db);
+    velocity_status status = db->over_budget ? budget_relieve(db) : VELOCITY_OK;
+    bool full = write_buffer_bytes(db->active) >= database_buffer_bytes(db);
+    if (!status && full) status = room_switch_buffer(db);
+    if (!status && budget_asks_for_switch(db) && (status = room_switch_buffer(db)) == VELOCITY_NO_SPACE)
+        status = VELOCITY_OK; /* this write may have room all the same */
     if (!status && atomic_load(&db->level0_tables) >= db->options.compaction_threshold * LEVEL0_SLOW_FACTOR)
         status = hold_back(db, payload_bytes);
     if (!status && !log_has_room(db->log, payload_bytes)) status = rotate_log(db, payload_bytes);
@@ -367,9 +383,10 @@ static velocity_status room_make_slowly(velocity *db, size_t operations, uint64_
 
 velocity_status room_make(velocity *db, size_t operations, uint64_t payload_bytes) {
     /* The common case: everything is there, and no lock is needed. */
-    bool plenty = write_buffer_bytes(db->active) < db->options.memtable_bytes && log_has_room(db->log, payload_bytes) &&
+    bool plenty = write_buffer_bytes(db->active) < database_buffer_bytes(db) && log_has_room(db->log, payload_bytes) &&
                   atomic_load_explicit(&db->level0_tables, memory_order_relaxed) <
-                      db->options.compaction_threshold * LEVEL0_SLOW_FACTOR;
+                      db->options.compaction_threshold * LEVEL0_SLOW_FACTOR &&
+                  !db->over_budget && !atomic_load_explicit(&db->switch_wanted, memory_order_relaxed);
     bool half_full =
         db->log->position > db->log->capacity / 2 && db->log->position - db->log->capacity / 2 < payload_bytes + 4096;
     if (plenty && !half_full) return memtable_reserve(db->active->memtable, operations, payload_bytes);

@@ -95,6 +95,7 @@ velocity_status velocity_stats_get(velocity *db, velocity_stats *out) {
     s.oldest_change_sequence = history_after(&db->history) + 1;
     s.last_sequence = atomic_load(&db->visible_sequence);
     s.live_handles = atomic_load(&db->live_handles);
+    s.all_memtable_bytes = atomic_load(&db->shared->budget.used_bytes);
     s.read_only = atomic_load(&db->read_only);
     memcpy(out, &s, out->struct_size < sizeof s ? out->struct_size : sizeof s);
     return VELOCITY_OK;

@@ -234,13 +234,22 @@ velocity_options velocity_options_default(void);
  */
 VELOCITY_CHECK_RESULT velocity_status velocity_key_from_file(const char *path, uint8_t key[32]);
 
-/* What several databases of a process use together: one cache, one pool of background threads, one budget of open
- * files. */
+/*
+ * What several databases of a process use together: one cache, one pool of background threads, one budget of open
+ * files, one of write buffers.
+ *
+ * memtable_bytes bounds the memory of all write buffers, however many databases there are: as it is reached, those that
+ * hold the most are flushed before they are full, and writers wait where flushing can't keep up. Beyond it there can be
+ * the memtable_bytes of one database, a chunk of 2 MiB for each thread that writes, what is kept ready for the next
+ * buffers, and what values and iterators keep of buffers that were flushed. If nothing can be flushed, writes that need
+ * more memory answer as the flush did.
+ */
 typedef struct {
     size_t struct_size;
     uint64_t cache_bytes;        /* 64 MiB */
     uint32_t max_open_files;     /* 1000 */
     uint32_t background_threads; /* 0: as many as cores */
+    uint64_t memtable_bytes;     /* 0: no common limit; else at least 1 MiB, and better twice that of a database */
 } velocity_shared_options;
 
 velocity_shared_options velocity_shared_options_default(void);
@@ -615,6 +624,19 @@ VELOCITY_CHECK_RESULT velocity_status velocity_set_cache_bytes(velocity *db, uin
 void velocity_shared_set_cache_bytes(velocity_shared *shared, uint64_t bytes);
 
 /*
+ * Changes max_database_bytes while the database is in use (0: no limit). What it holds may be more already: then puts
+ * get NO_SPACE until deletes, expiry or a higher limit have made room. A limit makes write buffers and log segments
+ * smaller from the next one on. INVALID: less than 32 MiB.
+ */
+VELOCITY_CHECK_RESULT velocity_status velocity_set_max_database_bytes(velocity *db, uint64_t bytes);
+/*
+ * Changes the durability of writes that name none (DEFAULT: ALWAYS), and interval_ms (1 to 60000). Returns once what
+ * was acknowledged before is on disk. INVALID: nothing was changed. Anything else but OK: it was, and that sync failed.
+ */
+VELOCITY_CHECK_RESULT velocity_status velocity_set_durability(velocity *db, velocity_durability durability,
+                                                              uint32_t interval_ms);
+
+/*
  * Copies the whole database, as it is at one sequence between two batches, to the new folder `path`, while reads and
  * writes go on. Tables are linked (copied where the file system can't: another disk), what is not yet in tables is
  * copied from the log: so it takes as long as that, bounded by the write buffers, whatever the database holds. When it
@@ -667,6 +689,7 @@ typedef struct {
     uint64_t txn_commits, txn_conflicts; /* transactions whose commit answered OK, and CONFLICT */
     uint64_t value_files, value_bytes;   /* values that stand apart, on disk; not in level_bytes and table_bytes */
     uint64_t value_garbage_bytes;        /* of these: what no table refers to any more */
+    uint64_t all_memtable_bytes; /* memory of the write buffers of all databases that share; 0 where it has no limit */
 } velocity_stats;
 
 /* Fills the part of *out that out->struct_size covers; set it before the call. Cheap; the figures are not of one

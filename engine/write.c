@@ -103,6 +103,7 @@ void database_set_read_only(velocity *db, const char *why) {
     atomic_store(&db->read_only, true);
     env_condition_broadcast(&db->changed);
     env_mutex_unlock(&db->mutex);
+    budget_leave(db);
 }
 
 /* ---- leading
@@ -285,7 +286,7 @@ void commit_drain_inline(velocity *db) {
  * -------------------------------------------------------------------------------------------------- */
 
 static bool wants_sync(const velocity *db, const velocity_write_options *options) {
-    velocity_durability durability = db->options.durability;
+    velocity_durability durability = atomic_load_explicit(&db->durability, memory_order_relaxed);
     if (options && options->struct_size >= sizeof *options && options->durability != VELOCITY_DURABILITY_DEFAULT)
         durability = options->durability;
     return durability == VELOCITY_DURABILITY_ALWAYS;
@@ -390,6 +391,19 @@ velocity_status commit_sync(velocity *db) {
 velocity_status commit_switch(velocity *db) {
     return commit_special(db, false, true);
 }
+
+void commit_try_switch(velocity *db) {
+    if (atomic_exchange(&db->leading, 1)) return; /* who leads does it, with the next group */
+    struct writer w;
+    memset(&w, 0, offsetof(struct writer, message));
+    w.switch_only = true;
+    if (budget_asks_for_switch(db)) {
+        if (write_alone(db, &w)) return;
+        atomic_store(&db->switch_wanted, true); /* somebody waits to write, and will lead */
+    }
+    hand_over(db);
+}
+
 void commit_pass(velocity *db) {
     if (commit_special(db, false, false)) { /* read only: it has passed through the queue all the same */
     }

@@ -34,7 +34,7 @@ static void count_covered(const memtable *table, const struct entry *range, size
 }
 
 bool write_range_wants_switch(const velocity *db, const struct entry *single, const velocity_batch *batch) {
-    if (write_buffer_bytes(db->active) < db->options.memtable_bytes / WORTH_A_SWITCH_PART) return false;
+    if (write_buffer_bytes(db->active) < database_buffer_bytes(db) / WORTH_A_SWITCH_PART) return false;
     size_t left = MUCH_ENTRIES;
     if (single) count_covered(db->active->memtable, single, &left);
     const uint8_t *p = batch ? batch->operations : NULL, *end = batch ? p + batch->bytes : NULL;

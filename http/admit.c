@@ -141,6 +141,7 @@ static bool admit_origin(struct http_request *request) {
     if (headers->fetch_site.data && !header_is(headers->fetch_site, "same-origin") &&
         !header_is(headers->fetch_site, "none"))
         return refuse(request, PROBLEM_CROSS_SITE, "Sec-Fetch-Site is neither same-origin nor none");
+    if (origin.size && header_is(origin, http_server_settings(request->server)->external_origin)) return true;
     if (headers->origin.data && !origin_is_host(origin, header_trim(headers->host)))
         return refuse(request, PROBLEM_CROSS_SITE, "Origin is not this server's");
     return true;

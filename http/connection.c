@@ -2,6 +2,7 @@
 #include "http/connection.h"
 
 #include "engine/status.h"
+#include "http/arrival.h"
 
 #include <linux/tcp.h>
 #include <netinet/in.h>
@@ -32,10 +33,14 @@ static void cut(struct connections *all, struct connection *connection, uint32_t
 }
 
 /* Bytes that came in so far. False: the system does not say. */
-static bool bytes_received(int fd, uint64_t *out) {
+static bool bytes_received(const struct connection *connection, uint64_t *out) {
     struct tcp_info info = {0};
     socklen_t size = sizeof info;
-    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return false;
+    if (connection->peer->tls) {
+        *out = atomic_load_explicit(&connection->peer->bytes_received, memory_order_relaxed);
+        return true;
+    }
+    if (getsockopt(connection->fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return false;
     if (size < offsetof(struct tcp_info, tcpi_bytes_received) + sizeof info.tcpi_bytes_received) return false;
     *out = info.tcpi_bytes_received;
     return true;
@@ -43,7 +48,7 @@ static bool bytes_received(int fd, uint64_t *out) {
 
 static void sweep_idle(struct connections *all, struct connection *connection, uint64_t now_us) {
     uint64_t bytes = 0, requests = atomic_load(&connection->requests);
-    if (!bytes_received(connection->fd, &bytes)) return;
+    if (!bytes_received(connection, &bytes)) return;
     if (requests != connection->idle_requests) {
         connection->idle_requests = requests;
         connection->idle_bytes = bytes;
@@ -81,15 +86,22 @@ static void *run_sweeper(void *arg) {
         until.tv_sec += (time_t)(ns / 1000000000);
         until.tv_nsec = (long)(ns % 1000000000);
         (void)pthread_cond_timedwait(&all->wake, &all->mutex, &until);
-        if (!all->ending) sweep(all);
+        if (all->ending) break;
+        sweep(all);
+        pthread_mutex_unlock(&all->mutex);
+        for (uint32_t i = 0; i < all->arrivals_count; i++) arrivals_sweep(&all->arrivals[i], clock_us());
+        pthread_mutex_lock(&all->mutex);
     }
     pthread_mutex_unlock(&all->mutex);
     return NULL;
 }
 
-velocity_status connections_start(struct connections *all, uint32_t deadline_seconds, velocity_slice farewell) {
+velocity_status connections_start(struct connections *all, uint32_t deadline_seconds, velocity_slice farewell,
+                                  struct arrivals *arrivals, uint32_t arrivals_count) {
     memset(all, 0, sizeof *all);
     all->farewell = farewell;
+    all->arrivals = arrivals;
+    all->arrivals_count = arrivals_count;
     all->deadline_us = (uint64_t)deadline_seconds * 1000000;
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
@@ -119,10 +131,21 @@ void connections_destroy(struct connections *all) {
     pthread_mutex_destroy(&all->mutex);
 }
 
-struct connection *connection_add(struct connections *all, int fd) {
+struct connection *connection_new(int fd, struct peer *peer) {
     struct connection *connection = calloc(1, sizeof *connection);
     if (!connection) return NULL;
     connection->fd = fd;
+    connection->peer = peer;
+    return connection;
+}
+
+void connection_free(struct connection *connection) {
+    credentials_forget(&connection->credentials);
+    peer_free(connection->peer);
+    free(connection);
+}
+
+void connection_add(struct connections *all, struct connection *connection) {
     atomic_fetch_add_explicit(&all->accepted, 1, memory_order_relaxed);
     pthread_mutex_lock(&all->mutex);
     connection->next = all->list;
@@ -130,7 +153,6 @@ struct connection *connection_add(struct connections *all, int fd) {
     all->list = connection;
     all->count++;
     pthread_mutex_unlock(&all->mutex);
-    return connection;
 }
 
 void connection_remove(struct connections *all, struct connection *connection) {
@@ -142,8 +164,8 @@ void connection_remove(struct connections *all, struct connection *connection) {
         all->list = connection->next;
     all->count--;
     pthread_mutex_unlock(&all->mutex);
-    credentials_forget(&connection->credentials);
-    free(connection);
+    atomic_fetch_sub_explicit(&connection->arrivals->open, 1, memory_order_relaxed);
+    connection_free(connection);
 }
 
 uint32_t connections_count(struct connections *all) {

@@ -11,7 +11,8 @@
  *
  * libmicrohttpd's own timeout counts silence only, so that a byte now and then keeps a request open for ever. The sweep
  * looks at how long ago a request began. Bytes before a complete first line are libmicrohttpd's secret; there the
- * kernel's count of received bytes tells whether an idle connection has begun to speak.
+ * count of received bytes - the kernel's, or behind TLS the relay's - tells whether an idle connection has begun to
+ * speak.
  *
  * Threads: the worker changes the phase, the sweeper only to CUT; each with compare-and-swap, so that nobody answers a
  * connection that was cut. A mutex guards the list; a connection is taken off it before its descriptor is closed, so
@@ -22,6 +23,7 @@
 
 #include "engine/velocity.h"
 #include "http/credentials.h"
+#include "server/peer.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -38,9 +40,15 @@ enum connection_phase {
 /* How long what a refused client still sends is passed over, so that it gets to read why (at most the deadline). */
 #define CONNECTION_LINGER_US UINT64_C(5000000)
 
+struct arrivals;
+
 struct connection {
-    struct connection *next, *previous; /* of the list */
-    int fd;
+    struct connection *next, *previous; /* of the list; of arrivals: next */
+    int fd;                             /* libmicrohttpd's */
+    struct peer *peer;                  /* its own */
+    struct arrivals *arrivals;          /* of its worker */
+    uint64_t ticket;                    /* there (arrival.h) */
+    uint64_t arrived_us;
     _Atomic uint32_t phase;
     _Atomic uint64_t since_us; /* READING: when the request began; LINGERING: when it was refused (clock_us) */
     _Atomic uint64_t requests; /* so far */
@@ -61,8 +69,10 @@ struct connections {
     struct connection *list;
     uint32_t count;
     bool ending;
-    uint64_t deadline_us;    /* 0: no sweep */
-    velocity_slice farewell; /* what a connection is told whose request did not arrive in time; borrowed */
+    uint64_t deadline_us;      /* 0: no sweep */
+    velocity_slice farewell;   /* what a connection is told whose request did not arrive in time; borrowed */
+    struct arrivals *arrivals; /* which the sweep looks through too; borrowed */
+    uint32_t arrivals_count;
     _Atomic uint64_t accepted, cut;
     pthread_t sweeper;
 };
@@ -70,13 +80,18 @@ struct connections {
 /* The monotonic clock. */
 uint64_t clock_us(void);
 
+/* 0 seconds: no sweep. */
 VELOCITY_CHECK_RESULT velocity_status connections_start(struct connections *all, uint32_t deadline_seconds,
-                                                        velocity_slice farewell);
+                                                        velocity_slice farewell, struct arrivals *arrivals,
+                                                        uint32_t arrivals_count);
 /* Ends the sweep. Connections may still be removed. */
 void connections_stop_sweep(struct connections *all);
 void connections_destroy(struct connections *all);
-/* NULL: no memory. */
-struct connection *connection_add(struct connections *all, int fd);
+/* Takes over the peer, not the descriptor. NULL: no memory; the peer stays the caller's. */
+struct connection *connection_new(int fd, struct peer *peer);
+void connection_free(struct connection *connection);
+/* A connection is added when its worker begins it, and removed and freed before its descriptor is closed. */
+void connection_add(struct connections *all, struct connection *connection);
 void connection_remove(struct connections *all, struct connection *connection);
 uint32_t connections_count(struct connections *all);
 /* Cuts every connection in one of these phases, a set of 1 << phase. BUSY ones lose their socket but not their phase.

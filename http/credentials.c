@@ -161,7 +161,7 @@ static bool take_cookie(const struct http_request *request, velocity_slice *valu
 
 void credentials_cookie_name(const struct http_request *request, char out[CREDENTIALS_COOKIE_BYTES]) {
     (void)snprintf(out, CREDENTIALS_COOKIE_BYTES, "%svelocity_%u", request->secure ? "__Host-" : "",
-                   (unsigned)http_server_port(request->server));
+                   (unsigned)acceptor_port(request->server->acceptor));
 }
 
 /* Without a user everyone on this machine is admin, whatever they show. */

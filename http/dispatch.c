@@ -10,6 +10,7 @@
  * still comes is passed over, so that the client gets to read it before the connection ends.
  */
 #include "http/admit.h"
+#include "http/arrival.h"
 #include "http/reply.h"
 #include "http/server_internal.h"
 
@@ -221,11 +222,9 @@ void dispatch_connection(void *arg, struct MHD_Connection *mhd, void **context,
         *context = NULL;
         return;
     }
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
-    *context = info ? connection_add(&server->connections, info->connect_fd) : NULL;
-}
-
-enum MHD_Result dispatch_accept(void *arg, const struct sockaddr *address, socklen_t size) {
-    (void)address, (void)size;
-    return http_server_draining(arg) ? MHD_NO : MHD_YES;
+    /* Where it was given up, dispatch_first_line finds no context and the connection ends. */
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    struct connection *connection = info ? arrivals_begin(info->client_addr) : NULL;
+    if (connection) connection_add(&server->connections, connection);
+    *context = connection;
 }

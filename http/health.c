@@ -17,6 +17,30 @@ void health_live(struct http_request *request) {
     plain(request, "ok\n");
 }
 
+struct states {
+    struct json_writer *writer;
+    bool disk_is_low;
+};
+
+static bool write_state(void *arg, const struct database_info *info) {
+    const struct states *states = arg;
+    const char *state = info->status != VELOCITY_OK ? "damaged"
+                        : info->stats.read_only     ? "read-only"
+                        : states->disk_is_low       ? "low on disk"
+                                                    : "ok";
+    json_name(states->writer, info->name);
+    json_write_string(states->writer, velocity_str(state));
+    return true;
+}
+
+static void write_audit(struct json_writer *w, struct audit *audit) {
+    struct audit_stats stats = {0};
+    if (!audit) return;
+    audit_stats(audit, &stats);
+    json_name(w, "audit");
+    json_write_string(w, velocity_str(stats.failing ? "failing" : "ok"));
+}
+
 /* Recovery is over before the server listens, so what is left to ask is whether it is on its way out. */
 void health_ready(struct http_request *request) {
     static const char *const names[] = {"verbose"};
@@ -36,10 +60,12 @@ void health_ready(struct http_request *request) {
         plain(request, "ok\n");
         return;
     }
-    struct service_stats stats;
-    service_stats(request->server->service, &stats);
     struct json_writer *w = &request->writer;
-    bool low = stats.disk_reserve_bytes && stats.disk_free_bytes < stats.disk_reserve_bytes;
+    struct service *service = request->server->service;
+    struct service_stats stats;
+    service_stats(service, &stats);
+    struct states states = {
+        .writer = w, .disk_is_low = stats.disk_reserve_bytes && stats.disk_free_bytes < stats.disk_reserve_bytes};
     json_begin_object(w);
     json_name(w, "ready");
     json_write_bool(w, true);
@@ -47,11 +73,10 @@ void health_ready(struct http_request *request) {
     json_write_bool(w, false);
     json_name(w, "databases");
     json_begin_object(w);
-    json_name(w, "default");
-    json_write_string(w, velocity_str(service_read_only(request->server->service) ? "read-only"
-                                      : low                                       ? "low on disk"
-                                                                                  : "ok"));
+    if (databases_list(service_databases(service), velocity_str(""), write_state, &states) != VELOCITY_OK)
+        w->failed = true;
     json_end_object(w);
+    write_audit(w, service_audit(service));
     json_end_object(w);
     reply_json(request);
     reply_header(request, "Cache-Control", "no-store");

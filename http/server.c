@@ -1,103 +1,38 @@
 /*
- * server.c - start and stop of the HTTP front: the listening socket, libmicrohttpd's pool of epoll threads, the end.
+ * server.c - start and stop of the HTTP front, and which worker gets a connection.
+ *
+ * Each worker is a daemon of libmicrohttpd with one epoll thread, rather than all of them one daemon's pool: a pool
+ * chooses by the descriptor's number modulo its size, and behind TLS connections take descriptors three at a time. Its
+ * limit of connections is lifted; the acceptor's counts.
  */
 #include "http/server_internal.h"
 
 #include "engine/status.h"
 #include "http/reply.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <stdio.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/random.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#define LISTEN_BACKLOG 1024
 /* A 16 KiB key, every byte escaped, takes 48 KiB of the request line; half of this is the first read buffer. */
 #define CONNECTION_MEMORY_BYTES ((size_t)128 << 10)
 #define STOP_POLL_US            2000
 
-/* ---- the listening socket --------------------------------------------------------------------------------------- */
-
-/* "127.0.0.1:2005", "[::1]:2005", "localhost:2005" to a name without brackets and a port. */
-static bool split_address(const char *address, char *name, size_t name_bytes, const char **port) {
-    const char *colon = strrchr(address, ':');
-    if (!colon || colon == address || !colon[1]) return false;
-    size_t size = (size_t)(colon - address);
-    if (address[0] == '[') {
-        if (address[size - 1] != ']') return false;
-        address++;
-        size -= 2;
-    }
-    if (size == 0 || size >= name_bytes) return false;
-    memcpy(name, address, size);
-    name[size] = 0;
-    *port = colon + 1;
-    return true;
-}
-
-static int open_listener(const struct addrinfo *info) {
-    int fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1;
-    if (fd < 0) return -1;
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (info->ai_family == AF_INET6) (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-    if (bind(fd, info->ai_addr, info->ai_addrlen) == 0 && listen(fd, LISTEN_BACKLOG) == 0) return fd;
-    int error = errno;
-    close(fd);
-    errno = error;
-    return -1;
-}
-
-static uint16_t bound_port(int fd) {
-    struct sockaddr_storage address;
-    socklen_t size = sizeof address;
-    if (getsockname(fd, (struct sockaddr *)&address, &size) != 0) return 0;
-    if (address.ss_family == AF_INET6) return ntohs(((struct sockaddr_in6 *)&address)->sin6_port);
-    return ntohs(((struct sockaddr_in *)&address)->sin_port);
-}
-
-static velocity_status listen_at(const char *address, int *out, bool *ipv6) {
-    char name[256];
-    const char *port;
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *found = NULL;
-    if (!split_address(address, name, sizeof name, &port))
-        return status_set(VELOCITY_INVALID, "%s: not of the form ADDRESS:PORT", address);
-    int error = getaddrinfo(name, port, &hints, &found);
-    if (error) return status_set(VELOCITY_INVALID, "%s: %s", address, gai_strerror(error));
-    *out = open_listener(found);
-    *ipv6 = found->ai_family == AF_INET6;
-    freeaddrinfo(found);
-    if (*out >= 0) return VELOCITY_OK;
-    return status_set(VELOCITY_IO, "%s: cannot listen: %s", address, strerror(errno));
-}
-
 /* ---- start ------------------------------------------------------------------------------------------------------ */
-
-static bool copy_hosts(struct http_server *server, const struct http_options *options) {
-    server->allowed_hosts = calloc(options->allowed_host_count + 1, sizeof *server->allowed_hosts);
-    if (!server->allowed_hosts) return false;
-    for (size_t i = 0; i < options->allowed_host_count; i++) {
-        server->allowed_hosts[i] = strdup(options->allowed_hosts[i]);
-        if (!server->allowed_hosts[i]) return false;
-        server->allowed_host_count++;
-    }
-    return true;
-}
 
 static bool make_workers(struct http_server *server, uint32_t threads) {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     server->worker_count = threads ? threads : cores > 0 ? (uint32_t)cores : 1;
     size_t bytes = server->worker_count * sizeof *server->workers;
     server->workers = aligned_alloc(_Alignof(struct worker), bytes);
-    if (!server->workers) return false;
+    server->arrivals = calloc(server->worker_count, sizeof *server->arrivals);
+    if (!server->workers || !server->arrivals) return false;
     memset(server->workers, 0, bytes);
     for (uint32_t i = 0; i < server->worker_count; i++) {
         struct worker *worker = &server->workers[i];
         worker->server = server;
+        arrivals_init(&server->arrivals[i]);
         if (getrandom(&worker->id_prefix, sizeof worker->id_prefix, 0) != sizeof worker->id_prefix)
             worker->id_prefix = clock_us() << 16 | i;
     }
@@ -105,76 +40,102 @@ static bool make_workers(struct http_server *server, uint32_t threads) {
 }
 
 static void server_free(struct http_server *server) {
-    for (uint32_t i = 0; server->workers && i < server->worker_count; i++) {
+    bool made = server->workers && server->arrivals;
+    for (uint32_t i = 0; made && i < server->worker_count; i++) {
+        arrivals_destroy(&server->arrivals[i]);
         while (server->workers[i].unused) {
             struct http_request *next = server->workers[i].unused->next;
             request_free(server->workers[i].unused);
             server->workers[i].unused = next;
         }
     }
-    for (size_t i = 0; i < server->allowed_host_count; i++) free(server->allowed_hosts[i]);
-    free(server->allowed_hosts);
+    http_settings_free(atomic_load(&server->settings));
     json_writer_free(&server->farewell);
+    free(server->arrivals);
     free(server->workers);
     free(server);
 }
 
-static struct MHD_Daemon *start_daemon(struct http_server *server, const struct http_options *options, int fd,
-                                       bool ipv6) {
-    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | (ipv6 ? MHD_USE_IPv6 : 0);
-    struct MHD_OptionItem pool[] = {
-        {server->worker_count > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, server->worker_count, NULL},
-        {MHD_OPTION_END, 0, NULL}};
-    return MHD_start_daemon(flags, 0, dispatch_accept, server, dispatch, server, MHD_OPTION_LISTEN_SOCKET, fd,
-                            MHD_OPTION_URI_LOG_CALLBACK, dispatch_first_line, server, MHD_OPTION_NOTIFY_COMPLETED,
-                            dispatch_ended, server, MHD_OPTION_NOTIFY_CONNECTION, dispatch_connection, server,
-                            MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-                            CONNECTION_MEMORY_BYTES, MHD_OPTION_CONNECTION_LIMIT, (unsigned)options->max_connections,
-                            MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)options->max_connections_per_address,
-                            MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)options->connection_timeout_seconds,
-                            MHD_OPTION_ARRAY, pool, MHD_OPTION_END);
+static struct MHD_Daemon *start_daemon(struct http_server *server, const struct http_options *options) {
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME;
+    return MHD_start_daemon(flags, 0, NULL, NULL, dispatch, server, MHD_OPTION_URI_LOG_CALLBACK, dispatch_first_line,
+                            server, MHD_OPTION_NOTIFY_COMPLETED, dispatch_ended, server, MHD_OPTION_NOTIFY_CONNECTION,
+                            dispatch_connection, server, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY_BYTES, MHD_OPTION_CONNECTION_LIMIT,
+                            UINT_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)options->connection_timeout_seconds,
+                            MHD_OPTION_END);
 }
 
-velocity_status http_server_start(const struct http_options *options, struct service *service,
-                                  struct http_server **out) {
+/* False: of those started, stop_daemons. */
+static bool start_daemons(struct http_server *server, const struct http_options *options) {
+    for (uint32_t i = 0; i < server->worker_count; i++) {
+        server->arrivals[i].daemon = start_daemon(server, options);
+        if (!server->arrivals[i].daemon) return false;
+    }
+    return true;
+}
+
+static void stop_daemons(struct http_server *server) {
+    for (uint32_t i = 0; i < server->worker_count; i++)
+        if (server->arrivals[i].daemon) MHD_stop_daemon(server->arrivals[i].daemon);
+}
+
+velocity_status http_server_start(const struct http_options *options, const struct http_settings_options *settings,
+                                  struct service *service, struct http_server **out) {
     struct http_server *server = calloc(1, sizeof *server);
     if (!server) return status_set(VELOCITY_NO_MEMORY, "no memory for the HTTP server");
     server->service = service;
     server->max_value_bytes = options->max_value_bytes;
     server->max_reply_bytes = options->max_inflight_bytes;
     server->started_us = clock_us();
-    int fd = -1;
-    bool ipv6 = false;
-    velocity_status status = VELOCITY_NO_MEMORY;
-    if (!copy_hosts(server, options) || !make_workers(server, options->threads) ||
-        !reply_format(PROBLEM_REQUEST_TIMEOUT, &server->farewell)) {
+    server->describe_config = options->describe_config;
+    server->describe_arg = options->describe_arg;
+    velocity_status status = http_server_configure(server, settings);
+    if (status == VELOCITY_OK &&
+        (!make_workers(server, options->threads) || !reply_format(PROBLEM_REQUEST_TIMEOUT, &server->farewell)))
         status = status_set(VELOCITY_NO_MEMORY, "no memory for the HTTP server");
-        goto out;
-    }
-    status = listen_at(options->bind_address, &fd, &ipv6);
-    if (status != VELOCITY_OK) goto out;
-    server->port = bound_port(fd);
-    status = connections_start(&server->connections, options->request_deadline_seconds,
-                               velocity_bytes(server->farewell.data, server->farewell.size));
-    if (status != VELOCITY_OK) goto out;
-    server->daemon = start_daemon(server, options, fd, ipv6);
-    if (!server->daemon) {
-        connections_stop_sweep(&server->connections);
-        connections_destroy(&server->connections);
-        status = status_set(VELOCITY_NO_MEMORY, "%s: the HTTP threads could not be started", options->bind_address);
-    }
-out:
-    if (status == VELOCITY_OK) {
-        *out = server;
+    if (status != VELOCITY_OK) {
+        server_free(server);
         return status;
     }
-    if (fd >= 0) close(fd);
-    server_free(server);
+    status = connections_start(&server->connections, options->request_deadline_seconds,
+                               velocity_bytes(server->farewell.data, server->farewell.size), server->arrivals,
+                               server->worker_count);
+    if (status == VELOCITY_OK && !start_daemons(server, options)) {
+        stop_daemons(server);
+        connections_stop_sweep(&server->connections);
+        connections_destroy(&server->connections);
+        status = status_set(VELOCITY_NO_MEMORY, "the HTTP threads could not be started");
+    }
+    if (status == VELOCITY_OK)
+        *out = server;
+    else
+        server_free(server);
     return status;
 }
 
-uint16_t http_server_port(const struct http_server *server) {
-    return server->port;
+void http_server_set_acceptor(struct http_server *server, struct acceptor *acceptor) {
+    server->acceptor = acceptor;
+}
+
+/* ---- connections ------------------------------------------------------------------------------------------------ */
+
+/* The worker with the fewest connections; they take turns where several have. */
+static struct arrivals *choose_worker(struct http_server *server) {
+    uint32_t start = atomic_fetch_add_explicit(&server->next_worker, 1, memory_order_relaxed), fewest = UINT32_MAX;
+    struct arrivals *chosen = NULL;
+    for (uint32_t i = 0; i < server->worker_count; i++) {
+        struct arrivals *arrivals = &server->arrivals[(start + i) % server->worker_count];
+        uint32_t open = atomic_load_explicit(&arrivals->open, memory_order_relaxed);
+        if (chosen && open >= fewest) continue;
+        chosen = arrivals;
+        fewest = open;
+    }
+    return chosen;
+}
+
+void http_server_take(void *server, int fd, struct peer *peer) {
+    arrivals_add(choose_worker(server), fd, peer);
 }
 
 /* ---- the end ---------------------------------------------------------------------------------------------------- */
@@ -212,7 +173,7 @@ bool http_server_stop(struct http_server *server, uint32_t deadline_ms) {
                                               1u << CONNECTION_LINGERING | (clean ? 0 : 1u << CONNECTION_BUSY));
     /* What a commit or the executor has in its hands will come back; libmicrohttpd may not end before. */
     while (requests_suspended(server)) usleep(STOP_POLL_US);
-    MHD_stop_daemon(server->daemon);
+    stop_daemons(server);
     connections_stop_sweep(&server->connections);
     connections_destroy(&server->connections);
     server_free(server);

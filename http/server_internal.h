@@ -4,10 +4,12 @@
 #ifndef VELOCITY_HTTP_SERVER_INTERNAL_H
 #define VELOCITY_HTTP_SERVER_INTERNAL_H
 
+#include "http/arrival.h"
 #include "http/connection.h"
 #include "http/server.h"
 #include "http/settings.h"
 #include "http/worker.h"
+#include "server/acceptor.h"
 #include "server/json_write.h"
 #include "server/service.h"
 
@@ -15,10 +17,11 @@
 
 struct http_server {
     struct service *service;
-    struct MHD_Daemon *daemon;
+    struct acceptor *acceptor;
+    void (*describe_config)(void *arg, struct json_writer *out);
+    void *describe_arg;
     struct connections connections;
     struct json_writer farewell; /* of a connection that is cut */
-    uint16_t port;
     uint64_t max_value_bytes;
     uint64_t max_reply_bytes;     /* of large replies that wait for their clients, together */
     _Atomic uint64_t reply_bytes; /* of these now */
@@ -26,6 +29,8 @@ struct http_server {
     uint64_t started_us;
     _Atomic bool draining;
     uint32_t worker_count;
+    struct arrivals *arrivals;      /* one for each worker, with its daemon */
+    _Atomic uint32_t next_worker;   /* where to look first for one with few connections */
     _Atomic uint32_t workers_taken; /* by threads that answered their first request */
     struct worker *workers;         /* aligned to cache lines */
 };
@@ -48,6 +53,5 @@ enum MHD_Result dispatch(void *arg, struct MHD_Connection *mhd, const char *url,
 void dispatch_ended(void *arg, struct MHD_Connection *mhd, void **context, enum MHD_RequestTerminationCode why);
 void dispatch_connection(void *arg, struct MHD_Connection *mhd, void **context,
                          enum MHD_ConnectionNotificationCode what);
-enum MHD_Result dispatch_accept(void *arg, const struct sockaddr *address, socklen_t size);
 
 #endif

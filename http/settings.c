@@ -23,6 +23,14 @@ static void free_texts(char **texts, size_t count) {
     free(texts);
 }
 
+/* The URL without a path. */
+static char *copy_origin(const char *url) {
+    if (!url) url = "";
+    const char *authority = strstr(url, "://");
+    size_t size = authority ? (size_t)(authority + 3 - url) + strcspn(authority + 3, "/?#") : strlen(url);
+    return strndup(url, size);
+}
+
 velocity_status http_settings_new(const struct http_settings_options *options, struct http_settings **out) {
     struct http_settings *s = calloc(1, sizeof *s);
     velocity_status status = VELOCITY_OK;
@@ -38,6 +46,8 @@ velocity_status http_settings_new(const struct http_settings_options *options, s
             status = status_set(VELOCITY_INVALID, "trusted_proxies: %.64s is neither an address nor a range",
                                 options->trusted_proxies[i]);
     }
+    if (status == VELOCITY_OK && !(s->external_origin = copy_origin(options->external_url)))
+        status = status_set(VELOCITY_NO_MEMORY, "no memory for the HTTP settings");
     if (status == VELOCITY_OK) {
         s->allow_plaintext = options->allow_plaintext;
         *out = s;
@@ -53,6 +63,7 @@ void http_settings_free(struct http_settings *settings) {
         free_texts(settings->allowed_hosts, settings->allowed_host_count);
         free_texts(settings->cors_origins, settings->cors_origin_count);
         free(settings->trusted_proxies);
+        free(settings->external_origin);
         free(settings);
         settings = replaced;
     }

@@ -21,7 +21,8 @@ struct http_settings_options {
     size_t cors_origin_count;
     const char *const *trusted_proxies; /* addresses and ranges whose word on whom they forward counts */
     size_t trusted_proxy_count;
-    bool allow_plaintext; /* off loopback */
+    const char *external_url; /* "https://db.example": how clients reach the server; "" or NULL: as they name it */
+    bool allow_plaintext;     /* off loopback */
 };
 
 /* From the next request on. INVALID: a trusted proxy that is no address or range; then nothing changes. */
@@ -34,6 +35,7 @@ struct http_settings {
     size_t allowed_host_count, cors_origin_count;
     struct network *trusted_proxies;
     size_t trusted_proxy_count;
+    char *external_origin; /* "": none */
     bool allow_plaintext;
 };
 

@@ -116,8 +116,7 @@ static void write_tables(struct json_writer *w, const velocity_stats *s) {
     json_end_object(w);
 }
 
-static void write_database(struct json_writer *w, const velocity_stats *s) {
-    json_begin_object(w);
+static void write_open_database(struct json_writer *w, const velocity_stats *s) {
     json_name(w, "version");
     json_write_u64_string(w, s->last_sequence);
     json_name(w, "read_only");
@@ -130,8 +129,31 @@ static void write_database(struct json_writer *w, const velocity_stats *s) {
     write_groups(w, s);
     write_levels(w, s);
     write_tables(w, s);
+    number(w, "disk_bytes", s->disk_bytes);
     write_background(w, s);
+}
+
+struct listing {
+    struct json_writer *writer;
+    const struct scope *scope; /* NULL: all */
+};
+
+static bool write_database(void *arg, const struct database_info *info) {
+    const struct listing *listing = arg;
+    struct json_writer *w = listing->writer;
+    if (listing->scope && !scope_has_database(listing->scope, velocity_str(info->name))) return true;
+    json_name(w, info->name);
+    json_begin_object(w);
+    json_name(w, "status");
+    json_write_string(w, velocity_str(info->status == VELOCITY_OK ? "open" : "damaged"));
+    json_name(w, "max_disk_bytes");
+    if (info->max_disk_bytes)
+        json_write_u64(w, info->max_disk_bytes);
+    else
+        json_write_null(w);
+    if (info->status == VELOCITY_OK) write_open_database(w, &info->stats);
     json_end_object(w);
+    return true;
 }
 
 /* ---- the server ------------------------------------------------------------------------------------------------- */
@@ -222,6 +244,7 @@ static void write_limits(struct json_writer *w, struct http_server *server) {
     number(w, "refused_inflight", s.refused_inflight);
     number(w, "refused_queue_full", s.refused_queue_full);
     number(w, "refused_disk_low", s.refused_disk_low);
+    number(w, "refused_rate", s.refused_rate);
     number(w, "requests_cut", atomic_load(&server->connections.cut));
     json_end_object(w);
     json_name(w, "disk");
@@ -232,6 +255,45 @@ static void write_limits(struct json_writer *w, struct http_server *server) {
     else
         json_write_u64(w, s.disk_free_bytes);
     number(w, "reserve_bytes", s.disk_reserve_bytes);
+    json_end_object(w);
+}
+
+static void write_logins(struct json_writer *w, struct auth *auth) {
+    struct auth_stats s;
+    auth_stats(auth, &s);
+    json_name(w, "logins");
+    json_begin_object(w);
+    number(w, "users", s.users);
+    number(w, "tokens", s.tokens);
+    number(w, "sessions", s.sessions);
+    number(w, "failures", s.failures);
+    number(w, "bans", s.bans);
+    number(w, "banned", s.banned_now);
+    number(w, "passwords_hashed", s.hashes);
+    number(w, "refused_queue_full", s.queue_full);
+    json_end_object(w);
+}
+
+static void write_audit(struct json_writer *w, struct audit *audit) {
+    struct audit_stats s;
+    json_name(w, "audit");
+    if (!audit) {
+        json_write_null(w);
+        return;
+    }
+    audit_stats(audit, &s);
+    json_begin_object(w);
+    number(w, "recorded", s.recorded);
+    number(w, "written", s.written);
+    number(w, "queued", s.queued);
+    number(w, "batches", s.batches);
+    number(w, "pruned", s.pruned);
+    number(w, "write_failures", s.write_failures);
+    number(w, "operations_waited", s.waited);
+    number(w, "operations_refused", s.refused);
+    number(w, "file_bytes", s.file_bytes);
+    json_name(w, "failing");
+    json_write_bool(w, s.failing);
     json_end_object(w);
 }
 
@@ -254,25 +316,26 @@ static bool write_server(struct json_writer *w, struct http_server *server) {
     write_requests(w, t);
     write_latency(w, t);
     write_limits(w, server);
+    write_logins(w, service_auth(server->service));
+    write_audit(w, service_audit(server->service));
     json_end_object(w);
     free(t);
     return true;
 }
 
 void stats_get(struct http_request *request) {
-    velocity_stats stats;
     struct json_writer *w = &request->writer;
+    struct listing listing = {.writer = w, .scope = request->principal ? &request->principal->scope : NULL};
     if (!request_parameters(request, NULL, 0, NULL)) return;
-    request->service.status = service_database_stats(request->server->service, &stats);
-    if (request->service.status != VELOCITY_OK) {
-        reply_problem(request, PROBLEM_INTERNAL, "%s", velocity_error_message());
-        return;
-    }
     json_begin_object(w);
     json_name(w, "databases");
     json_begin_object(w);
-    json_name(w, "default");
-    write_database(w, &stats);
+    velocity_status status =
+        databases_list(service_databases(request->server->service), velocity_str(""), write_database, &listing);
+    if (status != VELOCITY_OK) {
+        reply_problem(request, PROBLEM_INTERNAL, "%s", velocity_error_message());
+        return;
+    }
     json_end_object(w);
     json_name(w, "server");
     if (!write_server(w, request->server)) w->failed = true;

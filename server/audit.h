@@ -54,13 +54,14 @@ bool audit_wants(struct audit *audit, enum audit_class class);
 struct audit_waiter {
     void (*ready)(struct audit_waiter *waiter); /* on the writer's thread; must not wait */
     struct audit_waiter *next;                  /* internal */
+    uint64_t ticket;                            /* internal: 0 before it is used the first time */
 };
 enum audit_answer {
     AUDIT_GO,
     AUDIT_WAIT,    /* ready will run, once; then ask again */
     AUDIT_FAILING, /* rows can't be written and on_failure is REFUSE: the operation must not be done */
 };
-/* Room for one event. The waiter is only used where it answers WAIT. */
+/* Room for one event. The waiter is only used where it answers WAIT, and must live until ready has run. */
 enum audit_answer audit_reserve(struct audit *audit, struct audit_waiter *waiter);
 void audit_cancel(struct audit *audit); /* a reservation that is not needed */
 
@@ -80,7 +81,8 @@ struct audit_event {
 };
 /* Uses up one reservation. */
 void audit_record(struct audit *audit, const struct audit_event *event);
-/* GO: all that was recorded before this call is on disk (fsync). */
+/* GO: all that was recorded before the first call with this waiter is on disk (fsync); or rows can't be written and
+ * on_failure is CONTINUE. */
 enum audit_answer audit_settle(struct audit *audit, struct audit_waiter *waiter);
 
 /* ---- reading (waits) -------------------------------------------------------------------------------------------- */
@@ -100,7 +102,9 @@ struct audit_row {
     unsigned status;
     char hash[65];
 };
-/* The newest first. *more: there are further ones. What is recorded and not written yet is written first. */
+/* The newest first. *more: there are further ones. What is recorded and not written yet is written first. Texts are
+ * UTF-8 and never NULL: what came as something else shows with \xHH for each byte that is none. BUSY: searching took
+ * more than ten seconds. */
 VELOCITY_CHECK_RESULT velocity_status audit_query(struct audit *audit, const struct audit_query *query,
                                                   bool (*row)(void *arg, const struct audit_row *row), void *arg,
                                                   bool *more);
@@ -116,6 +120,7 @@ VELOCITY_CHECK_RESULT velocity_status audit_verify(struct audit *audit, struct a
 
 struct audit_stats {
     uint64_t recorded, written, batches, pruned, write_failures, waited, refused;
+    uint64_t lost; /* with CONTINUE: events for which there was no room while rows could not be written */
     uint32_t queued;
     uint64_t file_bytes;
     bool failing;

@@ -17,6 +17,7 @@
 #define VELOCITY_SERVER_AUTH_H
 
 #include "engine/velocity.h"
+#include "server/executor.h"
 #include "server/principal.h"
 
 struct auth;
@@ -43,7 +44,9 @@ struct auth_settings {
  * password that is no hash or costs beyond bounds; CORRUPT: a record that cannot be read. */
 VELOCITY_CHECK_RESULT velocity_status auth_open(velocity *system, const struct auth_settings *settings,
                                                 struct auth **out);
-/* The configuration was read anew. On failure everything stays as it was. */
+/* The configuration was read anew. Who stands in it no more leaves no tokens or sessions behind, and who has another
+ * password no sessions. INVALID: as above, or nobody would be left where there was somebody. On failure everything
+ * stays as it was. */
 VELOCITY_CHECK_RESULT velocity_status auth_configure(struct auth *auth, const struct auth_settings *settings);
 /* No check may be under way. NULL is allowed. */
 void auth_free(struct auth *auth);
@@ -51,7 +54,7 @@ void auth_free(struct auth *auth);
 /* Whether there is any user; without one everyone on this machine is admin. */
 bool auth_has_users(struct auth *auth);
 /* Grows with every change after which something verified before may be wrong: what is remembered of a connection's
- * Authorization holds while this and the principal's expires_at_ms do. */
+ * Authorization holds while this and the principal's expires_at_ms do. Read it before what it is to vouch for. */
 uint64_t auth_generation(struct auth *auth);
 /* The admin of a server without users. The caller's to release. */
 struct principal *auth_nobody(struct auth *auth);
@@ -65,7 +68,9 @@ enum auth_result {
     AUTH_BUSY,    /* 503: too many passwords wait to be hashed */
 };
 
-/* A token or a session's secret. `address` is peer.text. Failures count. */
+/* A token or a session's secret. `address` is peer.text. Secrets that do not exist count as failures of the address
+ * (those that ended do not: nobody guessed). A ban keeps out guesses only: a secret that is right is let in, for it has
+ * 256 bits, and who shares an address with an attacker shall go on. */
 enum auth_result auth_bearer(struct auth *auth, velocity_slice secret, const char *address,
                              struct principal **principal, uint32_t *retry_after_seconds);
 
@@ -77,8 +82,10 @@ struct auth_check {
     enum auth_result result;
     struct principal *principal;
     uint32_t retry_after_seconds;
-    void *front;             /* the caller's own */
-    struct auth_check *next; /* internal */
+    void *front; /* the caller's own */
+    /* internal */
+    struct auth *auth;
+    struct executor_task task;
 };
 /* True: answered. False: done will run, once, on the hashing thread, perhaps before this returns. A password that was
  * right is remembered (as a keyed hash) for five minutes, so that HTTP's Basic does not hash at every request. */
@@ -105,7 +112,8 @@ struct auth_user_change {
     const struct scope *scope;
 };
 
-/* CONFLICT: the name is taken. INVALID: name or password. The very first user is made admin whatever it asks for. */
+/* CONFLICT: the name is taken. INVALID: name or password. BUSY: too many passwords wait to be hashed. The very first
+ * user is made admin, everywhere, whatever it asks for. */
 VELOCITY_CHECK_RESULT velocity_status auth_user_create(struct auth *auth, const char *name,
                                                        const struct auth_user_change *change);
 /* NOT_FOUND; UNSUPPORTED: a configured one; CONFLICT: it would be the last admin that goes. Ends the user's sessions
@@ -114,11 +122,13 @@ VELOCITY_CHECK_RESULT velocity_status auth_user_change(struct auth *auth, const 
                                                        const struct auth_user_change *change);
 /* With its tokens and sessions. As change. */
 VELOCITY_CHECK_RESULT velocity_status auth_user_delete(struct auth *auth, const char *name);
-/* By name, ascending; false ends it. What is shown lives during the call. NOT_FOUND where `name` is given and not
- * there. */
+/* By name, ascending; false ends it. What is shown lives during the call, and changes wait for its end: `row` calls
+ * nothing of auth. NOT_FOUND where `name` is given and not there. */
 VELOCITY_CHECK_RESULT velocity_status auth_users(struct auth *auth, const char *name,
                                                  bool (*row)(void *arg, const struct auth_user *user), void *arg);
-/* INVALID: `old` is wrong. For a user who changes the own password; sessions but `keep_session` (may be NULL) end. */
+/* INVALID: `old` is wrong. For a user who changes the own password; sessions but `keep_session` (an id, may be NULL)
+ * end. BUSY: wrong too often, which counts for this user alone here, or too many passwords wait; CONFLICT: somebody
+ * else changed it meanwhile; NOT_FOUND, UNSUPPORTED: as above. */
 VELOCITY_CHECK_RESULT velocity_status auth_own_password(struct auth *auth, const char *name, const char *old,
                                                         const char *password, const char *keep_session);
 
@@ -132,26 +142,32 @@ struct auth_secret_options {
     const struct scope *scope; /* inside the user's; NULL: the user's */
     int64_t expires_at_ms;     /* a token: at most 366 days from now. 0: 90 days; a session always lives 12 hours */
     bool browser;              /* a session to be sent in a cookie, with a CSRF token */
+    /* Who asks for a token (NULL: the server itself). For oneself: inside its own rights, which are the defaults then,
+     * and no longer than the token that it logged in with. For others: admin only. */
+    const struct principal *by;
 };
 
 struct auth_secret {
     const char *id, *name, *user;
-    enum role role;
+    enum role role; /* what it may do now */
     const struct scope *scope;
     int64_t created_at_ms, expires_at_ms;
     const char *csrf; /* a new browser session's; else "" */
+    /* Of a new one: its own, which all above but `name` (the caller's) live in. The caller's to release. */
+    struct principal *principal;
 };
 
-/* INVALID: beyond the user's rights, or an impossible end; BUSY: the user has 1,000 of them. `secret` is shown now and
- * never again; `out` (may be NULL) lives until the next call of this thread. */
+/* INVALID: beyond the user's rights or those of who asks, or an impossible end; NOT_FOUND: no such user; BUSY: it has
+ * 1,000 of them. `secret` is shown now and
+ * never again; `out` (may be NULL) lives until its principal is released. */
 VELOCITY_CHECK_RESULT velocity_status auth_token_create(struct auth *auth, const char *user,
                                                         const struct auth_secret_options *options,
                                                         char secret[AUTH_SECRET_BYTES], struct auth_secret *out);
-/* For `principal`, who logged in with a password. */
+/* For `principal`, as auth_password gave it. INVALID: its rights or its password have changed since. */
 VELOCITY_CHECK_RESULT velocity_status auth_session_create(struct auth *auth, const struct principal *principal,
                                                           const struct auth_secret_options *options,
                                                           char secret[AUTH_SECRET_BYTES], struct auth_secret *out);
-/* Of one user (NULL: of all), the newest first. */
+/* Of one user (NULL: of all), the newest first. `row` as above. */
 VELOCITY_CHECK_RESULT velocity_status auth_tokens(struct auth *auth, const char *user,
                                                   bool (*row)(void *arg, const struct auth_secret *token), void *arg);
 VELOCITY_CHECK_RESULT velocity_status auth_sessions(struct auth *auth, const char *user,
@@ -163,7 +179,8 @@ VELOCITY_CHECK_RESULT velocity_status auth_session_end(struct auth *auth, const 
 
 struct auth_stats {
     uint64_t users, tokens, sessions;
-    uint64_t failures, bans, banned_now, hashes, queue_full; /* since the start; banned_now: addresses */
+    uint64_t failures, bans, banned_now, hashes,
+        queue_full; /* since the start; banned_now: addresses, and users at one */
 };
 void auth_stats(struct auth *auth, struct auth_stats *out);
 

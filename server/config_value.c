@@ -1,6 +1,5 @@
 /* config_value.c - one setting at a time: its type, its range, its text form. */
-#include "server/config.h"
-#include "server/toml.h"
+#include "server/config_internal.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -41,28 +40,34 @@ static void format_bytes(uint64_t bytes, char *out, size_t size) {
     (void)snprintf(out, size, "%" PRIu64, bytes);
 }
 
+bool config_choice_is_switch(const char *name) {
+    return strcmp(name, "true") == 0 || strcmp(name, "false") == 0;
+}
+
 static void expect_choice(const struct config_key *key, char *out, size_t size) {
     size_t used = (size_t)snprintf(out, size, "one of");
     const char *separator = " ";
     for (const struct config_choice *c = key->choices; c->name; c++) {
+        const char *quote = config_choice_is_switch(c->name) ? "" : "\"";
         if (c->refusal || used >= size) continue;
-        used += (size_t)snprintf(out + used, size - used, "%s\"%s\"", separator, c->name);
+        used += (size_t)snprintf(out + used, size - used, "%s%s%s%s", separator, quote, c->name, quote);
         separator = ", ";
     }
 }
 
 void config_expectation(const struct config_key *key, char *out, size_t size) {
     char low[32], high[32];
+    const char *zero = key->flags & CONFIG_OR_ZERO ? "0, or " : "";
     switch (key->type) {
     case CONFIG_TEXT: (void)snprintf(out, size, "a text"); break;
     case CONFIG_LIST: (void)snprintf(out, size, "a list of texts"); break;
     case CONFIG_INTEGER:
-        (void)snprintf(out, size, "a whole number from %.0f to %.0f", key->minimum, key->maximum);
+        (void)snprintf(out, size, "%sa whole number from %.0f to %.0f", zero, key->minimum, key->maximum);
         break;
     case CONFIG_BYTES:
         format_bytes((uint64_t)key->minimum, low, sizeof low);
         format_bytes((uint64_t)key->maximum, high, sizeof high);
-        (void)snprintf(out, size, "a size from %s to %s (bytes, or text such as \"64 MiB\")", low, high);
+        (void)snprintf(out, size, "%sa size from %s to %s (bytes, or text such as \"64 MiB\")", zero, low, high);
         break;
     case CONFIG_REAL: (void)snprintf(out, size, "a number from %g to %g", key->minimum, key->maximum); break;
     case CONFIG_SWITCH: (void)snprintf(out, size, "true or false"); break;
@@ -75,7 +80,8 @@ static void *field(struct config *config, const struct config_key *key) {
 }
 
 static bool set_number(struct config *config, const struct config_key *key, uint64_t number) {
-    if ((double)number < key->minimum || (double)number > key->maximum) return false;
+    bool zero = number == 0 && key->flags & CONFIG_OR_ZERO;
+    if (!zero && ((double)number < key->minimum || (double)number > key->maximum)) return false;
     *(uint64_t *)field(config, key) = number;
     return true;
 }
@@ -86,33 +92,37 @@ static bool set_real(struct config *config, const struct config_key *key, double
     return true;
 }
 
+static void free_text(const struct config_key *key, char *text) {
+    if (text && key->flags & CONFIG_SECRET) explicit_bzero(text, strlen(text));
+    free(text);
+}
+
 static bool set_text(struct config *config, const struct config_key *key, const char *text) {
     char **target = field(config, key);
     char *copy = strdup(text);
     if (!copy) return false;
-    free(*target);
+    free_text(key, *target);
     *target = copy;
     return true;
 }
 
-static void free_list(struct config_list *list) {
+void config_list_free(struct config_list *list) {
     for (size_t i = 0; i < list->count; i++) free(list->items[i]);
     free(list->items);
     *list = (struct config_list){NULL, 0};
 }
 
-static bool set_list(struct config *config, const struct config_key *key, const char *const *items, size_t count) {
-    struct config_list *target = field(config, key);
+bool config_list_set(struct config_list *target, const char *const *items, size_t count) {
     struct config_list list = {count ? calloc(count, sizeof *list.items) : NULL, 0};
     if (count && !list.items) return false;
     for (; list.count < count; list.count++) {
         list.items[list.count] = strdup(items[list.count]);
         if (!list.items[list.count]) {
-            free_list(&list);
+            config_list_free(&list);
             return false;
         }
     }
-    free_list(target);
+    config_list_free(target);
     *target = list;
     return true;
 }
@@ -131,12 +141,19 @@ static bool set_choice(struct config *config, const struct config_key *key, cons
 
 bool config_set(struct config *config, const struct config_key *key, const struct toml_value *value, char *error,
                 size_t error_size) {
-    const char *refusal = NULL;
+    const char *refusal = NULL, *text = NULL;
+    bool fits = false; /* what is left to go wrong is memory */
     bool natural = value->type == TOML_INTEGER && value->integer >= 0, ok = false;
     uint64_t number = natural ? (uint64_t)value->integer : 0;
     switch (key->type) {
-    case CONFIG_TEXT: ok = value->type == TOML_TEXT && set_text(config, key, value->text); break;
-    case CONFIG_LIST: ok = value->type == TOML_LIST && set_list(config, key, value->items, value->item_count); break;
+    case CONFIG_TEXT:
+        fits = value->type == TOML_TEXT;
+        ok = fits && set_text(config, key, value->text);
+        break;
+    case CONFIG_LIST:
+        fits = value->type == TOML_LIST;
+        ok = fits && config_list_set(field(config, key), value->items, value->item_count);
+        break;
     case CONFIG_INTEGER: ok = natural && set_number(config, key, number); break;
     case CONFIG_BYTES:
         if (value->type == TOML_TEXT) natural = parse_bytes(value->text, &number);
@@ -150,11 +167,18 @@ bool config_set(struct config *config, const struct config_key *key, const struc
         ok = value->type == TOML_SWITCH;
         if (ok) *(bool *)field(config, key) = value->on;
         break;
-    case CONFIG_CHOICE: ok = value->type == TOML_TEXT && set_choice(config, key, value->text, &refusal); break;
+    case CONFIG_CHOICE:
+        text = value->type == TOML_SWITCH ? (value->on ? "true" : "false") : value->text;
+        ok = (value->type == TOML_TEXT || value->type == TOML_SWITCH) && set_choice(config, key, text, &refusal);
+        break;
     }
     if (ok) return true;
+    if (fits) {
+        (void)snprintf(error, error_size, "no memory for %s.%s", key->section, key->name);
+        return false;
+    }
     if (refusal) {
-        (void)snprintf(error, error_size, "%s.%s = \"%.32s\": %s", key->section, key->name, value->text, refusal);
+        (void)snprintf(error, error_size, "%s.%s = \"%.32s\": %s", key->section, key->name, text, refusal);
         return false;
     }
     char expected[256];
@@ -216,15 +240,61 @@ const struct config_key *config_find(const char *section, const char *name) {
 }
 
 void config_variable(const struct config_key *key, char *out, size_t size) {
-    (void)snprintf(out, size, "VELOCITY_%s_%s", key->section, key->name);
-    for (char *c = out; *c; c++) *c = (char)toupper((unsigned char)*c);
+    (void)snprintf(out, size, "VELOCITY_%s%s%s", key->section, *key->section ? "_" : "", key->name);
+    for (char *c = out; *c; c++) *c = *c == '.' ? '_' : (char)toupper((unsigned char)*c);
+}
+
+const char *config_choice_name(const struct config *config, const struct config_key *key) {
+    unsigned value = *(const unsigned *)config_field(config, key);
+    const struct config_choice *c = key->choices;
+    while (c->value != value || c->refusal) c++;
+    return c->name;
+}
+
+bool config_list_same(const struct config_list *a, const struct config_list *b) {
+    if (a->count != b->count) return false;
+    for (size_t i = 0; i < a->count; i++)
+        if (strcmp(a->items[i], b->items[i]) != 0) return false;
+    return true;
+}
+
+bool config_same(const struct config *a, const struct config *b, const struct config_key *key) {
+    const void *x = config_field(a, key), *y = config_field(b, key);
+    switch (key->type) {
+    case CONFIG_TEXT: return strcmp(*(char *const *)x, *(char *const *)y) == 0;
+    case CONFIG_LIST: return config_list_same(x, y);
+    case CONFIG_INTEGER:
+    case CONFIG_BYTES: return *(const uint64_t *)x == *(const uint64_t *)y;
+    case CONFIG_REAL: return *(const double *)x == *(const double *)y;
+    case CONFIG_SWITCH: return *(const bool *)x == *(const bool *)y;
+    case CONFIG_CHOICE: return *(const unsigned *)x == *(const unsigned *)y;
+    }
+    return false;
+}
+
+bool config_copy(struct config *to, const struct config *from, const struct config_key *key) {
+    const void *source = config_field(from, key);
+    const struct config_list *list = source;
+    void *target = field(to, key);
+    switch (key->type) {
+    case CONFIG_TEXT: return set_text(to, key, *(char *const *)source);
+    case CONFIG_LIST: return config_list_set(target, (const char *const *)list->items, list->count);
+    case CONFIG_INTEGER:
+    case CONFIG_BYTES: *(uint64_t *)target = *(const uint64_t *)source; break;
+    case CONFIG_REAL: *(double *)target = *(const double *)source; break;
+    case CONFIG_SWITCH: *(bool *)target = *(const bool *)source; break;
+    case CONFIG_CHOICE: *(unsigned *)target = *(const unsigned *)source; break;
+    }
+    return true;
 }
 
 void config_free(struct config *config) {
     for (size_t i = 0; i < config_key_count; i++) {
-        if (config_keys[i].type == CONFIG_TEXT) free(*(char **)field(config, &config_keys[i]));
-        if (config_keys[i].type == CONFIG_LIST) free_list(field(config, &config_keys[i]));
+        const struct config_key *key = &config_keys[i];
+        if (key->type == CONFIG_TEXT) free_text(key, *(char **)field(config, key));
+        if (key->type == CONFIG_LIST) config_list_free(field(config, key));
     }
+    config_users_free(config);
     free(config->file);
     memset(config, 0, sizeof *config);
 }

@@ -7,6 +7,7 @@
 
 struct data_directory {
     env_lock *lock;
+    char *path;
     char *databases; /* the folder of the databases */
 };
 
@@ -23,7 +24,9 @@ velocity_status data_directory_open(const char *path, struct data_directory **ou
     char *lock_path = join(path, "velocity.lock");
     velocity_status status = VELOCITY_NO_MEMORY;
     *out = NULL;
-    if (!directory || !lock_path || !(directory->databases = join(path, "databases"))) goto out;
+    if (!directory || !lock_path || !(directory->path = join(path, "")) ||
+        !(directory->databases = join(path, "databases")))
+        goto out;
     status = env_make_directory(system, path);
     if (status == VELOCITY_OK) status = env_lock_file(system, lock_path, &directory->lock);
     if (status == VELOCITY_OK) status = env_make_directory(system, directory->databases);
@@ -41,9 +44,17 @@ char *data_directory_database(const struct data_directory *directory, const char
     return join(directory->databases, name);
 }
 
+char *data_directory_path(const struct data_directory *directory, const char *name) {
+    size_t size = strlen(directory->path) + strlen(name) + 1; /* the path ends in a slash */
+    char *path = env_alloc(size);
+    if (path) (void)snprintf(path, size, "%s%s", directory->path, name);
+    return path;
+}
+
 void data_directory_close(struct data_directory *directory) {
     if (!directory) return;
     if (directory->lock) env_unlock_file(env_posix(), directory->lock);
     env_free(directory->databases);
+    env_free(directory->path);
     env_free(directory);
 }

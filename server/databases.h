@@ -5,6 +5,8 @@
  *     OPEN --drop--> DROPPING (nobody new; waits for those inside) --> gone
  *     DAMAGED (could not be opened; the others serve) --drop--> gone
  *
+ * How it is done: databases_internal.h.
+ *
  * Invariants:
  *  1. Versions never repeat for a name: before a database's folder is given up, the floor for the versions of the next
  *     one of that name is durable in the system database ("database/<name>").
@@ -12,7 +14,8 @@
  *     start. A name without a folder is not there, whatever the system database says.
  *  3. "default" is always there and can't be dropped.
  *
- * Threads: all functions from any thread. acquire and release never wait; the others wait for the disk.
+ * Threads: all functions from any thread. acquire and release never wait (release after the last value, iterator and
+ * asynchronous write; a commit's callback may do it); the others wait for the disk.
  */
 #ifndef VELOCITY_SERVER_DATABASES_H
 #define VELOCITY_SERVER_DATABASES_H
@@ -44,15 +47,15 @@ VELOCITY_CHECK_RESULT velocity_status databases_open(const struct databases_opti
 /* Nothing may be acquired. The first status that is not OK; everything is freed all the same. */
 VELOCITY_CHECK_RESULT velocity_status databases_close(struct databases *databases);
 
-/* NOT_FOUND; or why it could not be opened. */
+/* NOT_FOUND; BUSY: it is being made or dropped; or why it could not be opened. */
 VELOCITY_CHECK_RESULT velocity_status databases_acquire(struct databases *databases, velocity_slice name,
                                                         struct database **out);
 void database_release(struct database *database); /* NULL is allowed */
 const char *database_name(const struct database *database);
 struct store *database_store(struct database *database);
 
-/* CONFLICT: it is there already; BUSY: max_databases; INVALID: the name, or a limit below 32 MiB. UINT64_MAX: the
- * default limit; 0: none. */
+/* CONFLICT: it is there already; BUSY: max_databases; INVALID: the name, or a limit below 32 MiB or above 2^53.
+ * UINT64_MAX: the default limit; 0: none. */
 VELOCITY_CHECK_RESULT velocity_status databases_create(struct databases *databases, velocity_slice name,
                                                        uint64_t max_disk_bytes);
 /* NOT_FOUND; INVALID: "default"; BUSY: it is in use and was not left within `wait_ms` (then it goes on as before). */

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,10 +13,10 @@
 #include <unistd.h>
 
 struct logger {
-    enum logger_level level;
-    enum logger_format format;
-    char *path;            /* "": standard error */
-    pthread_mutex_t mutex; /* guards descriptor */
+    _Atomic unsigned level;  /* enum logger_level */
+    _Atomic unsigned format; /* enum logger_format */
+    char *path;              /* "": standard error */
+    pthread_mutex_t mutex;   /* guards descriptor */
     int descriptor;
 };
 
@@ -32,11 +33,15 @@ static int open_file(const char *path) {
     return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 }
 
+void logger_configure(struct logger *log, enum logger_level level, enum logger_format format) {
+    atomic_store_explicit(&log->level, level, memory_order_relaxed);
+    atomic_store_explicit(&log->format, format, memory_order_relaxed);
+}
+
 struct logger *logger_open(const char *path, enum logger_level level, enum logger_format format) {
     struct logger *log = calloc(1, sizeof *log);
     if (!log) return NULL;
-    log->level = level;
-    log->format = format;
+    logger_configure(log, level, format);
     log->path = strdup(path);
     log->descriptor = *path ? open_file(path) : STDERR_FILENO;
     if (!log->path || log->descriptor < 0) {
@@ -71,7 +76,7 @@ void logger_close(struct logger *log) {
 }
 
 bool logger_wants(const struct logger *log, enum logger_level level) {
-    return level <= log->level;
+    return level <= atomic_load_explicit(&log->level, memory_order_relaxed);
 }
 
 /* Room for the closing brace and the newline is always kept. */
@@ -156,17 +161,18 @@ static void format_time(char *out, size_t size) {
 
 void logger_write(struct logger *log, enum logger_level level, const char *event, const struct logger_field *fields) {
     if (!logger_wants(log, level)) return;
+    enum logger_format format = atomic_load_explicit(&log->format, memory_order_relaxed);
     struct line line;
     char time[40];
     line.size = line.fields = 0;
     line.full = false;
     format_time(time, sizeof time);
-    if (log->format == LOGGER_FORMAT_JSON) line.bytes[line.size++] = '{';
+    if (format == LOGGER_FORMAT_JSON) line.bytes[line.size++] = '{';
     const struct logger_field head[] = {logger_text("time", time), logger_text("level", level_names[level]),
                                         logger_text("event", event)};
-    for (size_t i = 0; i < sizeof head / sizeof *head; i++) append_field(&line, log->format, &head[i]);
-    for (; fields->name; fields++) append_field(&line, log->format, fields);
-    if (log->format == LOGGER_FORMAT_JSON) line.bytes[line.size++] = '}';
+    for (size_t i = 0; i < sizeof head / sizeof *head; i++) append_field(&line, format, &head[i]);
+    for (; fields->name; fields++) append_field(&line, format, fields);
+    if (format == LOGGER_FORMAT_JSON) line.bytes[line.size++] = '}';
     line.bytes[line.size++] = '\n';
     (void)pthread_mutex_lock(&log->mutex);
     /* A log that can't be written has nowhere to say so: the server goes on without the line. */

@@ -44,6 +44,8 @@ struct logger *logger_open(const char *path, enum logger_level level, enum logge
 bool logger_reopen(struct logger *log);
 void logger_close(struct logger *log); /* NULL is allowed */
 
+/* What is logged from now on, and how. */
+void logger_configure(struct logger *log, enum logger_level level, enum logger_format format);
 bool logger_wants(const struct logger *log, enum logger_level level);
 void logger_write(struct logger *log, enum logger_level level, const char *event, const struct logger_field *fields);
 #define logger_event(log, level, ...) logger_event_(log, level, __VA_ARGS__, (struct logger_field){0})

@@ -27,6 +27,7 @@ enum permission {
 
 #define SCOPE_MAX_DATABASES 100
 #define SCOPE_MAX_PREFIXES  100
+#define SCOPE_MAX_BYTES     16384 /* of all its names and prefixes: each token has a copy */
 
 /* Where it may be done. All zero: everywhere. */
 struct scope {
@@ -34,6 +35,7 @@ struct scope {
     size_t database_count;
     velocity_slice *prefixes; /* of keys, ascending, none begins with another; NULL with count 0: all keys */
     size_t prefix_count;
+    void *memory; /* internal: holds all of it */
 };
 
 enum login { LOGIN_OPEN, LOGIN_PASSWORD, LOGIN_TOKEN, LOGIN_SESSION }; /* OPEN: nobody is configured */
@@ -56,12 +58,14 @@ struct principal {
 const char *role_name(enum role role); /* "admin", "write", "read", "monitor" */
 bool role_parse(velocity_slice name, enum role *out);
 
+/* A copy of what `from` holds, with one reference, the caller's. NULL: no memory. */
+struct principal *principal_new(const struct principal *from);
 struct principal *principal_acquire(struct principal *principal); /* answers it */
 void principal_release(struct principal *principal);              /* NULL is allowed */
 bool principal_may(const struct principal *principal, enum permission permission);
 
 /* Copies; sorts and drops prefixes that another one covers. An empty prefix is every key. False: no memory, or beyond
- * the limits above. */
+ * the limits above; *out is then all zero, which is everywhere: do not use it. */
 bool scope_make(struct scope *out, const char *const *databases, size_t database_count, const velocity_slice *prefixes,
                 size_t prefix_count);
 bool scope_copy(struct scope *out, const struct scope *from);
@@ -73,5 +77,9 @@ bool scope_has_key(const struct scope *scope, velocity_slice key);
 bool scope_has_range(const struct scope *scope, velocity_slice start, velocity_slice end, velocity_slice prefix);
 /* Is all of `inner` inside `outer`? */
 bool scope_covers(const struct scope *outer, const struct scope *inner);
+
+enum scope_meeting { SCOPE_MEET, SCOPE_APART, SCOPE_NO_MEMORY };
+/* What lies in both. APART: nothing does (which no scope can say), and *out is not set. */
+enum scope_meeting scope_intersect(struct scope *out, const struct scope *a, const struct scope *b);
 
 #endif

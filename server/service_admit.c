@@ -6,6 +6,7 @@
  */
 #include "server/service_internal.h"
 
+#include <stdio.h>
 #include <time.h>
 
 #define STATUS_CLIENT_LEFT 499u /* what logs of proxies call it */
@@ -157,7 +158,31 @@ static enum service_verdict reserve(struct service *service, struct service_requ
     return SERVICE_ADMITTED;
 }
 
+#define REMARK_BYTES 1024
+
+/* "3 writes: a, b, c", as many keys as there is room for. */
+static void describe_batch(const struct service_batch *batch, char remark[REMARK_BYTES]) {
+    size_t writes = 0, used;
+    for (size_t i = 0; i < batch->operation_count; i++) writes += batch->operations[i].action != SERVICE_BATCH_GET;
+    used = (size_t)snprintf(remark, REMARK_BYTES, "%zu writes", writes);
+    const char *separator = ": ";
+    for (size_t i = 0; i < batch->operation_count; i++) {
+        const struct service_batch_operation *operation = &batch->operations[i];
+        if (operation->action == SERVICE_BATCH_GET) continue;
+        if (used + strlen(separator) + operation->key.size + sizeof ", ..." > REMARK_BYTES) {
+            strcpy(remark + used, ", ...");
+            return;
+        }
+        used += (size_t)snprintf(remark + used, REMARK_BYTES - used, "%s", separator);
+        memcpy(remark + used, operation->key.data, operation->key.size);
+        used += operation->key.size;
+        remark[used] = 0;
+        separator = ", ";
+    }
+}
+
 static void record(struct service_request *request, unsigned status) {
+    char batch[REMARK_BYTES];
     static const char *const logins[] = {
         [LOGIN_OPEN] = "open", [LOGIN_PASSWORD] = "password", [LOGIN_TOKEN] = "token", [LOGIN_SESSION] = "session"};
     const struct service_caller *caller = &request->caller;
@@ -174,6 +199,10 @@ static void record(struct service_request *request, unsigned status) {
         .request_id = caller->request_id,
         .detail = request->remark ? request->remark : "",
     };
+    if (request->operation == SERVICE_BATCH && request->batch) {
+        describe_batch(request->batch, batch);
+        event.detail = batch;
+    }
     audit_record(request->service->audit, &event);
     request->reserved = false;
 }

@@ -52,7 +52,8 @@ static inline void store_commit_free(struct store_commit *commit) {
 }
 
 struct store_row {
-    velocity_slice key, value;
+    velocity_slice key, value; /* keys_only: no value */
+    size_t value_size;
     uint32_t flags;
     uint64_t version;
     int64_t expires_at_ms;
@@ -60,9 +61,12 @@ struct store_row {
 
 struct store_scan {
     velocity_slice start, end, prefix; /* as velocity_range */
-    bool reverse;
-    const velocity_slice *prefixes; /* ascending, none begins with another: only keys under one of them; count 0: all */
+    /* What may be seen: keys that begin with one of these, ascending, none of which begins with another; count 0: all.
+     * What lies between them is passed by, not read. */
+    const velocity_slice *prefixes;
     size_t prefix_count;
+    bool reverse;
+    bool keys_only; /* the disk is not read for values that stand apart */
     /* Called in order; slices live during the call. False ends the scan before this row. */
     bool (*row)(void *arg, const struct store_row *row);
     void *arg;

@@ -38,29 +38,84 @@ static void lsm_release(struct store *store, velocity_value *value) {
     velocity_value_release(value);
 }
 
-static velocity_status lsm_scan(struct store *store, struct store_scan *scan) {
+/* ---- scans ------------------------------------------------------------------------------------------------------ */
+
+/* One stretch of the scan: the rows of `range`. *more: it may go on behind it. */
+static velocity_status scan_range(struct store *store, const velocity_range *range, struct store_scan *scan,
+                                  bool *more) {
+    velocity_iterator *it = velocity_iterator_new(database(store), range);
+    while (*more && velocity_iterator_valid(it)) {
+        struct store_row row = {.key = velocity_iterator_key(it),
+                                .value_size = velocity_iterator_value_size(it),
+                                .flags = velocity_iterator_flags(it),
+                                .version = velocity_iterator_sequence(it),
+                                .expires_at_ms = velocity_iterator_expires_at_ms(it)};
+        if (!scan->keys_only) row.value = velocity_iterator_value(it);
+        if (!velocity_iterator_valid(it)) break; /* the value could not be read */
+        *more = scan->row(scan->arg, &row);
+        if (*more) velocity_iterator_next(it);
+    }
+    velocity_status status = velocity_iterator_status(it);
+    scan->version = velocity_iterator_snapshot_sequence(it);
+    velocity_iterator_free(it);
+    return status;
+}
+
+/* What the range's prefix and `clip` have in common. False: nothing. */
+static bool narrow_prefix(velocity_range *range, velocity_slice clip) {
+    size_t shared = clip.size < range->prefix.size ? clip.size : range->prefix.size;
+    if (shared && memcmp(clip.data, range->prefix.data, shared) != 0) return false;
+    if (clip.size > range->prefix.size) range->prefix = clip;
+    return true;
+}
+
+/* Whether any key with the range's prefix lies between its bounds. */
+static bool has_keys(const velocity_range *range) {
+    velocity_slice prefix = range->prefix, start = range->start, end = range->end;
+    size_t shared = prefix.size < start.size ? prefix.size : start.size;
+    if (shared && memcmp(prefix.data, start.data, shared) < 0) return false;
+    if (!end.data) return true;
+    shared = prefix.size < end.size ? prefix.size : end.size;
+    int order = shared ? memcmp(prefix.data, end.data, shared) : 0;
+    return order < 0 || (order == 0 && prefix.size < end.size);
+}
+
+static velocity_range range_of(const struct store_scan *scan) {
     velocity_range range = velocity_range_default();
     range.start = scan->start;
     range.end = scan->end;
     range.prefix = scan->prefix;
     range.reverse = scan->reverse;
-    velocity_iterator *it = velocity_iterator_new(database(store), &range);
-    bool more = true;
-    while (more && velocity_iterator_valid(it)) {
-        struct store_row row = {.key = velocity_iterator_key(it),
-                                .value = velocity_iterator_value(it),
-                                .flags = velocity_iterator_flags(it),
-                                .version = velocity_iterator_sequence(it),
-                                .expires_at_ms = velocity_iterator_expires_at_ms(it)};
-        more = scan->row(scan->arg, &row);
-        if (more) velocity_iterator_next(it);
+    range.keys_only = scan->keys_only;
+    return range;
+}
+
+/* Prefix by prefix, of one instant. */
+static velocity_status scan_clipped(struct store *store, struct store_scan *scan, bool *more) {
+    velocity_snapshot *snapshot = velocity_snapshot_new(database(store));
+    if (!snapshot) return VELOCITY_NO_MEMORY;
+    velocity_status status = VELOCITY_OK;
+    for (size_t i = 0; i < scan->prefix_count && *more && !status; i++) {
+        velocity_range range = range_of(scan);
+        range.snapshot = snapshot;
+        velocity_slice clip = scan->prefixes[scan->reverse ? scan->prefix_count - 1 - i : i];
+        if (narrow_prefix(&range, clip) && has_keys(&range)) status = scan_range(store, &range, scan, more);
     }
-    velocity_status status = velocity_iterator_status(it);
-    scan->complete = more;
-    scan->version = velocity_iterator_snapshot_sequence(it);
-    velocity_iterator_free(it);
+    scan->version = velocity_snapshot_sequence(snapshot);
+    velocity_snapshot_free(snapshot);
     return status;
 }
+
+static velocity_status lsm_scan(struct store *store, struct store_scan *scan) {
+    bool more = true;
+    velocity_range range = range_of(scan);
+    velocity_status status =
+        scan->prefix_count ? scan_clipped(store, scan, &more) : scan_range(store, &range, scan, &more);
+    scan->complete = more && !status;
+    return status;
+}
+
+/* ---- writes ----------------------------------------------------------------------------------------------------- */
 
 static void batch_free(void *memory) {
     velocity_batch_free(memory);

@@ -12,8 +12,81 @@
 
 namespace {
 
+// Counts brackets and dotted names outside of strings and comments, as far as the text is TOML: the parser, which stops
+// at the first error, never gets further than what was counted right.
+class nesting {
+  public:
+    explicit nesting(std::string_view text) : text(text) {}
+
+    // The line on which the text is nested too deeply; 0: it is not.
+    unsigned too_deep() {
+        while (at < text.size()) {
+            char c = text[at];
+            if (c == '"' || c == '\'') {
+                skip_string(c);
+                continue;
+            }
+            if (c == '#') {
+                at = std::min(text.find('\n', at), text.size());
+                continue;
+            }
+            count(c);
+            if (brackets > TOML_MAX_BRACKETS || names > TOML_MAX_NAMES) return line;
+            at++;
+        }
+        return 0;
+    }
+
+  private:
+    std::string_view text;
+    std::size_t at = 0;
+    unsigned line = 1, brackets = 0, names = 1;
+
+    void count(char c) {
+        switch (c) {
+        case '\n':
+            line++;
+            names = 1;
+            break;
+        case '.': names++; break;
+        case '[':
+        case '{':
+            brackets++;
+            names = 1;
+            break;
+        case ']':
+        case '}': brackets -= brackets > 0; [[fallthrough]];
+        case '=':
+        case ',': names = 1; break;
+        default: break;
+        }
+    }
+
+    // A string over several lines ends with three quotes, any other with one or, wrongly, with its line.
+    void skip_string(char quote) {
+        bool escapes = quote == '"';
+        bool multiline = text.substr(at, 3) == std::string(3, quote);
+        at += multiline ? 3 : 1;
+        for (; at < text.size(); at++) {
+            if (text[at] == '\n') {
+                if (!multiline) return;
+                line++;
+            } else if (escapes && text[at] == '\\') {
+                at++;
+                if (at < text.size() && text[at] == '\n') line++;
+            } else if (text[at] == quote && (!multiline || text.substr(at, 3) == std::string(3, quote))) {
+                at += multiline ? 3 : 1;
+                // The last quotes of the content may stand right before the three that end it.
+                for (int more = 0; multiline && more < 2 && at < text.size() && text[at] == quote; more++) at++;
+                return;
+            }
+        }
+    }
+};
+
 struct entry {
     std::string section;
+    unsigned depth;
     std::string key;
     unsigned line;
     const toml::node *node; // null: the section's header
@@ -28,21 +101,26 @@ bool is_plain(const std::string &text) {
     return text.find('\0') == std::string::npos;
 }
 
-std::vector<entry> flatten(const toml::table &root) {
-    std::vector<entry> entries;
-    for (auto &&[name, node] : root) {
-        const toml::table *section = node.as_table();
-        if (!section) {
-            entries.push_back({"", std::string(name.str()), line_of(node), &node});
-            continue;
+// A name as it is shown and compared: no known one has a control character, and messages are one line. Nor has one at
+// the top a dot: what comes before the first dot of a section is the name at the top.
+std::string shown(std::string_view name, bool top) {
+    std::string text(name);
+    std::replace_if(
+        text.begin(), text.end(), [top](unsigned char c) { return c < ' ' || c == 0x7f || (top && c == '.'); }, '?');
+    return text;
+}
+
+void flatten(const toml::table &table, const std::string &section, unsigned depth, std::vector<entry> &entries) {
+    for (auto &&[key, node] : table) {
+        std::string name = shown(key.str(), depth == 0);
+        if (const toml::table *inner = node.as_table()) {
+            std::string inner_section = depth ? section + "." + name : name;
+            entries.push_back({inner_section, depth + 1, "", line_of(node), nullptr});
+            flatten(*inner, inner_section, depth + 1, entries);
+        } else {
+            entries.push_back({section, depth, name, line_of(node), &node});
         }
-        entries.push_back({std::string(name.str()), "", line_of(node), nullptr});
-        for (auto &&[key, value] : *section)
-            entries.push_back({std::string(name.str()), std::string(key.str()), line_of(value), &value});
     }
-    // toml++ sorts by name; a person expects the first error of the file first.
-    std::stable_sort(entries.begin(), entries.end(), [](const entry &a, const entry &b) { return a.line < b.line; });
-    return entries;
 }
 
 // Fills `value` from the node; `items` keeps what a list's value points to.
@@ -74,10 +152,15 @@ void convert(const toml::node &node, toml_value &value, std::vector<const char *
 }
 
 bool visit_all(const toml::table &root, bool (*visit)(void *, const toml_entry *), void *arg) {
-    for (const entry &e : flatten(root)) {
+    std::vector<entry> entries;
+    flatten(root, "", 0, entries);
+    // toml++ sorts by name; a person expects the first error of the file first.
+    std::stable_sort(entries.begin(), entries.end(), [](const entry &a, const entry &b) { return a.line < b.line; });
+    for (const entry &e : entries) {
         toml_entry out = {};
         std::vector<const char *> items;
         out.section = e.section.c_str();
+        out.depth = e.depth;
         out.key = e.key.c_str();
         out.line = e.line;
         if (e.node)
@@ -93,13 +176,16 @@ bool visit_all(const toml::table &root, bool (*visit)(void *, const toml_entry *
 
 extern "C" bool toml_parse(const char *text, size_t size, bool (*visit)(void *, const toml_entry *), void *arg,
                            unsigned *line, char *error, size_t error_size) {
-    *line = 0;
+    *line = nesting(std::string_view(text, size)).too_deep();
+    if (*line) {
+        (void)snprintf(error, error_size, "nested too deeply");
+        return false;
+    }
     try {
         toml::parse_result result = toml::parse(std::string_view(text, size));
         if (result) return visit_all(result.table(), visit, arg);
         *line = static_cast<unsigned>(result.error().source().begin.line);
-        std::string_view what = result.error().description();
-        (void)snprintf(error, error_size, "%.*s", static_cast<int>(what.size()), what.data());
+        (void)snprintf(error, error_size, "%s", shown(result.error().description(), false).c_str());
     } catch (const std::exception &e) { // memory
         *line = 1;
         (void)snprintf(error, error_size, "%s", e.what());

@@ -9,7 +9,9 @@ end
 function init(args)
   count = 0
   head = "PUT /api/keys/bench:" .. args[1] .. ":" .. number .. ":" -- args[1]: the number of the run
-  tail = " HTTP/1.1\r\nHost: " .. wrk.headers["Host"] .. "\r\nContent-Length: 100\r\n\r\n" .. string.rep("v", 100)
+  tail = " HTTP/1.1\r\nContent-Length: 100\r\n"
+  for name, value in pairs(wrk.headers) do tail = tail .. name .. ": " .. value .. "\r\n" end
+  tail = tail .. "\r\n" .. string.rep("v", 100)
 end
 
 function request()

@@ -1,16 +1,12 @@
 #!/usr/bin/env node
 // The HTTP front beside its yardsticks: GET against a bare libmicrohttpd handler, durable PUT against Redis with
-// `appendfsync always`. Every load has a server of its own, on a free port with an empty directory, which is ended by
-// its process id; loads are interleaved round by round, and the table shows medians. Needs wrk, redis-server and
+// `appendfsync always`. Loads are interleaved round by round, and the table shows medians. Needs wrk, redis-server and
 // redis-benchmark for the rows that use them; what is missing shows as a dash.
-import { execFileSync, spawn } from 'node:child_process';
-import { createServer } from 'node:net';
-import { mkdtempSync, rmSync, writeFileSync, accessSync, constants, mkdirSync } from 'node:fs';
-import { once } from 'node:events';
-import { join, dirname, resolve } from 'node:path';
+import { writeFileSync } from 'node:fs';
+import { join, dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
+import { installed, measureAll, median, number, printsPort, redis, run, velocity, wrk } from './servers.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const { values: options } = parseArgs({
@@ -28,129 +24,24 @@ const usage = 'usage: run.mjs [--velocity BINARY] [--bare BINARY] [--dir DIR] [-
 const seconds = Number(options.seconds);
 const rounds = Number(options.rounds);
 const WARM_SECONDS = 1;
-const START_MS = 10000;
-const STOP_MS = 20000;
 
-function installed(program) {
-    for (const folder of program.includes('/') ? [''] : process.env.PATH.split(':')) {
-        try {
-            accessSync(join(folder, program), constants.X_OK);
-            return true;
-        } catch { /* look further */ }
-    }
-    return false;
-}
-
-const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-
-async function freePort() {
-    const server = createServer().listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    const { port } = server.address();
-    server.close();
-    await once(server, 'close');
-    return port;
-}
-
-async function run(program, args, limitMs) {
-    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-    const timer = setTimeout(() => child.kill('SIGKILL'), limitMs);
-    let text = '';
-    child.stdout.on('data', (chunk) => { text += chunk; });
-    const [code] = await once(child, 'close');
-    clearTimeout(timer);
-    if (code !== 0) throw new Error(`${program} ended with ${code}: ${text}`);
-    return text;
-}
-
-// Runs `use(port)` while the server lives, and ends the server whatever happens. What it logs is shown if it fails.
-async function withServer(program, args, ready, port, use) {
-    const server = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
-    const ended = once(server, 'exit');
-    let log = '';
-    server.stderr.on('data', (chunk) => { log += chunk; });
-    try {
-        const deadline = Date.now() + START_MS;
-        while (!(await ready(port))) {
-            if (server.exitCode !== null || Date.now() > deadline) throw new Error(`${program} does not start: ${log}`);
-            await sleep(20);
-        }
-        return await use(port);
-    } finally {
-        const timer = setTimeout(() => server.kill('SIGKILL'), STOP_MS);
-        server.kill('SIGTERM');
-        const [, signal] = await ended;
-        clearTimeout(timer);
-        if (signal === 'SIGKILL') {
-            console.error(`${program} had not ended ${STOP_MS / 1000} s after SIGTERM and was killed: ${log}`);
-            process.exitCode = 1;
-        }
-    }
-}
-
-async function httpReady(port) {
-    try {
-        return (await fetch(`http://127.0.0.1:${port}/readyz`)).ok;
-    } catch {
-        return false;
-    }
-}
-
-function redisReady(port) {
-    try {
-        return execFileSync('redis-cli', ['-p', String(port), 'ping'], { stdio: ['ignore', 'pipe', 'ignore'] })
-            .toString().trim() === 'PONG';
-    } catch {
-        return false;
-    }
-}
-
-let runs = 0;
-
-// One wrk run; answers operations a second and latencies in microseconds. An answer that is an error ends the benchmark.
-async function wrk(script, connections, duration, url) {
-    const args = ['-t2', `-c${connections}`, `-d${duration}s`, '-s', join(here, script), url, '--', String(++runs)];
-    const line = (await run('wrk', args, duration * 1000 + START_MS)).match(/^RESULT (.*)$/m);
-    if (!line) throw new Error('wrk printed no result');
-    const r = JSON.parse(line[1]);
-    if (r.bad > 0) throw new Error(`${r.bad} of ${r.requests} requests to ${url} failed`);
-    return { rate: (r.requests * 1e6) / r.us, p50: r.p50, p99: r.p99, max: r.max };
-}
-
-function withVelocity(use) {
-    return async (directory) => {
-        const port = await freePort();
-        const args = ['server', '--bind', `127.0.0.1:${port}`, '--data-dir', join(directory, 'data')];
-        return withServer(options.velocity, args, httpReady, port, use);
-    };
-}
-
-async function velocityGet(port) {
-    const url = `http://127.0.0.1:${port}/api/keys/bench`;
-    const put = await fetch(url, { method: 'PUT', body: 'v'.repeat(100) });
-    const got = await (await fetch(url)).text();
+async function velocityGet(url) {
+    const key = `${url}/api/keys/bench`;
+    const put = await fetch(key, { method: 'PUT', body: 'v'.repeat(100) });
+    const got = await (await fetch(key)).text();
     if (!put.ok || got.length !== 100) throw new Error(`the value was not stored: ${put.status}`);
-    await wrk('get.lua', 32, WARM_SECONDS, url);
-    return wrk('get.lua', 32, seconds, url);
+    await wrk('get.lua', 32, WARM_SECONDS, key);
+    return wrk('get.lua', 32, seconds, key);
 }
 
-async function velocityPut(port) {
-    const url = `http://127.0.0.1:${port}/api/keys/`;
-    await wrk('put.lua', 64, WARM_SECONDS, url);
-    return wrk('put.lua', 64, seconds, url);
+async function velocityPut(url) {
+    await wrk('put.lua', 64, WARM_SECONDS, `${url}/`);
+    return wrk('put.lua', 64, seconds, `${url}/`);
 }
 
-async function bareGet() {
-    const server = spawn(options.bare, [], { stdio: ['ignore', 'pipe', 'inherit'] });
-    const ended = once(server, 'exit');
-    try {
-        const [port] = await once(createInterface(server.stdout), 'line');
-        await wrk('get.lua', 32, WARM_SECONDS, `http://127.0.0.1:${port}/`);
-        return await wrk('get.lua', 32, seconds, `http://127.0.0.1:${port}/`);
-    } finally {
-        server.kill('SIGTERM');
-        await ended;
-    }
+async function bareGet(url) {
+    await wrk('get.lua', 32, WARM_SECONDS, `${url}/`);
+    return wrk('get.lua', 32, seconds, `${url}/`);
 }
 
 // redis-benchmark takes a number of requests, not a time: a short run tells how many fill it.
@@ -163,48 +54,19 @@ async function redisLoad(port, requests) {
     return { rate, p50: p50 * 1000, p99: p99 * 1000, max: max * 1000 };
 }
 
-async function redisSet(directory) {
-    const port = await freePort();
-    const args = ['--port', String(port), '--bind', '127.0.0.1', '--dir', directory, '--save', '', '--appendonly', 'yes',
-        '--appendfsync', 'always', '--daemonize', 'no'];
-    return withServer('redis-server', args, redisReady, port, async () => {
-        const warm = await redisLoad(port, 10000);
-        return redisLoad(port, Math.ceil(warm.rate * seconds));
-    });
+async function redisSet(port) {
+    const warm = await redisLoad(port, 10000);
+    return redisLoad(port, Math.ceil(warm.rate * seconds));
 }
 
 const tools = { wrk: installed('wrk'), redis: installed('redis-server') && installed('redis-benchmark') };
-const velocity = installed(options.velocity);
+const ours = tools.wrk && installed(options.velocity);
 const loads = [
-    { row: 'get', server: 'bare', can: tools.wrk && installed(options.bare), measure: bareGet },
-    { row: 'get', server: 'velocity', can: tools.wrk && velocity, measure: withVelocity(velocityGet) },
-    { row: 'put', server: 'redis', can: tools.redis, measure: redisSet },
-    { row: 'put', server: 'velocity', can: tools.wrk && velocity, measure: withVelocity(velocityPut) },
+    { row: 'get', server: 'bare', can: tools.wrk && installed(options.bare), measure: () => printsPort(options.bare, bareGet) },
+    { row: 'get', server: 'velocity', can: ours, measure: (directory) => velocity(options.velocity, directory, velocityGet) },
+    { row: 'put', server: 'redis', can: tools.redis, measure: (directory) => redis(directory, redisSet) },
+    { row: 'put', server: 'velocity', can: ours, measure: (directory) => velocity(options.velocity, directory, velocityPut) },
 ];
-
-function median(numbers) {
-    const sorted = [...numbers].sort((a, b) => a - b);
-    const middle = sorted.length >> 1;
-    return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-}
-
-async function measureAll() {
-    mkdirSync(options.dir, { recursive: true });
-    for (const load of loads) load.results = [];
-    for (let round = 1; round <= rounds; round++) {
-        for (const load of loads.filter(({ can }) => can)) {
-            console.error(`round ${round} of ${rounds}: ${load.row} on ${load.server}`);
-            const directory = mkdtempSync(join(resolve(options.dir), `${load.server}-`));
-            try {
-                load.results.push(await load.measure(directory));
-            } finally {
-                rmSync(directory, { recursive: true, force: true });
-            }
-        }
-    }
-}
-
-const number = (value) => Math.round(value).toLocaleString('en-US');
 
 function rateOf(row, server) {
     const { results } = loads.find((load) => load.row === row && load.server === server);
@@ -238,6 +100,6 @@ if (options.help || !(seconds >= 1) || !(rounds >= 1)) {
     console.error(usage);
     process.exit(options.help ? 0 : 2);
 }
-await measureAll();
+await measureAll(loads, rounds, options.dir);
 report();
 if (options.json) writeFileSync(options.json, `${JSON.stringify(loads.map(({ row, server, results }) => ({ row, server, results })), null, 1)}\n`);

@@ -267,6 +267,70 @@ static void disk_bytes_is_what_the_files_take(void **state) {
     OK(velocity_close(db));
 }
 
+/* Puts until they are refused; how many there are then. */
+static size_t fill_more(velocity *db, size_t count) {
+    while (put(db, count, 0) == VELOCITY_OK) count++;
+    return count;
+}
+
+static void a_limit_comes_falls_rises_and_goes_while_the_database_is_open(void **state) {
+    (void)state;
+    env_sim *sim = env_sim_new(1);
+    velocity_options options = limited();
+    options.max_database_bytes = 0;
+    velocity *db;
+    char key[32];
+    OK(database_open(env_sim_env(sim), "db", &options, &db));
+    size_t count = 0;
+    while (count < 2 * LIMIT / VALUE) OK(put(db, count++, 0)); /* twice what the limit will be */
+    OK(velocity_flush(db));
+    FAILS(VELOCITY_INVALID, "max_database_bytes", velocity_set_max_database_bytes(db, LIMIT - 1));
+    OK(put(db, count++, 0));
+    OK(velocity_set_max_database_bytes(db, LIMIT)); /* falls below what is used */
+    FAILS(VELOCITY_NO_SPACE, "max_database_bytes", velocity_put(db, velocity_str("k"), velocity_str("v")));
+    assert_true(stats_of(db).out_of_space);
+    OK(velocity_delete(db, key_of(key, 0)));
+    OK(velocity_set_max_database_bytes(db, 4 * LIMIT)); /* rises: at once there is room */
+    OK(put(db, count++, 0));
+    assert_false(stats_of(db).out_of_space);
+    count = fill_more(db, count);
+    assert_in_range(stats_of(db).disk_bytes, 3 * LIMIT, 4 * LIMIT + 8 * MIB);
+    OK(velocity_set_max_database_bytes(db, LIMIT));
+    assert_int_equal(put(db, count, 0), VELOCITY_NO_SPACE);
+    for (size_t i = 1; i < count; i++) OK(velocity_delete(db, key_of(key, i)));
+    assert_true(puts_again(db, 0)); /* what was deleted makes room, however far below the limit fell */
+    assert_true(stats_of(db).disk_bytes < LIMIT);
+    count = fill_more(db, 1);
+    OK(velocity_set_max_database_bytes(db, 0)); /* goes */
+    for (size_t i = 0; i < LIMIT / VALUE; i++) OK(put(db, count++, 0));
+    assert_false(stats_of(db).out_of_space);
+    OK(velocity_close(db));
+    env_sim_free(sim);
+}
+
+/* Its segments were made for a large write buffer; under the limit they would be most of it. */
+static void a_limit_that_comes_late_is_not_eaten_by_empty_logs(void **state) {
+    (void)state;
+    env_sim *sim = env_sim_new(1);
+    velocity_options options = limited();
+    options.max_database_bytes = 0;
+    options.durability = VELOCITY_DURABILITY_ALWAYS; /* spare segments are kept */
+    velocity *db;
+    OK(database_open(env_sim_env(sim), "db", &options, &db));
+    for (int round = 0; round < 4; round++) {
+        for (size_t i = 0; i < 12 * MIB / VALUE; i++) OK(put(db, i % 10, 0));
+        OK(velocity_flush(db));
+    }
+    OK(velocity_compact(db, NULL));
+    OK(velocity_set_max_database_bytes(db, LIMIT));
+    size_t count = fill_more(db, 0);
+    for (int i = 0; i < 20; i++) tick(db);
+    count = fill_more(db, count);
+    assert_in_range(count, LIMIT / 2 / VALUE, LIMIT / VALUE);
+    OK(velocity_close(db));
+    env_sim_free(sim);
+}
+
 static void a_limit_too_small_to_work_with_is_refused(void **state) {
     velocity_options options = limited();
     options.max_database_bytes--;
@@ -279,6 +343,8 @@ int main(void) {
         cmocka_unit_test(puts_stop_at_the_limit_and_deletes_make_room_for_them),
         cmocka_unit_test(what_expires_makes_room_too),
         cmocka_unit_test(deletes_go_on_beside_puts_that_are_refused),
+        cmocka_unit_test(a_limit_comes_falls_rises_and_goes_while_the_database_is_open),
+        cmocka_unit_test(a_limit_that_comes_late_is_not_eaten_by_empty_logs),
         cmocka_unit_test(at_the_limit_any_call_may_fail_and_room_comes_back),
         TEST_IN_FOLDER(disk_bytes_is_what_the_files_take),
         TEST_IN_FOLDER(a_limit_too_small_to_work_with_is_refused),

@@ -17,7 +17,7 @@ static void a_key_is_the_rest_of_the_path_whatever_it_holds(void **state) {
         strcat(path, rests[i]);
         struct route_match match = find(HTTP_GET, path);
         assert_non_null(match.route);
-        assert_string_equal(match.route->operation, "get");
+        assert_string_equal(match.route->action.name, "get");
         assert_slice(match.key, velocity_str(rests[i]));
     }
 }
@@ -44,7 +44,7 @@ static void the_default_database_and_a_named_one_have_the_same_routes(void **sta
 static void what_is_not_in_a_database_has_no_second_path(void **state) {
     (void)state;
     assert_int_equal(find(HTTP_GET, "/api/databases/default/stats").allowed, 0);
-    assert_int_equal(find(HTTP_GET, "/api/databases/default").allowed, 0);
+    assert_int_equal(find(HTTP_GET, "/api/databases/default/users").allowed, 0);
     assert_int_equal(find(HTTP_GET, "/api/databases/").allowed, 0);
     assert_int_equal(find(HTTP_GET, "/api/databases//livez").allowed, 0);
 }
@@ -92,9 +92,45 @@ static void every_row_can_be_reached_and_says_what_it_is(void **state) {
         strcpy(path, table[i].path);
         assert_ptr_equal(find(table[i].method, path).route, &table[i]);
         assert_non_null(table[i].handle);
-        assert_true(strlen(table[i].summary) > 0 && strlen(table[i].operation) > 0);
-        assert_int_equal(table[i].body == BODY_NONE, table[i].method != HTTP_PUT && table[i].method != HTTP_POST);
+        assert_true(strlen(table[i].summary) > 0 && strlen(table[i].action.name) > 0);
+        unsigned with_body = (unsigned)HTTP_PUT | (unsigned)HTTP_POST | (unsigned)HTTP_PATCH;
+        assert_int_equal(table[i].body != BODY_NONE, ((unsigned)table[i].method & with_body) != 0);
     }
+}
+
+static void a_name_in_braces_is_one_segment(void **state) {
+    (void)state;
+    struct route_match match = find(HTTP_DELETE, "/api/users/ann%20b");
+    assert_non_null(match.route);
+    assert_string_equal(match.route->action.name, "user.delete");
+    assert_slice(match.key, velocity_str("ann%20b"));
+    assert_int_equal(find(HTTP_DELETE, "/api/users/").allowed, 0);
+    assert_int_equal(find(HTTP_DELETE, "/api/users/ann/b").allowed, 0);
+    match = find(HTTP_DELETE, "/api/databases/one");
+    assert_string_equal(match.route->action.name, "database.drop");
+    assert_slice(match.key, velocity_str("one"));
+    assert_null(match.database.data);
+}
+
+/* Whoever forgets to say who may is told here: what needs no login is a short list. */
+static void what_needs_no_login_and_what_only_an_admin_may_is_as_written_here(void **state) {
+    static const char *const open[] = {"login", "openapi", "live", "ready"};
+    size_t count, found = 0;
+    const struct route *table = route_table(&count);
+    (void)state;
+    for (size_t i = 0; i < count; i++) {
+        const struct service_action *action = &table[i].action;
+        bool is_open = false;
+        for (size_t k = 0; k < sizeof open / sizeof *open; k++) is_open |= strcmp(action->name, open[k]) == 0;
+        assert_int_equal(action->permission == PERMISSION_NONE, is_open);
+        found += is_open;
+        bool changes = ((unsigned)table[i].method & ~((unsigned)HTTP_GET | (unsigned)HTTP_HEAD)) != 0;
+        if (changes) assert_true(action->audit != AUDIT_NEVER && action->audit != AUDIT_READ);
+        if (changes && action->in_database)
+            assert_int_equal(action->permission,
+                             strcmp(action->name, "batch") == 0 ? PERMISSION_READ : PERMISSION_WRITE);
+    }
+    assert_int_equal(found, 8);
 }
 
 static void latencies_fall_into_buckets_that_hold_them(void **state) {
@@ -117,6 +153,8 @@ int main(void) {
         cmocka_unit_test(a_path_that_is_nearly_one_is_none),
         cmocka_unit_test(another_method_gets_those_that_there_are),
         cmocka_unit_test(every_row_can_be_reached_and_says_what_it_is),
+        cmocka_unit_test(a_name_in_braces_is_one_segment),
+        cmocka_unit_test(what_needs_no_login_and_what_only_an_admin_may_is_as_written_here),
         cmocka_unit_test(latencies_fall_into_buckets_that_hold_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

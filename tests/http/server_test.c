@@ -2,14 +2,16 @@
  * server_test.c - the HTTP front over a real database: many clients at once, clients that leave, the end under load.
  * What single requests answer is asked by tests/rest; this is for the threads, under ThreadSanitizer too.
  */
-#include "tests/server/cmocka_all.h"
+#include "tests/server/fixture.h"
 
 #include "http/server.h"
-#include "server/service.h"
+#include "http/settings.h"
+#include "server/listener.h"
+#include "server/peer.h"
 
 #include <arpa/inet.h>
-#include <ftw.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -19,62 +21,99 @@
 #define CLIENTS 8
 #define ROUNDS  60
 
-struct fixture {
-    char folder[64];
-    velocity *db;
-    struct service *service;
+struct front {
+    struct fixture behind;
     struct http_server *server;
+    int listener;
+    uint16_t port;
+    bool tls; /* connections come as if from behind TLS: over socket pairs */
+    _Atomic int peers;
 };
 
-static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *walk) {
-    (void)status, (void)kind, (void)walk;
-    return remove(path);
-}
+static struct front front;
 
 static int set_up(void **state) {
-    static struct fixture f;
-    memset(&f, 0, sizeof f);
-    strcpy(f.folder, "/tmp/velocity-http-XXXXXX");
-    if (!mkdtemp(f.folder) || velocity_open(f.folder, NULL, &f.db) != VELOCITY_OK) return -1;
-    struct service_options service = {
-        .executor_threads = 2, .max_value_bytes = 1 << 20, .max_inflight_bytes = 16 << 20, .data_dir = f.folder};
-    f.service = service_new(&service, f.db);
-    struct http_options http = {.bind_address = "127.0.0.1:0",
-                                .threads = 2,
-                                .max_connections = 200,
+    struct front *f = &front;
+    bool tls = f->tls;
+    memset(f, 0, sizeof *f);
+    f->tls = tls;
+    if (!fixture_open(&f->behind, &(struct fixture_options){.max_inflight_bytes = 16 << 20})) return -1;
+    struct http_settings_options settings = {0};
+    struct http_options http = {.threads = 2,
                                 .connection_timeout_seconds = 30,
                                 .request_deadline_seconds = 1,
                                 .max_value_bytes = 1 << 20,
                                 .max_inflight_bytes = 16 << 20};
-    *state = &f;
-    return f.service && http_server_start(&http, f.service, &f.server) == VELOCITY_OK ? 0 : -1;
+    *state = f;
+    if (listener_open("127.0.0.1:0", &f->listener, &f->port) != VELOCITY_OK) return -1;
+    return http_server_start(&http, &settings, f->behind.service, &f->server) == VELOCITY_OK ? 0 : -1;
+}
+
+static int set_up_plain(void **state) {
+    front.tls = false;
+    return set_up(state);
+}
+
+static int set_up_behind_tls(void **state) {
+    front.tls = true;
+    return set_up(state);
 }
 
 static int tear_down(void **state) {
-    struct fixture *f = *state;
+    struct front *f = *state;
     bool clean = !f->server || http_server_stop(f->server, 10000);
-    service_free(f->service);
-    velocity_status status = velocity_close(f->db);
-    /* The commit thread may still be on its way out of the last answer. */
-    for (int i = 0; i < 1000 && status == VELOCITY_BUSY; i++) {
-        usleep(1000);
-        status = velocity_close(f->db);
-    }
-    nftw(f->folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-    return clean && status == VELOCITY_OK ? 0 : -1;
+    close(f->listener);
+    if (atomic_load(&f->peers) != 0) print_error("%d peers were not freed\n", atomic_load(&f->peers));
+    return fixture_close(&f->behind) && clean && atomic_load(&f->peers) == 0 ? 0 : -1;
 }
 
 /* ---- a client --------------------------------------------------------------------------------------------------- */
 
-static int connect_to(uint16_t port) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+static void count_release(const struct peer *peer) {
+    (void)peer;
+    atomic_fetch_sub(&front.peers, 1);
+}
+
+/* What the acceptor does. */
+static void give(struct front *f, int fd, const struct sockaddr *address, socklen_t size) {
+    struct peer *peer = peer_new(address, size);
+    atomic_fetch_add(&f->peers, 1);
+    peer->tls = f->tls;
+    peer->release = count_release;
+    http_server_take(f->server, fd, peer);
+}
+
+static int connect_tcp(struct front *f, struct sockaddr_in *address) {
+    socklen_t size = sizeof *address;
+    *address = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(f->port)};
+    address->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || connect(fd, (struct sockaddr *)address, sizeof *address) != 0) {
+        if (fd >= 0) close(fd);
+        return -1;
+    }
+    struct pollfd listener = {.fd = f->listener, .events = POLLIN};
+    int accepted = -1;
+    /* Perhaps another thread's connection; that one takes this one. */
+    while (accepted < 0 && poll(&listener, 1, 20000) == 1)
+        accepted = accept4(f->listener, (struct sockaddr *)address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (accepted >= 0) give(f, accepted, (struct sockaddr *)address, size);
+    return fd;
+}
+
+static int connect_to(struct front *f) {
+    struct sockaddr_in address = {.sin_family = AF_INET};
     struct timeval patience = {.tv_sec = 20};
-    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) == 0) return fd;
-    if (fd >= 0) close(fd);
-    return -1;
+    int fd, pair[2];
+    if (f->tls) {
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) return -1;
+        give(f, pair[1], (struct sockaddr *)&address, sizeof address);
+        fd = pair[0];
+    } else {
+        fd = connect_tcp(f, &address);
+    }
+    if (fd >= 0) (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    return fd;
 }
 
 static bool say(int fd, const char *text) {
@@ -110,7 +149,7 @@ static void format_put(char *out, size_t room, const char *key, const char *valu
 
 struct client {
     pthread_t thread;
-    struct fixture *fixture;
+    struct front *fixture;
     int number;
     const char *complaint;
     _Atomic bool *stop;
@@ -138,7 +177,7 @@ static const char *list_and_batch(int fd, const char *key) {
 
 static void *work(void *arg) {
     struct client *client = arg;
-    int fd = connect_to(http_server_port(client->fixture->server));
+    int fd = connect_to(client->fixture);
     if (fd < 0) client->complaint = "cannot connect";
     for (int i = 0; i < ROUNDS && !client->complaint; i++) {
         char key[40], value[40];
@@ -167,7 +206,7 @@ static void *leave(void *arg) {
     struct client *client = arg;
     char request[300];
     for (int i = 0; !atomic_load(client->stop); i++) {
-        int fd = connect_to(http_server_port(client->fixture->server));
+        int fd = connect_to(client->fixture);
         if (fd < 0) continue;
         format_put(request, sizeof request, "left", "behind");
         /* Cut anywhere, or sent whole and its answer not awaited: the write may happen, nobody may wait for ever. */
@@ -196,13 +235,13 @@ static void clients_that_leave_take_no_other_answer_with_them(void **state) {
 }
 
 static void a_request_that_does_not_end_is_cut_at_the_deadline(void **state) {
-    struct fixture *f = *state;
+    struct front *f = *state;
     static const char *const starts[] = {"GET /api", "GET /livez HTTP/1.1\r\nHost: ",
                                          "PUT /api/keys/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nab"};
     char reply[2000];
     int fds[3];
     for (int i = 0; i < 3; i++) {
-        fds[i] = connect_to(http_server_port(f->server));
+        fds[i] = connect_to(f);
         assert_true(fds[i] >= 0);
         assert_true(say(fds[i], starts[i]));
     }
@@ -224,7 +263,7 @@ static void a_request_that_does_not_end_is_cut_at_the_deadline(void **state) {
 static void *put_until_the_end(void *arg) {
     struct client *client = arg;
     char request[300], reply[2000];
-    int fd = connect_to(http_server_port(client->fixture->server));
+    int fd = connect_to(client->fixture);
     format_put(request, sizeof request, "x", "y");
     while (fd >= 0) {
         int status = exchange(fd, request, reply, sizeof reply);
@@ -236,7 +275,7 @@ static void *put_until_the_end(void *arg) {
 }
 
 static void the_server_ends_under_load_with_every_request_answered(void **state) {
-    struct fixture *f = *state;
+    struct front *f = *state;
     struct client clients[CLIENTS];
     for (int i = 0; i < CLIENTS; i++) {
         clients[i] = (struct client){.fixture = f, .number = i};
@@ -249,29 +288,66 @@ static void the_server_ends_under_load_with_every_request_answered(void **state)
     for (int i = 0; i < CLIENTS; i++) assert_ptr_equal(clients[i].complaint, NULL);
 }
 
-static void an_address_in_use_or_unreadable_is_refused_with_words(void **state) {
-    struct fixture *f = *state;
-    struct http_server *second = NULL;
-    char address[40];
-    (void)snprintf(address, sizeof address, "127.0.0.1:%u", http_server_port(f->server));
-    struct http_options options = {.bind_address = address, .threads = 1, .max_connections = 10};
-    assert_int_equal(http_server_start(&options, f->service, &second), VELOCITY_IO);
-    assert_non_null(strstr(velocity_error_message(), address));
-    static const char *const unreadable[] = {"", "127.0.0.1", ":2005", "127.0.0.1:", "[::1:2005", "256.0.0.1:1x"};
-    for (size_t i = 0; i < COUNT(unreadable); i++) {
-        options.bind_address = unreadable[i];
-        assert_int_equal(http_server_start(&options, f->service, &second), VELOCITY_INVALID);
+/* ---- what the front knows of its connections --------------------------------------------------------------------- */
+
+static void a_peer_is_freed_with_its_connection(void **state) {
+    struct front *f = *state;
+    char reply[2000];
+    int fds[20];
+    for (int i = 0; i < 20; i++) {
+        fds[i] = connect_to(f);
+        assert_int_equal(exchange(fds[i], "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n", reply, sizeof reply), 200);
+    }
+    assert_int_equal(atomic_load(&f->peers), 20);
+    for (int i = 0; i < 20; i++) close(fds[i]);
+    for (int i = 0; i < 2000 && atomic_load(&f->peers); i++) usleep(1000);
+    assert_int_equal(atomic_load(&f->peers), 0);
+}
+
+/* Behind TLS the relay counts what comes, for a socket pair has no TCP_INFO. */
+static void bytes_that_the_relay_counted_begin_a_request_that_must_end(void **state) {
+    struct front *f = *state;
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    struct timeval patience = {.tv_sec = 20};
+    char reply[2000];
+    int pairs[2][2];
+    struct peer *peers[2];
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pairs[i]), 0);
+        (void)setsockopt(pairs[i][0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+        peers[i] = peer_acquire(peer_new((struct sockaddr *)&address, sizeof address));
+        peers[i]->tls = true;
+        http_server_take(f->server, pairs[i][1], peers[i]);
+        assert_int_equal(exchange(pairs[i][0], "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n", reply, sizeof reply),
+                         200);
+    }
+    usleep(300000); /* the sweep has seen both idle */
+    atomic_store(&peers[0]->bytes_received, 7);
+    assert_true(say(pairs[0][0], "GET /li"));
+    assert_int_equal(hear(pairs[0][0], reply, sizeof reply), 408);
+    /* The other one said nothing, and is still there. */
+    assert_int_equal(exchange(pairs[1][0], "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n", reply, sizeof reply), 200);
+    for (int i = 0; i < 2; i++) {
+        close(pairs[i][0]);
+        peer_free(peers[i]);
     }
 }
 
 int main(void) {
-#define WITH_SERVER(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define WITH_SERVER(test) cmocka_unit_test_setup_teardown(test, set_up_plain, tear_down)
+#define BEHIND_TLS(test)                                                                                               \
+    { #test " (behind TLS)", test, set_up_behind_tls, tear_down, NULL }
     const struct CMUnitTest tests[] = {
         WITH_SERVER(clients_at_once_each_read_what_they_wrote),
         WITH_SERVER(clients_that_leave_take_no_other_answer_with_them),
         WITH_SERVER(a_request_that_does_not_end_is_cut_at_the_deadline),
         WITH_SERVER(the_server_ends_under_load_with_every_request_answered),
-        WITH_SERVER(an_address_in_use_or_unreadable_is_refused_with_words),
+        WITH_SERVER(a_peer_is_freed_with_its_connection),
+        BEHIND_TLS(clients_at_once_each_read_what_they_wrote),
+        BEHIND_TLS(clients_that_leave_take_no_other_answer_with_them),
+        BEHIND_TLS(the_server_ends_under_load_with_every_request_answered),
+        BEHIND_TLS(a_peer_is_freed_with_its_connection),
+        BEHIND_TLS(bytes_that_the_relay_counted_begin_a_request_that_must_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -58,6 +58,11 @@ static void a_missing_folder_is_made_for_its_owner_alone(void **state) {
     assert_int_equal(strncmp(database, path, strlen(path)), 0);
     assert_string_equal(database + strlen(path), "/databases/default");
     env_free(database);
+    char *system = data_directory_path(directory, "system");
+    assert_non_null(system);
+    assert_int_equal(strncmp(system, path, strlen(path)), 0);
+    assert_string_equal(system + strlen(path), "/system");
+    env_free(system);
     data_directory_close(directory);
 }
 

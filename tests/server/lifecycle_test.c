@@ -1,4 +1,5 @@
-/* lifecycle_test.c - signals become events, a second one ends at once, the service manager hears of it. */
+/* lifecycle_test.c - signals, time and files become events, a second signal ends at once, the service manager hears of
+ * it. */
 #include "server/lifecycle.h"
 
 #include <setjmp.h>
@@ -13,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -33,14 +35,20 @@ static int in_process(void (*body)(void)) {
 }
 
 static void tell_signals_apart(void) {
-    lifecycle_begin();
+    struct lifecycle *l = lifecycle_begin(NULL);
+    if (!l) _exit(1);
     (void)kill(getpid(), SIGHUP);
-    if (lifecycle_wait() != LIFECYCLE_REOPEN_LOG) _exit(2);
+    if (lifecycle_wait(l) != LIFECYCLE_HANGUP) _exit(2);
     (void)kill(getpid(), SIGTERM);
-    if (lifecycle_wait() != LIFECYCLE_STOP) _exit(3);
+    if (lifecycle_wait(l) != LIFECYCLE_STOP) _exit(3);
     (void)kill(getpid(), SIGINT);
-    if (lifecycle_wait() != LIFECYCLE_STOP) _exit(4);
+    if (lifecycle_wait(l) != LIFECYCLE_STOP) _exit(4);
+    (void)kill(getpid(), SIGHUP); /* both wait, and both come */
+    (void)kill(getpid(), SIGTERM);
+    if (lifecycle_wait(l) != LIFECYCLE_HANGUP) _exit(5);
+    if (lifecycle_wait(l) != LIFECYCLE_STOP) _exit(6);
     (void)kill(getpid(), SIGPIPE);
+    lifecycle_end(l);
     _exit(77);
 }
 
@@ -50,9 +58,9 @@ static void a_signal_waits_for_the_one_who_asks_and_a_broken_pipe_ends_nothing(v
 }
 
 static void be_asked_twice(void) {
-    lifecycle_begin();
+    struct lifecycle *l = lifecycle_begin(NULL);
     (void)kill(getpid(), SIGTERM);
-    if (lifecycle_wait() != LIFECYCLE_STOP) _exit(2);
+    if (!l || lifecycle_wait(l) != LIFECYCLE_STOP) _exit(2);
     lifecycle_end_on_signal();
     (void)kill(getpid(), SIGTERM);
     for (;;) (void)pause();
@@ -111,6 +119,104 @@ static void without_a_service_manager_nothing_happens(void **state) {
     assert_int_equal(unsetenv("NOTIFY_SOCKET"), 0);
 }
 
+static uint64_t now_ms(void) {
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void tick_three_times(void) {
+    struct lifecycle_options options = {.tick_ms = 20};
+    uint64_t started = now_ms();
+    struct lifecycle *l = lifecycle_begin(&options);
+    if (!l) _exit(1);
+    for (int i = 1; i <= 3; i++)
+        if (lifecycle_wait(l) != LIFECYCLE_TICK || now_ms() < started + 20 * (uint64_t)i) _exit(2);
+    (void)kill(getpid(), SIGTERM);
+    while (lifecycle_wait(l) == LIFECYCLE_TICK) {
+    }
+    lifecycle_end(l);
+    _exit(77);
+}
+
+static void time_that_passes_is_an_event(void **state) {
+    (void)state;
+    assert_int_equal(in_process(tick_three_times), 77);
+}
+
+static char watched_path[64];
+
+static void write_watched(const char *text) {
+    FILE *file = fopen(watched_path, "w");
+    if (!file || fputs(text, file) < 0 || fclose(file) != 0) _exit(3);
+}
+
+static void change_a_file(void) {
+    const char *paths[] = {watched_path};
+    struct lifecycle_options options = {.watched = paths, .watched_count = 1};
+    struct lifecycle *l = lifecycle_begin(&options);
+    if (!l) _exit(1);
+    for (int i = 0; i < 2; i++) {
+        uint64_t written = now_ms();
+        write_watched(i ? "one" : "another");
+        if (lifecycle_wait(l) != LIFECYCLE_RELOAD) _exit(2);
+        if (now_ms() < written + 150 || now_ms() > written + 5000) _exit(4);
+    }
+    (void)kill(getpid(), SIGHUP);
+    if (lifecycle_wait(l) != LIFECYCLE_HANGUP) _exit(5);
+    lifecycle_end(l);
+    _exit(77);
+}
+
+static void a_watched_file_that_changed_is_an_event(void **state) {
+    (void)state;
+    strcpy(watched_path, "/tmp/velocity-watched-XXXXXX");
+    int descriptor = mkstemp(watched_path);
+    assert_true(descriptor >= 0);
+    assert_int_equal(close(descriptor), 0);
+    assert_int_equal(in_process(change_a_file), 77);
+    assert_int_equal(unlink(watched_path), 0);
+}
+
+#define WATCHDOG_NAME "@velocity-test-watchdog"
+
+/* A manager that hears signs of life, in another process; the body's environment is its own. */
+static int hear_signs_of_life(const char *interval, const char *process) {
+    char message[64] = "", name[64];
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct timeval patience = {.tv_usec = 300000};
+    (void)snprintf(name, sizeof name, WATCHDOG_NAME "-%d", (int)getpid());
+    memcpy(address.sun_path + 1, name + 1, strlen(name) - 1);
+    int manager = socket(AF_UNIX, SOCK_DGRAM, 0), heard = 0;
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name));
+    if (manager < 0 || bind(manager, (const struct sockaddr *)&address, size) != 0) _exit(3);
+    (void)setsockopt(manager, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    pid_t server = fork();
+    if (server == 0) {
+        char own[32];
+        (void)snprintf(own, sizeof own, "%d", (int)getpid());
+        (void)setenv("NOTIFY_SOCKET", name, 1);
+        (void)setenv("WATCHDOG_USEC", interval, 1);
+        (void)setenv("WATCHDOG_PID", process ? process : own, 1);
+        struct lifecycle *l = lifecycle_begin(NULL);
+        if (l) (void)lifecycle_wait(l);
+        _exit(0);
+    }
+    while (heard < 3 && recv(manager, message, sizeof message, 0) == 10 && memcmp(message, "WATCHDOG=1", 10) == 0)
+        heard++;
+    (void)kill(server, SIGKILL);
+    (void)waitpid(server, NULL, 0);
+    (void)close(manager);
+    return heard;
+}
+
+static void the_watchdog_hears_signs_of_life(void **state) {
+    (void)state;
+    assert_int_equal(hear_signs_of_life("40000", NULL), 3);
+    assert_int_equal(hear_signs_of_life("40000", "1"), 0); /* they were asked of another process */
+    assert_int_equal(hear_signs_of_life("soon", NULL), 0);
+}
+
 static void raise_from_a_low_limit(void) {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0) _exit(2);
@@ -132,6 +238,9 @@ int main(void) {
         cmocka_unit_test(a_second_signal_ends_at_once_with_exit_code_1),
         cmocka_unit_test(the_service_manager_hears_of_it),
         cmocka_unit_test(without_a_service_manager_nothing_happens),
+        cmocka_unit_test(time_that_passes_is_an_event),
+        cmocka_unit_test(a_watched_file_that_changed_is_an_event),
+        cmocka_unit_test(the_watchdog_hears_signs_of_life),
         cmocka_unit_test(descriptors_are_raised_to_what_is_allowed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -81,6 +81,21 @@ static void a_level_keeps_less_important_events_out(void **state) {
     free(text);
 }
 
+static void level_and_format_can_change_between_two_lines(void **state) {
+    (void)state;
+    struct logger *log = logger_open(path, LOGGER_LEVEL_ERROR, LOGGER_FORMAT_LOGFMT);
+    assert_non_null(log);
+    logger_event(log, LOGGER_LEVEL_DEBUG, "before", logger_number("n", 1));
+    logger_configure(log, LOGGER_LEVEL_DEBUG, LOGGER_FORMAT_JSON);
+    assert_true(logger_wants(log, LOGGER_LEVEL_DEBUG));
+    logger_event(log, LOGGER_LEVEL_DEBUG, "after", logger_number("n", 2));
+    logger_close(log);
+    char *text = read_log();
+    assert_null(strstr(text, "before"));
+    assert_non_null(strstr(text, "\"level\":\"debug\",\"event\":\"after\",\"n\":2}\n"));
+    free(text);
+}
+
 static void a_text_that_is_too_long_is_cut_and_the_line_stays_whole(void **state) {
     (void)state;
     static char giant[3 * LOGGER_MAX_LINE_BYTES];
@@ -141,6 +156,7 @@ static void *write_events(void *arg) {
     for (unsigned i = 0; i < EVENTS; i++) {
         logger_event(log, LOGGER_LEVEL_INFO, "tick", logger_number("i", i), logger_text("end", "END"));
         if (i % 50 == 0 && !logger_reopen(log)) return log;
+        logger_configure(log, i % 2 ? LOGGER_LEVEL_INFO : LOGGER_LEVEL_DEBUG, LOGGER_FORMAT_LOGFMT);
     }
     return NULL;
 }
@@ -177,6 +193,7 @@ int main(void) {
         TEST(logfmt_quotes_what_would_be_ambiguous),
         TEST(json_lines_are_objects),
         TEST(a_level_keeps_less_important_events_out),
+        TEST(level_and_format_can_change_between_two_lines),
         TEST(a_text_that_is_too_long_is_cut_and_the_line_stays_whole),
         TEST(a_cut_falls_between_characters),
         TEST(a_moved_log_is_begun_anew),

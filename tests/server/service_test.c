@@ -1,39 +1,13 @@
 /* service_test.c - requests against a real database: answers, preconditions, batches with gets, refusals. */
-#include "tests/server/cmocka_all.h"
+#include "tests/server/fixture.h"
 
-#include "server/service.h"
-
-#include <ftw.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <unistd.h>
 
-struct fixture {
-    char folder[64];
-    velocity *db;
-    struct service *service;
-};
-
-static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *walk) {
-    (void)status, (void)kind, (void)walk;
-    return remove(path);
-}
-
 static int set_up_with(void **state, uint64_t reserve_bytes) {
     static struct fixture f;
-    strcpy(f.folder, "/tmp/velocity-service-XXXXXX");
-    if (!mkdtemp(f.folder)) return -1;
-    velocity_options options = velocity_options_default();
-    options.durability = VELOCITY_DURABILITY_OS;
-    if (velocity_open(f.folder, &options, &f.db) != VELOCITY_OK) return -1;
-    struct service_options service = {.executor_threads = 2,
-                                      .max_value_bytes = 1 << 20,
-                                      .max_inflight_bytes = 1000,
-                                      .disk_reserve_bytes = reserve_bytes,
-                                      .data_dir = f.folder};
-    f.service = service_new(&service, f.db);
     *state = &f;
-    return f.service ? 0 : -1;
+    return fixture_open(&f, &(struct fixture_options){.disk_reserve_bytes = reserve_bytes}) ? 0 : -1;
 }
 
 static int set_up(void **state) {
@@ -45,73 +19,7 @@ static int set_up_without_room(void **state) {
 }
 
 static int tear_down(void **state) {
-    struct fixture *f = *state;
-    service_free(f->service);
-    velocity_status status = VELOCITY_BUSY;
-    /* The commit thread may still be on its way out of the last done. */
-    for (int i = 0; i < 1000 && status == VELOCITY_BUSY; i++) {
-        status = velocity_close(f->db);
-        if (status == VELOCITY_BUSY) usleep(1000);
-    }
-    nftw(f->folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-    return status == VELOCITY_OK ? 0 : -1;
-}
-
-/* ---- a front that waits ----------------------------------------------------------------------------------------- */
-
-struct call {
-    struct service_request request;
-    pthread_mutex_t mutex;
-    pthread_cond_t answered;
-    int answers;
-};
-
-static void answered(struct service_request *request) {
-    struct call *call = (struct call *)request;
-    pthread_mutex_lock(&call->mutex);
-    call->answers++;
-    pthread_cond_signal(&call->answered);
-    pthread_mutex_unlock(&call->mutex);
-}
-
-static velocity_status perform(struct fixture *f, struct call *call) {
-    pthread_mutex_init(&call->mutex, NULL);
-    pthread_cond_init(&call->answered, NULL);
-    call->answers = 0;
-    call->request.done = answered;
-    if (!service_try(f->service, &call->request)) {
-        service_start(f->service, &call->request);
-        pthread_mutex_lock(&call->mutex);
-        while (!call->answers) pthread_cond_wait(&call->answered, &call->mutex);
-        pthread_mutex_unlock(&call->mutex);
-    }
-    return call->request.status;
-}
-
-static void end(struct call *call) {
-    service_request_destroy(&call->request);
-    pthread_mutex_destroy(&call->mutex);
-    pthread_cond_destroy(&call->answered);
-}
-
-static struct call make_put(const char *key, const char *value) {
-    struct call call = {.request = {.operation = SERVICE_PUT, .key = velocity_str(key), .value = velocity_str(value)}};
-    return call;
-}
-
-static uint64_t put(struct fixture *f, const char *key, const char *value) {
-    struct call call = make_put(key, value);
-    assert_int_equal(perform(f, &call), VELOCITY_OK);
-    uint64_t version = call.request.version;
-    end(&call);
-    return version;
-}
-
-static void assert_value(struct fixture *f, const char *key, const char *value) {
-    struct call call = {.request = {.operation = SERVICE_GET, .key = velocity_str(key)}};
-    assert_int_equal(perform(f, &call), value ? VELOCITY_OK : VELOCITY_NOT_FOUND);
-    if (value) assert_slice(velocity_bytes(call.request.found.data, call.request.found.size), velocity_str(value));
-    end(&call);
+    return fixture_close(*state) ? 0 : -1;
 }
 
 /* ---- single keys ------------------------------------------------------------------------------------------------ */

@@ -1,0 +1,222 @@
+/*
+ * admin_files.c - an order carried out in the data directory itself, while no server runs over it: before the first
+ * start, or when nobody can log in any more. Whoever may write to the folder may do everything: nobody is asked who
+ * they are.
+ *
+ * Answers have the form that the HTTP interface gives them.
+ */
+#include "cli/admin.h"
+#include "cli/show.h"
+#include "server/auth.h"
+#include "server/config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* ---- answers ---------------------------------------------------------------------------------------------------- */
+
+static void write_text(struct json_writer *w, const char *name, const char *text) {
+    json_name(w, name);
+    json_write_string(w, velocity_str(text));
+}
+
+/* RFC 3339, in whole seconds. 0: null. */
+static void write_time(struct json_writer *w, const char *name, int64_t ms) {
+    time_t seconds = (time_t)(ms / 1000);
+    struct tm utc;
+    char text[40];
+    json_name(w, name);
+    if (ms == 0 || !gmtime_r(&seconds, &utc) || !strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc))
+        json_write_null(w);
+    else
+        json_write_string(w, velocity_str(text));
+}
+
+static void write_scope(struct json_writer *w, const struct scope *scope) {
+    json_name(w, "databases");
+    if (scope->database_count) {
+        json_begin_array(w);
+        for (size_t i = 0; i < scope->database_count; i++) json_write_string(w, velocity_str(scope->databases[i]));
+        json_end_array(w);
+    } else {
+        json_write_null(w);
+    }
+    json_name(w, "prefixes");
+    if (scope->prefix_count) {
+        json_begin_array(w);
+        for (size_t i = 0; i < scope->prefix_count; i++) json_write_string(w, scope->prefixes[i]);
+        json_end_array(w);
+    } else {
+        json_write_null(w);
+    }
+}
+
+static bool write_user(void *arg, const struct auth_user *user) {
+    struct json_writer *w = arg;
+    json_begin_object(w);
+    write_text(w, "name", user->name);
+    write_text(w, "role", role_name(user->role));
+    write_scope(w, user->scope);
+    json_name(w, "configured");
+    json_write_bool(w, user->configured);
+    write_time(w, "created_at", user->created_at_ms);
+    json_end_object(w);
+    return !w->failed;
+}
+
+/* `secret`: of a token that was made just now; else NULL. */
+static void write_token(struct json_writer *w, const struct auth_secret *token, const char *secret) {
+    json_begin_object(w);
+    write_text(w, "id", token->id);
+    write_text(w, "name", token->name);
+    write_text(w, "user", token->user);
+    write_text(w, "role", role_name(token->role));
+    write_scope(w, token->scope);
+    write_time(w, "created_at", token->created_at_ms);
+    write_time(w, "expires_at", token->expires_at_ms);
+    if (secret) write_text(w, "token", secret);
+    json_end_object(w);
+}
+
+static bool write_listed_token(void *arg, const struct auth_secret *token) {
+    struct json_writer *w = arg;
+    write_token(w, token, NULL);
+    return !w->failed;
+}
+
+/* ---- orders ----------------------------------------------------------------------------------------------------- */
+
+/* What --databases and --prefixes say; *given is NULL where they say nothing. */
+static velocity_status make_scope(const struct admin_order *order, struct scope *scope, const struct scope **given) {
+    const struct admin_words *databases = &order->databases, *prefixes = &order->prefixes;
+    memset(scope, 0, sizeof *scope);
+    *given = NULL;
+    if (!databases->words && !prefixes->words) return VELOCITY_OK;
+    velocity_slice *slices = calloc(prefixes->count + 1, sizeof *slices);
+    if (!slices) return VELOCITY_NO_MEMORY;
+    for (size_t i = 0; i < prefixes->count; i++) slices[i] = velocity_str(prefixes->words[i]);
+    bool made = scope_make(scope, databases->words, databases->count, slices, prefixes->count);
+    free(slices);
+    *given = scope;
+    return made ? VELOCITY_OK : VELOCITY_NO_MEMORY;
+}
+
+static int role_of(const struct admin_order *order) {
+    enum role role;
+    return order->role && role_parse(velocity_str(order->role), &role) ? (int)role : -1;
+}
+
+static velocity_status create_user(struct auth *auth, const struct admin_order *order, struct json_writer *w) {
+    struct auth_user_change change = {.password = order->password, .role = role_of(order)};
+    struct scope scope;
+    velocity_status status = make_scope(order, &scope, &change.scope);
+    if (status == VELOCITY_OK) status = auth_user_create(auth, order->name, &change);
+    scope_free(&scope);
+    return status ? status : auth_users(auth, order->name, write_user, w);
+}
+
+static velocity_status list_users(struct auth *auth, const struct admin_order *order, struct json_writer *w) {
+    (void)order;
+    json_begin_object(w);
+    json_name(w, "users");
+    json_begin_array(w);
+    velocity_status status = auth_users(auth, NULL, write_user, w);
+    json_end_array(w);
+    json_end_object(w);
+    return status;
+}
+
+static velocity_status set_password(struct auth *auth, const struct admin_order *order, struct json_writer *w) {
+    struct auth_user_change change = {.password = order->password, .role = -1};
+    (void)w;
+    return auth_user_change(auth, order->name, &change);
+}
+
+static velocity_status set_own_password(struct auth *auth, const struct admin_order *order, struct json_writer *w) {
+    (void)w;
+    return auth_own_password(auth, order->login, order->old_password, order->password, NULL);
+}
+
+static velocity_status delete_user(struct auth *auth, const struct admin_order *order, struct json_writer *w) {
+    (void)w;
+    return auth_user_delete(auth, order->name);
+}
+
+static velocity_status create_token(struct auth *auth, const struct admin_order *order, struct json_writer *w) {
+    struct auth_secret_options options = {.name = order->name, .role = role_of(order)};
+    char secret[AUTH_SECRET_BYTES];
+    struct auth_secret token;
+    struct scope scope;
+    if (order->expires_in_seconds)
+        options.expires_at_ms = ((int64_t)time(NULL) + (int64_t)order->expires_in_seconds) * 1000;
+    velocity_status status = make_scope(order, &scope, &options.scope);
+    if (status == VELOCITY_OK) status = auth_token_create(auth, order->user, &options, secret, &token);
+    if (status == VELOCITY_OK) write_token(w, &token, secret);
+    scope_free(&scope);
+    explicit_bzero(secret, sizeof secret);
+    return status;
+}
+
+static velocity_status list_tokens(struct auth *auth, const struct admin_order *order, struct json_writer *w) {
+    (void)order;
+    json_begin_object(w);
+    json_name(w, "tokens");
+    json_begin_array(w);
+    velocity_status status = auth_tokens(auth, NULL, write_listed_token, w);
+    json_end_array(w);
+    json_end_object(w);
+    return status;
+}
+
+static velocity_status revoke_token(struct auth *auth, const struct admin_order *order, struct json_writer *w) {
+    (void)w;
+    return auth_token_revoke(auth, NULL, order->name);
+}
+
+/* NULL: only a server does that. */
+static velocity_status (*const functions[ADMIN_VERB_COUNT])(struct auth *, const struct admin_order *,
+                                                            struct json_writer *) = {
+    [ADMIN_CREATE_USER] = create_user,   [ADMIN_LIST_USERS] = list_users,
+    [ADMIN_SET_PASSWORD] = set_password, [ADMIN_SET_OWN_PASSWORD] = set_own_password,
+    [ADMIN_DELETE_USER] = delete_user,   [ADMIN_CREATE_TOKEN] = create_token,
+    [ADMIN_LIST_TOKENS] = list_tokens,   [ADMIN_REVOKE_TOKEN] = revoke_token,
+};
+
+/* ---- opening and closing ---------------------------------------------------------------------------------------- */
+
+static int in_system(velocity *system, const struct config *config, const struct admin_order *order,
+                     struct http_reply *out) {
+    struct auth_settings settings = {0};
+    struct json_writer w = {0};
+    struct auth *auth;
+    (void)config;
+    velocity_status status = auth_open(system, &settings, &auth);
+    if (status) return complain_of(status);
+    status = functions[order->verb](auth, order, &w);
+    int code = status ? complain_of(status) : EXIT_DONE;
+    if (!code && w.failed) code = complain(EXIT_FAILED, "no memory");
+    auth_free(auth);
+    *out = (struct http_reply){.body = w.data, .size = w.size, .capacity = w.capacity};
+    return code;
+}
+
+int admin_files_carry_out(const struct config *config, const struct admin_order *order, struct http_reply *out) {
+    char path[4096];
+    velocity_options options = velocity_options_default();
+    velocity *system;
+    const char *data_dir = config->server.data_dir;
+    if (!functions[order->verb])
+        return complain(EXIT_FAILED, "no server runs over %s, and only a server can do that: start it, or give --url",
+                        data_dir);
+    if (order->verb == ADMIN_CREATE_TOKEN && !order->user)
+        return complain(EXIT_USAGE, "say whose token it is: --username NAME");
+    if (snprintf(path, sizeof path, "%s/system", data_dir) >= (int)sizeof path)
+        return complain(EXIT_USAGE, "%s: the path is too long", data_dir);
+    velocity_status status = velocity_open(path, &options, &system);
+    if (status) return complain_of(status);
+    int code = in_system(system, config, order, out);
+    status = velocity_close(system);
+    return status && !code ? complain_of(status) : code;
+}

@@ -1,0 +1,174 @@
+/* document.c - see document.h. */
+#include "cli/document.h"
+#include "server/json_write.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool document_member(struct json_value object, const char *name, struct json_value *out) {
+    struct json_reader reader;
+    struct json_member member;
+    if (object.type != JSON_OBJECT) return false;
+    for (json_read(&reader, object); json_next_member(&reader, &member);) {
+        uint64_t seen = 0;
+        if (json_field(&member, &name, 1, &seen) != 0) continue;
+        *out = member.value;
+        return true;
+    }
+    return false;
+}
+
+/* ---- text that is safe to show --------------------------------------------------------------------------------- */
+
+void document_clean(char *text, size_t size) {
+    unsigned char *p = (unsigned char *)text, *end = p + size;
+    while (p < end) {
+        size_t taken = utf8_sequence(p, end);
+        if (taken == 0)
+            *p++ = '?';
+        else if (taken == 1 && (*p < 0x20 || *p == 0x7f))
+            *p++ = ' ';
+        else if (taken == 2 && p[0] == 0xc2 && p[1] < 0xa0) /* the control characters of Latin-1 */
+            p[0] = p[1] = ' ', p += 2;
+        else
+            p += taken;
+    }
+}
+
+/* Appends a string's text, or (of other scalars) what stands there. */
+static void append_text(struct json_writer *w, struct json_value value) {
+    velocity_slice text = value.raw;
+    size_t begin = w->size;
+    char *buffer = NULL;
+    if (value.type == JSON_STRING) {
+        size_t needed = json_string_buffer_bytes(value);
+        if (needed && !(buffer = malloc(needed))) {
+            w->failed = true;
+            return;
+        }
+        if (!json_string(value, buffer, &text)) text = velocity_str("?");
+    }
+    json_append(w, text.data, text.size);
+    if (!w->failed && w->size > begin) document_clean(w->data + begin, w->size - begin);
+    free(buffer);
+}
+
+void document_text(struct json_value object, const char *name, char *out, size_t size) {
+    struct json_writer w = {0};
+    struct json_value value;
+    *out = '\0';
+    if (!document_member(object, name, &value) || value.type != JSON_STRING) return;
+    append_text(&w, value);
+    if (!w.failed && w.size) {
+        size_t used = w.size < size ? w.size : size - 1;
+        memcpy(out, w.data, used);
+        out[used] = '\0';
+        document_clean(out, used); /* the cut may go through a character */
+    }
+    json_writer_free(&w);
+}
+
+/* ---- tables ---------------------------------------------------------------------------------------------------- */
+
+static void append(struct json_writer *w, const char *text) {
+    json_append(w, text, strlen(text));
+}
+
+static void append_list(struct json_writer *w, struct json_value list) {
+    struct json_reader reader;
+    struct json_value item;
+    bool first = true;
+    for (json_read(&reader, list); json_next_element(&reader, &item); first = false) {
+        if (!first) append(w, ",");
+        append_text(w, item);
+    }
+    if (first) append(w, "-");
+}
+
+static void append_bytes(struct json_writer *w, uint64_t bytes) {
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    double size = (double)bytes;
+    size_t unit = 0;
+    char text[40];
+    for (; size >= 1024 && unit < 4; unit++) size /= 1024;
+    (void)snprintf(text, sizeof text, unit ? "%.1f %s" : "%.0f %s", size, units[unit]);
+    append(w, text);
+}
+
+/* The text of one cell, alone in the writer. */
+static void write_cell(struct json_writer *w, struct json_value row, const struct document_column *column) {
+    struct json_value value;
+    uint64_t bytes;
+    w->size = 0; /* a failure stays */
+    if (!document_member(row, column->member, &value))
+        append(w, "-");
+    else if (value.type == JSON_NULL)
+        append(w, column->kind == CELL_LIST ? "all" : "-");
+    else if (column->kind == CELL_LIST && value.type == JSON_ARRAY)
+        append_list(w, value);
+    else if (column->kind == CELL_BYTES && json_u64(value, &bytes))
+        append_bytes(w, bytes);
+    else if (column->kind == CELL_ORIGIN)
+        append(w, value.type == JSON_TRUE ? "configuration" : "data");
+    else
+        append_text(w, value);
+}
+
+/* Columns that it takes on a terminal: one a character. */
+static size_t width_of(velocity_slice text) {
+    const unsigned char *p = text.data;
+    size_t width = 0;
+    for (size_t i = 0; i < text.size; i++) width += (p[i] & 0xc0) != 0x80;
+    return width;
+}
+
+static void print_cell(velocity_slice text, size_t width, bool last) {
+    if (text.size) (void)fwrite(text.data, 1, text.size, stdout);
+    if (last)
+        putchar('\n');
+    else
+        printf("%*s", (int)(width + 2 - width_of(text)), "");
+}
+
+struct table {
+    const struct document_column *columns;
+    size_t count;
+    size_t widths[16];
+    struct json_writer cell;
+};
+
+static void measure(struct table *t, struct json_value row) {
+    for (size_t i = 0; i < t->count; i++) {
+        write_cell(&t->cell, row, &t->columns[i]);
+        size_t width = width_of(velocity_bytes(t->cell.data, t->cell.size));
+        if (width > t->widths[i]) t->widths[i] = width;
+    }
+}
+
+static void print_row(struct table *t, struct json_value row) {
+    for (size_t i = 0; i < t->count && !t->cell.failed; i++) {
+        write_cell(&t->cell, row, &t->columns[i]);
+        print_cell(velocity_bytes(t->cell.data, t->cell.size), t->widths[i], i + 1 == t->count);
+    }
+}
+
+static void each_row(struct table *t, struct json_value table, void (*row)(struct table *, struct json_value)) {
+    struct json_reader reader;
+    struct json_value item;
+    if (table.type != JSON_ARRAY)
+        row(t, table);
+    else
+        for (json_read(&reader, table); json_next_element(&reader, &item);) row(t, item);
+}
+
+bool document_table(struct json_value table, const struct document_column *columns, size_t count) {
+    struct table t = {.columns = columns, .count = count};
+    for (size_t i = 0; i < count; i++) t.widths[i] = strlen(columns[i].title);
+    each_row(&t, table, measure);
+    for (size_t i = 0; i < count; i++) print_cell(velocity_str(columns[i].title), t.widths[i], i + 1 == count);
+    each_row(&t, table, print_row);
+    bool ok = !t.cell.failed;
+    json_writer_free(&t.cell);
+    return ok;
+}

@@ -1,0 +1,255 @@
+/* audit.c - see audit.h and audit_internal.h: settings, reservations, recording, waiting for the disk. */
+#include "server/audit_internal.h"
+
+#include "engine/status.h"
+
+#include <semaphore.h>
+#include <stdlib.h>
+
+#define ARENA_BYTES (AUDIT_QUEUE_BYTES + (size_t)AUDIT_PROMISES * AUDIT_EVENT_MAX_BYTES)
+#define BATCH_BYTES ((size_t)4 << 20) /* so many are written at once, however young */
+
+static const struct audit_timing usual_timing = {
+    .batch_ms = 500, .retry_ms = 1000, .head_ms = 3600000, .prune_ms = 60000};
+
+/* ---- settings ---------------------------------------------------------------------------------------------------- */
+
+static unsigned classes_of(const struct audit_settings *settings) {
+    unsigned classes = 1u << AUDIT_SECURITY | 1u << AUDIT_ADMIN;
+    if (settings->level >= AUDIT_LEVEL_WRITES) classes |= 1u << AUDIT_WRITE;
+    if (settings->level >= AUDIT_LEVEL_ALL) classes |= 1u << AUDIT_READ;
+    return settings->enabled ? classes : 0;
+}
+
+void audit_configure(struct audit *audit, const struct audit_settings *settings) {
+    (void)pthread_mutex_lock(&audit->mutex);
+    audit->settings = *settings;
+    audit->prune_now = true;
+    (void)pthread_mutex_unlock(&audit->mutex);
+    atomic_store(&audit->wanted, classes_of(settings));
+    (void)pthread_cond_signal(&audit->work);
+}
+
+bool audit_wants(struct audit *audit, enum audit_class class) {
+    return atomic_load_explicit(&audit->wanted, memory_order_relaxed) >> class & 1;
+}
+
+/* ---- reservations (under the mutex) ------------------------------------------------------------------------------ */
+
+static void waiters_add_first(struct audit_waiters *waiters, struct audit_waiter *waiter) {
+    waiter->next = waiters->head;
+    if (!waiters->head) waiters->tail = &waiter->next;
+    waiters->head = waiter;
+}
+
+/* Someone waits and there is room now: true where the writer is to be told. */
+static bool hurry_to_wake(struct audit *audit) {
+    if (!audit->room.head || audit_room(audit) == 0 || audit->wake_at_ms == 0) return false;
+    audit->wake_at_ms = 0;
+    return true;
+}
+
+enum audit_answer audit_reserve(struct audit *audit, struct audit_waiter *waiter) {
+    enum audit_answer answer = AUDIT_GO;
+    (void)pthread_mutex_lock(&audit->mutex);
+    bool was_woken = waiter->ticket != 0;
+    if (audit->failing && audit->settings.on_failure == AUDIT_REFUSE) {
+        answer = AUDIT_FAILING;
+        audit->stats.refused++;
+    } else if (audit_room(audit) > 0 && (was_woken || !audit->room.head)) {
+        audit->promised++;
+    } else if (audit->failing) {
+        audit->unbacked++;
+    } else {
+        answer = AUDIT_WAIT;
+        audit->stats.waited++;
+        if (!audit->room.head) audit->wake_at_ms = INT64_MAX;
+        if (was_woken)
+            waiters_add_first(&audit->room, waiter);
+        else
+            audit_waiters_add(&audit->room, waiter);
+    }
+    waiter->ticket = 0;
+    bool tell = hurry_to_wake(audit);
+    (void)pthread_mutex_unlock(&audit->mutex);
+    if (tell) (void)pthread_cond_signal(&audit->work);
+    return answer;
+}
+
+void audit_cancel(struct audit *audit) {
+    (void)pthread_mutex_lock(&audit->mutex);
+    if (audit->unbacked)
+        audit->unbacked--;
+    else
+        audit->promised--;
+    bool tell = hurry_to_wake(audit);
+    (void)pthread_mutex_unlock(&audit->mutex);
+    if (tell) (void)pthread_cond_signal(&audit->work);
+}
+
+/* ---- recording --------------------------------------------------------------------------------------------------- */
+
+/* The first event of a batch starts its clock, and one that makes it large ends it: true where the writer is to be
+ * told. Under the mutex. */
+static bool enqueue(struct audit *audit, const struct audit_queued *queued) {
+    bool idle = audit->front.count == 0 && audit->front_gap.lost == 0;
+    if (audit->unbacked) {
+        struct audit_gap *gap = &audit->front_gap;
+        audit->unbacked--;
+        audit->stats.lost++;
+        if (gap->lost++ == 0) gap->first_ms = queued->time_ms;
+        gap->last_ms = queued->time_ms;
+    } else {
+        audit->promised--;
+        audit->stats.recorded++;
+        audit_arena_put(&audit->front, queued);
+    }
+    if (idle) audit->batch_at_ms = audit_clock_ms(CLOCK_MONOTONIC) + audit->timing.batch_ms;
+    bool large = !audit->urgent && audit->front.used >= BATCH_BYTES;
+    if (large) audit->urgent = true;
+    return idle || large;
+}
+
+void audit_record(struct audit *audit, const struct audit_event *event) {
+    struct audit_queued queued;
+    audit_queued_measure(&queued, event, false);
+    if (!queued.time_ms) queued.time_ms = audit_clock_ms(CLOCK_REALTIME);
+    (void)pthread_mutex_lock(&audit->mutex);
+    queued.hash_key = audit->settings.keys == AUDIT_KEYS_HASH;
+    bool tell = enqueue(audit, &queued);
+    if (hurry_to_wake(audit)) tell = true;
+    (void)pthread_mutex_unlock(&audit->mutex);
+    if (tell) (void)pthread_cond_signal(&audit->work);
+}
+
+enum audit_answer audit_settle(struct audit *audit, struct audit_waiter *waiter) {
+    enum audit_answer answer = AUDIT_GO;
+    (void)pthread_mutex_lock(&audit->mutex);
+    uint64_t ticket = waiter->ticket ? waiter->ticket : audit->stats.recorded;
+    bool refuse = audit->settings.on_failure == AUDIT_REFUSE, tell = false;
+    if (audit->stats.written < ticket && audit->failing) {
+        answer = refuse ? AUDIT_FAILING : AUDIT_GO;
+        if (refuse) audit->stats.refused++;
+    } else if (audit->stats.written < ticket) {
+        answer = AUDIT_WAIT;
+        audit_waiters_add(&audit->settling, waiter);
+        tell = !audit->urgent;
+        audit->urgent = true;
+    }
+    waiter->ticket = answer == AUDIT_WAIT ? ticket : 0;
+    (void)pthread_mutex_unlock(&audit->mutex);
+    if (tell) (void)pthread_cond_signal(&audit->work);
+    return answer;
+}
+
+struct thread_waiter {
+    struct audit_waiter waiter;
+    sem_t ready;
+};
+
+static void wake_thread(struct audit_waiter *waiter) {
+    (void)sem_post(&((struct thread_waiter *)waiter)->ready);
+}
+
+void audit_write_through(struct audit *audit) {
+    struct thread_waiter thread = {.waiter = {.ready = wake_thread}};
+    if (sem_init(&thread.ready, 0, 0) != 0) return;
+    while (audit_settle(audit, &thread.waiter) == AUDIT_WAIT)
+        while (sem_wait(&thread.ready) != 0) continue; /* a signal */
+    (void)sem_destroy(&thread.ready);
+}
+
+/* ---- opening and closing ----------------------------------------------------------------------------------------- */
+
+static void free_audit(struct audit *audit) {
+    audit_file_close(audit->file);
+    audit_arena_destroy(&audit->front);
+    audit_arena_destroy(&audit->back);
+    (void)pthread_cond_destroy(&audit->work);
+    (void)pthread_mutex_destroy(&audit->mutex);
+    free(audit->path);
+    free(audit);
+}
+
+/* A lock held for some hundred nanoseconds is worth spinning for. */
+static void init_locks(struct audit *audit) {
+    pthread_mutexattr_t adaptive;
+    pthread_condattr_t monotonic;
+    (void)pthread_mutexattr_init(&adaptive);
+    (void)pthread_mutexattr_settype(&adaptive, PTHREAD_MUTEX_ADAPTIVE_NP);
+    (void)pthread_mutex_init(&audit->mutex, &adaptive);
+    (void)pthread_mutexattr_destroy(&adaptive);
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&audit->work, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
+}
+
+velocity_status audit_open_timed(const char *path, const struct audit_settings *settings, struct logger *log,
+                                 const struct audit_timing *timing, struct audit **out) {
+    *out = NULL;
+    struct audit *audit = calloc(1, sizeof *audit);
+    if (!audit) return status_set(VELOCITY_NO_MEMORY, "%s: no memory to open the audit log", path);
+    init_locks(audit);
+    atomic_init(&audit->wanted, classes_of(settings));
+    audit->log = log;
+    audit->timing = *timing;
+    audit->settings = *settings;
+    audit->room.tail = &audit->room.head;
+    audit->settling.tail = &audit->settling.head;
+    audit->path = strdup(path);
+    velocity_status status = VELOCITY_OK;
+    if (!audit->path || !audit_arena_init(&audit->front, ARENA_BYTES) || !audit_arena_init(&audit->back, ARENA_BYTES))
+        status = status_set(VELOCITY_NO_MEMORY, "%s: no memory for the queue of the audit log", path);
+    if (!status) status = audit_file_open(path, log, &audit->file);
+    if (!status) {
+        audit->head = *audit_file_head(audit->file);
+        audit->stats.file_bytes = audit_file_bytes(audit->file);
+        audit->head_at_ms = audit_clock_ms(CLOCK_MONOTONIC) + timing->head_ms;
+        audit_log_head(audit);
+        if (pthread_create(&audit->writer, NULL, audit_serve, audit) != 0)
+            status = status_set(VELOCITY_NO_MEMORY, "%s: no thread to write the audit log", path);
+    }
+    if (status)
+        free_audit(audit);
+    else
+        *out = audit;
+    return status;
+}
+
+velocity_status audit_open(const char *path, const struct audit_settings *settings, struct logger *log,
+                           struct audit **out) {
+    return audit_open_timed(path, settings, log, &usual_timing, out);
+}
+
+void audit_close(struct audit *audit) {
+    if (!audit) return;
+    (void)pthread_mutex_lock(&audit->mutex);
+    audit->ending = true;
+    (void)pthread_mutex_unlock(&audit->mutex);
+    (void)pthread_cond_signal(&audit->work);
+    (void)pthread_join(audit->writer, NULL);
+    uint64_t unwritten = audit->back.count + audit->front.count + audit->front_gap.lost + audit->back_gap.lost;
+    if (unwritten && audit->log)
+        logger_event(audit->log, LOGGER_LEVEL_ERROR, "audit_lost", logger_number("events", unwritten),
+                     logger_text("path", audit->path));
+    audit_log_head(audit);
+    free_audit(audit);
+}
+
+/* ---- for readers ------------------------------------------------------------------------------------------------- */
+
+struct audit_head audit_written_head(struct audit *audit) {
+    (void)pthread_mutex_lock(&audit->mutex);
+    struct audit_head head = audit->head;
+    (void)pthread_mutex_unlock(&audit->mutex);
+    return head;
+}
+
+void audit_stats(struct audit *audit, struct audit_stats *out) {
+    (void)pthread_mutex_lock(&audit->mutex);
+    *out = audit->stats;
+    out->queued = (uint32_t)(audit->stats.recorded - audit->stats.written);
+    out->failing = audit->failing;
+    (void)pthread_mutex_unlock(&audit->mutex);
+}

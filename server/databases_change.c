@@ -1,0 +1,210 @@
+/*
+ * databases_change.c - making and dropping databases. Why each step stands where it does: databases_internal.h.
+ */
+#include "server/databases_internal.h"
+
+enum { CLOSE_WAIT_MS = 1000 /* for callbacks that have answered and are about to return */ };
+
+static void tell(const struct databases *all, enum logger_level level, const char *event, const char *name,
+                 const char *reason) {
+    if (all->log) logger_event(all->log, level, event, logger_text("database", name), logger_text("reason", reason));
+}
+
+/* Failures leave a folder that the next start removes. */
+static void remove_quietly(const struct databases *all, const char *path, const char *name) {
+    if (path && databases_remove_tree(path))
+        tell(all, LOGGER_LEVEL_WARNING, "folder_not_removed", name, velocity_error_message());
+}
+
+/* ---- create ----------------------------------------------------------------------------------------------------- */
+
+/* A whole, empty database in ".new-<name>" whose versions begin at the floor. */
+static velocity_status make_aside(struct databases *all, const char *path, uint64_t version_floor) {
+    env_mutex_lock(&all->mutex);
+    velocity_options options = all->template;
+    env_mutex_unlock(&all->mutex);
+    velocity *db;
+    options.first_sequence = version_floor ? version_floor : 1;
+    velocity_status status = databases_remove_tree(path);
+    if (!status) status = velocity_open(path, &options, &db);
+    return status ? status : velocity_close(db);
+}
+
+static velocity_status make(struct database *database, uint64_t max_disk_bytes) {
+    struct databases *all = database->all;
+    struct database_record record;
+    velocity_status status = database_record_read(all->system, database->name, &record);
+    if (status == VELOCITY_NOT_FOUND) status = VELOCITY_OK;
+    if (status) return status; /* without the floor versions might repeat */
+    char *path = databases_path(all, FOLDER_NEW, database->name), *aside = NULL;
+    bool installed = false;
+    record.max_disk_bytes = max_disk_bytes;
+    record.created_at_ms = (int64_t)env_now_ms(env_posix());
+    if (!record.version_floor) record.version_floor = 1;
+    status = path ? make_aside(all, path, record.version_floor) : VELOCITY_NO_MEMORY;
+    if (!status) status = database_record_write(all->system, database->name, &record);
+    if (!status) status = databases_install_folder(all, database->name, &installed);
+    if (!status && !(status = databases_start(database))) {
+        env_free(path);
+        return VELOCITY_OK;
+    }
+    char why[DATABASES_MESSAGE_BYTES] = "";
+    strncat(why, velocity_error_message(), sizeof why - 1);
+    remove_quietly(all, path, database->name);
+    if (installed && databases_put_aside(all, database->name, &aside))
+        tell(all, LOGGER_LEVEL_WARNING, "folder_not_removed", database->name, velocity_error_message());
+    if (aside) remove_quietly(all, aside, database->name);
+    env_free(aside);
+    env_free(path);
+    return status_set(status, "%s", why);
+}
+
+velocity_status databases_create(struct databases *all, velocity_slice name, uint64_t max_disk_bytes) {
+    velocity_status status = databases_check_limit(max_disk_bytes);
+    if (!status && !database_name_is_good(name))
+        status = status_set(VELOCITY_INVALID, "a database's name is 1 to %d of a-z, 0-9, _ and -, no _ or - first",
+                            DATABASE_NAME_MAX);
+    if (status) return status;
+    env_mutex_lock(&all->mutex);
+    struct database *database = databases_add(all, name);
+    if (database) databases_claim(database);
+    if (!database)
+        status = VELOCITY_NO_MEMORY;
+    else if (database->state != DATABASE_GONE)
+        status = status_set(VELOCITY_CONFLICT, "the database \"%s\" is there already", database->name);
+    else if (all->present >= all->max_databases && strcmp(database->name, "default") != 0)
+        status = status_set(VELOCITY_BUSY, "there are %u databases, as many as max_databases allows",
+                            (unsigned)all->present);
+    if (!status) databases_set_state(database, DATABASE_DROPPING);
+    env_mutex_unlock(&all->mutex);
+    if (database && !status) {
+        status = make(database, max_disk_bytes);
+        env_mutex_lock(&all->mutex);
+        if (status) databases_set_state(database, DATABASE_GONE);
+        env_mutex_unlock(&all->mutex);
+        if (!status) tell(all, LOGGER_LEVEL_INFO, "database_created", database->name, "");
+    }
+    env_mutex_lock(&all->mutex);
+    if (database) databases_unclaim(database);
+    env_mutex_unlock(&all->mutex);
+    return status;
+}
+
+/* ---- drop ------------------------------------------------------------------------------------------------------- */
+
+/* Under the mutex: nobody new gets in; waits for those inside. False: they stayed. */
+static bool clear_out(struct database *database, uint32_t wait_ms) {
+    struct databases *all = database->all;
+    uint64_t now_ms = env_monotonic_us(env_posix()) / 1000, deadline_ms = now_ms + wait_ms;
+    databases_set_state(database, DATABASE_DROPPING);
+    (void)atomic_fetch_or(&database->users, DATABASES_CLOSED);
+    while (atomic_load(&database->users) != DATABASES_CLOSED) {
+        if (now_ms >= deadline_ms) return false;
+        (void)env_condition_wait_ms(&all->changed, &all->mutex, deadline_ms - now_ms);
+        now_ms = env_monotonic_us(env_posix()) / 1000;
+    }
+    return true;
+}
+
+/* The floor for the next of that name; 0: the record's, for who can't write can't say what it has handed out. */
+static uint64_t next_version(velocity *db) {
+    uint64_t sequence = 0;
+    velocity_write_options options = velocity_write_options_default();
+    options.durability = VELOCITY_DURABILITY_OS;
+    velocity_batch *nothing = velocity_batch_new(); /* passes through the queue: all writes under way come before it */
+    velocity_status status = nothing ? velocity_write(db, nothing, &options, &sequence) : VELOCITY_NO_MEMORY;
+    velocity_batch_free(nothing);
+    return status ? 0 : sequence + 1;
+}
+
+/* The record before the folder goes. `exact`: the floor, if it is known. A disk that is full must not keep anybody from
+ * dropping: the lease that the record holds already is a floor, too. */
+static velocity_status note_floor(struct database *database, uint64_t exact, uint64_t *floor) {
+    struct databases *all = database->all;
+    struct database_record record;
+    velocity_status status = database_record_read(all->system, database->name, &record);
+    if (status && status != VELOCITY_NOT_FOUND) return status;
+    uint64_t leased = record.version_floor;
+    if (exact) record.version_floor = exact;
+    if (!record.version_floor) record.version_floor = DATABASES_LEASE; /* never opened here: it began at 1 */
+    *floor = record.version_floor;
+    status = database_record_write(all->system, database->name, &record);
+    if (!status || leased < record.version_floor) return status;
+    tell(all, LOGGER_LEVEL_WARNING, "version_floor_not_lowered", database->name, velocity_error_message());
+    *floor = leased;
+    return VELOCITY_OK;
+}
+
+/* Nobody is inside. */
+static velocity_status take_away(struct database *database, char **aside) {
+    struct databases *all = database->all;
+    uint64_t exact = 0, floor;
+    velocity_status status = VELOCITY_OK;
+    if (database->db) {
+        exact = next_version(database->db);
+        status = databases_stop(database, CLOSE_WAIT_MS);
+        if (status == VELOCITY_BUSY) return status;
+        status = VELOCITY_OK; /* closed, whatever it could not write any more */
+    }
+    status = note_floor(database, exact, &floor);
+    if (!status) status = databases_put_aside(all, database->name, aside);
+    if (!status && database_record_forget(all->system, database->name, floor))
+        tell(all, LOGGER_LEVEL_WARNING, "record_not_shortened", database->name, velocity_error_message());
+    return status;
+}
+
+/* As it was before, as far as that can be; the message stays. */
+static velocity_status put_back(struct database *database, velocity_status status) {
+    char why[DATABASES_MESSAGE_BYTES] = "";
+    strncat(why, velocity_error_message(), sizeof why - 1);
+    if (database->db) {
+        env_mutex_lock(&database->all->mutex);
+        databases_publish(database);
+        env_mutex_unlock(&database->all->mutex);
+    } else {
+        velocity_status again = databases_start(database);
+        env_mutex_lock(&database->all->mutex);
+        if (again) databases_publish_damage(database, again);
+        env_mutex_unlock(&database->all->mutex);
+    }
+    return status_set(status, "%s", why);
+}
+
+/* Claimed. */
+static velocity_status drop(struct database *database, uint32_t wait_ms) {
+    struct databases *all = database->all;
+    char *aside = NULL;
+    env_mutex_lock(&all->mutex);
+    bool empty = clear_out(database, wait_ms);
+    env_mutex_unlock(&all->mutex);
+    velocity_status status =
+        empty ? take_away(database, &aside)
+              : status_set(VELOCITY_BUSY, "the database \"%s\" is in use, and was not left within %u ms",
+                           database->name, (unsigned)wait_ms);
+    if (status && !aside) return put_back(database, status);
+    env_mutex_lock(&all->mutex);
+    databases_set_state(database, DATABASE_GONE);
+    database->max_disk_bytes = DATABASES_DEFAULT;
+    database->created_at_ms = 0;
+    env_mutex_unlock(&all->mutex);
+    tell(all, LOGGER_LEVEL_INFO, "database_dropped", database->name, "");
+    remove_quietly(all, aside, database->name);
+    env_free(aside);
+    return status;
+}
+
+velocity_status databases_drop(struct databases *all, velocity_slice name, uint32_t wait_ms) {
+    struct database *database = databases_find(all, name);
+    if (!database) return status_set(VELOCITY_NOT_FOUND, "there is no such database");
+    if (database == all->first) return status_set(VELOCITY_INVALID, "the database \"default\" can't be dropped");
+    env_mutex_lock(&all->mutex);
+    databases_claim(database);
+    bool there = database->state != DATABASE_GONE;
+    env_mutex_unlock(&all->mutex);
+    velocity_status status =
+        there ? drop(database, wait_ms) : status_set(VELOCITY_NOT_FOUND, "there is no such database");
+    env_mutex_lock(&all->mutex);
+    databases_unclaim(database);
+    env_mutex_unlock(&all->mutex);
+    return status;
+}

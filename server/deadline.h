@@ -1,0 +1,80 @@
+/*
+ * deadline.h - what has to happen in time, where everything has the same time: a queue that is sorted by itself.
+ * Setting, clearing and finding the next one due are a few instructions each, whatever waits.
+ *
+ * Threads: one.
+ */
+#ifndef VELOCITY_SERVER_DEADLINE_H
+#define VELOCITY_SERVER_DEADLINE_H
+
+#include <limits.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+/* Part of what waits. All zero: not set. */
+struct deadline {
+    struct deadline *next, *previous;
+    uint64_t at_us;
+};
+
+struct deadline_queue {
+    struct deadline ends; /* next: the first due, previous: the last; a ring */
+    uint64_t span_us;     /* 0: nothing is ever due */
+};
+
+/* The monotonic clock. */
+static inline uint64_t deadline_now_us(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static inline void deadline_queue_init(struct deadline_queue *queue, uint64_t span_us) {
+    queue->ends.next = queue->ends.previous = &queue->ends;
+    queue->span_us = span_us;
+}
+
+static inline void deadline_clear(struct deadline *deadline) {
+    if (!deadline->next) return;
+    deadline->next->previous = deadline->previous;
+    deadline->previous->next = deadline->next;
+    deadline->next = deadline->previous = NULL;
+}
+
+/* The span from now; one that was set before begins anew. */
+static inline void deadline_set(struct deadline_queue *queue, struct deadline *deadline, uint64_t now_us) {
+    deadline_clear(deadline);
+    deadline->at_us = queue->span_us ? now_us + queue->span_us : UINT64_MAX;
+    deadline->next = &queue->ends;
+    deadline->previous = queue->ends.previous;
+    deadline->previous->next = deadline;
+    queue->ends.previous = deadline;
+}
+
+/* The first in the queue, due or not; NULL: there is none. */
+static inline struct deadline *deadline_first(const struct deadline_queue *queue) {
+    return queue->ends.next == &queue->ends ? NULL : queue->ends.next;
+}
+
+/* One whose time has come; NULL: none. The caller clears it. */
+static inline struct deadline *deadline_due(const struct deadline_queue *queue, uint64_t now_us) {
+    struct deadline *first = deadline_first(queue);
+    return first && first->at_us <= now_us ? first : NULL;
+}
+
+/* How long to wait from now until `at_us`, as epoll_wait takes it: rounded up, -1 for UINT64_MAX. */
+static inline int deadline_wait_ms(uint64_t at_us, uint64_t now_us) {
+    if (at_us == UINT64_MAX) return -1;
+    if (at_us <= now_us) return 0;
+    uint64_t ms = (at_us - now_us + 999) / 1000;
+    return ms > INT_MAX ? INT_MAX : (int)ms;
+}
+
+/* When the first one is due; UINT64_MAX: none. */
+static inline uint64_t deadline_next_us(const struct deadline_queue *queue) {
+    struct deadline *first = deadline_first(queue);
+    return first ? first->at_us : UINT64_MAX;
+}
+
+#endif

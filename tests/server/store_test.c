@@ -1,0 +1,229 @@
+/* store_test.c - scans through the store: clipped to prefixes in both directions as a filter would, keys only, stopped.
+ */
+#include "tests/server/cmocka_all.h"
+
+#include "server/store.h"
+
+#include <ftw.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum { KEYS = 600, ROUNDS = 4000, PREFIXES_MAX = 6, KEY_BYTES_MAX = 6 };
+
+struct fixture {
+    char folder[64];
+    velocity *db;
+    struct store *store;
+};
+
+static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *walk) {
+    (void)info, (void)kind, (void)walk;
+    return remove(path);
+}
+
+static int set_up(void **state) {
+    static struct fixture f;
+    strcpy(f.folder, "/tmp/velocity-store-XXXXXX");
+    if (!mkdtemp(f.folder)) return -1;
+    velocity_options options = velocity_options_default();
+    options.durability = VELOCITY_DURABILITY_OS;
+    if (velocity_open(f.folder, &options, &f.db) != VELOCITY_OK) return -1;
+    f.store = store_lsm_new(f.db);
+    *state = &f;
+    return f.store ? 0 : -1;
+}
+
+static int tear_down(void **state) {
+    struct fixture *f = *state;
+    f->store->operations->free(f->store);
+    velocity_status status = velocity_close(f->db);
+    nftw(f->folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    return status == VELOCITY_OK ? 0 : -1;
+}
+
+static uint64_t seed = 88172645463325252;
+
+static size_t below(size_t limit) {
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    seed ^= seed << 17;
+    return (size_t)(seed >> 11) % limit;
+}
+
+struct text {
+    char bytes[KEY_BYTES_MAX];
+    size_t size;
+};
+
+/* Few letters, the lowest and the highest among them, so that many begin one another. */
+static struct text any_text(size_t least) {
+    static const char letters[] = {0, 'a', 'b', (char)0xff};
+    struct text t = {.size = least + below(KEY_BYTES_MAX + 1 - least)};
+    for (size_t i = 0; i < t.size; i++) t.bytes[i] = letters[below(sizeof letters)];
+    return t;
+}
+
+static velocity_slice slice_of(const struct text *t) {
+    return velocity_bytes(t->bytes, t->size);
+}
+
+static int by_bytes(const void *a, const void *b) {
+    return slice_compare(slice_of(a), slice_of(b));
+}
+
+/* Sorted, none of which begins with another. */
+static size_t any_prefixes(struct text texts[PREFIXES_MAX]) {
+    size_t wanted = 1 + below(PREFIXES_MAX), count = 0;
+    for (size_t i = 0; i < wanted; i++) texts[i] = any_text(1);
+    for (size_t i = 0; i < wanted; i++) texts[i].size = 1 + below(texts[i].size < 3 ? texts[i].size : 3);
+    qsort(texts, wanted, sizeof *texts, by_bytes);
+    for (size_t i = 0; i < wanted; i++)
+        if (!count || !slice_starts_with(slice_of(&texts[i]), slice_of(&texts[count - 1]))) texts[count++] = texts[i];
+    return count;
+}
+
+struct seen {
+    struct text keys[KEYS];
+    size_t count, limit;
+    uint64_t value_bytes, size_bytes;
+};
+
+static bool note(void *arg, const struct store_row *row) {
+    struct seen *seen = arg;
+    if (seen->count == seen->limit) return false;
+    struct text *t = &seen->keys[seen->count++];
+    t->size = row->key.size;
+    memcpy(t->bytes, row->key.data, row->key.size);
+    seen->value_bytes += row->value.size;
+    seen->size_bytes += row->value_size;
+    return true;
+}
+
+/* Different keys, ascending. */
+static size_t fill(struct fixture *f, struct text keys[KEYS]) {
+    size_t count = 0;
+    for (size_t i = 0; i < KEYS; i++) keys[i] = any_text(1);
+    qsort(keys, KEYS, sizeof *keys, by_bytes);
+    for (size_t i = 0; i < KEYS; i++) {
+        if (count && slice_equal(slice_of(&keys[count - 1]), slice_of(&keys[i]))) continue;
+        keys[count++] = keys[i];
+        assert_int_equal(velocity_put(f->db, slice_of(&keys[i]), LITERAL("value")), VELOCITY_OK);
+        if (i == KEYS / 2) assert_int_equal(velocity_flush(f->db), VELOCITY_OK);
+    }
+    return count;
+}
+
+static bool is_wanted(const struct store_scan *scan, velocity_slice key) {
+    bool clipped = scan->prefix_count != 0;
+    for (size_t i = 0; i < scan->prefix_count; i++)
+        if (slice_starts_with(key, scan->prefixes[i])) clipped = false;
+    if (clipped || !slice_starts_with(key, scan->prefix)) return false;
+    if (scan->start.data && slice_compare(key, scan->start) < 0) return false;
+    return !scan->end.data || slice_compare(key, scan->end) < 0;
+}
+
+static void expect_as_filtered(const struct store_scan *scan, const struct seen *seen, const struct text *keys,
+                               size_t count) {
+    size_t shown = 0, wanted = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct text *key = &keys[scan->reverse ? count - 1 - i : i];
+        if (!is_wanted(scan, slice_of(key))) continue;
+        if (wanted++ >= seen->limit) continue;
+        assert_true(shown < seen->count);
+        assert_slice(slice_of(&seen->keys[shown++]), slice_of(key));
+    }
+    assert_int_equal(seen->count, shown);
+    assert_int_equal(scan->complete, wanted <= seen->limit);
+}
+
+static void a_clipped_scan_shows_what_a_filter_would_in_both_directions(void **state) {
+    struct fixture *f = *state;
+    static struct text keys[KEYS];
+    static struct seen seen;
+    size_t count = fill(f, keys), shown = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        struct text texts[PREFIXES_MAX], start = any_text(1), end = any_text(1), prefix = any_text(0);
+        velocity_slice prefixes[PREFIXES_MAX];
+        size_t prefix_count = below(5) ? any_prefixes(texts) : 0;
+        for (size_t i = 0; i < prefix_count; i++) prefixes[i] = slice_of(&texts[i]);
+        prefix.size = below(prefix.size + 1) / 2;
+        struct store_scan scan = {.prefixes = prefixes,
+                                  .prefix_count = prefix_count,
+                                  .reverse = below(2),
+                                  .keys_only = below(2),
+                                  .row = note,
+                                  .arg = &seen};
+        if (below(2)) scan.start = slice_of(&start);
+        if (below(2)) scan.end = slice_of(&end);
+        if (below(2)) scan.prefix = slice_of(&prefix);
+        seen = (struct seen){.limit = below(3) ? KEYS : below(20)};
+        assert_int_equal(f->store->operations->scan(f->store, &scan), VELOCITY_OK);
+        expect_as_filtered(&scan, &seen, keys, count);
+        assert_int_equal(scan.version, count);
+        assert_int_equal(seen.size_bytes, 5 * seen.count);
+        assert_int_equal(seen.value_bytes, scan.keys_only ? 0 : 5 * seen.count);
+        shown += seen.count;
+    }
+    assert_true(shown > ROUNDS);
+}
+
+/* A million keys between two prefixes would take long to step over: counting what a scan looks at tells. */
+static void what_lies_between_prefixes_is_not_read(void **state) {
+    struct fixture *f = *state;
+    char key[32], value[1000] = {0};
+    for (int i = 0; i < 20000; i++) {
+        (void)snprintf(key, sizeof key, "%c%08d", i < 10 ? 'a' : i < 19990 ? 'm' : 'z', i);
+        assert_int_equal(velocity_put(f->db, velocity_str(key), velocity_bytes(value, sizeof value)), VELOCITY_OK);
+    }
+    assert_int_equal(velocity_compact(f->db, NULL), VELOCITY_OK);
+    velocity_stats before = {.struct_size = sizeof before}, after = {.struct_size = sizeof after};
+    velocity_slice prefixes[] = {LITERAL("a"), LITERAL("z")};
+    static struct seen seen;
+    assert_int_equal(velocity_stats_get(f->db, &before), VELOCITY_OK);
+    for (int reverse = 0; reverse < 2; reverse++) {
+        struct store_scan scan = {
+            .prefixes = prefixes, .prefix_count = 2, .reverse = reverse, .keys_only = true, .row = note, .arg = &seen};
+        seen = (struct seen){.limit = KEYS};
+        seen.limit = 25;
+        assert_int_equal(f->store->operations->scan(f->store, &scan), VELOCITY_OK);
+        assert_int_equal(seen.count, 20);
+        assert_true(scan.complete);
+    }
+    assert_int_equal(velocity_stats_get(f->db, &after), VELOCITY_OK);
+    uint64_t blocks = after.cache_hits + after.cache_misses - before.cache_hits - before.cache_misses;
+    assert_in_range(blocks, 2, 60); /* of some 5,000 */
+}
+
+static void keys_alone_read_no_value_that_stands_apart(void **state) {
+    struct fixture *f = *state;
+    static char value[100000];
+    static struct seen seen;
+    for (int i = 0; i < 20; i++) {
+        char key[KEY_BYTES_MAX];
+        (void)snprintf(key, sizeof key, "%05d", i);
+        assert_int_equal(velocity_put(f->db, velocity_bytes(key, 5), velocity_bytes(value, sizeof value)), VELOCITY_OK);
+    }
+    assert_int_equal(velocity_compact(f->db, NULL), VELOCITY_OK);
+    struct store_scan scan = {.keys_only = true, .row = note, .arg = &seen};
+    for (int round = 0; round < 2; round++) {
+        velocity_stats stats = {.struct_size = sizeof stats};
+        scan.keys_only = round == 0;
+        seen = (struct seen){.limit = KEYS};
+        assert_int_equal(f->store->operations->scan(f->store, &scan), VELOCITY_OK);
+        assert_int_equal(seen.size_bytes, 20 * sizeof value);
+        assert_int_equal(seen.value_bytes, round ? 20 * sizeof value : 0);
+        assert_int_equal(velocity_stats_get(f->db, &stats), VELOCITY_OK);
+        if (round == 0) assert_true(stats.cache_used_bytes < sizeof value);
+    }
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(a_clipped_scan_shows_what_a_filter_would_in_both_directions),
+        TEST(what_lies_between_prefixes_is_not_read),
+        TEST(keys_alone_read_no_value_that_stands_apart),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
