@@ -134,6 +134,7 @@ static void create_session(struct http_request *request) {
     json_name(w, login->cookie ? "csrf_token" : "token");
     json_write_string(w, velocity_str(login->cookie ? session.csrf : login->secret));
     json_end_object(w);
+    principal_release(session.principal);
 }
 
 /* Gone when the session is; without a secret: gone now. */

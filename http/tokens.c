@@ -109,19 +109,24 @@ static void write_new(struct json_writer *w, const struct auth_secret *token, co
 static void create(struct http_request *request) {
     const struct token_request *state = request->state;
     struct scope scope = {0};
-    struct auth_secret_options options = {
-        .name = state->name, .role = state->rights.role, .expires_at_ms = state->expires_at_ms};
+    struct auth_secret_options options = {.name = state->name,
+                                          .role = state->rights.role,
+                                          .expires_at_ms = state->expires_at_ms,
+                                          .by = request->principal};
     char secret[AUTH_SECRET_BYTES];
     struct auth_secret token;
     velocity_status status = VELOCITY_OK;
     if (rights_have_scope(&state->rights)) {
-        /* What is not said is the user's. */
+        /* What is not said is as it is for who asks. */
         status = rights_scope(&state->rights, &request->principal->scope, &scope);
         options.scope = &scope;
     }
     if (status == VELOCITY_OK) status = auth_token_create(auth_of(request), state->user, &options, secret, &token);
     scope_free(&scope);
-    if (status == VELOCITY_OK) write_new(state->writer, &token, secret);
+    if (status == VELOCITY_OK) {
+        write_new(state->writer, &token, secret);
+        principal_release(token.principal);
+    }
     explicit_bzero(secret, sizeof secret);
     request->service.status = status;
 }
