@@ -1,0 +1,101 @@
+/*
+ * openapi_table.c - see openapi.h: the operations and parameters. A test holds them and the route table together.
+ */
+#include "http/openapi.h"
+
+/* clang-format off */
+const struct openapi_operation openapi_operations[] = {
+    /* keys */
+    {"get", NULL, "if_match if_none_match", NULL, 200, "", "invalid_key key_not_found precondition_failed"},
+    {"head", NULL, "if_match if_none_match", NULL, 200, NULL, "invalid_key key_not_found precondition_failed"},
+    {"put", "/api/keys", "key64_required if_match if_none_match", "", 204, NULL,
+     "invalid_key invalid_header precondition_failed value_not_json read_only outcome_unknown no_space"},
+    {"put", NULL, "if_match if_none_match", "", 204, NULL,
+     "invalid_key invalid_header precondition_failed value_not_json read_only outcome_unknown no_space"},
+    {"delete", "/api/keys", "key64_required if_match if_none_match", NULL, 204, NULL,
+     "invalid_key invalid_header precondition_failed read_only outcome_unknown no_space"},
+    {"delete", NULL, "if_match if_none_match", NULL, 204, NULL,
+     "invalid_key invalid_header precondition_failed read_only outcome_unknown no_space"},
+    {"list", NULL, "prefix start end limit cursor reverse values key64", NULL, 200, "Listing",
+     "invalid_cursor invalid_key key_not_found"},
+    {"batch", NULL, "", "Batch", 200, "BatchResult",
+     "invalid_json invalid_body invalid_operation invalid_condition unsupported_media_type precondition_failed "
+     "value_not_json read_only outcome_unknown no_space"},
+    /* databases */
+    {"databases", NULL, "", NULL, 200, "Databases", ""},
+    {"database.create", NULL, "", "NewDatabase", 201, "Database", "name_taken too_many no_space"},
+    {"database", NULL, "", NULL, 200, "Database", "database_not_found"},
+    {"database.change", NULL, "", "DatabaseChange", 200, "Database", "database_not_found"},
+    {"database.drop", NULL, "", NULL, 204, NULL, "database_not_found database_in_use conflict"},
+    /* sessions */
+    {"login", NULL, "", "Login", 201, "NewSession", "login_refused too_many"},
+    {"sessions", NULL, "user all", NULL, 200, "Sessions", ""},
+    {"session.end", NULL, "", NULL, 204, NULL, "not_found"},
+    {"whoami", NULL, "", NULL, 200, "Whoami", ""},
+    {"user.own_password", NULL, "", "PasswordChange", 204, NULL, "configured"},
+    /* users and tokens */
+    {"users", NULL, "", NULL, 200, "Users", ""},
+    {"user.create", NULL, "", "NewUser", 201, "User", "name_taken"},
+    {"user", NULL, "", NULL, 200, "User", "not_found"},
+    {"user.change", NULL, "", "UserChange", 200, "User", "not_found configured last_admin"},
+    {"user.delete", NULL, "", NULL, 204, NULL, "not_found configured last_admin"},
+    {"tokens", NULL, "user all", NULL, 200, "Tokens", ""},
+    {"token.create", NULL, "", "NewToken", 201, "TokenWithSecret", "too_many"},
+    {"token.revoke", NULL, "", NULL, 204, NULL, "not_found"},
+    /* operations */
+    {"audit", NULL, "since until user action database limit cursor", NULL, 200, "AuditPage",
+     "invalid_cursor not_found"},
+    {"audit.verify", NULL, "", NULL, 200, "AuditVerification", "not_found"},
+    {"config", NULL, "", NULL, 200, "Configuration", "not_found"},
+    {"openapi", NULL, "if_none_match", NULL, 200, "Object", ""},
+    {"stats", NULL, "", NULL, 200, "Object", ""},
+    {"live", NULL, "", NULL, 200, "", ""},
+    {"ready", NULL, "verbose", NULL, 200, "", "draining"},
+};
+
+#define QUERY(name, schema, text) \
+    "{'name':'" name "','in':'query','description':'" text "','schema':" schema "}"
+#define HEADER(name, text) "{'name':'" name "','in':'header','description':'" text "','schema':{'type':'string'}}"
+#define PATH(name, text) \
+    "{'name':'" name "','in':'path','required':true,'description':'" text "','schema':{'type':'string'}}"
+#define TEXT "{'type':'string'}"
+
+const struct openapi_component openapi_parameters[] = {
+    {"path_key", PATH("key", "Any bytes, percent-encoded once; the rest of the path, slashes and all.")},
+    {"path_db", PATH("db", "A database.")},
+    {"path_name", PATH("name", "A database, or a user.")},
+    {"path_id", PATH("id", "Of a session (or the word current) or token.")},
+    {"if_match", HEADER("If-Match", "Entity tags, or *: only where the key stands at one of these versions.")},
+    {"if_none_match", HEADER("If-None-Match", "Entity tags, or *: only where it stands at none of them.")},
+    {"key64", QUERY("key64", TEXT, "A key in base64url without padding, alone: reads its value instead.")},
+    {"key64_required", "{'name':'key64','in':'query','required':true,'description':'The key in base64url without "
+                       "padding.','schema':{'type':'string'}}"},
+    {"prefix", QUERY("prefix", TEXT, "Only keys that begin with it.")},
+    {"start", QUERY("start", TEXT, "Only keys from this one on.")},
+    {"end", QUERY("end", TEXT, "Only keys before this one.")},
+    {"limit", QUERY("limit", "{'type':'integer','minimum':1,'maximum':10000,'default':100}",
+                    "At most as many on a page; 1000 of the audit log.")},
+    {"cursor", QUERY("cursor", TEXT, "From the page before, which had the same parameters.")},
+    {"reverse", QUERY("reverse", "{'type':'boolean','default':false}", "From the last key to the first.")},
+    {"values", QUERY("values", "{'type':'boolean','default':false}", "With values, up to 1 MiB each.")},
+    {"user", QUERY("user", TEXT, "Of this user; of others only for an admin.")},
+    {"all", QUERY("all", "{'type':'boolean','default':false}", "Those of everyone; only for an admin.")},
+    {"since", QUERY("since", TEXT, "RFC 3339, or milliseconds since 1970; inclusive.")},
+    {"until", QUERY("until", TEXT, "RFC 3339, or milliseconds since 1970; exclusive.")},
+    {"action", QUERY("action", TEXT, "Only this action, such as put or user.create.")},
+    {"database", QUERY("database", TEXT, "Only in this database.")},
+    {"verbose", QUERY("verbose", "{'type':'boolean'}", "Details as JSON; also without a value.")},
+};
+/* clang-format on */
+
+const size_t openapi_operation_count = sizeof openapi_operations / sizeof openapi_operations[0];
+const size_t openapi_parameter_count = sizeof openapi_parameters / sizeof openapi_parameters[0];
+
+const struct openapi_operation *openapi_operation(const struct route *route) {
+    for (size_t i = 0; i < openapi_operation_count; i++) {
+        const struct openapi_operation *operation = &openapi_operations[i];
+        if (strcmp(operation->action, route->action.name) != 0) continue;
+        if (!operation->path || strcmp(operation->path, route->path) == 0) return operation;
+    }
+    return NULL;
+}

@@ -1,0 +1,207 @@
+/*
+ * users.c - /api/users: who there is. Everything here is an admin's, and waits for the disk or the hashing thread: it
+ * runs on the executor.
+ */
+#include "http/form.h"
+#include "http/handlers.h"
+#include "http/management.h"
+#include "http/reply.h"
+#include "http/server_internal.h"
+#include "server/timestamp.h"
+
+#include <stdio.h>
+
+static const struct meanings create_meanings = {PROBLEM_NOT_FOUND, PROBLEM_NAME_TAKEN, PROBLEM_OVERLOADED};
+static const struct meanings change_meanings = {PROBLEM_NOT_FOUND, PROBLEM_LAST_ADMIN, PROBLEM_OVERLOADED};
+
+/* What a request is about; in scratch. */
+struct user_request {
+    const char *name;
+    char *password; /* NULL: none; overwritten once it was used */
+    struct rights rights;
+};
+
+static struct user_request *state_new(struct http_request *request) {
+    struct user_request *state = scratch_alloc(&request->scratch, sizeof *state);
+    if (!state) {
+        reply_problem(request, PROBLEM_OVERLOADED, "no memory");
+        return NULL;
+    }
+    memset(state, 0, sizeof *state);
+    request->state = state;
+    return state;
+}
+
+static void forget_password(struct user_request *state) {
+    if (state->password) explicit_bzero(state->password, strlen(state->password));
+}
+
+static struct auth *auth_of(struct http_request *request) {
+    return service_auth(http_server_service(request->server));
+}
+
+/* ---- reading ---------------------------------------------------------------------------------------------------- */
+
+static bool write_user(void *arg, const struct auth_user *user) {
+    struct json_writer *w = arg;
+    json_begin_object(w);
+    json_name(w, "name");
+    json_write_string(w, velocity_str(user->name));
+    rights_write(w, user->role, user->scope);
+    json_name(w, "configured");
+    json_write_bool(w, user->configured);
+    json_name(w, "created_at");
+    timestamp_write(w, user->created_at_ms);
+    json_end_object(w);
+    return !w->failed;
+}
+
+static void list(struct http_request *request) {
+    struct json_writer *w = &request->writer;
+    json_begin_object(w);
+    json_name(w, "users");
+    json_begin_array(w);
+    request->service.status = auth_users(auth_of(request), NULL, write_user, w);
+    json_end_array(w);
+    json_end_object(w);
+}
+
+static void look(struct http_request *request) {
+    const struct user_request *state = request->state;
+    request->service.status = auth_users(auth_of(request), state->name, write_user, &request->writer);
+}
+
+static void shown(struct http_request *request) {
+    if (request->service.status == VELOCITY_OK)
+        management_reply(request, MHD_HTTP_OK);
+    else
+        management_failure(request, &change_meanings);
+}
+
+void users_get(struct http_request *request) {
+    if (request_parameters(request, NULL, 0, NULL)) request_call(request, list, shown);
+}
+
+/* The user whom the path names. NULL: the reply says why not. */
+static struct user_request *named(struct http_request *request) {
+    struct user_request *state = state_new(request);
+    if (!state || !request_segment(request, &request->service.key)) return NULL;
+    state->name = request->service.key.data;
+    return state;
+}
+
+void user_get(struct http_request *request) {
+    if (named(request)) request_call(request, look, shown);
+}
+
+/* ---- making ----------------------------------------------------------------------------------------------------- */
+
+static void create(struct http_request *request) {
+    struct user_request *state = request->state;
+    struct scope scope = {0};
+    struct auth_user_change change = {.password = state->password, .role = state->rights.role, .scope = &scope};
+    velocity_status status = rights_scope(&state->rights, NULL, &scope);
+    if (status == VELOCITY_OK) status = auth_user_create(auth_of(request), state->name, &change);
+    scope_free(&scope);
+    forget_password(state);
+    if (status == VELOCITY_OK) status = auth_users(auth_of(request), state->name, write_user, &request->writer);
+    request->service.status = status;
+}
+
+static void created(struct http_request *request) {
+    const struct user_request *state = request->state;
+    if (request->service.status != VELOCITY_OK) {
+        management_failure(request, &create_meanings);
+        return;
+    }
+    management_reply(request, MHD_HTTP_CREATED);
+    size_t size = sizeof "/api/users/" + strlen(state->name);
+    char *location = scratch_alloc(&request->scratch, size);
+    if (!location) return;
+    (void)snprintf(location, size, "/api/users/%s", state->name); /* a name needs no escapes */
+    reply_header(request, "Location", location);
+}
+
+enum { NAME, PASSWORD, RIGHTS, MEMBERS = RIGHTS + RIGHTS_COUNT };
+static const char *const members[MEMBERS] = {"name", "password", RIGHTS_NAMES};
+
+void users_post(struct http_request *request) {
+    struct form form;
+    if (!request_parameters(request, NULL, 0, NULL)) return;
+    struct user_request *state = state_new(request);
+    if (!state) return;
+    form_begin(&form, request, members, MEMBERS);
+    state->name = form_text(&form, NAME, FORM_REQUIRED, 1, AUTH_NAME_MAX);
+    state->password = form_text(&form, PASSWORD, FORM_REQUIRED, AUTH_PASSWORD_MIN, AUTH_PASSWORD_MAX);
+    rights_take(&form, RIGHTS, &state->rights);
+    if (state->name) request->service.key = velocity_str(state->name);
+    if (!form_end(&form, request)) {
+        forget_password(state);
+        return;
+    }
+    request->service.remark = rights_remark(request, &state->rights, "");
+    request_call(request, create, created);
+}
+
+/* ---- changing --------------------------------------------------------------------------------------------------- */
+
+/* What of the scope stays as it is. */
+static bool keep_scope(void *arg, const struct auth_user *user) {
+    return scope_copy(arg, user->scope);
+}
+
+static velocity_status change_user(struct auth *auth, const struct user_request *state) {
+    struct scope before = {0}, scope = {0};
+    struct auth_user_change change = {.password = state->password, .role = state->rights.role};
+    velocity_status status = VELOCITY_OK;
+    if (rights_have_scope(&state->rights)) {
+        status = auth_users(auth, state->name, keep_scope, &before);
+        if (status == VELOCITY_OK) status = rights_scope(&state->rights, &before, &scope);
+        change.scope = &scope;
+    }
+    if (status == VELOCITY_OK) status = auth_user_change(auth, state->name, &change);
+    scope_free(&before);
+    scope_free(&scope);
+    return status;
+}
+
+static void change(struct http_request *request) {
+    struct user_request *state = request->state;
+    request->service.status = change_user(auth_of(request), state);
+    forget_password(state);
+    if (request->service.status == VELOCITY_OK) look(request);
+}
+
+void user_patch(struct http_request *request) {
+    struct form form;
+    struct user_request *state = named(request);
+    if (!state) return;
+    /* The name stands in the path. */
+    form_begin(&form, request, members + PASSWORD, MEMBERS - PASSWORD);
+    state->password = form_text(&form, PASSWORD - PASSWORD, FORM_OPTIONAL, AUTH_PASSWORD_MIN, AUTH_PASSWORD_MAX);
+    rights_take(&form, RIGHTS - PASSWORD, &state->rights);
+    if (!form_end(&form, request)) {
+        forget_password(state);
+        return;
+    }
+    request->service.remark = rights_remark(request, &state->rights, state->password ? "password changed" : "");
+    request_call(request, change, shown);
+}
+
+/* ---- deleting --------------------------------------------------------------------------------------------------- */
+
+static void delete_user(struct http_request *request) {
+    const struct user_request *state = request->state;
+    request->service.status = auth_user_delete(auth_of(request), state->name);
+}
+
+static void deleted(struct http_request *request) {
+    if (request->service.status == VELOCITY_OK)
+        management_done(request);
+    else
+        management_failure(request, &change_meanings);
+}
+
+void user_delete(struct http_request *request) {
+    if (named(request)) request_call(request, delete_user, deleted);
+}
