@@ -68,11 +68,12 @@ static void other_records_of_the_system_database_are_left_alone(void **state) {
 
 /* ---- records that cannot be read -------------------------------------------------------------------------------- */
 
-/* In a record that was written, `from` becomes `to` (from "": it is put before all); then nothing opens. */
+/* In a record that was written, `from` becomes `to`: then nothing opens. */
 static void break_record(struct auth_fixture *f, const char *key, const char *from, const char *to) {
     velocity_value value;
     char text[4096], broken[4096];
-    auth_fixture_close_auth(f);
+    auth_free(f->auth);
+    f->auth = NULL;
     assert_int_equal(velocity_get(f->db, velocity_str(key), &value), VELOCITY_OK);
     assert_in_range(value.size, 1, sizeof text / 2);
     memcpy(text, value.data, value.size);
@@ -267,23 +268,12 @@ static void without_memory_nothing_opens_and_nothing_leaks(void **state) {
     assert_int_equal(auth_fixture_bearer(f, token, NULL), AUTH_OK);
 }
 
-static void without_memory_for_a_hash_nobody_is_refused_for_good(void **state) {
-    struct auth_fixture *f = *state;
-    /* The digest by which it would be remembered can't be made: it is hashed instead. */
-    for (uint64_t nth = 1; nth < 5; nth++) {
-        env_fail_allocation(nth, false);
-        assert_int_equal(auth_fixture_login(f, "ann", PASSWORD, ADDRESS, NULL), AUTH_OK);
-        env_fail_allocation(0, false);
-    }
-}
-
 /* ---- a disk that fails ------------------------------------------------------------------------------------------ */
 
 static void what_is_not_on_disk_does_not_count(void **state) {
     struct auth_fixture *f = *state;
     velocity_options options = velocity_options_default();
     char token[AUTH_SECRET_BYTES], secret[AUTH_SECRET_BYTES], id[LOGIN_ID_BYTES];
-    velocity_value value = {0};
     auth_fixture_token(f, "ann", token, id);
     auth_fixture_close_auth(f);
     /* A database that is full: puts answer NO_SPACE, deletes go on. */
@@ -312,7 +302,6 @@ static void what_is_not_on_disk_does_not_count(void **state) {
     assert_int_equal(auth_fixture_bearer(f, token, NULL), AUTH_OK);
     assert_int_equal(auth_token_revoke(f->auth, NULL, id), VELOCITY_OK); /* what takes rights away still works */
     assert_int_equal(auth_fixture_bearer(f, token, NULL), AUTH_REFUSED);
-    velocity_value_release(&value);
 }
 
 /* ---- threads ---------------------------------------------------------------------------------------------------- */
@@ -321,25 +310,23 @@ struct reader {
     struct auth_fixture *f;
     char secret[AUTH_SECRET_BYTES];
     _Atomic bool *stop;
-    uint64_t seen;
+    uint64_t answers, wrong;
 };
 
-/* A token of Ann's, whose role goes back and forth: each answer is the one or the other, and never older than the
- * generation that was read before. */
+/* With a token of Ann's, whose role goes back and forth. */
 static void *ask_often(void *arg) {
     struct reader *reader = arg;
-    while (!atomic_load(reader->stop)) {
+    for (; !atomic_load(reader->stop); reader->answers++) {
         struct principal *p;
         uint32_t seconds;
-        enum auth_result result = auth_bearer(reader->f->auth, velocity_str(reader->secret), ADDRESS, &p, &seconds);
-        if (result != AUTH_OK || (p->role != ROLE_READ && p->role != ROLE_WRITE) || strcmp(p->user, "ann") != 0) break;
+        (void)auth_bearer(reader->f->auth, velocity_str(reader->secret), ADDRESS, &p, &seconds);
+        reader->wrong += !p || (p->role != ROLE_READ && p->role != ROLE_WRITE) || strcmp(p->user, "ann") != 0;
         principal_release(p);
-        reader->seen++;
     }
     return NULL;
 }
 
-static void those_who_ask_never_wait_for_a_change_nor_see_half_of_it(void **state) {
+static void those_who_ask_meanwhile_see_no_half_of_a_change(void **state) {
     struct auth_fixture *f = *state;
     _Atomic bool stop = false;
     struct reader readers[2];
@@ -360,7 +347,8 @@ static void those_who_ask_never_wait_for_a_change_nor_see_half_of_it(void **stat
     atomic_store(&stop, true);
     for (int i = 0; i < 2; i++) {
         pthread_join(threads[i], NULL);
-        assert_true(readers[i].seen > 0);
+        assert_true(readers[i].answers > 0);
+        assert_int_equal(readers[i].wrong, 0);
     }
 }
 
@@ -409,9 +397,8 @@ int main(void) {
         WITH(a_session_s_record_that_cannot_be_read_is_named),
         WITH(without_memory_a_change_is_refused_and_nothing_of_it_is_done),
         WITH(without_memory_nothing_opens_and_nothing_leaks),
-        WITH(without_memory_for_a_hash_nobody_is_refused_for_good),
         WITH(what_is_not_on_disk_does_not_count),
-        WITH(those_who_ask_never_wait_for_a_change_nor_see_half_of_it),
+        WITH(those_who_ask_meanwhile_see_no_half_of_a_change),
         WITH(changes_of_many_threads_follow_one_another),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -198,10 +198,12 @@ static void a_range_is_inside_if_every_key_of_it_is(void **state) {
     assert_false(has_range(&scope, "b", "da", ""));
     assert_false(has_range(&scope, "ab", "c", ""));
     /* Bounds and prefix hold together. */
-    assert_true(has_range(&scope, "ab", "", "a"));
+    assert_true(has_range(&scope, "ab", "ac", "a"));
+    assert_false(has_range(&scope, "ab", "", "a"));
     assert_false(has_range(&scope, "ab5", "", ""));
     assert_true(has_range(&scope, "", "ac", "ab"));
-    assert_true(has_range(&scope, "x/", "", "x"));
+    assert_true(has_range(&scope, "x", "", "x/"));
+    assert_false(has_range(&scope, "x/", "", "x"));
     assert_false(has_range(&scope, "x/", "x1", "x"));
     assert_true(has_range(&scope, "x/", "x0", ""));
     scope_free(&scope);
