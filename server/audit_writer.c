@@ -26,7 +26,7 @@ static bool make_row(struct audit *audit, const struct audit_queued *queued, str
     row[AUDIT_ADDRESS] = audit_text(texts[AUDIT_QUEUED_ADDRESS]);
     row[AUDIT_ACTION] = audit_text(texts[AUDIT_QUEUED_ACTION]);
     row[AUDIT_DATABASE] = audit_text(database);
-    row[AUDIT_KEY] = audit_blob(hash_key ? velocity_bytes(NULL, 0) : key);
+    row[AUDIT_KEY] = audit_text(hash_key ? velocity_bytes(NULL, 0) : key);
     row[AUDIT_KEY_SHA256] = audit_blob(velocity_bytes(key_hash->bytes, hash_key ? sizeof key_hash->bytes : 0));
     row[AUDIT_STATUS] = queued->status ? audit_integer(queued->status) : (struct audit_value){.type = AUDIT_NULL};
     row[AUDIT_REQUEST_ID] = audit_text(texts[AUDIT_QUEUED_REQUEST_ID]);
