@@ -302,7 +302,8 @@ void room_retire_logs(velocity *db, uint64_t min_log);
 VELOCITY_CHECK_RESULT velocity_status room_settle_logs(velocity *db, uint64_t min_log);
 /* Waits, with db->mutex held, for the background to change something. Inline: runs a job. */
 void room_wait(velocity *db);
-void room_drop_spares(velocity *db); /* log segments that are kept for recycling */
+/* Segments that are kept for recycling, and one prepared ahead that is larger than new ones are. */
+void room_drop_spares(velocity *db);
 /* Syncs filled segments that are not yet on disk, then the present one. */
 VELOCITY_CHECK_RESULT velocity_status room_sync_logs(velocity *db);
 

@@ -46,7 +46,11 @@ static bool give_up_room(velocity *db) {
     env_mutex_lock(&db->mutex);
     bool much = db->log->capacity - db->log->position > 2 * db->segment_bytes;
     env_mutex_unlock(&db->mutex);
-    if (!much || log_trim(db->log)) return false; /* it stays as large as it is */
+    if (!much) return false;
+    if (log_trim(db->log)) { /* it syncs: after a failure nobody knows what the disk has */
+        database_set_read_only(db, velocity_error_message());
+        return false;
+    }
     env_mutex_lock(&db->mutex);
     db->log->capacity = (db->log->position + ENV_PAGE_BYTES - 1) & ~(uint64_t)(ENV_PAGE_BYTES - 1);
     limit_note(db);

@@ -111,6 +111,11 @@ void room_drop_spares(velocity *db) {
     env_mutex_lock(&db->mutex);
     struct log *spares = db->spare_logs;
     db->spare_logs = NULL;
+    if (db->next_log && db->next_log->capacity > db->segment_bytes) {
+        db->next_log->next = spares;
+        spares = db->next_log;
+        db->next_log = NULL;
+    }
     env_mutex_unlock(&db->mutex);
     remove_or_close(spares, true);
     env_mutex_lock(&db->mutex);

@@ -29,6 +29,7 @@ int main(int argc, char **argv) {
     shared_options.cache_bytes = 32u << 20; /* hot data, and all indexes and filters: the more, the fewer disk reads */
     shared_options.max_open_files = 200;    /* descriptors that tables may take */
     shared_options.background_threads = 2;  /* flush and compaction */
+    shared_options.memtable_bytes = 64u << 20; /* write buffers of all databases together */
     velocity_shared *shared = velocity_shared_new(&shared_options);
     if (!shared) return 1;
 

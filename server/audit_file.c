@@ -110,26 +110,22 @@ velocity_status audit_read_anchor(sqlite3 *db, const char *path, struct audit_an
 }
 
 bool audit_read_row(sqlite3_stmt *statement, struct audit_value row[AUDIT_COLUMNS], struct audit_hash *hash) {
+    bool good = sqlite3_column_type(statement, AUDIT_COLUMNS) == SQLITE_BLOB &&
+                sqlite3_column_bytes(statement, AUDIT_COLUMNS) == AUDIT_HASH_BYTES;
+    *hash = (struct audit_hash){{0}};
+    if (good) memcpy(hash->bytes, sqlite3_column_blob(statement, AUDIT_COLUMNS), AUDIT_HASH_BYTES);
     for (int i = 0; i < AUDIT_COLUMNS; i++) {
         struct audit_value *value = &row[i];
+        int type = sqlite3_column_type(statement, i);
         *value = (struct audit_value){.type = AUDIT_NULL};
-        switch (sqlite3_column_type(statement, i)) {
-        case SQLITE_NULL: break;
-        case SQLITE_INTEGER: *value = audit_integer(sqlite3_column_int64(statement, i)); break;
-        case SQLITE_TEXT:
-        case SQLITE_BLOB:
-            value->type = sqlite3_column_type(statement, i) == SQLITE_TEXT ? AUDIT_TEXT : AUDIT_BLOB;
-            value->bytes.data = sqlite3_column_blob(statement, i);
-            value->bytes.size = (size_t)sqlite3_column_bytes(statement, i);
-            break;
-        default: return false;
-        }
+        if (type == SQLITE_INTEGER) *value = audit_integer(sqlite3_column_int64(statement, i));
+        if (type == SQLITE_FLOAT) good = false;
+        if (type != SQLITE_TEXT && type != SQLITE_BLOB) continue;
+        value->type = type == SQLITE_TEXT ? AUDIT_TEXT : AUDIT_BLOB;
+        value->bytes.data = sqlite3_column_blob(statement, i);
+        value->bytes.size = (size_t)sqlite3_column_bytes(statement, i);
     }
-    if (sqlite3_column_type(statement, AUDIT_COLUMNS) != SQLITE_BLOB ||
-        sqlite3_column_bytes(statement, AUDIT_COLUMNS) != AUDIT_HASH_BYTES)
-        return false;
-    memcpy(hash->bytes, sqlite3_column_blob(statement, AUDIT_COLUMNS), AUDIT_HASH_BYTES);
-    return row[AUDIT_NUMBER].type == AUDIT_INTEGER;
+    return good;
 }
 
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
@@ -196,20 +192,21 @@ static velocity_status prepare(struct audit_file *file) {
 static velocity_status check_rows(struct audit_file *file, sqlite3_stmt *rows, bool *broken) {
     struct audit_value row[AUDIT_COLUMNS];
     struct audit_hash computed, hash;
-    bool first = true;
+    bool first = true, good = true;
     int code;
     while ((code = sqlite3_step(rows)) == SQLITE_ROW) {
-        if (!audit_read_row(rows, row, &hash))
-            return status_set(VELOCITY_CORRUPT, "%s: row %lld is none of ours; move the file away to begin a new log",
-                              file->path, (long long)sqlite3_column_int64(rows, 0));
-        uint64_t number = (uint64_t)row[AUDIT_NUMBER].integer;
+        good = audit_read_row(rows, row, &hash);
+        uint64_t number = (uint64_t)sqlite3_column_int64(rows, AUDIT_NUMBER);
         bool next = number == file->head.number + 1;
-        bool follows = next && audit_chain_next(&file->chain, &file->head.hash, row, &computed) &&
+        bool follows = good && next && audit_chain_next(&file->chain, &file->head.hash, row, &computed) &&
                        memcmp(&computed, &hash, sizeof hash) == 0;
-        if (!follows && (next || !first)) *broken = true;
+        if (!follows && (!good || next || !first)) *broken = true;
         file->head = (struct audit_head){number, hash};
         first = false;
     }
+    if (!good)
+        return status_set(VELOCITY_CORRUPT, "%s: the newest row is none of ours; move the file away to begin a new log",
+                          file->path);
     return code == SQLITE_DONE ? VELOCITY_OK : audit_sqlite_status(file->db, file->path, "reading the newest rows");
 }
 

@@ -10,10 +10,10 @@
 #include <stdio.h>
 
 #define STEP_ROWS  5000
-#define KEPT_ROWS  100 /* the newest, which stay whatever max_bytes says */
+#define KEPT_ROWS  100 /* the newest, which stay whatever max_bytes says, and as many to come: each step adds a row */
 #define SLACK_PART 32  /* a file that is full loses this part more, so that not every batch has to prune */
 #define FREE_PART  8   /* free pages beyond this part go back to the file system... */
-#define FREE_PAGES 256 /* ...if they are so many; fewer are kept for the next rows */
+#define FREE_PAGES 64  /* ...if they are so many; fewer are kept for the next rows */
 
 void audit_prune_detail(const struct audit_head *last, char out[AUDIT_PRUNE_DETAIL_BYTES]) {
     char hex[AUDIT_HEX_BYTES];
@@ -25,7 +25,7 @@ void audit_prune_detail(const struct audit_head *last, char out[AUDIT_PRUNE_DETA
 static uint64_t too_many(const struct audit_file *file, uint64_t max_bytes) {
     uint64_t rows = file->head.number + 1 - file->first, used = file->pages - file->free_pages;
     uint64_t allowed = max_bytes / file->page_bytes;
-    if (!max_bytes || used <= allowed || rows <= KEPT_ROWS) return 0;
+    if (!max_bytes || used <= allowed || rows <= 2 * KEPT_ROWS) return 0;
     double part = (double)(used - (allowed - allowed / SLACK_PART)) / (double)used;
     uint64_t count = (uint64_t)(part * (double)rows) + 1;
     if (count > rows - KEPT_ROWS) count = rows - KEPT_ROWS;

@@ -158,8 +158,7 @@ struct auth_secret {
 };
 
 /* INVALID: beyond the user's rights or those of who asks, or an impossible end; NOT_FOUND: no such user; BUSY: it has
- * 1,000 of them. `secret` is shown now and
- * never again; `out` (may be NULL) lives until its principal is released. */
+ * 1,000 of them. `secret` is shown now and never again; `out` (may be NULL) lives until its principal is released. */
 VELOCITY_CHECK_RESULT velocity_status auth_token_create(struct auth *auth, const char *user,
                                                         const struct auth_secret_options *options,
                                                         char secret[AUTH_SECRET_BYTES], struct auth_secret *out);
@@ -177,10 +176,11 @@ VELOCITY_CHECK_RESULT velocity_status auth_sessions(struct auth *auth, const cha
 VELOCITY_CHECK_RESULT velocity_status auth_token_revoke(struct auth *auth, const char *user, const char *id);
 VELOCITY_CHECK_RESULT velocity_status auth_session_end(struct auth *auth, const char *user, const char *id);
 
+/* Since the start, but for those of now. */
 struct auth_stats {
-    uint64_t users, tokens, sessions;
-    uint64_t failures, bans, banned_now, hashes,
-        queue_full; /* since the start; banned_now: addresses, and users at one */
+    uint64_t users, tokens, sessions; /* now; of the latter, those that have just ended may be among them */
+    uint64_t failures, bans, hashes, queue_full;
+    uint64_t banned_now; /* addresses, and users at one */
 };
 void auth_stats(struct auth *auth, struct auth_stats *out);
 

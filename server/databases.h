@@ -58,6 +58,11 @@ struct store *database_store(struct database *database);
  * UINT64_MAX: the default limit; 0: none. */
 VELOCITY_CHECK_RESULT velocity_status databases_create(struct databases *databases, velocity_slice name,
                                                        uint64_t max_disk_bytes);
+/* The same with what the folder `from` holds: a closed database of the engine, on the same file system (a checkpoint,
+ * or a backup that was copied there). It is moved, and gone after most failures. New versions are above all of the
+ * name's and all that it holds. */
+VELOCITY_CHECK_RESULT velocity_status databases_adopt(struct databases *databases, velocity_slice name,
+                                                      uint64_t max_disk_bytes, const char *from);
 /* NOT_FOUND; INVALID: "default"; BUSY: it is in use and was not left within `wait_ms` (then it goes on as before). */
 VELOCITY_CHECK_RESULT velocity_status databases_drop(struct databases *databases, velocity_slice name,
                                                      uint32_t wait_ms);

@@ -18,19 +18,21 @@ static void remove_quietly(const struct databases *all, const char *path, const 
 
 /* ---- create ----------------------------------------------------------------------------------------------------- */
 
-/* A whole, empty database in ".new-<name>" whose versions begin at the floor. */
-static velocity_status make_aside(struct databases *all, const char *path, uint64_t version_floor) {
+/* A whole database in ".new-<name>" whose next version is the floor, or above: an empty one, or what `from` holds. */
+static velocity_status make_aside(struct databases *all, const char *path, const char *from, uint64_t version_floor) {
     env_mutex_lock(&all->mutex);
     velocity_options options = all->template;
     env_mutex_unlock(&all->mutex);
     velocity *db;
-    options.first_sequence = version_floor ? version_floor : 1;
+    options.first_sequence = version_floor;
+    options.create_if_missing = from == NULL;
     velocity_status status = databases_remove_tree(path);
+    if (!status && from) status = env_rename(env_posix(), from, path);
     if (!status) status = velocity_open(path, &options, &db);
     return status ? status : velocity_close(db);
 }
 
-static velocity_status make(struct database *database, uint64_t max_disk_bytes) {
+static velocity_status make(struct database *database, uint64_t max_disk_bytes, const char *from) {
     struct databases *all = database->all;
     struct database_record record;
     velocity_status status = database_record_read(all->system, database->name, &record);
@@ -41,7 +43,7 @@ static velocity_status make(struct database *database, uint64_t max_disk_bytes) 
     record.max_disk_bytes = max_disk_bytes;
     record.created_at_ms = (int64_t)env_now_ms(env_posix());
     if (!record.version_floor) record.version_floor = 1;
-    status = path ? make_aside(all, path, record.version_floor) : VELOCITY_NO_MEMORY;
+    status = path ? make_aside(all, path, from, record.version_floor) : VELOCITY_NO_MEMORY;
     if (!status) status = database_record_write(all->system, database->name, &record);
     if (!status) status = databases_install_folder(all, database->name, &installed);
     if (!status && !(status = databases_start(database))) {
@@ -59,7 +61,8 @@ static velocity_status make(struct database *database, uint64_t max_disk_bytes) 
     return status_set(status, "%s", why);
 }
 
-velocity_status databases_create(struct databases *all, velocity_slice name, uint64_t max_disk_bytes) {
+/* `from`: NULL, or the folder to move in. */
+static velocity_status add(struct databases *all, velocity_slice name, uint64_t max_disk_bytes, const char *from) {
     velocity_status status = databases_check_limit(max_disk_bytes);
     if (!status && !database_name_is_good(name))
         status = status_set(VELOCITY_INVALID, "a database's name is 1 to %d of a-z, 0-9, _ and -, no _ or - first",
@@ -78,7 +81,7 @@ velocity_status databases_create(struct databases *all, velocity_slice name, uin
     if (!status) databases_set_state(database, DATABASE_DROPPING);
     env_mutex_unlock(&all->mutex);
     if (database && !status) {
-        status = make(database, max_disk_bytes);
+        status = make(database, max_disk_bytes, from);
         env_mutex_lock(&all->mutex);
         if (status) databases_set_state(database, DATABASE_GONE);
         env_mutex_unlock(&all->mutex);
@@ -88,6 +91,14 @@ velocity_status databases_create(struct databases *all, velocity_slice name, uin
     if (database) databases_unclaim(database);
     env_mutex_unlock(&all->mutex);
     return status;
+}
+
+velocity_status databases_create(struct databases *all, velocity_slice name, uint64_t max_disk_bytes) {
+    return add(all, name, max_disk_bytes, NULL);
+}
+
+velocity_status databases_adopt(struct databases *all, velocity_slice name, uint64_t max_disk_bytes, const char *from) {
+    return add(all, name, max_disk_bytes, from);
 }
 
 /* ---- drop ------------------------------------------------------------------------------------------------------- */

@@ -114,7 +114,7 @@ static void a_database_at_rest_makes_room_for_one_that_is_written(void **state) 
     OK(velocity_open(path_in(*state, "resting"), &options, &resting));
     OK(velocity_open(path_in(*state, "busy"), &options, &busy));
     size_t rested = 0;
-    while (stats_of(resting).all_memtable_bytes < MOST / 2) OK(put(resting, rested++, 'r'));
+    while (stats_of(resting).all_memtable_bytes < MOST / 8 * 5) OK(put(resting, rested++, 'r'));
     assert_int_equal(stats_of(resting).flushes, 0);
     for (size_t i = 0; i < 20000 && stats_of(resting).flushes == 0; i++) {
         OK(put(busy, i, 'b'));

@@ -137,6 +137,22 @@ static void ticks_come_until_the_ticker_is_removed_and_never_after(void **state)
     pool_free(p);
 }
 
+/* The periods are longer than anybody waits. */
+static void a_ticker_that_is_hurried_or_gets_a_short_period_does_not_wait_out_the_long_one(void **state) {
+    (void)state;
+    pool *p = pool_new(env_posix(), 1);
+    struct ticking t = {.ticker = {.period_ms = 3600 * 1000, .tick = tick}};
+    OK(pool_ticker_add(p, &t.ticker));
+    for (uint32_t i = 1; i <= 3; i++) {
+        pool_ticker_hurry(p, &t.ticker);
+        while (atomic_load(&t.ticks) < i) env_sleep_us(100);
+    }
+    pool_ticker_set_period(p, &t.ticker, 1);
+    while (atomic_load(&t.ticks) < 6) env_sleep_us(100);
+    pool_ticker_remove(p, &t.ticker);
+    pool_free(p);
+}
+
 static void a_pool_that_was_never_used_has_no_threads_to_end(void **state) {
     (void)state;
     pool_free(pool_new(env_posix(), 0));
@@ -159,6 +175,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_free_thread_takes_urgent_jobs_first, simulated, simulated_over),
         cmocka_unit_test_setup(jobs_of_several_threads_each_run_as_often_as_they_were_submitted, reset),
         cmocka_unit_test_setup(ticks_come_until_the_ticker_is_removed_and_never_after, reset),
+        cmocka_unit_test_setup(a_ticker_that_is_hurried_or_gets_a_short_period_does_not_wait_out_the_long_one, reset),
         cmocka_unit_test(a_pool_that_was_never_used_has_no_threads_to_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

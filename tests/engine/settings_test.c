@@ -107,6 +107,55 @@ static void an_interval_that_is_set_brings_a_sync_by_itself(void **state) {
     OK(velocity_close(db));
 }
 
+enum { WRITERS = 2, WRITES = 3000 };
+
+struct writer {
+    velocity *db;
+    unsigned number;
+    velocity_status status;
+    _Atomic bool ended;
+};
+
+static void *write_many(void *arg) {
+    struct writer *w = arg;
+    char key[32];
+    for (int i = 0; i < WRITES && !w->status; i++) {
+        (void)snprintf(key, sizeof key, "%u %d", w->number, i);
+        w->status = put(w->db, key);
+    }
+    atomic_store(&w->ended, true);
+    return NULL;
+}
+
+static void settings_change_beside_writers_and_nothing_is_lost(void **state) {
+    velocity_options options = with_durability(VELOCITY_DURABILITY_OS);
+    options.memtable_bytes = 64 << 10;
+    velocity *db;
+    OK(velocity_open(*state, &options, &db));
+    struct writer writers[WRITERS];
+    env_thread threads[WRITERS];
+    for (unsigned i = 0; i < WRITERS; i++) {
+        writers[i] = (struct writer){.db = db, .number = i};
+        OK(env_thread_start(&threads[i], "writer", write_many, &writers[i]));
+    }
+    static const velocity_durability turns[] = {VELOCITY_DURABILITY_INTERVAL, VELOCITY_DURABILITY_OS,
+                                                VELOCITY_DURABILITY_OS};
+    for (unsigned i = 0; !atomic_load(&writers[0].ended) || !atomic_load(&writers[1].ended); i++) {
+        OK(velocity_set_durability(db, turns[i % 3], 1 + i % 300));
+        OK(velocity_set_max_database_bytes(db, i % 2 ? UINT64_C(1) << 30 : 0));
+    }
+    for (unsigned i = 0; i < WRITERS; i++) {
+        env_thread_join(threads[i]);
+        OK(writers[i].status);
+    }
+    for (int i = 0; i < WRITES; i++) {
+        char key[32];
+        (void)snprintf(key, sizeof key, "%d %d", i % WRITERS, i);
+        OK(velocity_contains(db, velocity_str(key)));
+    }
+    OK(velocity_close(db));
+}
+
 static void settings_out_of_their_range_change_nothing(void **state) {
     velocity_options options = with_durability(VELOCITY_DURABILITY_OS);
     velocity *db;
@@ -125,6 +174,7 @@ int main(void) {
         cmocka_unit_test(a_power_cut_takes_nothing_that_was_acknowledged_before_always_or_after),
         cmocka_unit_test(what_a_power_cut_takes_after_a_change_to_os_has_versions_that_do_not_return),
         TEST_IN_FOLDER(an_interval_that_is_set_brings_a_sync_by_itself),
+        TEST_IN_FOLDER(settings_change_beside_writers_and_nothing_is_lost),
         TEST_IN_FOLDER(settings_out_of_their_range_change_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

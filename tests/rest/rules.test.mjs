@@ -510,4 +510,34 @@ describe('connections', () => {
     assert.equal((await few.client.get('/livez')).status, 200, 'with those gone there is room again');
     await few.stop();
   });
+
+  it('of one address have a limit, and are closed at once beyond it', async () => {
+    const few = await Server.start({ config: { server: { max_connections_per_address: 3 } } });
+    const wires = [];
+    for (let i = 0; i < 3; i++) wires.push(await Wire.open(few.port));
+    for (const wire of wires) {
+      wire.send('GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n');
+      assert.equal((await wire.response()).status, 200);
+    }
+    const fourth = await Wire.open(few.port);
+    await assert.rejects(fourth.send('GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n').response(), /ended/);
+    for (const wire of wires) wire.close();
+    await sleep(200);
+    assert.equal((await few.client.get('/livez')).status, 200);
+    await few.stop();
+  });
+
+  it('that say nothing are closed at the deadline, those that had an answer are not', async () => {
+    const server = await Server.start({ config: { server: { request_deadline_seconds: 1 } } });
+    const silent = await Wire.open(server.port);
+    const half = (await Wire.open(server.port)).send('OPT');
+    const served = (await Wire.open(server.port)).send('GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    assert.equal((await served.response()).status, 200);
+    await sleep(2_600);
+    assert.ok(silent.ended);
+    assert.ok(half.ended);
+    served.send('GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    assert.equal((await served.response()).status, 200);
+    await server.stop();
+  });
 });

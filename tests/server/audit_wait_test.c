@@ -69,7 +69,9 @@ static void closing_writes_what_was_recorded(void **state) {
 static void who_finds_no_room_waits_and_is_woken_in_order(void **state) {
     (void)state;
     struct blocking first, second, third;
-    struct audit *audit = open_audit();
+    struct audit_timing slow = quick;
+    slow.batch_ms = 60000;
+    struct audit *audit = open_with(&everything, &slow);
     blocking_init(&first);
     blocking_init(&second);
     blocking_init(&third);
@@ -78,17 +80,21 @@ static void who_finds_no_room_waits_and_is_woken_in_order(void **state) {
     assert_int_equal(audit_reserve(audit, &second.waiter), AUDIT_WAIT);
     audit_cancel(audit);
     assert_int_equal(sem_wait(&first.woken), 0);
-    assert_int_equal(audit_reserve(audit, &third.waiter), AUDIT_WAIT); /* behind the second */
     assert_int_equal(audit_reserve(audit, &first.waiter), AUDIT_GO);
-    assert_int_equal(second.times + third.times, 0);
+    assert_int_equal(second.times, 0); /* there was one place */
+    assert_int_equal(audit_reserve(audit, &third.waiter), AUDIT_WAIT);
     struct audit_event event = put_by("alice", "k");
     audit_record(audit, &event);
     assert_int_equal(sem_wait(&second.woken), 0);
     assert_int_equal(audit_reserve(audit, &second.waiter), AUDIT_GO);
+    assert_int_equal(third.times, 0);
     for (int i = 0; i < AUDIT_PROMISES; i++) audit_cancel(audit);
     assert_int_equal(sem_wait(&third.woken), 0);
+    assert_int_equal(audit_reserve(audit, &third.waiter), AUDIT_GO);
+    audit_cancel(audit);
     assert_int_equal(first.times + second.times + third.times, 3);
     assert_int_equal(stats_of(audit).waited, 3);
+    assert_int_equal(stats_of(audit).batches, 0); /* waking is no reason to write early */
     close_audit(audit);
 }
 
@@ -130,9 +136,10 @@ static void a_log_that_cannot_be_written_refuses_operations_and_recovers_by_itse
     assert_int_equal(rename(path, aside), 0);
     struct audit_event event = put_by("alice", "while it fails");
     record(audit, &event);
-    assert_int_equal(audit_settle(audit, &waiter.waiter), AUDIT_WAIT);
-    assert_int_equal(sem_wait(&waiter.woken), 0);
-    assert_int_equal(audit_settle(audit, &waiter.waiter), AUDIT_FAILING);
+    enum audit_answer answer = audit_settle(audit, &waiter.waiter);
+    for (; answer == AUDIT_WAIT; answer = audit_settle(audit, &waiter.waiter))
+        assert_int_equal(sem_wait(&waiter.woken), 0);
+    assert_int_equal(answer, AUDIT_FAILING);
     assert_int_equal(audit_reserve(audit, &unused), AUDIT_FAILING);
     assert_true(audit_wants(audit, AUDIT_WRITE));
     audit_record(audit, &event);

@@ -109,6 +109,42 @@ static void nonsense_in_a_record_costs_the_limit_not_the_versions(void **state) 
     }
 }
 
+static velocity_status checkpoint(struct fixture *f, const char *name, const char *path) {
+    struct database *database;
+    velocity_status status = acquire(f, name, &database);
+    if (!status) status = velocity_checkpoint(database->db, path);
+    database_release(database);
+    return status;
+}
+
+static void an_older_state_that_is_restored_goes_on_above_all_that_was_handed_out(void **state) {
+    struct fixture *f = *state;
+    char copy[128];
+    struct database *database;
+    (void)snprintf(copy, sizeof copy, "%s/copy", f->base);
+    OK(create(f, "a"));
+    (void)version_of_put(f, "a");
+    OK(checkpoint(f, "a", copy));
+    uint64_t last = 0;
+    for (int i = 0; i < 10; i++) last = version_of_put(f, "a");
+    assert_int_equal(databases_adopt(f->all, velocity_str("a"), UINT64_MAX, copy), VELOCITY_CONFLICT);
+    OK(databases_drop(f->all, velocity_str("a"), 0));
+    OK(databases_adopt(f->all, velocity_str("a"), 64 << 20, copy));
+    OK(acquire(f, "a", &database));
+    velocity_value value;
+    OK(velocity_get(database->db, LITERAL("key"), &value));
+    assert_int_equal(value.sequence, 1); /* as it was */
+    velocity_value_release(&value);
+    database_release(database);
+    assert_int_equal(show(f, "a").info.max_disk_bytes, 64 << 20);
+    assert_int_equal(version_of_put(f, "a"), last + 1);
+    OK(checkpoint(f, "a", copy)); /* it was moved: the place is free */
+    OK(databases_adopt(f->all, velocity_str("b"), UINT64_MAX, copy));
+    assert_true(version_of_put(f, "b") > last + 1);
+    assert_int_not_equal(databases_adopt(f->all, velocity_str("c"), UINT64_MAX, copy), VELOCITY_OK); /* nothing there */
+    assert_int_equal(databases_count(f->all), 3);
+}
+
 /* ---- every state between two steps ------------------------------------------------------------------------------ */
 
 enum cut {
@@ -266,6 +302,7 @@ int main(void) {
         TEST(they_go_on_where_the_dropped_one_ended),
         TEST(a_dropped_name_leaves_its_floor_and_nothing_else),
         TEST(the_floor_is_kept_far_ahead_and_rarely_written),
+        TEST(an_older_state_that_is_restored_goes_on_above_all_that_was_handed_out),
         TEST(a_full_disk_keeps_nobody_from_dropping),
         TEST(nonsense_in_a_record_costs_the_limit_not_the_versions),
         TEST(whatever_step_is_the_last_the_next_version_is_new),
