@@ -56,7 +56,7 @@ static bool body_will_come(const struct http_request *request) {
 /* What goes to the audit log of a request that is refused while its body comes. Errors never wait for the log. */
 static void settle_refusal(struct http_request *request) {
     request->settled = true;
-    (void)service_settle(request->server->service, &request->service, request->reply.status);
+    service_record(request->server->service, &request->service, request->reply.status);
 }
 
 static enum MHD_Result refuse_now(struct http_request *request) {
@@ -203,7 +203,7 @@ void dispatch_ended(void *arg, struct MHD_Connection *mhd, void **context, enum 
     worker_resume_finished(request->worker);
     if (request->suspended) counter_add(&request->worker->counters.resumed, 1);
     /* While who asked is still known: the principal may be the connection's. */
-    if (!request->settled) (void)service_settle(request->server->service, &request->service, STATUS_CLIENT_LEFT);
+    if (!request->settled) service_record(request->server->service, &request->service, STATUS_CLIENT_LEFT);
     struct connection *connection = request->connection;
     counter_add(&connection->requests, 1);
     /* From whichever phase; a connection that was cut stays so. */

@@ -67,7 +67,7 @@ static inline struct deadline *deadline_due(const struct deadline_queue *queue, 
 static inline int deadline_wait_ms(uint64_t at_us, uint64_t now_us) {
     if (at_us == UINT64_MAX) return -1;
     if (at_us <= now_us) return 0;
-    uint64_t ms = (at_us - now_us + 999) / 1000;
+    uint64_t us = at_us - now_us, ms = us / 1000 + (us % 1000 != 0);
     return ms > INT_MAX ? INT_MAX : (int)ms;
 }
 

@@ -196,6 +196,8 @@ VELOCITY_CHECK_RESULT enum service_verdict service_admit(struct service *service
  * will run, then it may. Never REFUSED. */
 VELOCITY_CHECK_RESULT enum service_verdict service_settle(struct service *service, struct service_request *request,
                                                           unsigned status);
+/* The same for what need not be on disk before its reply: an error, or nobody who would hear it. */
+void service_record(struct service *service, struct service_request *request, unsigned status);
 
 /* True: answered. False: nothing has happened yet, and service_start must be called (after suspending whatever must not
  * go on). */

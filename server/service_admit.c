@@ -207,11 +207,15 @@ static void record(struct service_request *request, unsigned status) {
     request->reserved = false;
 }
 
+void service_record(struct service *service, struct service_request *request, unsigned status) {
+    if (request->service && service->audit && request->reserved) record(request, status);
+}
+
 enum service_verdict service_settle(struct service *service, struct service_request *request, unsigned status) {
     if (!request->service || !service->audit || !request->reserved) return SERVICE_ADMITTED;
-    bool through = request->action->audit == AUDIT_SECURITY;
+    bool through = request->action->audit == AUDIT_SECURITY && request->refusal == SERVICE_NO_REFUSAL;
     record(request, status);
-    if (!through || request->refusal != SERVICE_NO_REFUSAL) return SERVICE_ADMITTED;
+    if (!through) return SERVICE_ADMITTED;
     request->waiter.ready = ready;
     return audit_settle(service->audit, &request->waiter) == AUDIT_WAIT ? SERVICE_PENDING : SERVICE_ADMITTED;
 }

@@ -307,5 +307,5 @@ velocity_status tls_certificate_keep(struct tls_certificate *certificate, const 
     if (!status) status = keep_certificate(certificate, options->directory, names);
     certificate->self_signed = true;
     env_free(names);
-    return status;
+    return status == VELOCITY_NOT_FOUND ? VELOCITY_IO : status; /* the folder that it would be in */
 }

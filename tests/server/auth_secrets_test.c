@@ -389,7 +389,7 @@ static void tokens_and_sessions_are_listed_the_newest_first(void **state) {
     assert_int_equal(first.count, 1);
     assert_int_equal(auth_sessions(f->auth, "ann", write_down, &sessions), VELOCITY_OK);
     assert_string_equal(sessions.names, "ann//write ");
-    auth_fixture_pass(f, 999);
+    auth_fixture_pass(f, 998);
     assert_int_equal(auth_tokens(f->auth, NULL, write_down, &late), VELOCITY_OK);
     assert_string_equal(late.names, "ann/three/read "); /* the others have ended */
 }
@@ -424,22 +424,45 @@ static void a_new_token_makes_nothing_that_was_verified_wrong(void **state) {
     assert_int_equal(auth_generation(f->auth), before);
 }
 
+/* Ann's, in one write; every other one ends at `soon_ms`. */
+static void store_tokens(struct auth_fixture *f, int count, int64_t soon_ms) {
+    velocity_batch *batch = velocity_batch_new();
+    for (int i = 0; i < count; i++) {
+        struct secret token = {.kind = SECRET_TOKEN,
+                               .user = "ann",
+                               .role = -1,
+                               .created_at_ms = 1,
+                               .expires_at_ms = i % 2 ? soon_ms : soon_ms + DAY_MS};
+        digest_of(velocity_bytes(&i, sizeof i), token.digest);
+        assert_int_equal(record_put_secret(batch, &token), VELOCITY_OK);
+    }
+    assert_int_equal(velocity_write(f->db, batch, NULL, NULL), VELOCITY_OK);
+    velocity_batch_free(batch);
+}
+
 static void a_user_has_a_thousand_tokens_at_most(void **state) {
     struct auth_fixture *f = *state;
-    struct auth_secret_options soon = {.role = -1, .expires_at_ms = atomic_load(&f->wall_ms) + 1000},
-                               later = {.role = -1};
-    static char secrets[AUTH_SECRETS_PER_USER][AUTH_SECRET_BYTES];
+    int64_t soon_ms = atomic_load(&f->wall_ms) + DAY_MS;
+    struct auth_secret_options options = {.role = -1};
+    struct auth_stats stats;
     char secret[AUTH_SECRET_BYTES];
-    for (int i = 0; i < AUTH_SECRETS_PER_USER; i++)
-        assert_int_equal(make_token(f, "ann", i % 2 ? &soon : &later, secrets[i]), VELOCITY_OK);
-    assert_int_equal(make_token(f, "ann", &later, secret), VELOCITY_BUSY);
-    assert_int_equal(make_token(f, "admin", &later, secret), VELOCITY_OK);
-    for (int i = 0; i < AUTH_SECRETS_PER_USER; i++) assert_int_equal(auth_fixture_bearer(f, secrets[i], NULL), AUTH_OK);
+    store_tokens(f, AUTH_SECRETS_PER_USER - 1, soon_ms);
+    auth_fixture_reopen(f, NULL, 0);
+    assert_int_equal(make_token(f, "ann", &options, secret), VELOCITY_OK);
+    assert_int_equal(make_token(f, "ann", &options, secret), VELOCITY_BUSY);
+    assert_int_equal(make_token(f, "admin", &options, secret), VELOCITY_OK);
+    auth_stats(f->auth, &stats);
+    assert_int_equal(stats.tokens, AUTH_SECRETS_PER_USER + 1);
     /* Those that ended make room, and are the only ones that go. */
-    auth_fixture_pass(f, 1000);
-    assert_int_equal(make_token(f, "ann", &later, secret), VELOCITY_OK);
-    for (int i = 0; i < AUTH_SECRETS_PER_USER; i += 2)
-        assert_int_equal(auth_fixture_bearer(f, secrets[i], NULL), AUTH_OK);
+    atomic_store(&f->wall_ms, soon_ms);
+    assert_int_equal(make_token(f, "ann", &options, secret), VELOCITY_OK);
+    auth_stats(f->auth, &stats);
+    assert_int_equal(stats.tokens, AUTH_SECRETS_PER_USER / 2 + 3);
+    for (int i = 0; i < AUTH_SECRETS_PER_USER - 1; i++) {
+        uint8_t digest[DIGEST_BYTES];
+        digest_of(velocity_bytes(&i, sizeof i), digest);
+        assert_int_equal(secret_table_find(&f->auth->secrets, digest) != NULL, i % 2 == 0);
+    }
 }
 
 #define WITH(test) cmocka_unit_test_setup_teardown(test, set_up, auth_fixture_tear_down)

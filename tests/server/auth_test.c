@@ -68,11 +68,12 @@ static void other_records_of_the_system_database_are_left_alone(void **state) {
 
 /* ---- records that cannot be read -------------------------------------------------------------------------------- */
 
-/* In a record that was written, `from` becomes `to` (from "": it is put before all); then nothing opens. */
+/* In a record that was written, `from` becomes `to`: then nothing opens. */
 static void break_record(struct auth_fixture *f, const char *key, const char *from, const char *to) {
     velocity_value value;
     char text[4096], broken[4096];
-    auth_fixture_close_auth(f);
+    auth_free(f->auth);
+    f->auth = NULL;
     assert_int_equal(velocity_get(f->db, velocity_str(key), &value), VELOCITY_OK);
     assert_in_range(value.size, 1, sizeof text / 2);
     memcpy(text, value.data, value.size);
@@ -267,39 +268,51 @@ static void without_memory_nothing_opens_and_nothing_leaks(void **state) {
     assert_int_equal(auth_fixture_bearer(f, token, NULL), AUTH_OK);
 }
 
-static void without_memory_for_a_hash_nobody_is_refused_for_good(void **state) {
-    struct auth_fixture *f = *state;
-    /* The digest by which it would be remembered can't be made: it is hashed instead. */
-    for (uint64_t nth = 1; nth < 5; nth++) {
-        env_fail_allocation(nth, false);
-        assert_int_equal(auth_fixture_login(f, "ann", PASSWORD, ADDRESS, NULL), AUTH_OK);
-        env_fail_allocation(0, false);
-    }
+/* ---- a disk that fails ------------------------------------------------------------------------------------------ */
+
+static velocity_status put_some(velocity *db, int number) {
+    static const char value[8000];
+    char key[16];
+    velocity_write_options options = velocity_write_options_default();
+    velocity_batch *batch = velocity_batch_new();
+    options.durability = VELOCITY_DURABILITY_OS;
+    snprintf(key, sizeof key, "zz/%08d", number);
+    velocity_batch_put(batch, velocity_str(key), velocity_bytes(value, sizeof value), NULL);
+    velocity_status status = velocity_write(db, batch, &options, NULL);
+    velocity_batch_free(batch);
+    return status;
 }
 
-/* ---- a disk that fails ------------------------------------------------------------------------------------------ */
+static uint64_t background_jobs(velocity *db) {
+    velocity_stats stats = {.struct_size = sizeof stats};
+    assert_int_equal(velocity_stats_get(db, &stats), VELOCITY_OK);
+    return stats.background_jobs;
+}
+
+/* Until there is no room left, and background work has given back all that it can. */
+static void fill(velocity *db) {
+    velocity_status status = VELOCITY_OK;
+    for (int number = 0, refused = 0; refused < 20; number++) {
+        status = put_some(db, number);
+        refused = status == VELOCITY_NO_SPACE ? refused + 1 : 0;
+        assert_true(status == VELOCITY_OK || status == VELOCITY_NO_SPACE);
+        while (refused && background_jobs(db)) usleep(1000);
+    }
+}
 
 static void what_is_not_on_disk_does_not_count(void **state) {
     struct auth_fixture *f = *state;
     velocity_options options = velocity_options_default();
     char token[AUTH_SECRET_BYTES], secret[AUTH_SECRET_BYTES], id[LOGIN_ID_BYTES];
-    velocity_value value = {0};
     auth_fixture_token(f, "ann", token, id);
     auth_fixture_close_auth(f);
-    /* A database that is full: puts answer NO_SPACE, deletes go on. */
     assert_int_equal(velocity_close(f->db), VELOCITY_OK);
     options.max_database_bytes = 32 << 20;
-    options.memtable_bytes = 64 << 10;
+    options.memtable_bytes = 1 << 20;
     options.compression = VELOCITY_COMPRESSION_NONE;
+    options.value_log_threshold = 0;
     assert_int_equal(velocity_open(f->folder, &options, &f->db), VELOCITY_OK);
-    static char filler[1 << 20];
-    velocity_status status = VELOCITY_OK;
-    for (int i = 0; i < 100 && status == VELOCITY_OK; i++) {
-        char key[16];
-        snprintf(key, sizeof key, "zz/%03d", i);
-        status = velocity_put(f->db, velocity_str(key), velocity_bytes(filler, sizeof filler));
-    }
-    assert_int_equal(status, VELOCITY_NO_SPACE);
+    fill(f->db); /* puts answer NO_SPACE, deletes go on */
     assert_int_equal(auth_fixture_open_auth(f, NULL, 0), VELOCITY_OK);
     struct auth_user_change change = {.password = "another one", .role = -1};
     struct auth_secret_options wanted = {.role = -1};
@@ -312,7 +325,6 @@ static void what_is_not_on_disk_does_not_count(void **state) {
     assert_int_equal(auth_fixture_bearer(f, token, NULL), AUTH_OK);
     assert_int_equal(auth_token_revoke(f->auth, NULL, id), VELOCITY_OK); /* what takes rights away still works */
     assert_int_equal(auth_fixture_bearer(f, token, NULL), AUTH_REFUSED);
-    velocity_value_release(&value);
 }
 
 /* ---- threads ---------------------------------------------------------------------------------------------------- */
@@ -321,25 +333,23 @@ struct reader {
     struct auth_fixture *f;
     char secret[AUTH_SECRET_BYTES];
     _Atomic bool *stop;
-    uint64_t seen;
+    uint64_t answers, wrong;
 };
 
-/* A token of Ann's, whose role goes back and forth: each answer is the one or the other, and never older than the
- * generation that was read before. */
+/* With a token of Ann's, whose role goes back and forth. */
 static void *ask_often(void *arg) {
     struct reader *reader = arg;
-    while (!atomic_load(reader->stop)) {
+    for (; !atomic_load(reader->stop); reader->answers++) {
         struct principal *p;
         uint32_t seconds;
-        enum auth_result result = auth_bearer(reader->f->auth, velocity_str(reader->secret), ADDRESS, &p, &seconds);
-        if (result != AUTH_OK || (p->role != ROLE_READ && p->role != ROLE_WRITE) || strcmp(p->user, "ann") != 0) break;
+        (void)auth_bearer(reader->f->auth, velocity_str(reader->secret), ADDRESS, &p, &seconds);
+        reader->wrong += !p || (p->role != ROLE_READ && p->role != ROLE_WRITE) || strcmp(p->user, "ann") != 0;
         principal_release(p);
-        reader->seen++;
     }
     return NULL;
 }
 
-static void those_who_ask_never_wait_for_a_change_nor_see_half_of_it(void **state) {
+static void those_who_ask_meanwhile_see_no_half_of_a_change(void **state) {
     struct auth_fixture *f = *state;
     _Atomic bool stop = false;
     struct reader readers[2];
@@ -360,7 +370,8 @@ static void those_who_ask_never_wait_for_a_change_nor_see_half_of_it(void **stat
     atomic_store(&stop, true);
     for (int i = 0; i < 2; i++) {
         pthread_join(threads[i], NULL);
-        assert_true(readers[i].seen > 0);
+        assert_true(readers[i].answers > 0);
+        assert_int_equal(readers[i].wrong, 0);
     }
 }
 
@@ -409,9 +420,8 @@ int main(void) {
         WITH(a_session_s_record_that_cannot_be_read_is_named),
         WITH(without_memory_a_change_is_refused_and_nothing_of_it_is_done),
         WITH(without_memory_nothing_opens_and_nothing_leaks),
-        WITH(without_memory_for_a_hash_nobody_is_refused_for_good),
         WITH(what_is_not_on_disk_does_not_count),
-        WITH(those_who_ask_never_wait_for_a_change_nor_see_half_of_it),
+        WITH(those_who_ask_meanwhile_see_no_half_of_a_change),
         WITH(changes_of_many_threads_follow_one_another),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -198,10 +198,12 @@ static void a_range_is_inside_if_every_key_of_it_is(void **state) {
     assert_false(has_range(&scope, "b", "da", ""));
     assert_false(has_range(&scope, "ab", "c", ""));
     /* Bounds and prefix hold together. */
-    assert_true(has_range(&scope, "ab", "", "a"));
+    assert_true(has_range(&scope, "ab", "ac", "a"));
+    assert_false(has_range(&scope, "ab", "", "a"));
     assert_false(has_range(&scope, "ab5", "", ""));
     assert_true(has_range(&scope, "", "ac", "ab"));
-    assert_true(has_range(&scope, "x/", "", "x"));
+    assert_true(has_range(&scope, "x", "", "x/"));
+    assert_false(has_range(&scope, "x/", "", "x"));
     assert_false(has_range(&scope, "x/", "x1", "x"));
     assert_true(has_range(&scope, "x/", "x0", ""));
     scope_free(&scope);
@@ -361,7 +363,7 @@ static void a_scope_has_limits(void **state) {
 }
 
 static void an_intersection_may_have_more_prefixes_than_one_can_ask_for(void **state) {
-    static char texts[2][SCOPE_MAX_PREFIXES][8];
+    static char texts[2][SCOPE_MAX_PREFIXES][16];
     velocity_slice prefixes[2][SCOPE_MAX_PREFIXES];
     struct scope a, b, both;
     (void)state;
@@ -370,9 +372,9 @@ static void an_intersection_may_have_more_prefixes_than_one_can_ask_for(void **s
         for (int i = 0; i < SCOPE_MAX_PREFIXES; i++) {
             const char *letter = side ? "b" : "a";
             if (i == 0)
-                snprintf(texts[side][i], 8, "%s", side ? "a" : "b");
+                snprintf(texts[side][i], sizeof texts[side][i], "%s", side ? "a" : "b");
             else
-                snprintf(texts[side][i], 8, "%s%d;", letter, i);
+                snprintf(texts[side][i], sizeof texts[side][i], "%s%d;", letter, i);
             prefixes[side][i] = velocity_str(texts[side][i]);
         }
     assert_true(scope_make(&a, NULL, 0, prefixes[0], SCOPE_MAX_PREFIXES));

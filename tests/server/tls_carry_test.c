@@ -92,6 +92,7 @@ static void an_end_in_order_is_told_from_one_without(void **state) {
 
     assert_true(meet(&pair, tls, NULL));
     assert_client_sends(&pair, "cut");
+    assert_int_equal(tls_client_read(&pair.client, &byte, 1), MBEDTLS_ERR_SSL_WANT_READ); /* unread: it'd be a reset */
     hang_up(&pair);
     assert_server_reads(&pair, "cut");
     assert_int_equal(tls_read(pair.session, &byte, 1, &count), TLS_FAILED);
@@ -185,7 +186,7 @@ static void records_without_content_do_not_hold_the_thread(void **state) {
         assert_int_equal(tls_read(pair.session, &byte, 1, &count), TLS_WANT_READ);
         assert_int_equal(ioctl(pair.fds[0], FIONREAD, &left), 0);
     }
-    assert_echo(&pair);
+    assert_true(echoes(&pair));
     part(&pair);
 }
 

@@ -7,8 +7,10 @@
 #include <sys/socket.h>
 
 static int receive_bytes(void *arg, unsigned char *bytes, size_t size) {
-    ssize_t got = recv(((struct tls_client *)arg)->fd, bytes, size, MSG_DONTWAIT);
-    return got >= 0 ? (int)got : errno == EAGAIN ? MBEDTLS_ERR_SSL_WANT_READ : MBEDTLS_ERR_SSL_INTERNAL_ERROR;
+    struct tls_client *client = arg;
+    ssize_t got = recv(client->fd, bytes, size, MSG_DONTWAIT);
+    client->dry = got < 0 && errno == EAGAIN;
+    return got >= 0 ? (int)got : client->dry ? MBEDTLS_ERR_SSL_WANT_READ : MBEDTLS_ERR_SSL_INTERNAL_ERROR;
 }
 
 static int send_bytes(void *arg, const unsigned char *bytes, size_t size) {
@@ -57,12 +59,16 @@ void tls_client_free(struct tls_client *client) {
 }
 
 int tls_client_read(struct tls_client *client, void *bytes, size_t size) {
-    int result;
-    while ((result = mbedtls_ssl_read(&client->ssl, bytes, size)) == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET) {
-        mbedtls_ssl_session_free(&client->ticket);
-        mbedtls_ssl_session_init(&client->ticket);
-        assert_int_equal(mbedtls_ssl_get_session(&client->ssl, &client->ticket), 0);
-        client->tickets++;
+    for (;;) {
+        client->dry = false;
+        int result = mbedtls_ssl_read(&client->ssl, bytes, size);
+        if (result == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET) {
+            mbedtls_ssl_session_free(&client->ticket);
+            mbedtls_ssl_session_init(&client->ticket);
+            assert_int_equal(mbedtls_ssl_get_session(&client->ssl, &client->ticket), 0);
+            client->tickets++;
+        } else if (result != MBEDTLS_ERR_SSL_WANT_READ || client->dry) {
+            return result; /* a ticket that has only begun to be read is WANT_READ, too */
+        }
     }
-    return result;
 }

@@ -23,6 +23,7 @@ struct tls_client {
     mbedtls_ssl_session ticket; /* the last that came */
     uint32_t tickets;
     uint32_t certificates_seen; /* a resumed session shows none */
+    bool dry;                   /* the socket had nothing */
     int fd;                     /* non-blocking; the test's */
 };
 
