@@ -163,7 +163,7 @@ static void created(struct http_request *request) {
     management_reply(request, MHD_HTTP_CREATED);
     size_t size = sizeof "/api/databases/" + state->name.size;
     char *location = scratch_alloc(&request->scratch, size);
-    if (!location) return;
+    if (!location || request->reply.status != MHD_HTTP_CREATED) return;
     (void)snprintf(location, size, "/api/databases/%.*s", (int)state->name.size, (const char *)state->name.data);
     reply_header(request, "Location", location);
 }

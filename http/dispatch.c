@@ -155,16 +155,10 @@ static enum MHD_Result answer_is_here(struct http_request *request) {
     return handled(request);
 }
 
-/* What it waited for is there; perhaps its body is, too. */
-static enum MHD_Result admission_goes_on(struct http_request *request, const char *bytes, size_t *size) {
-    switch (admit_on(request)) {
-    case ADMISSION_WAITS: return MHD_YES;
-    case ADMISSION_GRANTED: return *size ? take_body(request, bytes, size) : request_is_here(request);
-    case ADMISSION_REFUSED: break;
-    }
-    if (*size == 0) return request_is_here(request);
-    *size = 0;
-    return refuse_and_linger(request);
+/* What it waited for is there. For a request that was suspended in its first call libmicrohttpd makes that call once
+ * more, without any of the body, which comes afterwards. */
+static enum MHD_Result admission_goes_on(struct http_request *request) {
+    return admit_on(request) == ADMISSION_REFUSED ? refused(request) : MHD_YES;
 }
 
 enum MHD_Result dispatch(void *arg, struct MHD_Connection *mhd, const char *url, const char *method,
@@ -179,7 +173,7 @@ enum MHD_Result dispatch(void *arg, struct MHD_Connection *mhd, const char *url,
     }
     switch (request->stage) {
     case REQUEST_NEW: return header_is_here(request, method, version);
-    case REQUEST_ADMITTING: return admission_goes_on(request, bytes, size);
+    case REQUEST_ADMITTING: return admission_goes_on(request);
     case REQUEST_BODY: return *size ? take_body(request, bytes, size) : request_is_here(request);
     case REQUEST_REFUSED: return request_is_here(request);
     case REQUEST_LINGERING:

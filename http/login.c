@@ -153,7 +153,8 @@ static void logged_in(struct http_request *request) {
     struct login_request *login = request->state;
     if (request->service.status == VELOCITY_OK) {
         management_reply(request, MHD_HTTP_CREATED);
-        if (login->cookie) set_cookie(request, login->secret, (login->expires_at_ms - timestamp_now()) / 1000);
+        if (login->cookie && request->reply.status == MHD_HTTP_CREATED)
+            set_cookie(request, login->secret, (login->expires_at_ms - timestamp_now()) / 1000);
     } else {
         management_failure(request, &meanings);
     }

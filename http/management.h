@@ -1,6 +1,6 @@
 /*
- * management.h - what the handlers of users, tokens, sessions and databases have in common: role and scope as JSON, whose
- * things a listing is about, and what a status means.
+ * management.h - what the handlers of users, tokens, sessions and databases have in common: role and scope as JSON,
+ * whose things a listing is about, and what a status means.
  */
 #ifndef VELOCITY_HTTP_MANAGEMENT_H
 #define VELOCITY_HTTP_MANAGEMENT_H

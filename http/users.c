@@ -117,7 +117,7 @@ static void created(struct http_request *request) {
     management_reply(request, MHD_HTTP_CREATED);
     size_t size = sizeof "/api/users/" + strlen(state->name);
     char *location = scratch_alloc(&request->scratch, size);
-    if (!location) return;
+    if (!location || request->reply.status != MHD_HTTP_CREATED) return;
     (void)snprintf(location, size, "/api/users/%s", state->name); /* a name needs no escapes */
     reply_header(request, "Location", location);
 }

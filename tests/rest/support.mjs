@@ -170,9 +170,15 @@ export class Client {
     this.agent.destroy();
   }
 
+  /** The same connections, with header fields of its own: credentials, say. */
+  with(headers) {
+    return Object.assign(Object.create(this), { own: { ...this.own, ...headers } });
+  }
+
   /** { status, headers, body (Buffer), text, json }; `body` may be a string, a Buffer or an array of chunks. */
-  request(method, target, { headers = {}, body, timeoutMs = 30_000 } = {}) {
+  request(method, target, { headers: given = {}, body, timeoutMs = 30_000 } = {}) {
     return new Promise((resolve, reject) => {
+      const headers = { ...this.own, ...given };
       const options = { method, path: target, host: this.host, port: this.port, agent: this.agent, headers };
       if (body !== undefined && !Array.isArray(body)) {
         options.headers = { 'Content-Length': Buffer.byteLength(body), ...headers };
@@ -203,8 +209,17 @@ export class Client {
   }
 
   post(target, value, headers) {
+    return this.send('POST', target, value, headers);
+  }
+
+  patch(target, value, headers) {
+    return this.send('PATCH', target, value, headers);
+  }
+
+  /** A body of JSON: a value, or its text as it is. */
+  send(method, target, value, headers) {
     const body = typeof value === 'string' || Buffer.isBuffer(value) ? value : JSON.stringify(value);
-    return this.request('POST', target, { body, headers: { 'Content-Type': 'application/json', ...headers } });
+    return this.request(method, target, { body, headers: { 'Content-Type': 'application/json', ...headers } });
   }
 }
 

@@ -1,0 +1,84 @@
+// Rate limits: a second's worth at once and then that many a second, told in every reply, for a user, a connection and
+// all together.
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { addUser, serverWithAdmin } from './people.mjs';
+import { assertProblem, Client, Server, sleep } from './support.mjs';
+
+/** Statuses of `count` requests one after the other. */
+async function statuses(client, count, target = '/api/keys') {
+  const found = [];
+  for (let i = 0; i < count; i++) found.push((await client.get(target)).status);
+  return found;
+}
+const refused = (found) => found.filter((status) => status === 429).length;
+
+describe('a limit', () => {
+  it('of all together lets a second\'s worth through, refuses the rest with 429, and recovers', async () => {
+    const server = await Server.start({ config: { server: { global_rate_limit_per_second: 20 } } });
+    const { client } = server;
+    const began = performance.now();
+    const found = await statuses(client, 60);
+    const seconds = (performance.now() - began) / 1000;
+    const passed = found.filter((status) => status === 200).length;
+    assert.ok(passed >= 20 && passed <= 20 + Math.ceil(20 * seconds), `${passed} of 60 in ${seconds} s`);
+    assert.equal(passed + refused(found), 60);
+    const last = await client.get('/api/keys');
+    const problem = assertProblem(last, 429);
+    assert.equal(problem.code, 'rate_limited');
+    assert.ok(Number(last.headers['retry-after']) >= 1);
+    assert.deepEqual([last.headers['ratelimit-limit'], last.headers['ratelimit-remaining']], ['20', '0']);
+    assert.equal((await client.put('/api/keys/refused', 'x')).status, 429);
+    for (const target of ['/livez', '/readyz', '/healthz', '/api/openapi.json']) assert.equal((await client.get(target)).status, 200, `${target} has no limit`);
+    await sleep(1_100);
+    assert.deepEqual(await statuses(client, 10), Array(10).fill(200));
+    assertProblem(await client.get('/api/keys/refused'), 404, 'what was refused was not done');
+    await server.stop();
+  });
+
+  it('of a connection leaves other connections alone', async () => {
+    const server = await Server.start({ config: { server: { connection_rate_limit_per_second: 10 } } });
+    const [one, other] = [1, 2].map(() => new Client(server.port, { connections: 1 }));
+    assert.ok(refused(await statuses(one, 40)) > 0);
+    assert.deepEqual(await statuses(other, 5), Array(5).fill(200));
+    one.close();
+    other.close();
+    await server.stop();
+  });
+
+  it('of a user counts all its connections, and other users have their own', async () => {
+    const { server, nobody, admin } = await serverWithAdmin({ config: { server: { rate_limit_per_second: 30 } } });
+    const bob = await addUser(admin, nobody, 'bob');
+    const many = await Promise.all(Array.from({ length: 90 }, () => bob.get('/api/keys')));
+    assert.ok(refused(many.map(({ status }) => status)) > 0);
+    assert.deepEqual(await statuses(admin, 5), Array(5).fill(200));
+    await server.stop();
+  });
+
+  it('is told in every reply, and counts down', async () => {
+    const server = await Server.start({ config: { server: { connection_rate_limit_per_second: 1000 } } });
+    const one = new Client(server.port, { connections: 1 });
+    const first = await one.get('/api/keys');
+    assert.equal(first.headers['ratelimit-limit'], '1000');
+    assert.ok(Number(first.headers['ratelimit-remaining']) >= 990 && Number(first.headers['ratelimit-remaining']) < 1000);
+    assert.match(first.headers['ratelimit-reset'], /^[01]$/);
+    assert.ok((await one.get('/api/keys/not-there')).headers['ratelimit-limit'], 'in errors, too');
+    assert.equal((await one.get('/livez')).headers['ratelimit-limit'], undefined);
+    one.close();
+    await server.stop();
+  });
+
+  it('that is none is not told', async () => {
+    const server = await Server.start();
+    assert.equal((await server.client.get('/api/keys')).headers['ratelimit-limit'], undefined);
+    await server.stop();
+  });
+
+  it('refuses before the body is read', async () => {
+    const server = await Server.start({ config: { server: { global_rate_limit_per_second: 1 } } });
+    await statuses(server.client, 3);
+    const response = await server.client.put('/api/keys/large', Buffer.alloc(30_000_000)).catch((error) => error);
+    assert.ok(response.status === 429 || response instanceof Error, `${response.status}`);
+    await server.stop();
+  });
+});

@@ -1,0 +1,216 @@
+// The description of the API: a well-formed OpenAPI 3.1 document that says what the server does, no more and no less.
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { Server } from './support.mjs';
+
+let server;
+let client;
+let document;
+before(async () => {
+  server = await Server.start();
+  client = server.client;
+  document = (await client.get('/api/openapi.json')).json;
+});
+after(() => server?.stop());
+
+// Written by hand: what must be there, whatever the table says.
+const ROUTES = `
+  GET /api/keys/{key}
+  HEAD /api/keys/{key}
+  PUT /api/keys/{key}
+  DELETE /api/keys/{key}
+  GET /api/keys
+  POST /api/batch
+  GET /api/databases
+  POST /api/databases
+  GET /api/databases/{name}
+  PATCH /api/databases/{name}
+  DELETE /api/databases/{name}
+  GET /api/databases/{db}/keys/{key}
+  PUT /api/databases/{db}/keys/{key}
+  DELETE /api/databases/{db}/keys/{key}
+  GET /api/databases/{db}/keys
+  POST /api/databases/{db}/batch
+  POST /api/sessions
+  GET /api/sessions
+  DELETE /api/sessions/{id}
+  GET /api/whoami
+  PUT /api/whoami/password
+  GET /api/users
+  POST /api/users
+  GET /api/users/{name}
+  PATCH /api/users/{name}
+  DELETE /api/users/{name}
+  GET /api/tokens
+  POST /api/tokens
+  DELETE /api/tokens/{id}
+  GET /api/audit
+  GET /api/audit/verify
+  GET /api/config
+  GET /api/openapi.json
+  GET /api/stats
+  GET /livez
+  GET /readyz
+  GET /healthz
+`.trim().split('\n').map((line) => line.trim().split(' '));
+
+const METHODS = ['get', 'head', 'put', 'post', 'delete', 'patch'];
+/** [{ path, method, operation }] */
+const operations = () => Object.entries(document.paths).flatMap(([path, item]) => Object.entries(item).map(([method, operation]) => ({ path, method, operation })));
+
+/** What a $ref names. */
+function resolve(value) {
+  if (!value.$ref) return value;
+  assert.match(value.$ref, /^#\/components\/\w+\/\w+$/);
+  const [, , kind, name] = value.$ref.split('/');
+  const found = document.components[kind]?.[name];
+  assert.ok(found, `${value.$ref} is defined`);
+  return found;
+}
+
+/** Calls `visit` with each object in a value. */
+function walk(value, visit) {
+  if (value === null || typeof value !== 'object') return;
+  if (!Array.isArray(value)) visit(value);
+  for (const child of Object.values(value)) walk(child, visit);
+}
+
+describe('the document', () => {
+  it('is OpenAPI 3.1 with nothing that the standard does not know', () => {
+    assert.match(document.openapi, /^3\.1\.\d+$/);
+    assert.deepEqual(Object.keys(document).sort(), ['components', 'info', 'openapi', 'paths', 'security', 'servers']);
+    assert.ok(document.info.title && document.info.version);
+    for (const path of Object.keys(document.paths)) assert.match(path, /^\//);
+    for (const { path, method, operation } of operations()) {
+      assert.ok(METHODS.includes(method), `${method} ${path}`);
+      for (const name of Object.keys(operation)) {
+        assert.ok(['operationId', 'summary', 'description', 'tags', 'security', 'parameters', 'requestBody', 'responses'].includes(name), `${name} in ${method} ${path}`);
+      }
+    }
+    for (const kind of Object.keys(document.components)) assert.ok(['schemas', 'parameters', 'securitySchemes'].includes(kind));
+    for (const kind of Object.values(document.components)) for (const name of Object.keys(kind)) assert.match(name, /^[A-Za-z0-9._-]+$/);
+  });
+
+  it('names what it refers to, and refers to all that it names', () => {
+    const used = new Set();
+    walk(document, (object) => {
+      if (object.$ref === undefined) return;
+      assert.deepEqual(Object.keys(object), ['$ref']);
+      resolve(object);
+      used.add(object.$ref);
+    });
+    for (const kind of ['schemas', 'parameters']) for (const name of Object.keys(document.components[kind])) assert.ok(used.has(`#/components/${kind}/${name}`), `${name} is used`);
+  });
+
+  it('gives each operation a name of its own, a summary and responses', () => {
+    const seen = new Set();
+    for (const { path, method, operation } of operations()) {
+      const what = `${method} ${path}`;
+      assert.match(operation.operationId, /^[A-Za-z][A-Za-z0-9_]*$/, what);
+      assert.ok(!seen.has(operation.operationId), `${operation.operationId} is there twice`);
+      seen.add(operation.operationId);
+      assert.ok(operation.summary.length > 0 && operation.tags.length === 1, what);
+      assert.ok(Object.keys(operation.responses).some((status) => /^2\d\d$/.test(status)), what);
+      for (const [status, response] of Object.entries(operation.responses)) {
+        assert.match(status, /^[2345]\d\d$/, what);
+        assert.ok(response.description.length > 0, `${what} ${status}`);
+        if (Number(status) >= 400) assert.deepEqual(response.content, { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } });
+        if (method === 'head' && Number(status) < 400) assert.equal(response.content, undefined);
+      }
+    }
+  });
+
+  it('declares each brace of a path, once, as a required parameter, and no other as one', () => {
+    for (const { path, method, operation } of operations()) {
+      const parameters = operation.parameters.map(resolve);
+      const braces = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
+      assert.deepEqual(parameters.filter((parameter) => parameter.in === 'path').map(({ name }) => name), braces, `${method} ${path}`);
+      for (const parameter of parameters) {
+        assert.ok(['path', 'query', 'header'].includes(parameter.in));
+        assert.ok(parameter.schema && parameter.description, parameter.name);
+        if (parameter.in === 'path') assert.equal(parameter.required, true);
+      }
+      const names = parameters.map((parameter) => `${parameter.in} ${parameter.name}`);
+      assert.equal(new Set(names).size, names.length, `${method} ${path}`);
+    }
+    const shapes = Object.keys(document.paths).map((path) => path.replace(/\{\w+\}/g, '{}'));
+    assert.equal(new Set(shapes).size, shapes.length, 'no two paths differ in the names of parameters only');
+  });
+
+  it('has a body where one is taken, with a schema that refuses what is unknown', () => {
+    for (const { path, method, operation } of operations()) {
+      assert.equal(operation.requestBody !== undefined, ['put', 'post', 'patch'].includes(method), `${method} ${path}`);
+      const schema = operation.requestBody?.content['application/json']?.schema;
+      if (schema) assert.equal(resolve(schema).additionalProperties, false, `${method} ${path}`);
+    }
+  });
+
+  it('has schemes for the credentials that there are', () => {
+    const { securitySchemes: schemes } = document.components;
+    for (const requirement of document.security) for (const name of Object.keys(requirement)) assert.ok(schemes[name], name);
+    assert.deepEqual([schemes.bearer.scheme, schemes.basic.scheme, schemes.cookie.in], ['bearer', 'basic', 'cookie']);
+    for (const { operation } of operations()) if (operation.security) assert.deepEqual(operation.security, []);
+    const free = operations().filter(({ operation }) => operation.security).map(({ path }) => path);
+    assert.deepEqual([...new Set(free)].sort(), ['/api/openapi.json', '/api/sessions', '/healthz', '/livez', '/readyz']);
+  });
+});
+
+describe('document and server', () => {
+  it('agree: what is described is there', async () => {
+    for (const { path, method, operation } of operations()) {
+      const target = path.replace('{db}', 'default').replace(/\{\w+\}/g, 'not-there');
+      const response = await client.request(method.toUpperCase(), target, operation.requestBody ? { body: '{}', headers: { 'Content-Type': 'application/json' } } : {});
+      const what = `${method} ${target}: ${response.status}`;
+      assert.notEqual(response.status, 405, what);
+      if (method !== 'head' && response.status >= 400) assert.notEqual(response.json.detail, 'there is no such path', what);
+      const described = Object.keys(operation.responses);
+      assert.ok(described.includes(String(response.status)), `${what} is not among ${described}`);
+      if (response.status >= 400 && method !== 'head') {
+        assert.ok(operation.responses[response.status].description.includes(`\`${response.json.code}\``), `${what}: ${response.json.code}`);
+      }
+    }
+  });
+
+  it('agree: what must be there is described', () => {
+    for (const [method, path] of ROUTES) assert.ok(document.paths[path]?.[method.toLowerCase()], `${method} ${path}`);
+  });
+
+  it('agree on methods: others are 405', async () => {
+    for (const [path, item] of Object.entries(document.paths)) {
+      const target = path.replace('{db}', 'default').replace(/\{\w+\}/g, 'not-there');
+      for (const method of METHODS.filter((name) => !item[name])) {
+        const response = await client.request(method.toUpperCase(), target, ['put', 'post', 'patch'].includes(method) ? { body: '' } : {});
+        assert.equal(response.status, 405, `${method} ${target}`);
+        assert.deepEqual(response.headers.allow.toLowerCase().split(', ').sort(), Object.keys(item).sort(), target);
+      }
+    }
+  });
+
+  it('agree on query parameters: those described are known', async () => {
+    for (const { path, method, operation } of operations()) {
+      if (method !== 'get') continue;
+      const target = path.replace('{db}', 'default').replace(/\{\w+\}/g, 'not-there');
+      for (const parameter of operation.parameters.map(resolve).filter((one) => one.in === 'query')) {
+        const response = await client.get(`${target}?${parameter.name}=1`);
+        const code = response.status < 400 ? '' : response.json.code;
+        assert.notEqual(code, 'unknown_parameter', `${target}?${parameter.name}`);
+      }
+      const unknown = await client.get(`${target}?not_a_parameter=1`);
+      assert.equal(unknown.status, 400, target);
+    }
+  });
+
+  it('agree on a document that is asked for again: 304', async () => {
+    const first = await client.get('/api/openapi.json');
+    assert.match(first.headers['content-type'], /^application\/json/);
+    const { etag } = first.headers;
+    assert.match(etag, /^"[0-9a-f]{16}"$/);
+    for (const tags of [etag, '*', `"x", W/${etag}`]) {
+      const again = await client.get('/api/openapi.json', { 'If-None-Match': tags });
+      assert.equal(again.status, 304, tags);
+      assert.equal(again.body.length, 0);
+      assert.equal(again.headers.etag, etag);
+    }
+    assert.equal((await client.get('/api/openapi.json', { 'If-None-Match': '"x"' })).status, 200);
+  });
+});
