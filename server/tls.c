@@ -8,9 +8,9 @@
  *  3. A record that was begun goes out before anything else does: its size is kept, since mbedTLS would take whatever a
  *     repeated call brings for written.
  *
- * A hostile client costs bounded memory: mbedTLS allocates both record buffers of a session at once (2 x 16.7 KB),
- * takes no handshake message larger than one of them, and gets no more than HANDSHAKE_BYTES_MAX before a handshake has
- * ended.
+ * A hostile client costs bounded memory and time: mbedTLS allocates both record buffers of a session at once, takes no
+ * handshake message larger than one of them, and gets no more than HANDSHAKE_BYTES_MAX before a handshake has ended,
+ * nor more than READ_BYTES_MAX in one call after that.
  *
  * Randomness is PSA's, one generator with a lock of its own: Debian builds mbedTLS with threads, and so must who else
  * builds it.
