@@ -186,6 +186,22 @@ static void a_client_is_known_by_the_name_in_its_certificate(void **state) {
     tls_free(tls);
 }
 
+static void a_name_that_a_log_could_not_show_is_none(void **state) {
+    (void)state;
+    struct pki_pair odd;
+    struct tls *tls = open_asking();
+    struct pair pair;
+    char name[32] = "?";
+    pki_make(&odd, folder, "odd",
+             &(struct pki_options){.subject = "CN=alice\\0Aadmin", .issuer = &clients_authority, .days = 10});
+    assert_true(meet(&pair, tls, &(struct tls_client_options){.pair = &odd}));
+    tls_session_client(pair.session, name, sizeof name);
+    assert_string_equal(name, "");
+    part(&pair);
+    tls_free(tls);
+    pki_free(&odd);
+}
+
 static void without_a_certificate_of_the_right_authority_nobody_comes_in(void **state) {
     (void)state;
     struct tls *tls = open_asking();
@@ -369,6 +385,7 @@ int main(void) {
         cmocka_unit_test(nothing_is_carried_before_the_handshake),
         cmocka_unit_test(a_handshake_that_never_ends_is_ended),
         cmocka_unit_test(a_client_is_known_by_the_name_in_its_certificate),
+        cmocka_unit_test(a_name_that_a_log_could_not_show_is_none),
         cmocka_unit_test(without_a_certificate_of_the_right_authority_nobody_comes_in),
         cmocka_unit_test(a_client_whose_certificate_has_ended_stays_out),
         cmocka_unit_test(nobody_is_asked_who_needs_not_to_be),
