@@ -170,8 +170,8 @@ static void expire(struct acceptor *acceptor, uint64_t now_us) {
         int fd = arrival->fd;
         struct peer *peer = arrival->peer;
         forget(arrival);
-        drop(fd, peer);
         atomic_fetch_add_explicit(&acceptor->timed_out, 1, memory_order_relaxed);
+        drop(fd, peer);
     }
 }
 
