@@ -12,6 +12,7 @@
 #include "engine/status.h"
 
 #include <semaphore.h>
+#include <stdio.h>
 
 /* ---- the answer ------------------------------------------------------------------------------------------------- */
 
@@ -150,7 +151,7 @@ static void run_job(struct executor_task *task) {
     atomic_fetch_add_explicit(&job->auth->hashes, 1, memory_order_relaxed);
     job->status =
         job->hash ? password_verify(job->hash, job->password) : job->auth->environment.hash(job->password, job->out);
-    if (job->status) (void)strncat(job->message, velocity_error_message(), sizeof job->message - 1);
+    if (job->status) (void)snprintf(job->message, sizeof job->message, "%s", velocity_error_message());
     (void)sem_post(&job->finished);
 }
 
