@@ -87,9 +87,10 @@ static void verify(struct auth_check *check, const uint8_t digest[DIGEST_BYTES],
     struct auth *auth = check->auth;
     char hash[PASSWORD_HASH_BYTES];
     uint64_t number = choose_hash(auth, check->user, hash);
-    atomic_fetch_add_explicit(&auth->hashes, 1, memory_order_relaxed);
     velocity_status status = password_verify(hash, check->password);
     explicit_bzero(hash, sizeof hash);
+    /* INVALID: there is no user left, and nothing was hashed. */
+    if (status != VELOCITY_INVALID) atomic_fetch_add_explicit(&auth->hashes, 1, memory_order_relaxed);
     if (status == VELOCITY_NO_MEMORY) {
         check->result = AUTH_BUSY; /* nobody knows whether it was right */
         return;
