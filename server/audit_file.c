@@ -172,14 +172,14 @@ static velocity_status prepare(struct audit_file *file) {
         [AUDIT_BEGIN] = "BEGIN IMMEDIATE",
         [AUDIT_COMMIT] = "COMMIT",
         [AUDIT_ROLLBACK] = "ROLLBACK",
-        [AUDIT_INSERT] = "INSERT INTO audit (" AUDIT_COLUMN_LIST ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        [AUDIT_INSERT] = "INSERT INTO audit VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
         [AUDIT_PAGES] = "PRAGMA page_count",
         [AUDIT_FREE_PAGES] = "PRAGMA freelist_count",
         [AUDIT_YOUNG] = "SELECT min(number) FROM audit WHERE number < ?1 AND time_ms >= ?2",
         [AUDIT_HASH_OF] = "SELECT hash FROM audit WHERE number = ?1",
         [AUDIT_REMOVE] = "DELETE FROM audit WHERE number <= ?1",
         [AUDIT_SET_ANCHOR] = "UPDATE audit_anchor SET number = ?1, hash = ?2, row = ?3",
-        [AUDIT_SHRINK] = "PRAGMA incremental_vacuum(" TEXT_OF(AUDIT_SHRINK_PAGES) ")",
+        [AUDIT_SHRINK] = "PRAGMA incremental_vacuum(256)", /* pages: a small step */
     };
     for (int i = 0; i < AUDIT_STATEMENTS; i++)
         if (sqlite3_prepare_v3(file->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &file->statements[i], NULL) !=

@@ -19,8 +19,6 @@ enum audit_statement {
     AUDIT_STATEMENTS
 };
 
-#define AUDIT_SHRINK_PAGES 256 /* given back to the file system in one step */
-
 struct audit_file {
     sqlite3 *db;
     char *path;
