@@ -149,7 +149,7 @@ static velocity_status note_floor(struct database *database, uint64_t exact, uin
 /* Nobody is inside. */
 static velocity_status take_away(struct database *database, char **aside) {
     struct databases *all = database->all;
-    uint64_t exact = 0, floor;
+    uint64_t exact = 0, floor = 0;
     velocity_status status = VELOCITY_OK;
     if (database->db) {
         exact = next_version(database->db);
