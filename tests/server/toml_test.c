@@ -73,6 +73,7 @@ static void what_is_nested_too_deeply_is_refused_before_it_is_parsed(void **stat
     assert_int_equal(too_deep("\n\n", "a.", a_lot, "b = 1\n"), 3);
     assert_int_equal(too_deep("[", "a.", a_lot, "b]\n"), 1);
     assert_int_equal(too_deep("a = [[", "\n{b = [", a_lot, ""), 1 + (TOML_MAX_BRACKETS - 2) / 2 + 1);
+    assert_int_equal(too_deep("x = [\"\"\"a\"\"\"\", ", "[", a_lot, ""), 1); /* the fourth quote begins nothing */
     assert_int_equal(too_deep("x = [\"\"\"\n]]]]\"\"\"\"\", '''[''', \"\\\"\", '\\', # ]\n", "[", a_lot, ""), 3);
     assert_int_equal(too_deep("x = \"\"\"a\\\n\\\"\"\"\"\ny = ", "[", a_lot, ""), 3);
 }
@@ -84,7 +85,8 @@ static void what_only_looks_nested_is_not_refused(void **state) {
     assert_int_equal(too_deep("a = '''", "[.\n'", 1, "'''\n"), 0);
     assert_int_equal(too_deep("a = \"\"\"", "[.\n\\\"", 1000, "\"\"\"\n"), 0);
     assert_int_equal(too_deep("# ", "[.", 1000, "\n"), 0);
-    assert_int_equal(too_deep("a = [", "1.5, [2.5], ", 1000, "]\n"), 0);
+    assert_int_equal(too_deep("a = [", "1.5, [2.5, 3.5], 4.5, ", 1000, "]\n"), 0);
+    assert_int_equal(too_deep("a = [", "1.5, ", 1000, "]\n"), 0);
     assert_int_equal(too_deep("", "[[a.b]]\n", 100, ""), 0);
     assert_int_equal(too_deep("a = ", "[", TOML_MAX_BRACKETS, "]]]]]]]]]]]]]]]]\n"), 0);
     assert_int_equal(too_deep("a = ", "[", TOML_MAX_BRACKETS + 1, "]]]]]]]]]]]]]]]]]\n"), 1);
