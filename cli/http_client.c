@@ -95,7 +95,7 @@ out:
 
 /* libcurl writes a pinned key so: "sha256//" and base64 with its padding. */
 static void pin(struct http_client *c, const char *fingerprint, const char *from) {
-    (void)snprintf(c->pin, sizeof c->pin, "sha256//%s=", fingerprint + strlen("SHA256:"));
+    (void)snprintf(c->pin, sizeof c->pin, "sha256//%.43s=", fingerprint + strlen("SHA256:"));
     c->pin_from = from;
 }
 

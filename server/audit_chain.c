@@ -8,16 +8,16 @@
 #include <stdlib.h>
 
 /* Every byte of a row as two digits, every number, and what stands between them. */
-#define TEXT_BYTES (2 * AUDIT_ROW_MAX_BYTES + 2 * AUDIT_HASH_BYTES + 32 * (AUDIT_COLUMNS + 1))
+#define HASHED_BYTES (2 * AUDIT_ROW_MAX_BYTES + AUDIT_HASH_BYTES + 32 * AUDIT_COLUMNS)
 
 bool audit_chain_init(struct audit_chain *chain) {
-    chain->text = malloc(TEXT_BYTES);
-    return chain->text != NULL;
+    chain->bytes = malloc(HASHED_BYTES);
+    return chain->bytes != NULL;
 }
 
 void audit_chain_destroy(struct audit_chain *chain) {
-    free(chain->text);
-    chain->text = NULL;
+    free(chain->bytes);
+    chain->bytes = NULL;
 }
 
 struct audit_value audit_text(velocity_slice bytes) {
@@ -89,21 +89,22 @@ bool audit_chain_next(struct audit_chain *chain, const struct audit_hash *before
         if (bytes > AUDIT_ROW_MAX_BYTES - size) return false;
         size += bytes;
     }
-    char *end = write_blob(chain->text, before->bytes, sizeof before->bytes);
+    memcpy(chain->bytes, before->bytes, sizeof before->bytes);
+    char *end = chain->bytes + sizeof before->bytes;
     for (int i = 0; i < AUDIT_COLUMNS; i++) {
-        *end++ = ',';
+        if (i > 0) *end++ = ',';
         end = write_value(end, &row[i]);
     }
-    return sha256(chain->text, (size_t)(end - chain->text), next);
+    return sha256(chain->bytes, (size_t)(end - chain->bytes), next);
 }
 
 bool audit_chain_key(struct audit_chain *chain, velocity_slice database, velocity_slice key, struct audit_hash *out) {
     if (database.size > AUDIT_ROW_MAX_BYTES || key.size > AUDIT_ROW_MAX_BYTES - database.size) return false;
-    char *text = chain->text;
-    if (database.size) memcpy(text, database.data, database.size);
-    text[database.size] = 0;
-    if (key.size) memcpy(text + database.size + 1, key.data, key.size);
-    return sha256(text, database.size + 1 + key.size, out);
+    char *bytes = chain->bytes;
+    if (database.size) memcpy(bytes, database.data, database.size);
+    bytes[database.size] = 0;
+    if (key.size) memcpy(bytes + database.size + 1, key.data, key.size);
+    return sha256(bytes, database.size + 1 + key.size, out);
 }
 
 void audit_hash_hex(const struct audit_hash *hash, char out[AUDIT_HEX_BYTES]) {

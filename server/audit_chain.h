@@ -1,11 +1,11 @@
 /*
  * audit_chain.h - the hash that ties each row of the audit log to the one before:
  *
- *     hash of row n  =  SHA-256( quote(hash of row n-1) , quote(number) , quote(time_ms) , ... , quote(detail) )
+ *     hash of row n  =  SHA-256( hash of row n-1 | quote(number) , quote(time_ms) , ... , quote(detail) )
  *
- * The bytes that are hashed are the columns as SQLite's quote() writes them (NULL, 42, 'it''s', X'00FF'), joined by
- * commas, so that whoever has sqlite3 and sha256sum can compute it: docs/audit.md. Before the first row stands a hash
- * of 32 zero bytes.
+ * What is hashed are the 32 bytes of the hash before and the columns as SQLite's quote() writes them (NULL, 42,
+ * 'it''s', X'00FF'), joined by commas, so that whoever has sqlite3 and sha256sum can compute it: docs/audit.md. Before
+ * the first row stands a hash of 32 zero bytes.
  *
  * Threads: a chain belongs to one thread at a time.
  */
@@ -58,7 +58,7 @@ struct audit_value audit_text(velocity_slice bytes);
 #define AUDIT_ROW_MAX_BYTES (1u << 16)
 
 struct audit_chain {
-    char *text; /* the bytes that are hashed next */
+    char *bytes; /* what is hashed next */
 };
 VELOCITY_CHECK_RESULT bool audit_chain_init(struct audit_chain *chain); /* false: no memory */
 void audit_chain_destroy(struct audit_chain *chain);

@@ -26,7 +26,7 @@ static bool make_row(struct audit *audit, const struct audit_queued *queued, str
     row[AUDIT_ADDRESS] = audit_text(texts[AUDIT_QUEUED_ADDRESS]);
     row[AUDIT_ACTION] = audit_text(texts[AUDIT_QUEUED_ACTION]);
     row[AUDIT_DATABASE] = audit_text(database);
-    row[AUDIT_KEY] = audit_blob(hash_key ? velocity_bytes(NULL, 0) : key);
+    row[AUDIT_KEY] = audit_text(hash_key ? velocity_bytes(NULL, 0) : key);
     row[AUDIT_KEY_SHA256] = audit_blob(velocity_bytes(key_hash->bytes, hash_key ? sizeof key_hash->bytes : 0));
     row[AUDIT_STATUS] = queued->status ? audit_integer(queued->status) : (struct audit_value){.type = AUDIT_NULL};
     row[AUDIT_REQUEST_ID] = audit_text(texts[AUDIT_QUEUED_REQUEST_ID]);
@@ -119,6 +119,7 @@ static void work_on_batch(struct audit *audit) {
     } else {
         audit->stats.written += audit->back.count;
         audit->stats.batches++;
+        audit->stats.file_bytes = audit_file_bytes(audit->file);
         audit->head = *audit_file_head(audit->file);
     }
     uint64_t lost = audit->stats.lost;
@@ -146,6 +147,7 @@ static void prune(struct audit *audit, const struct audit_settings *settings) {
     audit->pruning_fails = status != VELOCITY_OK;
     (void)pthread_mutex_lock(&audit->mutex);
     audit->stats.pruned += removed;
+    audit->stats.file_bytes = audit_file_bytes(audit->file);
     audit->head = *audit_file_head(audit->file);
     (void)pthread_mutex_unlock(&audit->mutex);
 }
@@ -248,7 +250,6 @@ void *audit_serve(void *arg) {
         wake(audit);
         maintain(audit, &settings);
         (void)pthread_mutex_lock(&audit->mutex);
-        audit->stats.file_bytes = audit_file_bytes(audit->file);
         done = audit->ending && (audit->failing || (audit->front.count == 0 && audit->front_gap.lost == 0));
     }
     (void)pthread_mutex_unlock(&audit->mutex);

@@ -10,8 +10,10 @@
 /* Copies of the first rows that a query showed, and how many there were. */
 struct shown {
     size_t count, limit;
-    struct audit_row rows[SHOWN_ROWS];
+    struct audit_row rows[SHOWN_ROWS]; /* without what they point to */
     char *texts[SHOWN_ROWS];
+    char key[80]; /* of the last one */
+    size_t key_size;
 };
 
 static bool show_row(void *arg, const struct audit_row *row) {
@@ -24,6 +26,8 @@ static bool show_row(void *arg, const struct audit_row *row) {
                             (const char *)row->database.data, (int)row->key.size, (const char *)row->key.data,
                             row->status, row->request_id, row->detail);
         assert_true(size > 0);
+        shown->key_size = row->key.size < sizeof shown->key ? row->key.size : sizeof shown->key;
+        if (shown->key_size) memcpy(shown->key, row->key.data, shown->key_size);
     }
     shown->count++;
     return shown->limit == 0 || shown->count < shown->limit;
@@ -182,8 +186,8 @@ static void bytes_that_are_no_text_are_kept_as_they_are_and_shown_escaped(void *
     record(audit, &event);
     struct shown shown = query(audit, &(struct audit_query){.limit = 1}, &more);
     assert_int_equal(strncmp(shown.texts[0], "a\\xffb\xc3\xa9|", 9), 0);
-    assert_slice(shown.rows[0].database, LITERAL("d\\x00b"));
-    assert_slice(shown.rows[0].key, LITERAL("k\0\xff"));
+    assert_non_null(strstr(shown.texts[0], "|put|d\\x00b|"));
+    assert_slice(velocity_bytes(shown.key, shown.key_size), LITERAL("k\0\xff"));
     forget(&shown);
     close_audit(audit);
     char *stored = ask("SELECT quote(user)||quote(database)||quote(key) FROM audit");
@@ -230,7 +234,8 @@ static void keys_can_be_stored_as_hashes_and_names_of_users_stay_names(void **st
     record(audit, &put);
     record(audit, &create);
     struct shown shown = query(audit, &(struct audit_query){.limit = 2}, &more);
-    assert_slice(shown.rows[1].key, velocity_str("801a84cb0eb5cb3ef3d3c9103acfd070bda9411bbaaff06554aedd7ff7b47e5f"));
+    assert_slice(velocity_bytes(shown.key, shown.key_size),
+                 velocity_str("801a84cb0eb5cb3ef3d3c9103acfd070bda9411bbaaff06554aedd7ff7b47e5f"));
     assert_true(shown.rows[1].key_is_hash);
     assert_false(shown.rows[0].key_is_hash);
     assert_string_equal(shown.texts[0], "||||user.create||bob|0||");

@@ -6,10 +6,10 @@
 
 /* ---- the hash ---------------------------------------------------------------------------------------------------- */
 
-/* Computed with another program from the text that sqlite3 prints for docs/audit.md's query. */
-#define KNOWN_HASH "d1f05adfe6d741a1e8159f18abe48151bbe22379dbc28fa995e7cea96fadb8f5"
+/* Computed with another program: SHA-256 of 32 zero bytes and the text. */
+#define KNOWN_HASH "afe91f21c493ffbb0b51ab4b4bb5a3ccb02d1104ed8906f24992c47c1ab9c6b6"
 #define KNOWN_TEXT                                                                                                     \
-    "X'0000000000000000000000000000000000000000000000000000000000000000',1,1700000000000,'o''brien','token',"          \
+    "1,1700000000000,'o''brien','token',"                                                                              \
     "'0123abcd','[::1]:5','put','default',X'6B657900FF',NULL,204,'req-1','it''s fine'"
 #define QUOTED_COLUMNS                                                                                                 \
     "quote(number)||','||quote(time_ms)||','||quote(user)||','||quote(login)||','||quote(login_id)||','||"             \
@@ -33,7 +33,7 @@ static void a_row_is_hashed_as_sqlite_quotes_it(void **state) {
     record(audit, &event);
     assert_string_equal(verify(audit).head, KNOWN_HASH);
     close_audit(audit);
-    char *text = ask("SELECT quote(zeroblob(32))||','||" QUOTED_COLUMNS " FROM audit");
+    char *text = ask("SELECT " QUOTED_COLUMNS " FROM audit");
     assert_string_equal(text, KNOWN_TEXT);
     free(text);
     char *hash = ask("SELECT lower(hex(hash)) FROM audit");
@@ -52,10 +52,9 @@ static void numbers_and_nothing_are_quoted_as_sqlite_does(void **state) {
     row[AUDIT_KEY] = audit_blob(velocity_str(""));
     assert_true(audit_chain_init(&chain));
     assert_true(audit_chain_next(&chain, &zero, row, &hash));
-    static const char expected[] =
-        "X'0000000000000000000000000000000000000000000000000000000000000000',9223372036854775807,-9223372036854775808,"
-        "'''''',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL";
-    assert_memory_equal(chain.text, expected, sizeof expected - 1);
+    static const char expected[] = "9223372036854775807,-9223372036854775808,"
+                                   "'''''',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL";
+    assert_memory_equal(chain.bytes + AUDIT_HASH_BYTES, expected, sizeof expected - 1);
     static char giant[AUDIT_ROW_MAX_BYTES + 1];
     row[AUDIT_DETAIL] = audit_blob(velocity_bytes(giant, sizeof giant));
     assert_false(audit_chain_next(&chain, &zero, row, &hash));
@@ -316,7 +315,8 @@ static void rows_leave_when_the_file_is_too_large(void **state) {
     assert_soon(stats_of(audit).file_bytes <= small.max_bytes);
     struct audit_verification result = verify(audit);
     if (!result.intact) fail_msg("%s", result.reason);
-    assert_int_equal(result.rows + stats_of(audit).pruned, result.last);
+    assert_int_equal(result.rows, result.last - result.first + 1);
+    assert_true(stats_of(audit).pruned >= result.first - 1);
     assert_true(result.rows > 3000); /* no more left than had to */
     small.max_bytes = 1 << 18;
     audit_configure(audit, &small);

@@ -56,7 +56,7 @@ static void what_is_wrong_with_a_user_is_told_with_its_line(void **state) {
     assert_refused("[users.bob]\nprefixes = [1]\n", ":2: ", "users.bob.prefixes must be a list");
     assert_refused("[users.bob]\nprefixes = {}\n", ":2: ", "unknown section [users.bob.prefixes]");
     assert_refused("[users.bob]\ncolour = \"red\"\n", ":2: ", "unknown key users.bob.colour");
-    assert_refused("[users.a.b]\npassword = \"" HASH "\"\n", ":1: ", "users.a has no password");
+    assert_refused("[users.a.b]\npassword = \"" HASH "\"\n", ":1: ", "unknown section [users.a.b]");
     assert_refused("users = 7\n", ":1: ", "unknown key \"users\"");
     assert_refused("[[users]]\n", ":1: ", "unknown key \"users\"");
     assert_refused("[users]\nbob = \"" HASH "\"\n[users.bob]\nrole = \"read\"\n", ":3: ", "not valid TOML");

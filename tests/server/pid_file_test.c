@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char folder[64], path[80];
+static char folder[64], path[128];
 
 static int make_folder(void **state) {
     (void)state;

@@ -9,12 +9,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char folder[64], path[80];
+static char folder[64], path[128];
 static struct watch *watch;
 static uint64_t now, again;
 
-static void in_folder(char out[80], const char *name) {
-    (void)snprintf(out, 80, "%s/%s", folder, name);
+static void in_folder(char out[128], const char *name) {
+    (void)snprintf(out, 128, "%s/%s", folder, name);
 }
 
 static void write_to(const char *file, const char *text) {
@@ -80,7 +80,7 @@ static void a_file_that_is_written_is_noticed(void **state) {
 
 static void a_file_that_is_renamed_over_it_is_noticed(void **state) {
     (void)state;
-    char other[80];
+    char other[128];
     in_folder(other, "velocity.toml~");
     write_to(path, "a");
     begin();
@@ -104,7 +104,7 @@ static void a_file_that_appears_and_goes_is_noticed(void **state) {
 /* As Kubernetes does: velocity.toml -> ..data/velocity.toml, ..data -> ..1; then a new ..data is renamed over it. */
 static void a_link_that_is_swapped_in_the_path_is_noticed(void **state) {
     (void)state;
-    char first[80], second[80], data[80], data_new[80], file[80];
+    char first[128], second[128], data[128], data_new[128], file[128];
     in_folder(first, "..1");
     in_folder(second, "..2");
     in_folder(data, "..data");
@@ -132,7 +132,7 @@ static void a_link_that_is_swapped_in_the_path_is_noticed(void **state) {
 
 static void another_file_of_the_folder_changes_nothing(void **state) {
     (void)state;
-    char other[80];
+    char other[128];
     in_folder(other, "other");
     write_to(path, "a");
     begin();
@@ -183,7 +183,7 @@ static void without_inotify_a_look_now_and_then_does(void **state) {
 
 static void a_folder_that_is_made_later_is_watched_from_the_next_look_on(void **state) {
     (void)state;
-    char inner[80];
+    char inner[128];
     in_folder(inner, "etc");
     in_folder(path, "etc/velocity.toml");
     begin();
@@ -197,7 +197,7 @@ static void a_folder_that_is_made_later_is_watched_from_the_next_look_on(void **
 
 static void of_several_files_any_counts(void **state) {
     (void)state;
-    char second[80];
+    char second[128];
     in_folder(second, "second");
     const char *paths[] = {path, second};
     watch = watch_new(paths, 2);
