@@ -272,9 +272,9 @@ static int bind_port(struct server *s) {
 }
 
 int server_parts_start(struct server *s) {
-    static int (*const steps[])(struct server *) = {open_log,   check_descriptors, open_data_directory, open_databases,
-                                                    open_auth,  open_audit,        start_service,       open_tls,
-                                                    start_http, bind_port};
+    static int (*const steps[])(struct server *) = {
+        open_log,   begin_lifecycle, check_descriptors, open_data_directory, open_databases, open_auth,
+        open_audit, start_service,   open_tls,          start_http,          bind_port};
     int code = EXIT_DONE;
     (void)umask(0077);
     for (size_t i = 0; !code && i < sizeof steps / sizeof *steps; i++) code = steps[i](s);
