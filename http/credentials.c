@@ -201,9 +201,11 @@ enum credentials_result credentials_check(struct http_request *request) {
 
 enum credentials_result credentials_answer(struct http_request *request) {
     struct auth_check *check = request->check;
+    struct principal *principal = check->principal;
+    check->principal = NULL;
     explicit_bzero((void *)(uintptr_t)check->password.data, check->password.size);
     if (check->result != AUTH_OK) return turned_away(request, check->result, check->retry_after_seconds);
     /* Not remembered by the connection: auth does that, and forgets it in time. */
-    request->principal = request->own_principal = check->principal;
+    request->principal = request->own_principal = principal;
     return CREDENTIALS_KNOWN;
 }

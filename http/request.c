@@ -45,6 +45,8 @@ void request_release(struct http_request *request) {
         service_request_destroy(&request->service);
     else
         service_request_end(&request->service);
+    /* Its client left before the password was judged. */
+    if (request->check) principal_release(request->check->principal);
     principal_release(request->own_principal);
     request->own_principal = NULL;
     if (request->reply_counted) atomic_fetch_sub(&request->server->reply_bytes, request->reply_counted);

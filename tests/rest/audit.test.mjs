@@ -87,7 +87,8 @@ describe('the audit log', () => {
     const denied = await last('put');
     assert.deepEqual([denied.user, denied.status], ['reader', 403]);
     assertProblem(await reader.get('/api/audit'), 403);
-    assert.deepEqual([(await last('audit')).user, (await rows('action=audit&user=reader'))[0].status], ['ada', 403]);
+    assert.deepEqual((await rows('action=audit&user=reader')).map(({ status }) => status), [403], 'whatever it was that they tried');
+    assert.ok((await rows('action=audit&user=ada')).length > 0, 'who reads the log stands in it');
   });
 
   it('is searched by time, user, action and database', async () => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { addToken, addUser, basic, bearer, logIn, OTHER_PASSWORD, PASSWORD, serverWithAdmin } from './people.mjs';
-import { assertProblem, Client, Server, sleep } from './support.mjs';
+import { assertProblem, Client, Server, sleep, Wire } from './support.mjs';
 
 let server;
 let nobody;
@@ -157,6 +157,61 @@ describe('HTTP\'s Basic', () => {
       assertProblem(await nobody.get('/api/whoami', { Authorization: value }), 401, value);
       assertProblem(await nobody.get('/livez', { Authorization: value }), 401, value);
     }
+  });
+
+  it('that has to be hashed first loses nothing of what comes behind it', async () => {
+    let count = 0;
+    const somebody = async () => {
+      const name = `first${count++}`;
+      assert.equal((await admin.post('/api/users', { name, password: PASSWORD })).status, 201);
+      return basic(name).Authorization;
+    };
+    const large = Buffer.alloc(3_000_000, 'abcdefg');
+    for (const body of [Buffer.from('small'), large, Buffer.alloc(0)]) {
+      assert.equal((await nobody.put('/api/keys/behind', body, { Authorization: await somebody() })).status, 204);
+      assert.ok((await admin.get('/api/keys/behind')).body.equals(body), `${body.length} bytes`);
+    }
+    const chunked = await nobody.request('PUT', '/api/keys/behind', { body: ['in ', 'chunks'], headers: { Authorization: await somebody() } });
+    assert.equal(chunked.status, 204);
+    assert.equal((await admin.get('/api/keys/behind')).text, 'in chunks');
+    const wire = await Wire.open(server.port);
+    const put = async (more, key) => `PUT /api/keys/${key} HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${await somebody()}\r\nContent-Length: 4\r\n${more}\r\n`;
+    wire.send(await put('', 'late'));
+    await sleep(300);
+    wire.send('late');
+    assert.equal((await wire.response()).status, 204);
+    wire.send(await put('Expect: 100-continue\r\n', 'asked'));
+    assert.equal((await wire.response()).status, 100);
+    wire.send('asks');
+    assert.equal((await wire.response()).status, 204);
+    wire.send(`${await put('', 'one')}one1${await put('', 'two')}two2GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+    for (const status of [204, 204, 200]) assert.equal((await wire.response()).status, status);
+    wire.close();
+    for (const [key, value] of [['late', 'late'], ['asked', 'asks'], ['one', 'one1'], ['two', 'two2']]) assert.equal((await admin.get(`/api/keys/${key}`)).text, value);
+  });
+
+  it('that is wrong is told while the body still comes', async () => {
+    const headers = (more) => `PUT /api/keys/wrong HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${basic('ada', 'not it at all').Authorization}\r\nContent-Length: 1000000\r\n${more}\r\n`;
+    for (const more of ['', 'Expect: 100-continue\r\n']) {
+      const wire = await Wire.open(server.port);
+      wire.send(headers(more));
+      if (!more) wire.send(Buffer.alloc(100_000));
+      assertProblem(await wire.response(), 401);
+      wire.close();
+    }
+  });
+
+  it('whose client leaves meanwhile harms nobody', async () => {
+    const wires = await Promise.all(Array.from({ length: 12 }, () => Wire.open(server.port)));
+    const body = JSON.stringify({ username: 'ada', password: PASSWORD });
+    await admin.post('/api/users', { name: 'leaver', password: PASSWORD });
+    wires.forEach((wire, i) => {
+      if (i % 2) wire.send(`GET /api/whoami HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${basic('leaver').Authorization}\r\n\r\n`);
+      else wire.send(`POST /api/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+    });
+    await sleep(20);
+    for (const wire of wires) wire.close();
+    assert.equal((await nobody.get('/api/whoami', basic('ada'))).status, 200);
   });
 
   it('answers many at once that all have to be hashed', async () => {
