@@ -240,6 +240,12 @@ describe('a server that refuses', () => {
     });
   }
 
+  it('without saying whom it is about is helped out', async () => {
+    const server = await fake(json(409, { title: 'The name is in use', status: 409, code: 'name_taken' }));
+    const end = await velocity(['create-user', '--username', 'ada', '--password', 'correct horse', '--url', server.url]);
+    assertComplains(end, 1, /ada: The name is in use \(HTTP 409 name_taken\)/);
+  });
+
   it('a token is told that it is wrong', async () => {
     const server = await fake(problem(401, 'login_required', 'Who are you?'));
     const { env } = settings({ token: TOKEN });
