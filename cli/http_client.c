@@ -282,9 +282,9 @@ static int complain_of_reply(struct http_client *c, const struct http_reply *rep
     if (reply->body && json_parse(velocity_bytes(reply->body, reply->size), &problem, NULL)) {
         document_text(problem, "code", code, sizeof code);
         document_text(problem, "detail", what, sizeof what);
-        if (*what) about = NULL; /* it says so itself */
         if (!*what) document_text(problem, "title", what, sizeof what);
     }
+    if (about && strstr(what, about)) about = NULL; /* it says so itself */
     if (!*what)
         return complain(EXIT_FAILED, "%s answers with HTTP %ld, and not as Velocity does: is it the right address?",
                         c->base, reply->status);
