@@ -104,16 +104,6 @@ static void log_recovered(struct audit *audit, uint64_t lost) {
     logger_event(audit->log, LOGGER_LEVEL_WARNING, "audit_recovered", logger_number("events_lost", lost));
 }
 
-void audit_log_head(struct audit *audit) {
-    const struct audit_head *head = audit_file_head(audit->file);
-    char hex[AUDIT_HEX_BYTES];
-    audit_hash_hex(&head->hash, hex);
-    audit->logged_head = head->number;
-    if (audit->log)
-        logger_event(audit->log, LOGGER_LEVEL_INFO, "audit_head", logger_number("number", head->number),
-                     logger_text("hash", hex));
-}
-
 /* Writes the batch, if there is one, and takes note of how that went. */
 static void work_on_batch(struct audit *audit) {
     if (!has_batch(audit)) return;
@@ -171,6 +161,7 @@ static void maintain(struct audit *audit, const struct audit_settings *settings)
     }
     if (now_ms >= audit->head_at_ms) {
         if (audit->logged_head != audit_file_head(audit->file)->number) audit_log_head(audit);
+        audit->logged_head = audit_file_head(audit->file)->number;
         audit->head_at_ms = now_ms + audit->timing.head_ms;
     }
     if (audit->again || now_ms >= audit->prune_at_ms ||
