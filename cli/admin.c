@@ -82,16 +82,18 @@ static bool write_body(struct json_writer *w, const struct admin_order *order) {
 }
 
 static int send_order(struct http_client *client, const struct admin_order *order, struct http_reply *out) {
-    const char *method = requests[order->verb].method;
-    const char *name = requests[order->verb].named ? order->name : NULL;
     struct json_writer w = {.limit_bytes = MAX_BODY_BYTES};
-    bool bodyless = strcmp(method, "GET") == 0 || strcmp(method, "DELETE") == 0;
-    int code;
-    if (!bodyless && !write_body(&w, order))
-        code = complain(EXIT_USAGE, "that is more than %u KiB", MAX_BODY_BYTES / 1024);
-    else
-        code = http_client_send(client, method, requests[order->verb].collection, name,
-                                velocity_bytes(w.data, bodyless ? 0 : w.size), out);
+    struct http_request request = {
+        .method = requests[order->verb].method,
+        .collection = requests[order->verb].collection,
+        .name = requests[order->verb].named ? order->name : NULL,
+        .about = order->name,
+    };
+    bool bodyless = strcmp(request.method, "GET") == 0 || strcmp(request.method, "DELETE") == 0;
+    bool written = bodyless || write_body(&w, order);
+    request.body = velocity_bytes(w.data, w.size);
+    int code = written ? http_client_send(client, &request, out)
+                       : complain(EXIT_USAGE, "that is more than %u KiB", MAX_BODY_BYTES / 1024);
     if (w.data) explicit_bzero(w.data, w.capacity);
     json_writer_free(&w);
     return code;

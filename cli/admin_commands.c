@@ -224,7 +224,7 @@ static int show_token(struct json_value token) {
 }
 
 static int show_answer(const struct form *form, const struct admin_order *order, const struct http_reply *reply) {
-    struct json_value answer, rows;
+    struct json_value answer = {0}, rows;
     if (form->sentence) {
         printf("%s %s\n", order->name ? order->name : order->login, form->sentence);
         return EXIT_DONE;

@@ -268,7 +268,7 @@ static void advise(struct http_client *c, long status, char *out, size_t size) {
         (void)snprintf(out, size, "; again in %ld s", (long)seconds);
 }
 
-static int complain_of_reply(struct http_client *c, const struct http_reply *reply) {
+static int complain_of_reply(struct http_client *c, const struct http_reply *reply, const char *about) {
     char what[512] = "", code[64] = "", advice[4300];
     char *elsewhere = NULL;
     struct json_value problem;
@@ -284,16 +284,17 @@ static int complain_of_reply(struct http_client *c, const struct http_reply *rep
         document_text(problem, "detail", what, sizeof what);
         if (!*what) document_text(problem, "title", what, sizeof what);
     }
+    if (about && strstr(what, about)) about = NULL; /* it says so itself */
     if (!*what)
         return complain(EXIT_FAILED, "%s answers with HTTP %ld, and not as Velocity does: is it the right address?",
                         c->base, reply->status);
     advise(c, reply->status, advice, sizeof advice);
-    return complain(reply->status == 404 ? EXIT_NOT_FOUND : EXIT_FAILED, "%s (HTTP %ld%s%s)%s", what, reply->status,
-                    *code ? " " : "", code, advice);
+    return complain(reply->status == 404 ? EXIT_NOT_FOUND : EXIT_FAILED, "%s%s%s (HTTP %ld%s%s)%s", about ? about : "",
+                    about ? ": " : "", what, reply->status, *code ? " " : "", code, advice);
 }
 
-static int judge_reply(struct http_client *c, const struct http_reply *reply) {
-    if (reply->status < 200 || reply->status > 299) return complain_of_reply(c, reply);
+static int judge_reply(struct http_client *c, const struct http_reply *reply, const char *about) {
+    if (reply->status < 200 || reply->status > 299) return complain_of_reply(c, reply, about);
     if (!reply->size || json_valid(velocity_bytes(reply->body, reply->size), NULL)) return EXIT_DONE;
     return complain(EXIT_FAILED, "what %s answers is not JSON: is it the right address?", c->base);
 }
@@ -358,13 +359,14 @@ static bool prepare_trust(struct http_client *c) {
            (!c->options->ca_file || !curl_easy_setopt(c->curl, CURLOPT_CAINFO, c->options->ca_file));
 }
 
-static bool prepare_request(struct http_client *c, const char *method, const char *url, velocity_slice body,
+static bool prepare_request(struct http_client *c, const struct http_request *request, const char *url,
                             struct http_reply *reply) {
+    velocity_slice body = request->body;
     if (!prepare(c, c->curl, url, c->error) || !prepare_trust(c)) return false;
     if (body.size && (curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, (const char *)body.data) ||
                       curl_easy_setopt(c->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.size)))
         return false;
-    return !curl_easy_setopt(c->curl, CURLOPT_CUSTOMREQUEST, method) &&
+    return !curl_easy_setopt(c->curl, CURLOPT_CUSTOMREQUEST, request->method) &&
            !curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, c->fields) &&
            !curl_easy_setopt(c->curl, CURLOPT_TIMEOUT_MS, c->options->timeout_ms) &&
            !curl_easy_setopt(c->curl, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)HTTP_REPLY_MAX_BYTES) &&
@@ -432,26 +434,24 @@ static int trust_on_first_use(struct http_client *c, CURLcode result) {
 
 /* ---- the request ------------------------------------------------------------------------------------------------ */
 
-int http_client_send(struct http_client *c, const char *method, const char *collection, const char *name,
-                     velocity_slice body, struct http_reply *reply) {
+int http_client_send(struct http_client *c, const struct http_request *request, struct http_reply *reply) {
     int code = EXIT_DONE;
     *reply = (struct http_reply){0};
-    char *url = make_url(c, collection, name);
-    if (!url || !prepare_request(c, method, url, body, reply)) {
+    char *url = make_url(c, request->collection, request->name);
+    if (!url || !prepare_request(c, request, url, reply)) {
         free(url);
         return no_memory();
     }
     CURLcode result = curl_easy_perform(c->curl);
     if (is_unknown(c, result)) {
         code = trust_on_first_use(c, result);
-        if (!code)
-            result = prepare_request(c, method, url, body, reply) ? curl_easy_perform(c->curl) : CURLE_OUT_OF_MEMORY;
+        if (!code) result = prepare_request(c, request, url, reply) ? curl_easy_perform(c->curl) : CURLE_OUT_OF_MEMORY;
     }
     free(url);
-    if (!code && result) code = complain_of_transfer(c, result, strcmp(method, "GET") == 0);
+    if (!code && result) code = complain_of_transfer(c, result, strcmp(request->method, "GET") == 0);
     if (!code) {
         (void)curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &reply->status);
-        code = judge_reply(c, reply);
+        code = judge_reply(c, reply, request->about);
     }
     if (code) http_reply_free(reply);
     return code;

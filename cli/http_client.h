@@ -45,10 +45,15 @@ struct http_reply {
 int http_client_open(const struct http_client_options *options, struct http_client **out);
 void http_client_free(struct http_client *client); /* NULL is allowed */
 
-/* METHOD /api/COLLECTION, or /api/COLLECTION/NAME where `name` is not NULL (it is escaped here). An empty body: none.
- * EXIT_DONE: the status is 2xx, and the reply must be freed. EXIT_NOT_FOUND: it is 404. */
-int http_client_send(struct http_client *client, const char *method, const char *collection, const char *name,
-                     velocity_slice body, struct http_reply *reply);
+struct http_request {
+    const char *method, *collection; /* METHOD /api/COLLECTION */
+    const char *name;                /* .../NAME, escaped here; NULL: none */
+    velocity_slice body;             /* JSON; empty: none */
+    const char *about;               /* what it is about, for a refusal that does not say it; NULL: nothing */
+};
+
+/* EXIT_DONE: the status is 2xx, and the reply must be freed. EXIT_NOT_FOUND: it is 404. */
+int http_client_send(struct http_client *client, const struct http_request *request, struct http_reply *reply);
 void http_reply_free(struct http_reply *reply); /* overwrites it, and makes it empty */
 
 #endif

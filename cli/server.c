@@ -26,18 +26,11 @@ static void announce_logins(struct server *s) {
                  logger_text("certificate", tls_is_self_signed(s->tls) ? "self-signed" : s->config.tls.cert_path));
 }
 
-static bool tell_damage(void *arg, const struct database_info *info) {
-    struct server *s = arg;
-    if (info->status != VELOCITY_OK)
-        logger_event(s->log, LOGGER_LEVEL_ERROR, "database_damaged", logger_text("database", info->name),
-                     logger_text("detail", info->message));
-    return true;
-}
-
 static void announce(struct server *s) {
     const struct config *c = &s->config;
     struct address address;
     char text[ADDRESS_TEXT_BYTES] = "";
+    logger_configure(s->log, (enum logger_level)c->logging.level, (enum logger_format)c->logging.format);
     if (address_parse(c->server.bind_address, &address)) address_format(&address, acceptor_port(s->acceptor), text);
     if (s->max_connections < c->server.max_connections)
         logger_event(s->log, LOGGER_LEVEL_WARNING, "few_descriptors", logger_number("allowed", s->descriptors),
@@ -45,8 +38,7 @@ static void announce(struct server *s) {
                      logger_number("wanted_connections", c->server.max_connections),
                      logger_text("advice", "raise ulimit -n (LimitNOFILE=) or lower server.max_connections"));
     announce_logins(s);
-    if (databases_list(s->databases, velocity_str(""), tell_damage, s) != VELOCITY_OK)
-        logger_event(s->log, LOGGER_LEVEL_ERROR, "not_listed", logger_text("detail", velocity_error_message()));
+    if (s->audit) audit_log_head(s->audit);
     logger_event(s->log, LOGGER_LEVEL_DEBUG, "configured", logger_text("file", c->file ? c->file : "none"),
                  logger_number("cache_bytes", c->database.cache_bytes),
                  logger_number("memtable_bytes", c->database.memtable_bytes));

@@ -34,7 +34,8 @@ static int refuse(struct server *s, const char *what, const char *why) {
 
 static int open_log(struct server *s) {
     const struct config *c = &s->config;
-    s->log = logger_open(c->logging.file, (enum logger_level)c->logging.level, (enum logger_format)c->logging.format);
+    /* What a start that succeeds has to say comes when it did: announce() sets the level that was asked for. */
+    s->log = logger_open(c->logging.file, LOGGER_LEVEL_ERROR, (enum logger_format)c->logging.format);
     if (s->log) return EXIT_DONE;
     return complain(EXIT_FAILED, "can't open the log %s: %s", c->logging.file, strerror(errno));
 }

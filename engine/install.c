@@ -139,6 +139,7 @@ static velocity_status switch_version(velocity *db, struct version *version, str
         atomic_store(&db->level0_tables, (uint32_t)version->levels[0].count);
         sv = superversion_install(db, next);
         limit_note(db);
+        if (flushed) budget_give_back(db, flushed);
         env_condition_broadcast(&db->changed);
     }
     env_mutex_unlock(&db->mutex);
@@ -207,7 +208,6 @@ velocity_status install_edit(velocity *db, const struct version_edit *edit, stru
         /* The manifest is ahead of memory now: the next install must write down what memory says. */
         if (status) db->manifest_broken = true;
         if (!status && flushed) db->flushed_sequence = atomic_load(&flushed->last_sequence);
-        if (!status && flushed) budget_give_back(db, flushed);
     }
     version_release(version);
     let_gone(&gone, !status);

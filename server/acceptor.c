@@ -142,11 +142,6 @@ static void await(struct acceptor *acceptor, int fd, struct peer *peer, uint64_t
     deadline_set(&acceptor->arrivals, &arrival->deadline, now_us);
 }
 
-static void forget(struct arrival *arrival) {
-    deadline_clear(&arrival->deadline);
-    free(arrival);
-}
-
 static void arrival_event(struct acceptor *acceptor, struct arrival *arrival, uint32_t events) {
     enum opening opening;
     int fd = arrival->fd;
@@ -155,7 +150,8 @@ static void arrival_event(struct acceptor *acceptor, struct arrival *arrival, ui
     /* It has said all that it will. */
     if (opening == OPENING_UNDECIDED && (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))) alive = false;
     if (alive && opening == OPENING_UNDECIDED) return;
-    forget(arrival);
+    deadline_clear(&arrival->deadline);
+    free(arrival);
     /* Its new owner watches it in another set. */
     if (alive && epoll_ctl(acceptor->epoll, EPOLL_CTL_DEL, fd, NULL) == 0)
         hand_over(acceptor, opening, fd, peer);
@@ -163,16 +159,17 @@ static void arrival_event(struct acceptor *acceptor, struct arrival *arrival, ui
         drop(fd, peer);
 }
 
-static void expire(struct acceptor *acceptor, uint64_t now_us) {
+/* Closes those whose time is over by then, and says how many. */
+static uint64_t expire(struct acceptor *acceptor, uint64_t now_us) {
+    uint64_t count = 0;
     struct deadline *due;
-    while ((due = deadline_due(&acceptor->arrivals, now_us))) {
+    while ((due = deadline_take(&acceptor->arrivals, now_us))) {
         struct arrival *arrival = (struct arrival *)(void *)due;
-        int fd = arrival->fd;
-        struct peer *peer = arrival->peer;
-        forget(arrival);
-        drop(fd, peer);
-        atomic_fetch_add_explicit(&acceptor->timed_out, 1, memory_order_relaxed);
+        drop(arrival->fd, arrival->peer);
+        free(arrival);
+        count++;
     }
+    return count;
 }
 
 /* ---- accepting -------------------------------------------------------------------------------------------------- */
@@ -255,7 +252,7 @@ static void turn(struct acceptor *acceptor, const struct epoll_event *events, in
             arrival_event(acceptor, what, events[i].events);
     }
     if (someone_waits) accept_some(acceptor, now_us);
-    expire(acceptor, now_us);
+    atomic_fetch_add_explicit(&acceptor->timed_out, expire(acceptor, now_us), memory_order_relaxed);
     if (!acceptor->accepting && acceptor->paused_until_us <= now_us) watch_listener(acceptor, true);
 }
 
@@ -337,13 +334,7 @@ void acceptor_drain(struct acceptor *acceptor) {
     }
     if (acceptor->listener >= 0) (void)close(acceptor->listener);
     acceptor->listener = -1;
-    for (struct deadline *first; (first = deadline_first(&acceptor->arrivals));) {
-        struct arrival *arrival = (struct arrival *)(void *)first;
-        int fd = arrival->fd;
-        struct peer *peer = arrival->peer;
-        forget(arrival);
-        drop(fd, peer);
-    }
+    (void)expire(acceptor, UINT64_MAX);
     if (acceptor->relay) tls_relay_drain(acceptor->relay);
 }
 

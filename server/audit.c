@@ -206,7 +206,6 @@ velocity_status audit_open_timed(const char *path, const struct audit_settings *
         audit->head = *audit_file_head(audit->file);
         audit->stats.file_bytes = audit_file_bytes(audit->file);
         audit->head_at_ms = audit_clock_ms(CLOCK_MONOTONIC) + timing->head_ms;
-        audit_log_head(audit);
         if (pthread_create(&audit->writer, NULL, audit_serve, audit) != 0)
             status = status_set(VELOCITY_NO_MEMORY, "%s: no thread to write the audit log", path);
     }
@@ -244,6 +243,15 @@ struct audit_head audit_written_head(struct audit *audit) {
     struct audit_head head = audit->head;
     (void)pthread_mutex_unlock(&audit->mutex);
     return head;
+}
+
+void audit_log_head(struct audit *audit) {
+    struct audit_head head = audit_written_head(audit);
+    char hex[AUDIT_HEX_BYTES];
+    if (!audit->log) return;
+    audit_hash_hex(&head.hash, hex);
+    logger_event(audit->log, LOGGER_LEVEL_INFO, "audit_head", logger_number("number", head.number),
+                 logger_text("hash", hex));
 }
 
 void audit_stats(struct audit *audit, struct audit_stats *out) {

@@ -49,6 +49,9 @@ void audit_configure(struct audit *audit, const struct audit_settings *settings)
 /* Writes what was recorded. NULL is allowed. */
 void audit_close(struct audit *audit);
 
+/* Number and hash of the newest row, to the log now: as each hour, and when it is closed. */
+void audit_log_head(struct audit *audit);
+
 bool audit_wants(struct audit *audit, enum audit_class class);
 
 struct audit_waiter {

@@ -1,6 +1,8 @@
 /* audit_file.c - see audit_file.h: opening, making, appending. */
 #include "server/audit_file_internal.h"
 
+#include "server/audit_incoming.h"
+
 #include "engine/status.h"
 
 #include <errno.h>
@@ -172,15 +174,16 @@ static velocity_status prepare(struct audit_file *file) {
         [AUDIT_BEGIN] = "BEGIN IMMEDIATE",
         [AUDIT_COMMIT] = "COMMIT",
         [AUDIT_ROLLBACK] = "ROLLBACK",
-        [AUDIT_INSERT] = "INSERT INTO audit (" AUDIT_COLUMN_LIST ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        [AUDIT_INSERT] = "INSERT INTO main.audit SELECT * FROM temp.incoming",
         [AUDIT_PAGES] = "PRAGMA page_count",
         [AUDIT_FREE_PAGES] = "PRAGMA freelist_count",
         [AUDIT_YOUNG] = "SELECT min(number) FROM audit WHERE number < ?1 AND time_ms >= ?2",
         [AUDIT_HASH_OF] = "SELECT hash FROM audit WHERE number = ?1",
         [AUDIT_REMOVE] = "DELETE FROM audit WHERE number <= ?1",
         [AUDIT_SET_ANCHOR] = "UPDATE audit_anchor SET number = ?1, hash = ?2, row = ?3",
-        [AUDIT_SHRINK] = "PRAGMA incremental_vacuum(" TEXT_OF(AUDIT_SHRINK_PAGES) ")",
+        [AUDIT_SHRINK] = "PRAGMA incremental_vacuum(256)", /* pages: a small step */
     };
+    if (!audit_incoming_make(file->db, file)) return audit_sqlite_status(file->db, file->path, "a virtual table");
     for (int i = 0; i < AUDIT_STATEMENTS; i++)
         if (sqlite3_prepare_v3(file->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &file->statements[i], NULL) !=
             SQLITE_OK)
@@ -326,31 +329,39 @@ velocity_status audit_file_begin(struct audit_file *file) {
     return status;
 }
 
-static int bind(sqlite3_stmt *statement, int at, const struct audit_value *value) {
-    int size = (int)value->bytes.size;
-    switch (value->type) {
-    case AUDIT_INTEGER: return sqlite3_bind_int64(statement, at, value->integer);
-    case AUDIT_TEXT: return sqlite3_bind_text(statement, at, value->bytes.data, size, SQLITE_STATIC);
-    case AUDIT_BLOB: return sqlite3_bind_blob(statement, at, value->bytes.data, size, SQLITE_STATIC);
-    case AUDIT_NULL: break;
-    }
-    return sqlite3_bind_null(statement, at);
+bool audit_file_next(struct audit_file *file, const struct audit_value **row, const struct audit_hash **hash,
+                     bool *failed) {
+    if (!file->next(file->next_arg, file->row)) return false;
+    file->row[AUDIT_NUMBER] = audit_integer((int64_t)(file->head.number + 1));
+    *failed = !audit_chain_next(&file->chain, &file->head.hash, file->row, &file->head.hash);
+    file->head.number++;
+    *row = file->row;
+    *hash = &file->head.hash;
+    return !*failed;
 }
 
-velocity_status audit_file_append(struct audit_file *file, struct audit_value row[AUDIT_COLUMNS]) {
-    sqlite3_stmt *insert = file->statements[AUDIT_INSERT];
-    struct audit_head next = {.number = file->head.number + 1};
-    row[AUDIT_NUMBER] = audit_integer((int64_t)next.number);
-    if (!audit_chain_next(&file->chain, &file->head.hash, row, &next.hash))
-        return status_set(VELOCITY_INVALID, "%s: a row of more than %u bytes", file->path, AUDIT_ROW_MAX_BYTES);
-    int code = SQLITE_OK;
-    for (int i = 0; i < AUDIT_COLUMNS && code == SQLITE_OK; i++) code = bind(insert, i + 1, &row[i]);
-    if (code == SQLITE_OK)
-        code = sqlite3_bind_blob(insert, AUDIT_COLUMNS + 1, next.hash.bytes, AUDIT_HASH_BYTES, SQLITE_STATIC);
-    if (code != SQLITE_OK) return audit_sqlite_status(file->db, file->path, "binding a row");
-    velocity_status status = audit_file_step(file, AUDIT_INSERT, "writing a row");
-    if (!status) file->head = next;
-    return status;
+velocity_status audit_file_append_all(struct audit_file *file, bool (*next)(void *arg, struct audit_value *row),
+                                      void *arg) {
+    file->next = next;
+    file->next_arg = arg;
+    return audit_file_step(file, AUDIT_INSERT, "writing rows");
+}
+
+struct one_row {
+    const struct audit_value *row;
+};
+
+static bool hand_out_once(void *arg, struct audit_value *row) {
+    struct one_row *one = arg;
+    if (!one->row) return false;
+    memcpy(row, one->row, AUDIT_COLUMNS * sizeof *row);
+    one->row = NULL;
+    return true;
+}
+
+velocity_status audit_file_append(struct audit_file *file, const struct audit_value row[AUDIT_COLUMNS]) {
+    struct one_row one = {row};
+    return audit_file_append_all(file, hand_out_once, &one);
 }
 
 velocity_status audit_file_commit(struct audit_file *file) {

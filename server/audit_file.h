@@ -49,8 +49,13 @@ const struct audit_head *audit_file_head(const struct audit_file *file);
 uint64_t audit_file_bytes(const struct audit_file *file); /* as of the last transaction; without the WAL */
 
 VELOCITY_CHECK_RESULT velocity_status audit_file_begin(struct audit_file *file);
-/* Sets the row's number. */
-VELOCITY_CHECK_RESULT velocity_status audit_file_append(struct audit_file *file, struct audit_value row[AUDIT_COLUMNS]);
+/* Appends rows as long as `next` makes one; their numbers are set here. What a row points to lives until the next call
+ * of it. */
+VELOCITY_CHECK_RESULT velocity_status audit_file_append_all(struct audit_file *file,
+                                                            bool (*next)(void *arg, struct audit_value *row),
+                                                            void *arg);
+VELOCITY_CHECK_RESULT velocity_status audit_file_append(struct audit_file *file,
+                                                        const struct audit_value row[AUDIT_COLUMNS]);
 VELOCITY_CHECK_RESULT velocity_status audit_file_commit(struct audit_file *file);
 void audit_file_rollback(struct audit_file *file); /* after any of them failed: nothing happened since begin */
 struct audit_chain *audit_file_chain(struct audit_file *file);

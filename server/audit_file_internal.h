@@ -19,16 +19,17 @@ enum audit_statement {
     AUDIT_STATEMENTS
 };
 
-#define AUDIT_SHRINK_PAGES 256 /* given back to the file system in one step */
-
 struct audit_file {
     sqlite3 *db;
     char *path;
     sqlite3_stmt *statements[AUDIT_STATEMENTS];
     struct audit_chain chain;
-    struct audit_head head;      /* with the rows of the transaction under way */
-    struct audit_head committed; /* where that began */
-    uint64_t first;              /* number of the oldest row, or of the first to come */
+    struct audit_head head;                           /* with the rows of the transaction under way */
+    struct audit_head committed;                      /* where that began */
+    bool (*next)(void *arg, struct audit_value *row); /* of the rows that are being appended */
+    void *next_arg;
+    struct audit_value row[AUDIT_COLUMNS]; /* the newest of them */
+    uint64_t first;                        /* number of the oldest row, or of the first to come */
     uint64_t page_bytes, pages, free_pages;
 };
 

@@ -108,7 +108,6 @@ VELOCITY_CHECK_RESULT velocity_status audit_open_timed(const char *path, const s
                                                        struct logger *log, const struct audit_timing *timing,
                                                        struct audit **out);
 void *audit_serve(void *audit); /* the writer's thread */
-void audit_log_head(struct audit *audit);
 
 /* The newest row that this process knows to be on disk. */
 struct audit_head audit_written_head(struct audit *audit);

@@ -26,7 +26,8 @@ static uint64_t too_many(const struct audit_file *file, uint64_t max_bytes) {
     uint64_t rows = file->head.number + 1 - file->first, used = file->pages - file->free_pages;
     uint64_t allowed = max_bytes / file->page_bytes;
     if (!max_bytes || used <= allowed || rows <= 2 * KEPT_ROWS) return 0;
-    double part = (double)(used - (allowed - allowed / SLACK_PART)) / (double)used;
+    uint64_t wanted = allowed - allowed / SLACK_PART;
+    double part = (double)(used - wanted) / (double)used;
     uint64_t count = (uint64_t)(part * (double)rows) + 1;
     if (count > rows - KEPT_ROWS) count = rows - KEPT_ROWS;
     return count < STEP_ROWS ? count : STEP_ROWS;

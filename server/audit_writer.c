@@ -13,33 +13,44 @@
 
 /* ---- rows ---- */
 
-static bool make_row(struct audit *audit, const struct audit_queued *queued, struct audit_value row[AUDIT_COLUMNS],
-                     struct audit_hash *key_hash) {
-    const velocity_slice *texts = queued->texts;
-    velocity_slice key = texts[AUDIT_QUEUED_KEY], database = texts[AUDIT_QUEUED_DATABASE];
+struct batch_reader {
+    struct audit *audit;
+    size_t at;
+    struct audit_hash key_hash; /* of the row that was made last */
+    bool failed;
+};
+
+static bool next_row(void *arg, struct audit_value *row) {
+    struct batch_reader *reader = arg;
+    struct audit_queued queued;
+    if (!audit_arena_next(&reader->audit->back, &reader->at, &queued)) return false;
+    const velocity_slice *texts = queued.texts;
+    velocity_slice key = texts[AUDIT_QUEUED_KEY], database = texts[AUDIT_QUEUED_DATABASE], none = {NULL, 0};
     /* What stands in no database is no key: the name of a user, say. */
-    bool hash_key = queued->hash_key && key.size && database.size;
-    row[AUDIT_TIME_MS] = audit_integer(queued->time_ms);
+    bool hash_key = queued.hash_key && key.size && database.size;
+    row[AUDIT_TIME_MS] = audit_integer(queued.time_ms);
     row[AUDIT_USER] = audit_text(texts[AUDIT_QUEUED_USER]);
     row[AUDIT_LOGIN] = audit_text(texts[AUDIT_QUEUED_LOGIN]);
     row[AUDIT_LOGIN_ID] = audit_text(texts[AUDIT_QUEUED_LOGIN_ID]);
     row[AUDIT_ADDRESS] = audit_text(texts[AUDIT_QUEUED_ADDRESS]);
     row[AUDIT_ACTION] = audit_text(texts[AUDIT_QUEUED_ACTION]);
     row[AUDIT_DATABASE] = audit_text(database);
-    row[AUDIT_KEY] = audit_text(hash_key ? velocity_bytes(NULL, 0) : key);
-    row[AUDIT_KEY_SHA256] = audit_blob(velocity_bytes(key_hash->bytes, hash_key ? sizeof key_hash->bytes : 0));
-    row[AUDIT_STATUS] = queued->status ? audit_integer(queued->status) : (struct audit_value){.type = AUDIT_NULL};
+    row[AUDIT_KEY] = audit_text(hash_key ? none : key);
+    row[AUDIT_KEY_SHA256] = audit_blob(velocity_bytes(reader->key_hash.bytes, hash_key ? AUDIT_HASH_BYTES : 0));
+    row[AUDIT_STATUS] = queued.status ? audit_integer(queued.status) : (struct audit_value){.type = AUDIT_NULL};
     row[AUDIT_REQUEST_ID] = audit_text(texts[AUDIT_QUEUED_REQUEST_ID]);
     row[AUDIT_DETAIL] = audit_text(texts[AUDIT_QUEUED_DETAIL]);
-    return !hash_key || audit_chain_key(audit_file_chain(audit->file), database, key, key_hash);
+    if (hash_key)
+        reader->failed = !audit_chain_key(audit_file_chain(reader->audit->file), database, key, &reader->key_hash);
+    return !reader->failed;
 }
 
-static velocity_status append_event(struct audit *audit, const struct audit_queued *queued) {
-    struct audit_value row[AUDIT_COLUMNS];
-    struct audit_hash key_hash;
-    if (!make_row(audit, queued, row, &key_hash))
-        return status_set(VELOCITY_NO_MEMORY, "%s: the hash of a key could not be computed", audit->path);
-    return audit_file_append(audit->file, row);
+static velocity_status append_events(struct audit *audit) {
+    struct batch_reader reader = {.audit = audit};
+    velocity_status status = audit_file_append_all(audit->file, next_row, &reader);
+    if (!status && reader.failed)
+        status = status_set(VELOCITY_NO_MEMORY, "%s: the hash of a key could not be computed", audit->path);
+    return status;
 }
 
 static velocity_status append_gap(struct audit *audit) {
@@ -56,11 +67,9 @@ static velocity_status append_gap(struct audit *audit) {
 
 /* The back arena in one transaction. */
 static velocity_status write_batch(struct audit *audit) {
-    struct audit_queued queued;
-    size_t at = 0;
     velocity_status status = audit_file_begin(audit->file);
     if (status) return status;
-    while (!status && audit_arena_next(&audit->back, &at, &queued)) status = append_event(audit, &queued);
+    status = append_events(audit);
     if (!status && audit->back_gap.lost) status = append_gap(audit);
     if (!status) status = audit_file_commit(audit->file);
     if (status) audit_file_rollback(audit->file);
@@ -93,16 +102,6 @@ static void log_failing(struct audit *audit, const char *reason, bool refuse) {
 static void log_recovered(struct audit *audit, uint64_t lost) {
     if (!audit->log) return;
     logger_event(audit->log, LOGGER_LEVEL_WARNING, "audit_recovered", logger_number("events_lost", lost));
-}
-
-void audit_log_head(struct audit *audit) {
-    const struct audit_head *head = audit_file_head(audit->file);
-    char hex[AUDIT_HEX_BYTES];
-    audit_hash_hex(&head->hash, hex);
-    audit->logged_head = head->number;
-    if (audit->log)
-        logger_event(audit->log, LOGGER_LEVEL_INFO, "audit_head", logger_number("number", head->number),
-                     logger_text("hash", hex));
 }
 
 /* Writes the batch, if there is one, and takes note of how that went. */
@@ -162,6 +161,7 @@ static void maintain(struct audit *audit, const struct audit_settings *settings)
     }
     if (now_ms >= audit->head_at_ms) {
         if (audit->logged_head != audit_file_head(audit->file)->number) audit_log_head(audit);
+        audit->logged_head = audit_file_head(audit->file)->number;
         audit->head_at_ms = now_ms + audit->timing.head_ms;
     }
     if (audit->again || now_ms >= audit->prune_at_ms ||

@@ -5,6 +5,7 @@
 #include "engine/status.h"
 
 #include <search.h>
+#include <stdio.h>
 #include <time.h>
 
 static int64_t read_clock(clockid_t clock) {
@@ -50,8 +51,8 @@ static velocity_status check_configured(const struct auth_configured_user *from)
     if ((unsigned)from->role >= ROLE_COUNT)
         return status_set(VELOCITY_INVALID, "configured user \"%s\" has no role", from->name);
     if (password_hash_check(from->password)) {
-        char why[256] = "";
-        (void)strncat(why, velocity_error_message(), sizeof why - 1);
+        char why[256];
+        (void)snprintf(why, sizeof why, "%s", velocity_error_message());
         return status_set(VELOCITY_INVALID, "configured user \"%s\": %s", from->name, why);
     }
     return VELOCITY_OK;

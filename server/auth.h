@@ -11,7 +11,9 @@
  * Failures are counted per (address, user) and per address, never per user alone, so that nobody can be locked out by a
  * stranger; too many of them ban for a while. An unknown name costs the same time as a wrong password.
  *
- * Threads: all functions from any thread. Those under "change" wait for the disk and perhaps for the hashing thread.
+ * Threads: all functions from any thread. Those under "change" wait for the disk and perhaps for the hashing thread,
+ * and answer its statuses, too: NO_SPACE and NO_MEMORY leave everything as it was; after IO only the next start can
+ * tell.
  */
 #ifndef VELOCITY_SERVER_AUTH_H
 #define VELOCITY_SERVER_AUTH_H
@@ -75,9 +77,9 @@ enum auth_result auth_bearer(struct auth *auth, velocity_slice secret, const cha
                              struct principal **principal, uint32_t *retry_after_seconds);
 
 struct auth_check {
-    velocity_slice user, password; /* the caller's, unchanged until it is answered */
-    const char *address;           /* the same */
-    void (*done)(struct auth_check *check);
+    velocity_slice user, password;          /* the caller's, unchanged until it is answered */
+    const char *address;                    /* the same */
+    void (*done)(struct auth_check *check); /* waits for nothing, and calls nothing under "change" */
     /* the answer */
     enum auth_result result;
     struct principal *principal;

@@ -12,6 +12,7 @@
 #include "engine/status.h"
 
 #include <semaphore.h>
+#include <stdio.h>
 
 /* ---- the answer ------------------------------------------------------------------------------------------------- */
 
@@ -86,9 +87,10 @@ static void verify(struct auth_check *check, const uint8_t digest[DIGEST_BYTES],
     struct auth *auth = check->auth;
     char hash[PASSWORD_HASH_BYTES];
     uint64_t number = choose_hash(auth, check->user, hash);
-    atomic_fetch_add_explicit(&auth->hashes, 1, memory_order_relaxed);
     velocity_status status = password_verify(hash, check->password);
     explicit_bzero(hash, sizeof hash);
+    /* INVALID: there is no user left, and nothing was hashed. */
+    if (status != VELOCITY_INVALID) atomic_fetch_add_explicit(&auth->hashes, 1, memory_order_relaxed);
     if (status == VELOCITY_NO_MEMORY) {
         check->result = AUTH_BUSY; /* nobody knows whether it was right */
         return;
@@ -150,7 +152,7 @@ static void run_job(struct executor_task *task) {
     atomic_fetch_add_explicit(&job->auth->hashes, 1, memory_order_relaxed);
     job->status =
         job->hash ? password_verify(job->hash, job->password) : job->auth->environment.hash(job->password, job->out);
-    if (job->status) (void)strncat(job->message, velocity_error_message(), sizeof job->message - 1);
+    if (job->status) (void)snprintf(job->message, sizeof job->message, "%s", velocity_error_message());
     (void)sem_post(&job->finished);
 }
 

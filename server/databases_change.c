@@ -50,15 +50,14 @@ static velocity_status make(struct database *database, uint64_t max_disk_bytes, 
         env_free(path);
         return VELOCITY_OK;
     }
-    char why[DATABASES_MESSAGE_BYTES] = "";
-    strncat(why, velocity_error_message(), sizeof why - 1);
+    struct databases_words why = databases_words();
     remove_quietly(all, path, database->name);
     if (installed && databases_put_aside(all, database->name, &aside))
         tell(all, LOGGER_LEVEL_WARNING, "folder_not_removed", database->name, velocity_error_message());
     if (aside) remove_quietly(all, aside, database->name);
     env_free(aside);
     env_free(path);
-    return status_set(status, "%s", why);
+    return status_set(status, "%s", why.text);
 }
 
 /* `from`: NULL, or the folder to move in. */
@@ -149,15 +148,13 @@ static velocity_status note_floor(struct database *database, uint64_t exact, uin
 /* Nobody is inside. */
 static velocity_status take_away(struct database *database, char **aside) {
     struct databases *all = database->all;
-    uint64_t exact = 0, floor;
-    velocity_status status = VELOCITY_OK;
+    uint64_t exact = 0, floor = 0;
     if (database->db) {
         exact = next_version(database->db);
-        status = databases_stop(database, CLOSE_WAIT_MS);
-        if (status == VELOCITY_BUSY) return status;
-        status = VELOCITY_OK; /* closed, whatever it could not write any more */
+        if (databases_stop(database, CLOSE_WAIT_MS) == VELOCITY_BUSY) return VELOCITY_BUSY;
+        /* Else it is closed, whatever it could not write any more. */
     }
-    status = note_floor(database, exact, &floor);
+    velocity_status status = note_floor(database, exact, &floor);
     if (!status) status = databases_put_aside(all, database->name, aside);
     if (!status && database_record_forget(all->system, database->name, floor))
         tell(all, LOGGER_LEVEL_WARNING, "record_not_shortened", database->name, velocity_error_message());
@@ -166,8 +163,7 @@ static velocity_status take_away(struct database *database, char **aside) {
 
 /* As it was before, as far as that can be; the message stays. */
 static velocity_status put_back(struct database *database, velocity_status status) {
-    char why[DATABASES_MESSAGE_BYTES] = "";
-    strncat(why, velocity_error_message(), sizeof why - 1);
+    struct databases_words why = databases_words();
     if (database->db) {
         env_mutex_lock(&database->all->mutex);
         databases_publish(database);
@@ -178,7 +174,7 @@ static velocity_status put_back(struct database *database, velocity_status statu
         if (again) databases_publish_damage(database, again);
         env_mutex_unlock(&database->all->mutex);
     }
-    return status_set(status, "%s", why);
+    return status_set(status, "%s", why.text);
 }
 
 /* Claimed. */

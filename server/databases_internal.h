@@ -36,6 +36,8 @@
 #include "engine/status.h"
 #include "server/databases.h"
 
+#include <stdio.h>
+
 #define DATABASES_LEASE         (UINT64_C(1) << 50)
 #define DATABASES_CLOSED        (UINT64_C(1) << 63)
 #define DATABASES_BUCKETS       256u
@@ -43,6 +45,16 @@
 #define DATABASES_LEAST_LIMIT   (UINT64_C(32) << 20)
 #define DATABASES_MOST_LIMIT    (UINT64_C(1) << 53) /* JSON's numbers are exact up to there */
 #define DATABASES_DEFAULT       UINT64_MAX          /* of a limit: the default one */
+
+/* This thread's error message, kept beyond calls that may fail on the way back. */
+struct databases_words {
+    char text[DATABASES_MESSAGE_BYTES];
+};
+static inline struct databases_words databases_words(void) {
+    struct databases_words words;
+    (void)snprintf(words.text, sizeof words.text, "%s", velocity_error_message());
+    return words;
+}
 
 enum database_state {
     DATABASE_GONE, /* the name is not there */

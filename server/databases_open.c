@@ -6,7 +6,6 @@
  */
 #include "server/databases_internal.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 enum {
@@ -64,11 +63,10 @@ velocity_status databases_start(struct database *database) {
         env_mutex_unlock(&all->mutex);
         return VELOCITY_OK;
     }
-    char why[DATABASES_MESSAGE_BYTES] = "";
-    strncat(why, velocity_error_message(), sizeof why - 1);
+    struct databases_words why = databases_words();
     if (db && velocity_close(db)) { /* nobody has used it */
     }
-    return status_set(status, "%s", why);
+    return status_set(status, "%s", why.text);
 }
 
 velocity_status databases_stop(struct database *database, uint32_t wait_ms) {
@@ -195,11 +193,10 @@ velocity_status databases_open(const struct databases_options *options, struct d
         *out = all;
         return VELOCITY_OK;
     }
-    char why[DATABASES_MESSAGE_BYTES] = "";
-    strncat(why, velocity_error_message(), sizeof why - 1);
+    struct databases_words why = databases_words();
     if (databases_close(all)) { /* the first failure is the one to report */
     }
-    return status_set(status, "%s", why);
+    return status_set(status, "%s", why.text);
 }
 
 static void close_one(struct database *database) {
@@ -210,7 +207,7 @@ static void close_one(struct database *database) {
 
 velocity_status databases_close(struct databases *all) {
     velocity_status status = VELOCITY_OK;
-    char why[DATABASES_MESSAGE_BYTES] = "";
+    struct databases_words why = {""};
     bool alive = false; /* what a leaked handle leads to must stay */
     if (!all) return VELOCITY_OK;
     for_each(all, close_one);
@@ -220,7 +217,7 @@ velocity_status databases_close(struct databases *all) {
             alive |= d->db != NULL;
             if (!status && d->state == DATABASE_OPEN && d->status) {
                 status = d->status;
-                memcpy(why, d->message, sizeof why);
+                memcpy(why.text, d->message, sizeof why.text);
             }
             if (!d->db) free(d);
         }
@@ -230,5 +227,5 @@ velocity_status databases_close(struct databases *all) {
     env_mutex_destroy(&all->mutex);
     free(all->folder);
     free(all);
-    return status ? status_set(status, "%s", why) : VELOCITY_OK;
+    return status ? status_set(status, "%s", why.text) : VELOCITY_OK;
 }

@@ -35,11 +35,14 @@ static inline void deadline_queue_init(struct deadline_queue *queue, uint64_t sp
     queue->span_us = span_us;
 }
 
-static inline void deadline_clear(struct deadline *deadline) {
-    if (!deadline->next) return;
+static inline void deadline_unlink_(struct deadline *deadline) {
     deadline->next->previous = deadline->previous;
     deadline->previous->next = deadline->next;
     deadline->next = deadline->previous = NULL;
+}
+
+static inline void deadline_clear(struct deadline *deadline) {
+    if (deadline->next) deadline_unlink_(deadline);
 }
 
 /* The span from now; one that was set before begins anew. */
@@ -52,15 +55,12 @@ static inline void deadline_set(struct deadline_queue *queue, struct deadline *d
     queue->ends.previous = deadline;
 }
 
-/* The first in the queue, due or not; NULL: there is none. */
-static inline struct deadline *deadline_first(const struct deadline_queue *queue) {
-    return queue->ends.next == &queue->ends ? NULL : queue->ends.next;
-}
-
-/* One whose time has come; NULL: none. The caller clears it. */
-static inline struct deadline *deadline_due(const struct deadline_queue *queue, uint64_t now_us) {
-    struct deadline *first = deadline_first(queue);
-    return first && first->at_us <= now_us ? first : NULL;
+/* One whose time has come, taken out of the queue; NULL: none. UINT64_MAX is a time at which all have come. */
+static inline struct deadline *deadline_take(struct deadline_queue *queue, uint64_t now_us) {
+    struct deadline *first = queue->ends.next;
+    if (first == &queue->ends || first->at_us > now_us) return NULL;
+    deadline_unlink_(first);
+    return first;
 }
 
 /* How long to wait from now until `at_us`, as epoll_wait takes it: rounded up, -1 for UINT64_MAX. */
@@ -73,8 +73,7 @@ static inline int deadline_wait_ms(uint64_t at_us, uint64_t now_us) {
 
 /* When the first one is due; UINT64_MAX: none. */
 static inline uint64_t deadline_next_us(const struct deadline_queue *queue) {
-    struct deadline *first = deadline_first(queue);
-    return first ? first->at_us : UINT64_MAX;
+    return queue->ends.next == &queue->ends ? UINT64_MAX : queue->ends.next->at_us;
 }
 
 #endif

@@ -8,9 +8,9 @@
  *  3. A record that was begun goes out before anything else does: its size is kept, since mbedTLS would take whatever a
  *     repeated call brings for written.
  *
- * A hostile client costs bounded memory: mbedTLS allocates both record buffers of a session at once (2 x 16.7 KB),
- * takes no handshake message larger than one of them, and gets no more than HANDSHAKE_BYTES_MAX before a handshake has
- * ended.
+ * A hostile client costs bounded memory and time: mbedTLS allocates both record buffers of a session at once, takes no
+ * handshake message larger than one of them, and gets no more than HANDSHAKE_BYTES_MAX before a handshake has ended,
+ * nor more than READ_BYTES_MAX in one call after that.
  *
  * Randomness is PSA's, one generator with a lock of its own: Debian builds mbedTLS with threads, and so must who else
  * builds it.
@@ -228,13 +228,23 @@ struct tls_session {
     struct material *material;
     int fd;
     enum { HANDSHAKING, OPEN, FAILED } state;
-    bool peer_closed;   /* close_notify came */
-    bool end_of_stream; /* of the descriptor */
-    size_t unsent;      /* bytes of the caller's in the record that could not go out whole; 0: none */
-    size_t received;    /* in the handshake; then, in the present call of tls_read */
-    const char *why;    /* a failure's cause that mbedTLS does not know; NULL: it does */
+    bool peer_closed;    /* close_notify came */
+    bool end_of_stream;  /* of the descriptor */
+    size_t unsent;       /* bytes of the caller's in the record that could not go out whole; 0: none */
+    size_t received;     /* in the handshake; then, in the present call of tls_read */
+    uint8_t record_type; /* of the last record in the handshake */
+    uint8_t alert;       /* that came in it unencrypted; 0: none */
+    const char *why;     /* a failure's cause that mbedTLS does not know; NULL: it does */
     char error[ERROR_BYTES];
 };
+
+/* Who does not trust a certificate says so before it encrypts, and mbedTLS takes that for garbage. mbedTLS asks for a
+ * record's header, then for its content. */
+static void look_for_alert(struct tls_session *session, const unsigned char *bytes, size_t size) {
+    enum { HEADER_BYTES = 5, ALERT_BYTES = 2, ALERT = 21 };
+    if (size == HEADER_BYTES) session->record_type = bytes[0];
+    if (size == ALERT_BYTES && session->record_type == ALERT) session->alert = bytes[1];
+}
 
 static int receive_bytes(void *arg, unsigned char *bytes, size_t size) {
     struct tls_session *session = arg;
@@ -246,6 +256,7 @@ static int receive_bytes(void *arg, unsigned char *bytes, size_t size) {
     ssize_t got;
     do got = recv(session->fd, bytes, size, MSG_DONTWAIT);
     while (got < 0 && errno == EINTR);
+    if (got > 0 && session->state == HANDSHAKING) look_for_alert(session, bytes, (size_t)got);
     if (got > 0) session->received += (size_t)got;
     if (got == 0) session->end_of_stream = true;
     if (got >= 0) return (int)got;
@@ -287,6 +298,11 @@ void tls_session_free(struct tls_session *session) {
     env_free(session);
 }
 
+/* bad_certificate, unsupported_, _revoked, _expired, _unknown, and unknown_ca of RFC 8446, section 6.2. */
+static bool is_about_certificates(uint8_t alert) {
+    return (alert >= 42 && alert <= 46) || alert == 48;
+}
+
 /* Words for the failures that an operator meets; mbedTLS's own for others. */
 static void explain(struct tls_session *session, int result, char *words, size_t size) {
     const char *known = session->why;
@@ -295,6 +311,12 @@ static void explain(struct tls_session *session, int result, char *words, size_t
     if (!known && result == MBEDTLS_ERR_SSL_NO_APPLICATION_PROTOCOL)
         known = "no offered protocol (ALPN) is spoken here";
     if (!known && result == MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE) known = "the client showed no certificate";
+    if (!known && session->alert) {
+        (void)snprintf(words, size, "the client gave up%s (alert %u)",
+                       is_about_certificates(session->alert) ? ": it does not trust the certificate" : "",
+                       session->alert);
+        return;
+    }
     if (!known && result == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE) known = "the other side gave up (a fatal alert)";
     if (!known && session->end_of_stream) known = "the connection ended without close_notify";
     if (known) {
@@ -341,6 +363,7 @@ enum tls_result tls_handshake(struct tls_session *session) {
     int result = mbedtls_ssl_handshake(&session->ssl);
     if (result) return outcome(session, "handshake", result);
     session->state = OPEN;
+    session->alert = 0;
     return TLS_DONE;
 }
 

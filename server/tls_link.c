@@ -400,7 +400,7 @@ void link_event(struct link_end *event_end, uint32_t events) {
 
 void link_expire(struct link_loop *loop, uint64_t now_us) {
     struct deadline *due;
-    while ((due = deadline_due(&loop->deadlines, now_us))) {
+    while ((due = deadline_take(&loop->deadlines, now_us))) {
         struct link *link = (struct link *)(void *)due;
         if (link->phase != LINK_CARRYING) atomic_fetch_add(&loop->counters->timed_out, 1);
         end_link(link);

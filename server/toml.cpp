@@ -1,4 +1,9 @@
 // toml.cpp - toml++ behind the C interface of toml.h.
+
+// toml++ 3.3 asserts what a malformed text does not hold ("[=]"): it would end the process, or with NDEBUG be an
+// assumption that a compiler may build on. Without either, the text comes to toml++'s own error.
+#undef NDEBUG
+#define TOML_ASSERT(expr)      static_assert(true)
 #define TOML_EXCEPTIONS        0
 #define TOML_ENABLE_FORMATTERS 0
 #include <toml++/toml.h>
@@ -7,42 +12,45 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 #include <string>
 #include <vector>
 
 namespace {
 
-// Counts brackets and dotted names outside of strings and comments, as far as the text is TOML: the parser, which stops
-// at the first error, never gets further than what was counted right.
-class nesting {
+// Looks for what the parser must not see: it recurses, and what is not ASCII outside of strings and comments, where
+// TOML allows none, leads it to code that counts as unreachable (its table of white space). Goes wrong only behind the
+// first error of a text that is no TOML, and so does the parser stop there.
+class scanner {
   public:
-    explicit nesting(std::string_view text) : text(text) {}
+    explicit scanner(std::string_view text) : text(text) {}
 
-    // The line on which the text is nested too deeply; 0: it is not.
-    unsigned too_deep() {
-        while (at < text.size()) {
+    const char *objection = nullptr; // to the text, at `line`
+    unsigned line = 1;
+
+    bool accepts() {
+        if (text.substr(0, 3) == "\xEF\xBB\xBF") at = 3; // a mark of the byte order
+        while (at < text.size() && !objection) {
             char c = text[at];
-            if (c == '"' || c == '\'') {
+            if (c == '"' || c == '\'')
                 skip_string(c);
-                continue;
-            }
-            if (c == '#') {
+            else if (c == '#')
                 at = std::min(text.find('\n', at), text.size());
-                continue;
-            }
-            count(c);
-            if (brackets > TOML_MAX_BRACKETS || names > TOML_MAX_NAMES) return line;
-            at++;
+            else
+                count(c);
         }
-        return 0;
+        return !objection;
     }
 
   private:
     std::string_view text;
     std::size_t at = 0;
-    unsigned line = 1, brackets = 0, names = 1;
+    unsigned brackets = 0, names = 1;
+
+    bool ascii() const { return at >= text.size() || static_cast<unsigned char>(text[at]) < 0x80; }
 
     void count(char c) {
+        if (!ascii()) objection = "a character that may stand in texts and comments only";
         switch (c) {
         case '\n':
             line++;
@@ -60,25 +68,37 @@ class nesting {
         case ',': names = 1; break;
         default: break;
         }
+        if (brackets > TOML_MAX_BRACKETS || names > TOML_MAX_NAMES) objection = "nested too deeply";
+        if (!objection) at++;
+    }
+
+    // What stands behind a backslash: one character, or the end of a line and all white space.
+    void skip_escaped() {
+        bool goes_on = at < text.size() && std::strchr(" \t\r\n", text[at]);
+        for (; goes_on && at < text.size() && std::strchr(" \t\r\n", text[at]); at++) line += text[at] == '\n';
+        if (!ascii()) objection = "a backslash, and then a character that is not ASCII";
+        if (!goes_on && at < text.size() && !objection) at++;
     }
 
     // A string over several lines ends with three quotes, any other with one or, wrongly, with its line.
     void skip_string(char quote) {
-        bool escapes = quote == '"';
         bool multiline = text.substr(at, 3) == std::string(3, quote);
         at += multiline ? 3 : 1;
-        for (; at < text.size(); at++) {
+        while (at < text.size() && !objection) {
             if (text[at] == '\n') {
                 if (!multiline) return;
                 line++;
-            } else if (escapes && text[at] == '\\') {
                 at++;
-                if (at < text.size() && text[at] == '\n') line++;
+            } else if (quote == '"' && text[at] == '\\') {
+                at++;
+                skip_escaped();
             } else if (text[at] == quote && (!multiline || text.substr(at, 3) == std::string(3, quote))) {
                 at += multiline ? 3 : 1;
                 // The last quotes of the content may stand right before the three that end it.
                 for (int more = 0; multiline && more < 2 && at < text.size() && text[at] == quote; more++) at++;
                 return;
+            } else {
+                at++;
             }
         }
     }
@@ -176,9 +196,10 @@ bool visit_all(const toml::table &root, bool (*visit)(void *, const toml_entry *
 
 extern "C" bool toml_parse(const char *text, size_t size, bool (*visit)(void *, const toml_entry *), void *arg,
                            unsigned *line, char *error, size_t error_size) {
-    *line = nesting(std::string_view(text, size)).too_deep();
+    scanner scanner(std::string_view(text, size));
+    *line = scanner.accepts() ? 0 : scanner.line;
     if (*line) {
-        (void)snprintf(error, error_size, "nested too deeply");
+        (void)snprintf(error, error_size, "%s", scanner.objection);
         return false;
     }
     try {

@@ -2,8 +2,9 @@
  * auth_record_fuzz.c - any bytes as the record of a user, a token or a session, chosen by the first one: what is taken
  * is within all bounds, and is read the same again after it was written.
  */
+#include "engine/database.h"
 #include "server/auth_internal.h"
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/engine_fuzz.h"
 
 /* The key of the seeds' tokens and sessions: the first half of their SHA-256. */
 #define ID "00112233445566778899aabbccddeeff"
@@ -12,11 +13,10 @@ static velocity *db;
 static struct auth auth; /* as far as reading a record needs it */
 
 static void set_up(void) {
-    static char folder[] = "/tmp/velocity-auth-fuzz-XXXXXX";
     velocity_options options = velocity_options_default();
     if (db) return;
-    options.durability = VELOCITY_DURABILITY_OS;
-    CHECK(mkdtemp(folder) && velocity_open(folder, &options, &db) == VELOCITY_OK);
+    options.memtable_bytes = 64 << 10;
+    fuzz_must(database_open(env_sim_env(env_sim_new(1)), "system", &options, &db));
 }
 
 /* Writes the batch, and gives what stands under the key then. */

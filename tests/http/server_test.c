@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #define CLIENTS 8
+#define AT_ONCE 200 /* connections; who wants another one waits, as at the acceptor */
 #define ROUNDS  60
 
 struct front {
@@ -105,6 +106,7 @@ static int connect_to(struct front *f) {
     struct sockaddr_in address = {.sin_family = AF_INET};
     struct timeval patience = {.tv_sec = 20};
     int fd, pair[2];
+    while (atomic_load(&f->peers) >= AT_ONCE) usleep(100);
     if (f->tls) {
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) return -1;
         give(f, pair[1], (struct sockaddr *)&address, sizeof address);

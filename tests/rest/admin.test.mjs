@@ -6,7 +6,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, write
 import http from 'node:http';
 import https from 'node:https';
 import path from 'node:path';
-import { after, describe, it } from 'node:test';
+import { after, before, describe, it } from 'node:test';
 import { selfSigned } from './certificate.mjs';
 import { binary, cleanEnvironment, Server, temporaryDirectory, within } from './support.mjs';
 
@@ -150,7 +150,7 @@ describe('velocity admin, told where the server is', () => {
       { input: 'pass "wörd"\n' },
     );
     assert.deepEqual([end.code, end.stderr], [0, '']);
-    assert.match(end.stdout, /^program  read   orders,stock  user:     configuration  -$/m);
+    assert.match(end.stdout, /^program  read  orders,stock  user:     configuration  -$/m);
     const [request] = server.requests;
     assert.deepEqual([request.method, request.target], ['POST', '/api/users']);
     assert.equal(request.headers['content-type'], 'application/json');
@@ -239,6 +239,12 @@ describe('a server that refuses', () => {
       assertComplains(await velocity(['admin', 'list-users', '--url', server.url]), code, ...patterns);
     });
   }
+
+  it('without saying whom it is about is helped out', async () => {
+    const server = await fake(json(409, { title: 'The name is in use', status: 409, code: 'name_taken' }));
+    const end = await velocity(['create-user', '--username', 'ada', '--password', 'correct horse', '--url', server.url]);
+    assertComplains(end, 1, /ada: The name is in use \(HTTP 409 name_taken\)/);
+  });
 
   it('a token is told that it is wrong', async () => {
     const server = await fake(problem(401, 'login_required', 'Who are you?'));
@@ -708,5 +714,54 @@ describe('velocity admin on a data directory without a server', () => {
 
   it('leaves databases to servers', async () => {
     assertComplains(await velocity(['admin', 'list-databases', ...at()]), 1, /start it/, /--url/);
+  });
+});
+
+describe('velocity admin with a server over the data directory', () => {
+  const { env } = settings();
+  let server;
+  let token;
+  before(async () => (server = await Server.start()));
+  after(() => server.stop());
+  const at = () => ['--data-dir', server.dataDir];
+  /** As ada, once she is there: the first user is made by whoever sits at the machine. */
+  const run = async (args) => {
+    const end = await velocity(args, { env: token ? { ...env, VELOCITY_TOKEN: token } : env });
+    if (token || end.code !== 0) return end;
+    const made = await velocity(['admin', 'create-token', '--name', 'tests', '--login', 'ada', '--password-stdin', ...at()], { env, input: 'password of ada\n' });
+    assert.match(made.stdout, /^vt_[A-Za-z0-9_-]{43}\n$/, made.stderr);
+    token = made.stdout.trim();
+    return end;
+  };
+  administration(at, run);
+
+  it('asks who is there, and does not believe a wrong password or a token that was revoked', async () => {
+    assertComplains(await velocity(['admin', 'list-users', ...at()]), 1, /--login/);
+    assertComplains(await velocity(['admin', 'list-users', '--login', 'ada', '--password-stdin', ...at()], { input: 'a wrong password\n' }), 1, /password is wrong/);
+    const made = await run(['admin', 'create-token', '--name', 'short', ...at()]);
+    const mine = { env: { ...env, VELOCITY_TOKEN: made.stdout.trim() } };
+    assert.equal((await velocity(['admin', 'list-tokens', ...at()], mine)).code, 0);
+    const { tokens } = JSON.parse((await run(['admin', 'list-tokens', '--json', ...at()])).stdout);
+    const { id } = tokens.find(({ name }) => name === 'short');
+    assert.equal((await run(['admin', 'revoke-token', id, ...at()])).code, 0);
+    assertComplains(await velocity(['admin', 'list-tokens', ...at()], mine), 1, /the token is wrong/);
+  });
+
+  it('changes the own password with the old one', async () => {
+    const own = (input) => velocity(['admin', 'set-password', '--login', 'program', '--password-stdin', ...at()], { input });
+    assertComplains(await own('a wrong password\nanother password\n'), 1);
+    assert.equal((await own('password of program\nanother password\n')).code, 0);
+    assert.equal((await own('another password\npassword of program\n')).code, 0);
+  });
+
+  it('makes, lists and drops databases', async () => {
+    const made = await run(['admin', 'create-database', 'orders', '--max-disk-bytes', '67108864', ...at()]);
+    assert.equal(made.code, 0, made.stderr);
+    assertComplains(await run(['admin', 'create-database', 'orders', ...at()]), 1, /orders/);
+    const { databases } = JSON.parse((await run(['admin', 'list-databases', '--json', ...at()])).stdout);
+    assert.deepEqual(databases.map(({ name, status }) => [name, status]), [['default', 'open'], ['orders', 'open']]);
+    assert.equal(databases[1].max_disk_bytes, 67_108_864);
+    assert.equal((await run(['admin', 'drop-database', 'orders', '--yes', ...at()])).code, 0);
+    assertComplains(await run(['admin', 'drop-database', 'orders', '--yes', ...at()]), 3);
   });
 });

@@ -52,7 +52,7 @@ static void after_a_ban_counting_begins_anew(void **state) {
 static void what_fails_during_a_ban_does_not_prolong_it(void **state) {
     struct failures *f = *state;
     fail_times(f, MAX, "192.0.2.1", ANN, START_MS);
-    fail_times(f, 3, "192.0.2.1", ANN, START_MS + BAN_MS - 1);
+    fail_times(f, 2 * MAX, "192.0.2.1", ANN, START_MS + BAN_MS - 1);
     assert_int_equal(failures_banned(f, "192.0.2.1", ANN, START_MS + BAN_MS), 0);
 }
 
@@ -201,6 +201,9 @@ static void when_the_table_is_full_the_one_longest_quiet_is_forgotten(void **sta
     fail_times(f, 1, "192.0.2.4", BEN, START_MS);
     assert_int_equal(failures_banned(f, "192.0.2.1", ANN, START_MS), 0);
     assert_int_equal(failures_banned(f, "192.0.2.2", BEN, START_MS), BAN_SECONDS);
+    /* The new ones stay. */
+    fail_times(f, MAX - 1, "192.0.2.3", BEN, START_MS);
+    assert_int_equal(failures_banned(f, "192.0.2.3", BEN, START_MS), BAN_SECONDS);
 }
 
 static void *fail_often(void *arg) {

@@ -130,6 +130,7 @@ static void an_error_in_the_file_names_file_line_and_key(void **state) {
     assert_refused("[database]\ncompression = \"snappy\"\n", ":2: ", "this version does not offer it");
     assert_refused("[server]\nhttp_threads = 1\nhttp_threads = 2\n", ":3: ", "not valid TOML");
     assert_refused("[server\n", ":1: ", "not valid TOML");
+    assert_refused("[=]\n", ":1: ", "not valid TOML");
     assert_refused("[server]\nport = 1\n[sql]\n[a]\n", ":2: ", "server.port"); /* the first one of several */
     assert_refused("[tls]\nenabled = \"yes\"\n", ":2: ", "one of \"auto\", true, false");
     assert_refused("[database]\ncompression = true\n", ":2: ", "database.compression must be one of");

@@ -24,6 +24,7 @@ static inline velocity_options small_options(void) {
     options.memtable_bytes = 1 << 20;
     options.durability = VELOCITY_DURABILITY_OS;
     options.reserve_bytes = 0;
+    options.compression = VELOCITY_COMPRESSION_NONE; /* what is put takes its room */
     return options;
 }
 

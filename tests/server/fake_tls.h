@@ -244,7 +244,7 @@ static inline int fake_hear(int fd, unsigned char *out, size_t *size) {
 /* Says hello ("h", or "h" and a name) and waits for the answer. */
 static inline bool fake_shake(int fd, const char *hello) {
     unsigned char answer[FAKE_MOST];
-    size_t size;
+    size_t size = 0;
     return fake_send(fd, FAKE_HELLO, hello, strlen(hello)) && fake_hear(fd, answer, &size) == FAKE_HELLO && size == 1;
 }
 

@@ -96,16 +96,14 @@ static void deadlines_come_due_in_the_order_in_which_they_were_set(void **state)
     deadline_set(&queue, &b, 1010);
     deadline_set(&queue, &c, 1020);
     deadline_set(&queue, &a, 1030); /* begins anew */
-    assert_ptr_equal(deadline_due(&queue, 1109), NULL);
-    assert_ptr_equal(deadline_due(&queue, 1110), &b);
-    deadline_clear(&b);
-    deadline_clear(&b);
+    assert_ptr_equal(deadline_take(&queue, 1109), NULL);
+    assert_ptr_equal(deadline_take(&queue, 1110), &b);
+    deadline_clear(&b); /* of no effect */
     assert_int_equal(deadline_next_us(&queue), 1120);
     deadline_clear(&c);
-    assert_ptr_equal(deadline_due(&queue, 1129), NULL);
-    assert_ptr_equal(deadline_due(&queue, 1130), &a);
-    deadline_clear(&a);
-    assert_ptr_equal(deadline_first(&queue), NULL);
+    assert_ptr_equal(deadline_take(&queue, 1129), NULL);
+    assert_ptr_equal(deadline_take(&queue, 1130), &a);
+    assert_ptr_equal(deadline_take(&queue, UINT64_MAX), NULL);
 }
 
 static void without_a_span_nothing_comes_due(void **state) {
@@ -114,9 +112,9 @@ static void without_a_span_nothing_comes_due(void **state) {
     (void)state;
     deadline_queue_init(&queue, 0);
     deadline_set(&queue, &a, 5);
-    assert_ptr_equal(deadline_due(&queue, UINT64_MAX - 1), NULL);
+    assert_ptr_equal(deadline_take(&queue, UINT64_MAX - 1), NULL);
     assert_int_equal(deadline_wait_ms(deadline_next_us(&queue), 5), -1);
-    assert_ptr_equal(deadline_first(&queue), &a);
+    assert_ptr_equal(deadline_take(&queue, UINT64_MAX), &a);
     assert_int_equal(deadline_wait_ms(1001, 0), 2);
     assert_int_equal(deadline_wait_ms(7, 7), 0);
     assert_int_equal(deadline_wait_ms(UINT64_MAX - 1, 0), INT_MAX);

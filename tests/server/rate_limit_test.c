@@ -126,16 +126,18 @@ static void a_lowered_rate_holds_within_a_second(void **state) {
 
 /* ---- threads ---------------------------------------------------------------------------------------------------- */
 
-enum { THREADS = 4, TRIES = 5000, ALLOWED = 1000 };
+enum { THREADS = 4, TRIES = 1000000, ALLOWED = 1000000 };
 
 struct taker {
     struct rate_bucket *bucket;
+    pthread_barrier_t *start;
     uint64_t passed;
     bool gives_back;
 };
 
 static void *take_often(void *arg) {
     struct taker *taker = arg;
+    pthread_barrier_wait(taker->start);
     for (int i = 0; i < TRIES; i++) {
         if (!rate_take(taker->bucket, ALLOWED, 3 * SECOND, NULL)) continue;
         taker->passed++;
@@ -147,15 +149,18 @@ static void *take_often(void *arg) {
 static uint64_t take_together(struct rate_bucket *bucket, bool gives_back) {
     struct taker takers[THREADS];
     pthread_t threads[THREADS];
+    pthread_barrier_t start;
     uint64_t passed = 0;
+    pthread_barrier_init(&start, NULL, THREADS);
     for (int i = 0; i < THREADS; i++) {
-        takers[i] = (struct taker){.bucket = bucket, .gives_back = gives_back};
+        takers[i] = (struct taker){.bucket = bucket, .start = &start, .gives_back = gives_back};
         assert_int_equal(pthread_create(&threads[i], NULL, take_often, &takers[i]), 0);
     }
     for (int i = 0; i < THREADS; i++) {
         pthread_join(threads[i], NULL);
         passed += takers[i].passed;
     }
+    pthread_barrier_destroy(&start);
     return passed;
 }
 

@@ -199,7 +199,7 @@ static void keys_alone_read_no_value_that_stands_apart(void **state) {
     static char value[100000];
     static struct seen seen;
     for (int i = 0; i < 20; i++) {
-        char key[KEY_BYTES_MAX];
+        char key[16];
         (void)snprintf(key, sizeof key, "%05d", i);
         assert_int_equal(velocity_put(f->db, velocity_bytes(key, 5), velocity_bytes(value, sizeof value)), VELOCITY_OK);
     }

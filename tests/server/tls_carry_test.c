@@ -75,6 +75,16 @@ static void what_is_decrypted_and_not_read_yet_is_told(void **state) {
     part(&pair);
 }
 
+static void an_empty_record_is_no_end(void **state) {
+    struct tls *tls = *state;
+    struct pair pair;
+    assert_true(meet(&pair, tls, NULL));
+    for (int i = 0; i < 2; i++) assert_int_equal(mbedtls_ssl_write(&pair.client.ssl, (const uint8_t *)"", 0), 0);
+    assert_client_sends(&pair, "text");
+    assert_server_reads(&pair, "text");
+    part(&pair);
+}
+
 static void an_end_in_order_is_told_from_one_without(void **state) {
     struct tls *tls = *state;
     struct pair pair;
@@ -194,6 +204,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_full_socket_loses_and_doubles_nothing),
         cmocka_unit_test(what_is_decrypted_and_not_read_yet_is_told),
+        cmocka_unit_test(an_empty_record_is_no_end),
         cmocka_unit_test(an_end_in_order_is_told_from_one_without),
         cmocka_unit_test(the_client_is_told_of_the_end_behind_all_that_was_written),
         cmocka_unit_test(garbage_ends_a_session_and_nothing_else),

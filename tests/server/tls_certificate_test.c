@@ -290,7 +290,8 @@ static void a_certificate_that_ends_soon_is_made_anew_with_the_same_key(void **s
     assert_int_equal(
         mbedtls_pk_parse_key(&key, (uint8_t *)texts[0], strlen(texts[0]) + 1, NULL, 0, mbedtls_psa_get_random, NULL),
         0);
-    pki_make(&ending, folder, "ending", &(struct pki_options){.subject = "CN=ending", .key = &key, .days = 20});
+    pki_make(&ending, folder, "ending",
+             &(struct pki_options){.subject = "CN=ending", .key = &key, .for_localhost = true, .days = 59});
     assert_int_equal(rename(ending.cert_path, own_certificate), 0);
     struct tls *tls = open_own(NULL, 0);
     tls_fingerprint(tls, after);
@@ -317,6 +318,18 @@ static void what_a_kill_leaves_is_completed(void **state) {
     pki_write(own_certificate, "no certificate at all");
     own_fingerprint(after);
     assert_string_equal(before, after);
+}
+
+static void a_new_key_gets_a_new_certificate(void **state) {
+    (void)state;
+    char before[TLS_FINGERPRINT_BYTES], after[TLS_FINGERPRINT_BYTES];
+    own_fingerprint(before);
+    assert_int_equal(unlink(own_key), 0); /* by somebody who wants another */
+    struct tls *tls = open_own(NULL, 0);
+    tls_fingerprint(tls, after);
+    assert_string_not_equal(before, after);
+    assert_true(is_trusted(tls, NULL, NULL));
+    tls_free(tls);
 }
 
 static void a_key_that_cannot_be_used_is_never_replaced(void **state) {
@@ -382,6 +395,7 @@ int main(void) {
         OWN_TEST(a_new_name_makes_a_new_certificate_of_the_same_key),
         OWN_TEST(a_certificate_that_ends_soon_is_made_anew_with_the_same_key),
         OWN_TEST(what_a_kill_leaves_is_completed),
+        OWN_TEST(a_new_key_gets_a_new_certificate),
         OWN_TEST(a_key_that_cannot_be_used_is_never_replaced),
         OWN_TEST(a_key_that_others_may_read_is_refused),
         OWN_TEST(names_that_are_none_are_refused),

@@ -47,6 +47,18 @@ static void copy_key(mbedtls_pk_context *to, mbedtls_pk_context *from) {
                      0);
 }
 
+static void add_localhost(mbedtls_x509write_cert *request) {
+    static char name[] = "localhost";
+    static uint8_t v4[4] = {127, 0, 0, 1}, v6[16] = {[15] = 1};
+    mbedtls_x509_san_list names[3] = {{.node.type = MBEDTLS_X509_SAN_DNS_NAME, .next = &names[1]},
+                                      {.node.type = MBEDTLS_X509_SAN_IP_ADDRESS, .next = &names[2]},
+                                      {.node.type = MBEDTLS_X509_SAN_IP_ADDRESS}};
+    names[0].node.san.unstructured_name = (mbedtls_x509_buf){.p = (uint8_t *)name, .len = sizeof name - 1};
+    names[1].node.san.unstructured_name = (mbedtls_x509_buf){.p = v4, .len = sizeof v4};
+    names[2].node.san.unstructured_name = (mbedtls_x509_buf){.p = v6, .len = sizeof v6};
+    assert_int_equal(mbedtls_x509write_crt_set_subject_alternative_name(request, names), 0);
+}
+
 static void sign(struct pki_pair *pair, const struct pki_options *options, uint8_t text[PEM_MAX]) {
     const struct pki_pair *issuer = options->issuer ? options->issuer : pair;
     mbedtls_x509write_cert request;
@@ -69,6 +81,7 @@ static void sign(struct pki_pair *pair, const struct pki_options *options, uint8
     assert_int_equal(mbedtls_x509write_crt_set_serial_raw(&request, serial, sizeof serial), 0);
     assert_int_equal(mbedtls_x509write_crt_set_validity(&request, from, to), 0);
     assert_int_equal(mbedtls_x509write_crt_set_basic_constraints(&request, options->authority, -1), 0);
+    if (options->for_localhost) add_localhost(&request);
     if (options->for_clients) assert_int_equal(mbedtls_x509write_crt_set_ext_key_usage(&request, &client_use), 0);
     assert_int_equal(mbedtls_x509write_crt_pem(&request, text, PEM_MAX, mbedtls_psa_get_random, NULL), 0);
     mbedtls_x509write_crt_free(&request);

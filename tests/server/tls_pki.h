@@ -20,6 +20,7 @@ struct pki_options {
     const struct pki_pair *issuer; /* NULL: itself */
     mbedtls_pk_context *key;       /* NULL: a new one. Otherwise the caller's */
     bool authority;
+    bool for_localhost; /* alternative names: localhost and its two addresses */
     bool for_clients;   /* extended key usage: client authentication only */
     int from_day, days; /* from_day: counted from today */
 };

@@ -130,6 +130,28 @@ static void the_protocol_is_the_one_of_the_offered_that_is_spoken_here(void **st
     tls_free(tls);
 }
 
+static void a_client_that_does_not_trust_the_certificate_is_told_from_others(void **state) {
+    (void)state;
+    static const uint8_t unknown_ca[] = {21, 3, 3, 0, 2, 2, 48}, internal_error[] = {21, 3, 3, 0, 2, 2, 80};
+    struct tls *tls = open_server();
+    struct pair pair;
+    connect_pair(&pair, tls, NULL);
+    assert_int_equal(mbedtls_ssl_handshake(&pair.client.ssl), MBEDTLS_ERR_SSL_WANT_READ);
+    assert_int_equal(tls_handshake(pair.session), TLS_WANT_READ);
+    assert_true(send(pair.fds[1], unknown_ca, sizeof unknown_ca, MSG_NOSIGNAL) > 0);
+    assert_int_equal(tls_handshake(pair.session), TLS_FAILED);
+    assert_says(&pair, "does not trust the certificate (alert 48)");
+    part(&pair);
+    connect_pair(&pair, tls, NULL);
+    assert_int_equal(mbedtls_ssl_handshake(&pair.client.ssl), MBEDTLS_ERR_SSL_WANT_READ);
+    assert_int_equal(tls_handshake(pair.session), TLS_WANT_READ);
+    assert_true(send(pair.fds[1], internal_error, sizeof internal_error, MSG_NOSIGNAL) > 0);
+    assert_int_equal(tls_handshake(pair.session), TLS_FAILED);
+    assert_says(&pair, "gave up (alert 80)");
+    part(&pair);
+    tls_free(tls);
+}
+
 static void nothing_is_carried_before_the_handshake(void **state) {
     (void)state;
     struct tls *tls = open_server();
@@ -184,6 +206,22 @@ static void a_client_is_known_by_the_name_in_its_certificate(void **state) {
     assert_string_equal(name, "");
     part(&pair);
     tls_free(tls);
+}
+
+static void a_name_that_a_log_could_not_show_is_none(void **state) {
+    (void)state;
+    struct pki_pair odd;
+    struct tls *tls = open_asking();
+    struct pair pair;
+    char name[32] = "?";
+    pki_make(&odd, folder, "odd",
+             &(struct pki_options){.subject = "CN=alice\\0Aadmin", .issuer = &clients_authority, .days = 10});
+    assert_true(meet(&pair, tls, &(struct tls_client_options){.pair = &odd}));
+    tls_session_client(pair.session, name, sizeof name);
+    assert_string_equal(name, "");
+    part(&pair);
+    tls_free(tls);
+    pki_free(&odd);
 }
 
 static void without_a_certificate_of_the_right_authority_nobody_comes_in(void **state) {
@@ -366,9 +404,11 @@ int main(void) {
         cmocka_unit_test(a_client_of_tls_1_2_is_refused),
         cmocka_unit_test(a_group_that_is_not_spoken_is_negotiated_away),
         cmocka_unit_test(the_protocol_is_the_one_of_the_offered_that_is_spoken_here),
+        cmocka_unit_test(a_client_that_does_not_trust_the_certificate_is_told_from_others),
         cmocka_unit_test(nothing_is_carried_before_the_handshake),
         cmocka_unit_test(a_handshake_that_never_ends_is_ended),
         cmocka_unit_test(a_client_is_known_by_the_name_in_its_certificate),
+        cmocka_unit_test(a_name_that_a_log_could_not_show_is_none),
         cmocka_unit_test(without_a_certificate_of_the_right_authority_nobody_comes_in),
         cmocka_unit_test(a_client_whose_certificate_has_ended_stays_out),
         cmocka_unit_test(nobody_is_asked_who_needs_not_to_be),

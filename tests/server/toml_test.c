@@ -73,6 +73,7 @@ static void what_is_nested_too_deeply_is_refused_before_it_is_parsed(void **stat
     assert_int_equal(too_deep("\n\n", "a.", a_lot, "b = 1\n"), 3);
     assert_int_equal(too_deep("[", "a.", a_lot, "b]\n"), 1);
     assert_int_equal(too_deep("a = [[", "\n{b = [", a_lot, ""), 1 + (TOML_MAX_BRACKETS - 2) / 2 + 1);
+    assert_int_equal(too_deep("x = [\"\"\"a\"\"\"\", ", "[", a_lot, ""), 1); /* the fourth quote begins nothing */
     assert_int_equal(too_deep("x = [\"\"\"\n]]]]\"\"\"\"\", '''[''', \"\\\"\", '\\', # ]\n", "[", a_lot, ""), 3);
     assert_int_equal(too_deep("x = \"\"\"a\\\n\\\"\"\"\"\ny = ", "[", a_lot, ""), 3);
 }
@@ -84,12 +85,36 @@ static void what_only_looks_nested_is_not_refused(void **state) {
     assert_int_equal(too_deep("a = '''", "[.\n'", 1, "'''\n"), 0);
     assert_int_equal(too_deep("a = \"\"\"", "[.\n\\\"", 1000, "\"\"\"\n"), 0);
     assert_int_equal(too_deep("# ", "[.", 1000, "\n"), 0);
-    assert_int_equal(too_deep("a = [", "1.5, [2.5], ", 1000, "]\n"), 0);
+    assert_int_equal(too_deep("a = [", "1.5, [2.5, 3.5], 4.5, ", 1000, "]\n"), 0);
+    assert_int_equal(too_deep("a = [", "1.5, ", 1000, "]\n"), 0);
     assert_int_equal(too_deep("", "[[a.b]]\n", 100, ""), 0);
     assert_int_equal(too_deep("a = ", "[", TOML_MAX_BRACKETS, "]]]]]]]]]]]]]]]]\n"), 0);
     assert_int_equal(too_deep("a = ", "[", TOML_MAX_BRACKETS + 1, "]]]]]]]]]]]]]]]]]\n"), 1);
     assert_int_equal(too_deep("", "a.", TOML_MAX_NAMES - 1, "b = 1\n"), 0);
     assert_int_equal(too_deep("", "a.", TOML_MAX_NAMES, "b = 1\n"), 1);
+}
+
+/* Answers what is said against the text; "": nothing. */
+static const char *objection(const char *text) {
+    static char error[256];
+    unsigned line;
+    *error = '\0';
+    (void)toml_parse(text, strlen(text), ignore, NULL, &line, error, sizeof error);
+    return error;
+}
+
+static void what_is_not_ascii_stands_in_texts_and_comments_only(void **state) {
+    (void)state;
+    assert_string_equal(objection("\xEF\xBB\xBF# \u00e4\na = \"\u00e4\"\n'\u00e4' = '\ufc70'\n"), "");
+    assert_string_equal(objection("a = \"\"\"\u00e4\\\n  a\ufc70\\\\\ufc70\"\"\"\n"), "");
+    static const char *const elsewhere[] = {"\u00e4 = 1\n", "a\u00a0= 1\n", "a = 1 \ufc70\n", "[\ufc70]\n",
+                                            "a = [\n\ufc70]\n"};
+    for (size_t i = 0; i < COUNT(elsewhere); i++)
+        assert_string_equal(objection(elsewhere[i]), "a character that may stand in texts and comments only");
+    static const char *const escaped[] = {"a = \"\\\ufc70\"\n", "a = \"\"\"\\\n\ufc70\"\"\"\n",
+                                          "a = \"\"\"\\ \n\t \r\n\ufc70\"\"\"\n"};
+    for (size_t i = 0; i < COUNT(escaped); i++)
+        assert_string_equal(objection(escaped[i]), "a backslash, and then a character that is not ASCII");
 }
 
 static void a_mistake_is_told_with_its_line(void **state) {
@@ -109,6 +134,7 @@ int main(void) {
         cmocka_unit_test(names_are_shown_on_one_line_and_those_at_the_top_have_no_dot),
         cmocka_unit_test(what_is_nested_too_deeply_is_refused_before_it_is_parsed),
         cmocka_unit_test(what_only_looks_nested_is_not_refused),
+        cmocka_unit_test(what_is_not_ascii_stands_in_texts_and_comments_only),
         cmocka_unit_test(a_mistake_is_told_with_its_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
