@@ -16,8 +16,8 @@
 /* The years 0000 to 9999; what lies beyond reads as their first or last millisecond. */
 void timestamp_format(int64_t ms, char out[TIMESTAMP_BYTES]);
 /*
- * Strict: all fields, one to nine digits of a second's fraction (what is finer than a millisecond is dropped), "Z" or an
- * offset. A leap second (":60") is refused: it has no milliseconds of its own. False leaves *ms unchanged.
+ * Strict: all fields, one to nine digits of a second's fraction (what is finer than a millisecond is dropped), "Z" or
+ * an offset. A leap second (":60") is refused: it has no milliseconds of its own. False leaves *ms unchanged.
  */
 bool timestamp_parse(velocity_slice text, int64_t *ms);
 /* The moment as a JSON string; 0, which stands for none: null. */
