@@ -59,6 +59,10 @@ static void reopen_log(struct server *s) {
 static void serve(struct server *s) {
     enum lifecycle_event event;
     while ((event = lifecycle_wait(s->lifecycle)) != LIFECYCLE_STOP) {
+        if (event == LIFECYCLE_TICK) {
+            server_renew_certificate(s);
+            continue;
+        }
         if (event == LIFECYCLE_HANGUP) reopen_log(s);
         server_reload(s);
     }

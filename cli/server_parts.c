@@ -21,6 +21,7 @@
 #define SPARE_DESCRIPTORS 128u
 #define LEAST_CONNECTIONS 16u
 #define CLOSE_WAIT_MS     5000u
+#define TICK_MS           3600000u
 #define MIB               ((uint64_t)1 << 20)
 
 /* Why the start failed: one line on standard error, and in the log where that is a file. */
@@ -43,7 +44,7 @@ static int open_log(struct server *s) {
 /* The signals wait for the main thread from here on, in every thread that is started later. */
 static int begin_lifecycle(struct server *s) {
     const char *places[CONFIG_MAX_PLACES];
-    struct lifecycle_options options = {.watched = places};
+    struct lifecycle_options options = {.watched = places, .tick_ms = TICK_MS};
     if (s->config.service.watch_config) options.watched_count = config_places(s->request, places);
     s->lifecycle = lifecycle_begin(&options);
     return s->lifecycle ? EXIT_DONE : refuse(s, "can't start", strerror(errno));

@@ -54,6 +54,8 @@ int server_parts_stop(struct server *s);
 
 /* The configuration was read anew: what of it can change does. */
 void server_reload(struct server *s);
+/* Makes a self-signed certificate that ends soon anew, with the same key. To be called now and then. */
+void server_renew_certificate(struct server *s);
 
 /* What of the configuration the parts take, for start and reload alike. */
 void server_http_settings(const struct config *c, struct http_settings_options *out);

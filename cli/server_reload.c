@@ -4,6 +4,8 @@
  */
 #include "cli/server_parts.h"
 
+#include "server/timestamp.h"
+
 #include <semaphore.h>
 #include <stdlib.h>
 
@@ -32,6 +34,16 @@ static velocity_status reload_tls(struct server *s) {
     velocity_status status = tls_reload(s->tls, &options);
     free(directory);
     return status;
+}
+
+#define RENEW_BEFORE_MS (INT64_C(30) * 24 * 3600 * 1000)
+
+void server_renew_certificate(struct server *s) {
+    int64_t now_ms = timestamp_now();
+    if (!s->tls || !tls_is_self_signed(s->tls) || tls_expires_at_ms(s->tls) - now_ms > RENEW_BEFORE_MS) return;
+    velocity_status status = reload_tls(s);
+    tell(s, "tls", status);
+    if (status == VELOCITY_OK) logger_event(s->log, LOGGER_LEVEL_INFO, "certificate_renewed");
 }
 
 static void apply(struct server *s) {

@@ -142,10 +142,26 @@ static enum MHD_Result handled(struct http_request *request) {
     return request->suspended ? MHD_YES : answer(request);
 }
 
+/* All of it has come, and there is room in the audit log for what comes of it, or will be. */
+static enum MHD_Result handle(struct http_request *request) {
+    request_wait_begin(request);
+    switch (service_reserve(request->server->service, &request->service)) {
+    case SERVICE_PENDING:
+        request->stage = REQUEST_RESERVING;
+        request_wait(request);
+        return MHD_YES;
+    case SERVICE_REFUSED: reply_refusal(request); break;
+    case SERVICE_ADMITTED:
+        request->stage = REQUEST_BODY;
+        request->match.route->handle(request);
+        break;
+    }
+    return handled(request);
+}
+
 static enum MHD_Result request_is_here(struct http_request *request) {
     if (!connection_enter(request->connection, CONNECTION_READING, CONNECTION_BUSY)) return MHD_NO;
-    if (request->stage == REQUEST_BODY) request->match.route->handle(request);
-    return handled(request);
+    return request->stage == REQUEST_BODY ? handle(request) : handled(request);
 }
 
 /* A handler may wait more than once: then it is the same stage again. */
@@ -180,6 +196,7 @@ enum MHD_Result dispatch(void *arg, struct MHD_Connection *mhd, const char *url,
         if (*size == 0) return MHD_NO;
         *size = 0;
         return MHD_YES;
+    case REQUEST_RESERVING: return handle(request);
     case REQUEST_WAITING: return answer_is_here(request);
     case REQUEST_SETTLING: return reply_send(request);
     case REQUEST_ANSWERED: break;

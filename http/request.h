@@ -8,8 +8,8 @@
  *                                                +--> LINGERING (the reply went out already; the rest is passed over,
  *                                                     then the end)
  *
- * In ADMITTING it may wait for a password to be hashed or for room in the audit log, in SETTLING for the audit log to
- * be on disk: then it is suspended until request_wake.
+ * In ADMITTING it may wait for a password to be hashed, in RESERVING (between BODY and its handler) for room in the
+ * audit log, in SETTLING for the audit log to be on disk: then it is suspended until request_wake.
  *
  * A request takes its small memory from `scratch`, which ends with it. It lives until both libmicrohttpd's request and
  * the response whose body it holds have ended (`references`), then its worker keeps it for reuse.
@@ -41,6 +41,7 @@ enum request_stage {
     REQUEST_BODY,
     REQUEST_REFUSED,
     REQUEST_LINGERING,
+    REQUEST_RESERVING,
     REQUEST_WAITING,
     REQUEST_SETTLING,
     REQUEST_ANSWERED,

@@ -10,7 +10,7 @@
 
 #define TIMEOUT_MS     10000
 #define STEPS_TO_CLOCK 1000 /* instructions of SQLite between two looks at the clock */
-#define BUSY_MESSAGE   "it took too long; ask for a shorter time or fewer rows"
+#define BUSY_MESSAGE   "it took too long; leave out what it looks for, or search the file with sqlite3"
 #define ESCAPED_BYTES  4 /* "\xHH" */
 #define SCRATCH_BYTES  (ESCAPED_BYTES * 2 * AUDIT_ROW_MAX_BYTES + AUDIT_COLUMNS)
 

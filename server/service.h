@@ -2,8 +2,11 @@
  * service.h - the service layer: what every front can ask of the databases, one request at a time, so that permission,
  * limits, audit, admission and counting are the same on all of them.
  *
- *     service_admit   who is it, may they, not too often, room in the audit log, which database -- before any body
+ *     service_admit   who is it, may they, not too often, which database -- before any body
  *            |  ADMITTED (PENDING: once more when ready() was called; REFUSED: refusal says why)
+ *            v
+ *     service_reserve   room in the audit log -- when all of the request is here: a client that sends its body slowly
+ *            |          must not hold any
  *            v
  *     service_try(service, &request) -- true: answered
  *            | false: it has to wait
@@ -192,6 +195,8 @@ struct service_request {
 
 /* REFUSED: refusal and status say why; the reply must still be settled. */
 VELOCITY_CHECK_RESULT enum service_verdict service_admit(struct service *service, struct service_request *request);
+/* As service_admit, which came before. */
+VELOCITY_CHECK_RESULT enum service_verdict service_reserve(struct service *service, struct service_request *request);
 /* Records what came of it: `status` is HTTP's, or what stands for it. ADMITTED: the reply may go out; PENDING: ready()
  * will run, then it may. Never REFUSED. */
 VELOCITY_CHECK_RESULT enum service_verdict service_settle(struct service *service, struct service_request *request,

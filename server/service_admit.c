@@ -143,10 +143,8 @@ static bool is_offence(const struct service_request *request) {
            request->refusal == SERVICE_OUT_OF_SCOPE;
 }
 
-static enum service_verdict reserve(struct service *service, struct service_request *request) {
-    if (!service->audit || request->reserved) return SERVICE_ADMITTED;
-    enum audit_class class = is_offence(request) ? AUDIT_SECURITY : request->action->audit;
-    if (!audit_wants(service->audit, class)) return SERVICE_ADMITTED;
+static enum service_verdict reserve(struct service *service, struct service_request *request, enum audit_class class) {
+    if (!service->audit || request->reserved || !audit_wants(service->audit, class)) return SERVICE_ADMITTED;
     request->waiter.ready = ready;
     switch (audit_reserve(service->audit, &request->waiter)) {
     case AUDIT_GO: request->reserved = true; break;
@@ -156,6 +154,10 @@ static enum service_verdict reserve(struct service *service, struct service_requ
         return SERVICE_REFUSED;
     }
     return SERVICE_ADMITTED;
+}
+
+enum service_verdict service_reserve(struct service *service, struct service_request *request) {
+    return reserve(service, request, request->action->audit);
 }
 
 #define REMARK_BYTES 1024
@@ -256,8 +258,10 @@ enum service_verdict service_admit(struct service *service, struct service_reque
         request->commit.message[0] = 0;
         if (permitted(request)) (void)often_enough(service, request);
     }
-    enum service_verdict verdict = reserve(service, request);
-    if (verdict != SERVICE_ADMITTED) return verdict;
+    if (is_offence(request)) {
+        enum service_verdict verdict = reserve(service, request, AUDIT_SECURITY);
+        if (verdict == SERVICE_PENDING) return verdict;
+    }
     if (request->refusal != SERVICE_NO_REFUSAL) return SERVICE_REFUSED;
     return enter_database(service, request) ? SERVICE_ADMITTED : SERVICE_REFUSED;
 }

@@ -370,8 +370,11 @@ enum tls_result tls_handshake(struct tls_session *session) {
 enum tls_result tls_read(struct tls_session *session, void *bytes, size_t size, size_t *count) {
     int result;
     *count = 0;
-    assert(size > 0);
     if (!is_open(session, "read")) return TLS_FAILED;
+    if (size == 0) {
+        session->why = "into no bytes";
+        return fail(session, "read", 0);
+    }
     if (session->peer_closed) return TLS_CLOSED;
     session->received = 0;
     /* 0 is the end of the stream, or an empty record, of which mbedTLS suffers a few. */
@@ -384,10 +387,9 @@ enum tls_result tls_read(struct tls_session *session, void *bytes, size_t size, 
 
 enum tls_result tls_write(struct tls_session *session, const void *bytes, size_t size, size_t *count) {
     *count = 0;
-    assert(size > 0);
     if (!is_open(session, "write")) return TLS_FAILED;
-    if (size < session->unsent) {
-        session->why = "fewer bytes than the write that it repeats";
+    if (size == 0 || size < session->unsent) {
+        session->why = "no bytes, or fewer than the write that it repeats";
         return fail(session, "write", 0);
     }
     if (session->unsent) size = session->unsent;

@@ -418,7 +418,8 @@ void link_stop(struct link_loop *loop) {
     for (struct link *link = loop->links, *next; link; link = next) {
         struct pollfd front = {.fd = link->inner.fd};
         next = link->next;
-        if (link->phase != LINK_CARRYING || poll(&front, 1, 0) != 1 || !(front.revents & POLLHUP)) end_link(link);
+        /* Asked for nothing, it tells of an end only. */
+        if (link->phase != LINK_CARRYING || poll(&front, 1, 0) != 1) end_link(link);
     }
 }
 

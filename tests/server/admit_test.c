@@ -298,6 +298,7 @@ static void a_request_that_was_begun_is_recorded_though_its_client_left_and_one_
     struct service_action action = make_action(PERMISSION_WRITE);
     struct service_request request = {.action = &action, .caller = {.principal = &principal}};
     assert_int_equal(service_admit(f->service, &request), SERVICE_ADMITTED);
+    assert_int_equal(service_reserve(f->service, &request), SERVICE_ADMITTED);
     service_request_end(&request);
     assert_int_equal(rows_of(f).count, 0);
 
@@ -308,6 +309,7 @@ static void a_request_that_was_begun_is_recorded_though_its_client_left_and_one_
                                        .operation = SERVICE_GET,
                                        .key = velocity_str("k")};
     assert_int_equal(service_admit(f->service, &request), SERVICE_ADMITTED);
+    assert_int_equal(service_reserve(f->service, &request), SERVICE_ADMITTED);
     assert_true(service_try(f->service, &request));
     service_request_end(&request);
     assert_int_equal(rows_of(f).count, 1);

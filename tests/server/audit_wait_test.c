@@ -172,6 +172,30 @@ static void a_log_that_cannot_be_written_refuses_operations_and_recovers_by_itse
     assert_int_equal(times_logged("event=audit_recovered"), 1);
 }
 
+static void who_waits_for_room_hears_that_the_log_fails(void **state) {
+    (void)state;
+    struct blocking room, settling;
+    struct audit_timing slow = quick;
+    slow.batch_ms = 60000;
+    struct audit *audit = open_with(&everything, &slow);
+    blocking_init(&room);
+    blocking_init(&settling);
+    struct audit_event event = put_by("alice", "k");
+    record(audit, &event);
+    for (int i = 0; i < AUDIT_PROMISES; i++) must_reserve(audit);
+    assert_int_equal(audit_reserve(audit, &room.waiter), AUDIT_WAIT);
+    assert_int_equal(rename(path, aside), 0);
+    assert_int_equal(audit_settle(audit, &settling.waiter), AUDIT_WAIT);
+    assert_int_equal(sem_wait(&settling.woken), 0);
+    assert_int_equal(sem_wait(&room.woken), 0);
+    assert_int_equal(audit_reserve(audit, &room.waiter), AUDIT_FAILING);
+    for (int i = 0; i < AUDIT_PROMISES; i++) audit_record(audit, &event); /* all that was promised has its place */
+    assert_int_equal(rename(aside, path), 0);
+    assert_soon(!stats_of(audit).failing);
+    assert_intact(audit, AUDIT_PROMISES + 1);
+    close_audit(audit);
+}
+
 static void with_continue_operations_go_on_and_a_row_says_how_many_are_missing(void **state) {
     (void)state;
     static char key[AUDIT_KEY_MAX_BYTES];
@@ -189,8 +213,11 @@ static void with_continue_operations_go_on_and_a_row_says_how_many_are_missing(v
         record(audit, &event);
         sent++;
     }
+    for (int i = 0; i < 10; i++) must_reserve(audit); /* under way while it recovers: these have a place then */
     assert_int_equal(rename(aside, path), 0);
     assert_soon(!stats_of(audit).failing);
+    audit_write_through(audit);
+    for (int i = 0; i < 10; i++, sent++) audit_record(audit, &event);
     audit_write_through(audit);
     struct audit_stats stats = stats_of(audit);
     assert_int_equal(stats.written + stats.lost, sent);
@@ -311,6 +338,7 @@ int main(void) {
         AUDIT_TEST(who_finds_no_room_waits_and_is_woken_in_order),
         AUDIT_TEST(a_full_queue_makes_operations_wait_until_a_batch_is_written),
         AUDIT_TEST(a_log_that_cannot_be_written_refuses_operations_and_recovers_by_itself),
+        AUDIT_TEST(who_waits_for_room_hears_that_the_log_fails),
         AUDIT_TEST(with_continue_operations_go_on_and_a_row_says_how_many_are_missing),
         AUDIT_TEST(closing_while_it_fails_says_what_was_lost),
         AUDIT_TEST(a_full_disk_loses_nothing),

@@ -123,8 +123,8 @@ static void the_json_shows_settings_with_their_sources_and_no_secret(void **stat
     json_append(&w, "", 1);
     assert_false(w.failed);
     static const char *const expected[] = {
-        "\"key\":\"server.bind_address\",\"value\":\"127.0.0.1:3\",\"source\":\"flag\",\"option\":\"bind\","
-        "\"reloadable\":false,\"restart_pending\":false}",
+        ("\"key\":\"server.bind_address\",\"value\":\"127.0.0.1:3\",\"source\":\"flag\",\"option\":\"bind\","
+         "\"reloadable\":false,\"restart_pending\":false}"),
         "\"key\":\"server.data_dir\",\"value\":\"a\\\"b\",\"source\":\"environment\",\"reloadable\":false",
         "\"key\":\"server.allowed_hosts\",\"value\":[\"h\"],\"source\":\"file\",\"line\":8,\"reloadable\":true",
         "\"key\":\"tls.enabled\",\"value\":true,\"source\":\"file\",\"line\":6",

@@ -98,6 +98,8 @@ velocity_status perform(struct fixture *f, struct call *call) {
     enum service_verdict verdict;
     prepare(call);
     while ((verdict = service_admit(f->service, request)) == SERVICE_PENDING) wait_for(call);
+    if (verdict == SERVICE_ADMITTED)
+        while ((verdict = service_reserve(f->service, request)) == SERVICE_PENDING) wait_for(call);
     if (verdict == SERVICE_ADMITTED && !service_try(f->service, request)) {
         service_start(f->service, request);
         wait_for(call);

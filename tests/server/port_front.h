@@ -27,6 +27,21 @@ struct front {
     struct taken taken[FRONT_MOST];
 };
 
+/* What the process computed so far, in microseconds. */
+static inline uint64_t cpu_us(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* What it computes in 300 ms in which nothing happens: something that spins takes more even on a busy machine. */
+static inline bool is_at_rest(void) {
+    usleep(50000); /* for what is still under way */
+    uint64_t before_us = cpu_us();
+    usleep(300000);
+    return cpu_us() - before_us < 15000;
+}
+
 #define FRONT_EMPTY                                                                                                    \
     { .mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER }
 

@@ -75,6 +75,22 @@ static void what_is_decrypted_and_not_read_yet_is_told(void **state) {
     part(&pair);
 }
 
+static void a_call_that_can_not_be_meant_fails(void **state) {
+    struct tls *tls = *state;
+    static const uint8_t bytes[16384];
+    struct pair pair;
+    char byte;
+    size_t count;
+    assert_true(meet(&pair, tls, NULL));
+    assert_client_sends(&pair, "text");
+    assert_int_equal(tls_read(pair.session, &byte, 0, &count), TLS_FAILED);
+    part(&pair);
+    assert_true(meet(&pair, tls, NULL));
+    while (tls_write(pair.session, bytes, sizeof bytes, &count) == TLS_DONE) continue;
+    assert_int_equal(tls_write(pair.session, bytes, 1, &count), TLS_FAILED); /* not what it repeats */
+    part(&pair);
+}
+
 static void an_empty_record_is_no_end(void **state) {
     struct tls *tls = *state;
     struct pair pair;
@@ -204,6 +220,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_full_socket_loses_and_doubles_nothing),
         cmocka_unit_test(what_is_decrypted_and_not_read_yet_is_told),
+        cmocka_unit_test(a_call_that_can_not_be_meant_fails),
         cmocka_unit_test(an_empty_record_is_no_end),
         cmocka_unit_test(an_end_in_order_is_told_from_one_without),
         cmocka_unit_test(the_client_is_told_of_the_end_behind_all_that_was_written),
