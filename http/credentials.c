@@ -124,6 +124,7 @@ enum credentials_result credentials_password(struct http_request *request) {
     check->address = request->address;
     check->done = checked;
     check->front = request;
+    request->secret = true;
     request_wait_begin(request);
     if (!auth_password(service_auth(request->server->service), check)) return CREDENTIALS_WAITING;
     return credentials_answer(request);

@@ -115,6 +115,7 @@ static bool is_json(struct http_request *request) {
 }
 
 void form_begin(struct form *form, struct http_request *request, const char *const *names, size_t count) {
+    request->secret = true;
     if (is_json(request)) {
         form_parse(form, body_slice(&request->body), &request->scratch, names, count);
         return;
@@ -161,14 +162,14 @@ static const cJSON *take(struct form *form, int member, enum form_need need) {
     return NULL;
 }
 
-static char *copy(struct form *form, const char *text) {
+static const char *copy(struct form *form, const char *text) {
     velocity_slice out;
-    if (scratch_copy(form->scratch, velocity_str(text), &out)) return (char *)(uintptr_t)out.data;
+    if (scratch_copy(form->scratch, velocity_str(text), &out)) return out.data;
     fail_with(form, PROBLEM_OVERLOADED, "no memory");
     return NULL;
 }
 
-char *form_text(struct form *form, int member, enum form_need need, size_t minimum, size_t maximum) {
+const char *form_text(struct form *form, int member, enum form_need need, size_t minimum, size_t maximum) {
     const cJSON *item = take(form, member, need);
     if (!item) return NULL;
     size_t size = cJSON_IsString(item) ? strlen(item->valuestring) : SIZE_MAX;

@@ -12,8 +12,9 @@
  * Strict: application/json only; a member that is unknown, given twice or of another type is an error, and so is a text
  * that holds a NUL. The first error stays, and every getter after it answers nothing: one look at the end is enough.
  *
- * A form may hold a password: the parsed tree and the request's body are overwritten when it ends. What getters answer
- * are copies in the request's scratch; who took a secret overwrites that copy.
+ * A form may hold a password, and what comes of it a secret: the parsed tree and the request's body are overwritten
+ * when the form ends, and the request's scratch, where the copies are that getters answer, and its reply when the
+ * request does.
  *
  * cJSON reads what our own scanner has accepted: it would take invalid UTF-8, "01" and what follows a NUL.
  */
@@ -66,7 +67,7 @@ bool form_is_null(const struct form *form, int member);
 bool form_is_word(const struct form *form, int member, const char *word);
 
 /* NULL: absent, null or wrong. Sizes are bytes. */
-char *form_text(struct form *form, int member, enum form_need need, size_t minimum, size_t maximum);
+const char *form_text(struct form *form, int member, enum form_need need, size_t minimum, size_t maximum);
 /* False: absent, null or wrong, and *out is unchanged. |minimum|, maximum <= FORM_INTEGER_MAX. */
 bool form_i64(struct form *form, int member, enum form_need need, int64_t minimum, int64_t maximum, int64_t *out);
 bool form_bool(struct form *form, int member, enum form_need need, bool *out);

@@ -20,7 +20,7 @@ static const struct meanings meanings = {PROBLEM_NOT_FOUND, PROBLEM_CONFLICT, PR
 /* In scratch. */
 struct login_request {
     const char *user, *id;
-    char *old, *password; /* of who changes the own one; NULL: nobody does; overwritten once they were used */
+    const char *old, *password; /* of who changes the own one; NULL: nobody does */
     bool cookie;
     char keep[LOGIN_ID_BYTES]; /* the session that asks; "": none */
     char secret[AUTH_SECRET_BYTES];
@@ -45,15 +45,6 @@ static struct auth *auth_of(struct http_request *request) {
     return service_auth(http_server_service(request->server));
 }
 
-static void overwrite(char *secret) {
-    if (secret) explicit_bzero(secret, strlen(secret));
-}
-
-static void forget_passwords(struct login_request *login) {
-    overwrite(login->old);
-    overwrite(login->password);
-}
-
 /* ---- a password ------------------------------------------------------------------------------------------------- */
 
 static void judge(struct http_request *request, enum credentials_result result) {
@@ -62,7 +53,7 @@ static void judge(struct http_request *request, enum credentials_result result) 
     case CREDENTIALS_WAITING:
         request->stage = REQUEST_WAITING;
         request_wait(request);
-        return;
+        break;
     case CREDENTIALS_REFUSED: break; /* the reply is set */
     case CREDENTIALS_WRONG:
         /* Who asks is logged in; a 401 would tell a browser that they are not. */
@@ -77,23 +68,20 @@ static void judge(struct http_request *request, enum credentials_result result) 
         principal_release(login->before);
         login->before = NULL;
         login->next(request);
-        return;
+        break;
     }
-    forget_passwords(login);
 }
 
 static void checked(struct http_request *request) {
     judge(request, credentials_answer(request));
 }
 
-/* `next` runs once the password is known to be the user's; `password` is overwritten by then. */
-static void check_password(struct http_request *request, const char *user, char *password,
+/* `next` runs once the password is known to be the user's; the bytes of `password` are overwritten by then. */
+static void check_password(struct http_request *request, const char *user, const char *password,
                            void (*next)(struct http_request *request)) {
     struct login_request *login = request->state;
     struct auth_check *check = scratch_alloc(&request->scratch, sizeof *check);
     if (!check) {
-        overwrite(password);
-        forget_passwords(login);
         reply_problem(request, PROBLEM_OVERLOADED, "no memory");
         return;
     }
@@ -158,7 +146,6 @@ static void logged_in(struct http_request *request) {
     } else {
         management_failure(request, &meanings);
     }
-    explicit_bzero(login->secret, sizeof login->secret);
 }
 
 static void open_session(struct http_request *request) {
@@ -174,13 +161,10 @@ void sessions_post(struct http_request *request) {
     if (!login) return;
     form_begin(&form, request, members, MEMBERS);
     login->user = form_text(&form, USERNAME, FORM_REQUIRED, 1, AUTH_NAME_MAX);
-    char *password = form_text(&form, PASSWORD, FORM_REQUIRED, 1, AUTH_PASSWORD_MAX);
+    const char *password = form_text(&form, PASSWORD, FORM_REQUIRED, 1, AUTH_PASSWORD_MAX);
     (void)form_bool(&form, COOKIE, FORM_OPTIONAL, &login->cookie);
     if (login->user) request->service.key = velocity_str(login->user);
-    if (form_end(&form, request))
-        check_password(request, login->user, password, open_session);
-    else
-        overwrite(password);
+    if (form_end(&form, request)) check_password(request, login->user, password, open_session);
 }
 
 /* ---- sessions --------------------------------------------------------------------------------------------------- */
@@ -284,6 +268,7 @@ void whoami_get(struct http_request *request) {
         timestamp_write(w, principal->expires_at_ms);
     }
     if (principal->csrf[0]) { /* a page that was loaded anew asks for it */
+        request->secret = true;
         json_name(w, "csrf_token");
         json_write_string(w, velocity_str(principal->csrf));
     }
@@ -299,7 +284,6 @@ static void change_password(struct http_request *request) {
     struct login_request *login = request->state;
     request->service.status = auth_own_password(auth_of(request), login->user, login->old, login->password,
                                                 login->keep[0] ? login->keep : NULL);
-    forget_passwords(login);
 }
 
 static void changed(struct http_request *request) {
@@ -331,17 +315,13 @@ void whoami_password_put(struct http_request *request) {
     struct login_request *login = state_new(request);
     if (!login) return;
     form_begin(&form, request, members, MEMBERS);
-    char *shown = form_text(&form, OLD, FORM_REQUIRED, 1, AUTH_PASSWORD_MAX);
+    const char *shown = form_text(&form, OLD, FORM_REQUIRED, 1, AUTH_PASSWORD_MAX);
     login->old = form_text(&form, OLD, FORM_REQUIRED, 1, AUTH_PASSWORD_MAX);
     login->password = form_text(&form, NEW, FORM_REQUIRED, AUTH_PASSWORD_MIN, AUTH_PASSWORD_MAX);
     velocity_slice user;
     if (!scratch_copy(&request->scratch, velocity_str(request->principal->user), &user))
         form_refuse(&form, "no memory");
-    if (!form_end(&form, request)) {
-        overwrite(shown);
-        forget_passwords(login);
-        return;
-    }
+    if (!form_end(&form, request)) return;
     login->user = user.data;
     if (request->principal->login == LOGIN_SESSION) memcpy(login->keep, request->principal->id, sizeof login->keep);
     request->service.key = user;

@@ -52,6 +52,10 @@ void request_release(struct http_request *request) {
     if (request->reply_counted) atomic_fetch_sub(&request->server->reply_bytes, request->reply_counted);
     request->reply_counted = 0;
     body_free(&request->body, http_server_service(request->server));
+    if (request->secret) {
+        scratch_overwrite(&request->scratch);
+        if (request->writer.data) explicit_bzero(request->writer.data, request->writer.capacity);
+    }
     scratch_reset(&request->scratch);
     if (request->writer.capacity > KEEP_WRITER)
         json_writer_free(&request->writer);

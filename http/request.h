@@ -71,6 +71,7 @@ struct http_request {
     bool suspended;       /* by us, and not resumed yet */
     bool identified;      /* credentials were judged */
     bool settled;         /* the audit log has it */
+    bool secret;          /* there may be one in its scratch or reply: overwritten when it ends */
     _Atomic uint8_t wait; /* see request_wait */
     enum request_stage stage;
     uint64_t begun_us;

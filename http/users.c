@@ -17,7 +17,7 @@ static const struct meanings change_meanings = {PROBLEM_NOT_FOUND, PROBLEM_LAST_
 /* What a request is about; in scratch. */
 struct user_request {
     const char *name;
-    char *password; /* NULL: none; overwritten once it was used */
+    const char *password; /* NULL: none */
     struct rights rights;
 };
 
@@ -30,10 +30,6 @@ static struct user_request *state_new(struct http_request *request) {
     memset(state, 0, sizeof *state);
     request->state = state;
     return state;
-}
-
-static void forget_password(struct user_request *state) {
-    if (state->password) explicit_bzero(state->password, strlen(state->password));
 }
 
 static struct auth *auth_of(struct http_request *request) {
@@ -97,13 +93,12 @@ void user_get(struct http_request *request) {
 /* ---- making ----------------------------------------------------------------------------------------------------- */
 
 static void create(struct http_request *request) {
-    struct user_request *state = request->state;
+    const struct user_request *state = request->state;
     struct scope scope = {0};
     struct auth_user_change change = {.password = state->password, .role = state->rights.role, .scope = &scope};
     velocity_status status = rights_scope(&state->rights, NULL, &scope);
     if (status == VELOCITY_OK) status = auth_user_create(auth_of(request), state->name, &change);
     scope_free(&scope);
-    forget_password(state);
     if (status == VELOCITY_OK) status = auth_users(auth_of(request), state->name, write_user, &request->writer);
     request->service.status = status;
 }
@@ -135,10 +130,7 @@ void users_post(struct http_request *request) {
     state->password = form_text(&form, PASSWORD, FORM_REQUIRED, AUTH_PASSWORD_MIN, AUTH_PASSWORD_MAX);
     rights_take(&form, RIGHTS, &state->rights);
     if (state->name) request->service.key = velocity_str(state->name);
-    if (!form_end(&form, request)) {
-        forget_password(state);
-        return;
-    }
+    if (!form_end(&form, request)) return;
     request->service.remark = rights_remark(request, &state->rights, "");
     request_call(request, create, created);
 }
@@ -166,9 +158,8 @@ static velocity_status change_user(struct auth *auth, const struct user_request 
 }
 
 static void change(struct http_request *request) {
-    struct user_request *state = request->state;
+    const struct user_request *state = request->state;
     request->service.status = change_user(auth_of(request), state);
-    forget_password(state);
     if (request->service.status == VELOCITY_OK) look(request);
 }
 
@@ -180,10 +171,7 @@ void user_patch(struct http_request *request) {
     form_begin(&form, request, members + PASSWORD, MEMBERS - PASSWORD);
     state->password = form_text(&form, PASSWORD - PASSWORD, FORM_OPTIONAL, AUTH_PASSWORD_MIN, AUTH_PASSWORD_MAX);
     rights_take(&form, RIGHTS - PASSWORD, &state->rights);
-    if (!form_end(&form, request)) {
-        forget_password(state);
-        return;
-    }
+    if (!form_end(&form, request)) return;
     request->service.remark = rights_remark(request, &state->rights, state->password ? "password changed" : "");
     request_call(request, change, shown);
 }

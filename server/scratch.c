@@ -2,13 +2,14 @@
 #include "server/scratch.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define SCRATCH_ALIGNMENT   ((size_t)16)
 #define SCRATCH_BLOCK_BYTES ((size_t)16384)
 
 struct scratch_block {
     struct scratch_block *next;
-    size_t unused; /* keeps what follows aligned */
+    size_t size; /* of bytes; two words keep them aligned */
     unsigned char bytes[];
 };
 
@@ -37,6 +38,7 @@ void *scratch_alloc(struct scratch *scratch, size_t size) {
     struct scratch_block *block = malloc(sizeof *block + room);
     if (!block) return NULL;
     block->next = scratch->blocks;
+    block->size = room;
     scratch->blocks = block;
     scratch->at = block->bytes + size;
     scratch->end = block->bytes + room;
@@ -51,6 +53,13 @@ void scratch_reset(struct scratch *scratch) {
     }
     scratch->at = scratch->first_at;
     scratch->end = scratch->first_end;
+}
+
+void scratch_overwrite(struct scratch *scratch) {
+    unsigned char *used = scratch->blocks ? scratch->first_end : scratch->at;
+    if (used > scratch->first_at) explicit_bzero(scratch->first_at, (size_t)(used - scratch->first_at));
+    for (struct scratch_block *block = scratch->blocks; block; block = block->next)
+        explicit_bzero(block->bytes, block->size);
 }
 
 bool scratch_copy(struct scratch *scratch, velocity_slice bytes, velocity_slice *out) {

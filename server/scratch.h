@@ -25,6 +25,8 @@ void scratch_init(struct scratch *scratch, void *first, size_t size);
 void *scratch_alloc(struct scratch *scratch, size_t size);
 /* Everything given out is gone. */
 void scratch_reset(struct scratch *scratch);
+/* Overwrites everything given out: there were secrets in it. */
+void scratch_overwrite(struct scratch *scratch);
 
 /* A copy with a NUL behind it, which does not count. False: no memory. */
 bool scratch_copy(struct scratch *scratch, velocity_slice bytes, velocity_slice *out);

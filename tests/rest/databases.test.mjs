@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { addUser, serverWithAdmin } from './people.mjs';
-import { assertProblem, MiB, Server, versionOf, Wire } from './support.mjs';
+import { assertProblem, MiB, Server, sleep, versionOf, Wire } from './support.mjs';
 
 let server;
 let client;
@@ -102,7 +102,12 @@ describe('a database', () => {
     wire.send('PUT /api/databases/busy/keys/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nva');
     await client.get('/livez');
     const began = Date.now();
-    assert.equal(assertProblem(await client.delete('/api/databases/busy'), 409).code, 'database_in_use');
+    const dropped = client.delete('/api/databases/busy');
+    await sleep(300);
+    const meanwhile = await client.get('/api/databases/busy/keys/a');
+    assert.equal(assertProblem(meanwhile, 503).code, 'overloaded', 'nobody new gets in');
+    assert.ok(meanwhile.headers['retry-after']);
+    assert.equal(assertProblem(await dropped, 409).code, 'database_in_use');
     assert.ok(Date.now() - began > 5_000, 'it was waited for');
     wire.send('l1');
     assert.equal((await wire.response()).status, 204);

@@ -59,12 +59,32 @@ static void a_copy_holds_any_bytes_and_ends_with_a_nul(void **state) {
     scratch_reset(&scratch);
 }
 
+static void what_was_given_out_is_overwritten_in_every_block(void **state) {
+    unsigned char first[100] = {0};
+    struct scratch scratch;
+    (void)state;
+    scratch_init(&scratch, first, sizeof first);
+    unsigned char *pieces[] = {scratch_alloc(&scratch, 20), scratch_alloc(&scratch, 40000),
+                               scratch_alloc(&scratch, 30)};
+    static const size_t sizes[] = {20, 40000, 30};
+    for (size_t i = 0; i < 3; i++) {
+        assert_non_null(pieces[i]);
+        memset(pieces[i], 's', sizes[i]);
+    }
+    scratch_overwrite(&scratch);
+    for (size_t i = 0; i < 3; i++)
+        for (size_t at = 0; at < sizes[i]; at++) assert_int_equal(pieces[i][at], 0);
+    scratch_reset(&scratch);
+    scratch_overwrite(&scratch);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pieces_are_aligned_and_apart_in_the_first_block_and_beyond),
         cmocka_unit_test(a_piece_larger_than_any_block_is_had_too),
         cmocka_unit_test(a_size_that_cannot_be_is_refused),
         cmocka_unit_test(a_copy_holds_any_bytes_and_ends_with_a_nul),
+        cmocka_unit_test(what_was_given_out_is_overwritten_in_every_block),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
