@@ -108,6 +108,7 @@ static int connect_to(struct front *f) {
     int fd, pair[2];
     while (atomic_load(&f->peers) >= AT_ONCE) usleep(100);
     if (f->tls) {
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) return -1;
         give(f, pair[1], (struct sockaddr *)&address, sizeof address);
         fd = pair[0];
