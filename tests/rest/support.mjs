@@ -7,6 +7,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
+import https from 'node:https';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -160,10 +161,12 @@ export class Server {
 
 /** A keep-alive client. Nothing about a target is normalised. */
 export class Client {
-  constructor(port, { connections = 8, host = '127.0.0.1' } = {}) {
+  /** `tls`: what node's tls.connect takes, for HTTPS. */
+  constructor(port, { connections = 8, host = '127.0.0.1', tls = null } = {}) {
     this.port = port;
     this.host = host;
-    this.agent = new http.Agent({ keepAlive: true, maxSockets: connections });
+    this.http = tls ? https : http;
+    this.agent = new this.http.Agent({ keepAlive: true, maxSockets: connections, ...tls });
   }
 
   close() {
@@ -183,7 +186,7 @@ export class Client {
       if (body !== undefined && !Array.isArray(body)) {
         options.headers = { 'Content-Length': Buffer.byteLength(body), ...headers };
       }
-      const request = http.request(options, (response) => {
+      const request = this.http.request(options, (response) => {
         const parts = [];
         response.on('data', (part) => parts.push(part));
         response.on('error', reject);
