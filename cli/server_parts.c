@@ -17,12 +17,13 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* Besides connections and table files: log, lock, manifest, the workers' own. */
-#define SPARE_DESCRIPTORS 128u
-#define LEAST_CONNECTIONS 16u
-#define CLOSE_WAIT_MS     5000u
-#define TICK_MS           3600000u
-#define MIB               ((uint64_t)1 << 20)
+/* Besides connections, table files and databases: log, audit log, the workers' own. */
+#define SPARE_DESCRIPTORS    128u
+#define DATABASE_DESCRIPTORS 6u /* log, lock, manifest and their like of each database */
+#define LEAST_CONNECTIONS    16u
+#define CLOSE_WAIT_MS        5000u
+#define TICK_MS              3600000u
+#define MIB                  ((uint64_t)1 << 20)
 
 /* Why the start failed: one line on standard error, and in the log where that is a file. */
 static int refuse(struct server *s, const char *what, const char *why) {
@@ -57,7 +58,8 @@ static uint64_t descriptors_each(const struct config *c) {
 
 /* Table files come first: a database that can't open its files is worse than a server that takes fewer connections. */
 static int check_descriptors(struct server *s) {
-    uint64_t own = s->config.database.max_open_files + SPARE_DESCRIPTORS, each = descriptors_each(&s->config);
+    uint64_t each = descriptors_each(&s->config), own = s->config.database.max_open_files + SPARE_DESCRIPTORS +
+                                                        s->config.database.max_databases * DATABASE_DESCRIPTORS;
     s->descriptors = lifecycle_raise_descriptors();
     s->max_connections = s->config.server.max_connections;
     if (s->descriptors >= own + s->max_connections * each) return EXIT_DONE;

@@ -15,6 +15,7 @@ struct ticket {
 void arrivals_init(struct arrivals *arrivals) {
     pthread_mutex_init(&arrivals->mutex, NULL);
     arrivals->last = &arrivals->first;
+    arrivals->add = MHD_add_connection;
 }
 
 static void give_up(struct arrivals *arrivals, struct connection *connection) {
@@ -58,7 +59,7 @@ void arrivals_add(struct arrivals *arrivals, int fd, struct peer *peer) {
     *place = connection;
     arrivals->last = &connection->next;
     /* It closes the descriptor where it fails. */
-    bool taken = MHD_add_connection(arrivals->daemon, fd, (struct sockaddr *)&ticket, sizeof ticket) == MHD_YES;
+    bool taken = arrivals->add(arrivals->daemon, fd, (struct sockaddr *)&ticket, sizeof ticket) == MHD_YES;
     if (!taken) {
         *place = NULL;
         arrivals->last = place;

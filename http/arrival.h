@@ -17,7 +17,7 @@
 #include "http/connection.h"
 #include "server/peer.h"
 
-struct MHD_Daemon;
+#include <microhttpd.h>
 
 /* A worker begins what came in each time that it wakes: one that has waited so long was lost. */
 #define ARRIVAL_LOST_US UINT64_C(60000000)
@@ -28,7 +28,9 @@ struct arrivals {
     struct connection *first, **last;
     uint64_t next_ticket;
     struct MHD_Daemon *daemon; /* NULL: ended, or not started */
-    _Atomic uint32_t open;     /* connections that this worker has or will have */
+    /* MHD_add_connection, but in the tests of what it loses */
+    enum MHD_Result (*add)(struct MHD_Daemon *daemon, MHD_socket fd, const struct sockaddr *address, socklen_t size);
+    _Atomic uint32_t open; /* connections that this worker has or will have */
 };
 
 void arrivals_init(struct arrivals *arrivals);

@@ -134,6 +134,8 @@ void reply_refusal(struct http_request *request) {
             reply_problem(request, PROBLEM_DATABASE_NOT_FOUND, NULL);
         else if (service->status == VELOCITY_BUSY)
             reply_problem(request, PROBLEM_OVERLOADED, "%s", service_request_message(service));
+        else if (service->status == VELOCITY_BUSY)
+            reply_problem(request, PROBLEM_OVERLOADED, "%s", service_request_message(service));
         else
             reply_problem(request, PROBLEM_DATABASE_DAMAGED, "%s", service_request_message(service));
         return;

@@ -128,7 +128,7 @@ static void open_one(struct database *database) {
     env_mutex_lock(&all->mutex);
     databases_publish_damage(database, status);
     env_mutex_unlock(&all->mutex);
-    if (all->log)
+    if (all->log && strcmp(database->name, "default") != 0) /* which databases_open answers for */
         logger_event(all->log, LOGGER_LEVEL_ERROR, "database_not_opened", logger_text("database", database->name),
                      logger_text("status", velocity_status_name(status)), logger_text("reason", database->message));
 }

@@ -1,6 +1,6 @@
 /*
- * arrival_test.c - a connection finds its peer whatever libmicrohttpd loses on the way. MHD_add_connection is this
- * file's: it keeps the addresses, and the test says what becomes of them.
+ * arrival_test.c - a connection finds its peer whatever libmicrohttpd loses on the way. What stands
+ * in MHD_add_connection's place keeps the addresses, and the test says what becomes of them.
  */
 #include "tests/server/cmocka_all.h"
 
@@ -17,8 +17,7 @@ static bool refuse;
 static int freed;
 static struct arrivals arrivals;
 
-enum MHD_Result MHD_add_connection(struct MHD_Daemon *daemon, MHD_socket fd, const struct sockaddr *address,
-                                   socklen_t size) {
+static enum MHD_Result keep(struct MHD_Daemon *daemon, MHD_socket fd, const struct sockaddr *address, socklen_t size) {
     (void)daemon, (void)fd;
     assert_int_equal(address->sa_family, AF_INET);
     assert_in_range(size, sizeof(struct sockaddr_in), sizeof given[0].bytes);
@@ -54,6 +53,7 @@ static int set_up(void **state) {
     (void)state;
     memset(&arrivals, 0, sizeof arrivals);
     arrivals_init(&arrivals);
+    arrivals.add = keep;
     given_count = 0;
     freed = 0;
     refuse = false;

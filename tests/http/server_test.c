@@ -108,6 +108,7 @@ static int connect_to(struct front *f) {
     int fd, pair[2];
     while (atomic_load(&f->peers) >= AT_ONCE) usleep(100);
     if (f->tls) {
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) return -1;
         give(f, pair[1], (struct sockaddr *)&address, sizeof address);
         fd = pair[0];
@@ -314,6 +315,7 @@ static void bytes_that_the_relay_counted_begin_a_request_that_must_end(void **st
     char reply[2000];
     int pairs[2][2];
     struct peer *peers[2];
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pairs[i]), 0);
         (void)setsockopt(pairs[i][0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);

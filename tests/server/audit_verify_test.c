@@ -259,6 +259,7 @@ static void the_head_goes_to_the_log_from_time_to_time(void **state) {
     struct audit_timing often = quick;
     often.head_ms = 20;
     struct audit *audit = open_with(&everything, &often);
+    audit_log_head(audit);
     assert_int_equal(times_logged("event=audit_head number=0"), 1);
     record_many(audit, 7, 0);
     assert_soon(times_logged("event=audit_head number=7 ") == 1);
