@@ -3,8 +3,6 @@
  */
 #include "http/form.h"
 
-#include "http/headers.h"
-#include "http/reply.h"
 #include "server/fields.h"
 #include "server/json.h"
 
@@ -106,32 +104,6 @@ void form_free(struct form *form) {
     cJSON_Delete(form->root);
     form->root = NULL;
     memset(form->members, 0, sizeof form->members);
-}
-
-static bool is_json(struct http_request *request) {
-    struct media_type type;
-    velocity_slice given = request->headers.content_type;
-    return given.data && media_type_parse(given, &type) && type.json;
-}
-
-void form_begin(struct form *form, struct http_request *request, const char *const *names, size_t count) {
-    request->secret = true;
-    if (is_json(request)) {
-        form_parse(form, body_slice(&request->body), &request->scratch, names, count);
-        return;
-    }
-    memset(form, 0, sizeof *form);
-    fail_with(form, PROBLEM_UNSUPPORTED_MEDIA_TYPE, "Content-Type is application/json here");
-}
-
-bool form_end(struct form *form, struct http_request *request) {
-    form_free(form);
-    if (request->body.memory) explicit_bzero(request->body.memory + BODY_HEADROOM_BYTES, request->body.size);
-    if (!form->failed) return true;
-    reply_problem_with(
-        request, form->code,
-        (struct problem){.detail = velocity_str(form->reason), .has_offset = form->has_offset, .offset = form->offset});
-    return false;
 }
 
 /* ---- members ---------------------------------------------------------------------------------------------------- */

@@ -1,0 +1,35 @@
+/* form_request.c - see form.h: a form as a request's body, and its failure as the reply. */
+#include "http/form.h"
+
+#include "http/headers.h"
+#include "http/reply.h"
+
+#include <stdio.h>
+
+static bool is_json(struct http_request *request) {
+    struct media_type type;
+    velocity_slice given = request->headers.content_type;
+    return given.data && media_type_parse(given, &type) && type.json;
+}
+
+void form_begin(struct form *form, struct http_request *request, const char *const *names, size_t count) {
+    request->secret = true;
+    if (is_json(request)) {
+        form_parse(form, body_slice(&request->body), &request->scratch, names, count);
+        return;
+    }
+    memset(form, 0, sizeof *form);
+    form->failed = true;
+    form->code = PROBLEM_UNSUPPORTED_MEDIA_TYPE;
+    (void)snprintf(form->reason, sizeof form->reason, "Content-Type is application/json here");
+}
+
+bool form_end(struct form *form, struct http_request *request) {
+    form_free(form);
+    if (request->body.memory) explicit_bzero(request->body.memory + BODY_HEADROOM_BYTES, request->body.size);
+    if (!form->failed) return true;
+    reply_problem_with(
+        request, form->code,
+        (struct problem){.detail = velocity_str(form->reason), .has_offset = form->has_offset, .offset = form->offset});
+    return false;
+}
