@@ -28,12 +28,13 @@ void sessions_get(struct http_request *request);
 void session_delete(struct http_request *request);
 void whoami_get(struct http_request *request);
 void whoami_password_put(struct http_request *request);
-/* users.c: users and tokens */
+/* users.c */
 void users_get(struct http_request *request);
 void users_post(struct http_request *request);
 void user_get(struct http_request *request);
 void user_patch(struct http_request *request);
 void user_delete(struct http_request *request);
+/* tokens.c */
 void tokens_get(struct http_request *request);
 void tokens_post(struct http_request *request);
 void token_delete(struct http_request *request);
