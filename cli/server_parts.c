@@ -22,6 +22,8 @@
 #define DATABASE_DESCRIPTORS 6u /* log, lock, manifest and their like of each database */
 #define LEAST_CONNECTIONS    16u
 #define CLOSE_WAIT_MS        5000u
+/* Bytes a second at which a large reply must be taken; see http_options. */
+#define MIN_REPLY_RATE 16384u
 #define TICK_MS              3600000u
 #define MIB                  ((uint64_t)1 << 20)
 
@@ -245,6 +247,7 @@ static int start_http(struct server *s) {
         .threads = (uint32_t)c->server.http_threads,
         .connection_timeout_seconds = (uint32_t)c->server.connection_timeout_seconds,
         .request_deadline_seconds = (uint32_t)c->server.request_deadline_seconds,
+        .min_reply_bytes_per_second = MIN_REPLY_RATE,
         .max_value_bytes = c->server.max_value_bytes,
         .max_inflight_bytes = c->server.max_inflight_bytes,
         .describe_config = describe_config,

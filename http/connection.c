@@ -65,6 +65,11 @@ static void sweep(struct connections *all) {
     for (struct connection *connection = all->list; connection; connection = connection->next) {
         uint32_t phase = atomic_load(&connection->phase);
         if (phase == CONNECTION_IDLE) sweep_idle(all, connection, now_us);
+        uint64_t due_us = atomic_load(&connection->due_us);
+        if (phase == CONNECTION_BUSY && due_us && now_us > due_us && shutdown(connection->fd, SHUT_RDWR) == 0) {
+            atomic_store(&connection->due_us, 0);
+            atomic_fetch_add_explicit(&all->cut, 1, memory_order_relaxed);
+        }
         if (phase != CONNECTION_READING && phase != CONNECTION_LINGERING) continue;
         uint64_t since_us = atomic_load(&connection->since_us), allowed_us = all->deadline_us;
         if (phase == CONNECTION_LINGERING && allowed_us > CONNECTION_LINGER_US) allowed_us = CONNECTION_LINGER_US;

@@ -9,8 +9,9 @@
  *        +--> CUT <-----------+--------------------------------------+
  *             (by the sweep)
  *
- * libmicrohttpd's own timeout counts silence only, so that a byte now and then keeps a request open for ever. The sweep
- * looks at how long ago a request began. Bytes before a complete first line are libmicrohttpd's secret; there the
+ * libmicrohttpd's own timeout counts silence only, so that a byte now and then keeps a request open for ever, and a
+ * client that reads a byte now and then a reply. The sweep looks at how long ago a request began, and whether a reply
+ * was taken in the time that its size allows. Bytes before a complete first line are libmicrohttpd's secret; there the
  * count of received bytes - the kernel's, or behind TLS the relay's - tells whether an idle connection has begun to
  * speak.
  *
@@ -51,6 +52,7 @@ struct connection {
     uint64_t arrived_us;
     _Atomic uint32_t phase;
     _Atomic uint64_t since_us; /* READING: when the request began; LINGERING: when it was refused (clock_us) */
+    _Atomic uint64_t due_us;   /* BUSY: when its reply must have been taken; 0: it has none yet, or may take for ever */
     _Atomic uint64_t requests; /* so far */
     /* the worker's: the last Host that was let in, to pass the next one with a memcmp */
     uint32_t host_size;

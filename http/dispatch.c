@@ -217,6 +217,7 @@ void dispatch_ended(void *arg, struct MHD_Connection *mhd, void **context, enum 
     if (!request->settled) service_record(request->server->service, &request->service, STATUS_CLIENT_LEFT);
     struct connection *connection = request->connection;
     counter_add(&connection->requests, 1);
+    atomic_store_explicit(&connection->due_us, 0, memory_order_relaxed);
     /* From whichever phase; a connection that was cut stays so. */
     (void)(connection_enter(connection, CONNECTION_BUSY, CONNECTION_IDLE) ||
            connection_enter(connection, CONNECTION_READING, CONNECTION_IDLE) ||

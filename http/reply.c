@@ -245,6 +245,15 @@ static void add_common_headers(struct http_request *request) {
     }
 }
 
+/* Small replies fit the socket's buffer: whoever does not read them is only silent. */
+static void set_due(struct http_request *request) {
+    const struct http_server *server = request->server;
+    uint64_t rate = server->min_reply_bytes_per_second, size = request->reply.body.size;
+    if (!rate || !server->connections.deadline_us || size < COUNTED_BYTES) return;
+    atomic_store_explicit(&request->connection->due_us,
+                          clock_us() + server->connections.deadline_us + size * 1000000 / rate, memory_order_relaxed);
+}
+
 enum MHD_Result reply_send(struct http_request *request) {
     const struct reply *reply = &request->reply;
     add_common_headers(request);
@@ -258,6 +267,7 @@ enum MHD_Result reply_send(struct http_request *request) {
     if (good == MHD_YES && (reply->close || http_server_draining(request->server)))
         good = MHD_add_response_header(response, "Connection", "close");
     count_reply(request);
+    set_due(request);
     if (good == MHD_YES) good = MHD_queue_response(request->mhd, reply->status, response);
     MHD_destroy_response(response);
     return good;

@@ -86,6 +86,7 @@ velocity_status http_server_start(const struct http_options *options, const stru
     if (!server) return status_set(VELOCITY_NO_MEMORY, "no memory for the HTTP server");
     server->service = service;
     server->max_value_bytes = options->max_value_bytes;
+    server->min_reply_bytes_per_second = options->min_reply_bytes_per_second;
     server->max_reply_bytes = options->max_inflight_bytes;
     server->started_us = clock_us();
     server->describe_config = options->describe_config;
