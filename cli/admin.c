@@ -189,7 +189,8 @@ static int ask_running_server(const struct command *command, const struct comman
     if (!join(from, sizeof from, data_dir, "server.url") ||
         !join(certificate, sizeof certificate, data_dir, "tls/cert.pem"))
         return complain(EXIT_FAILED, "%s: the path is too long", data_dir);
-    return ask_server(command, arguments, url, from, certificate, order, out);
+    const char *configured = config->tls.cert_path;
+    return ask_server(command, arguments, url, from, *configured ? configured : certificate, order, out);
 }
 
 /* What is made here must be the server's to read: only its own user makes anything. Another one, root for instance, can

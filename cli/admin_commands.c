@@ -139,6 +139,8 @@ static int read_names(const struct form *form, const struct command *command, co
     } else if (order->verb == ADMIN_CREATE_TOKEN) {
         order->name = command_value(command, arguments, "name");
         order->user = username;
+        if (!order->name || !*order->name)
+            return complain(EXIT_USAGE, "%s needs --name TEXT: what the token is for", command->name);
     } else {
         order->name = username;
     }

@@ -6,9 +6,9 @@
  * Answers have the form that the HTTP interface gives them.
  */
 #include "cli/admin.h"
+#include "cli/admin_audit.h"
+#include "cli/server_parts.h"
 #include "cli/show.h"
-#include "server/auth.h"
-#include "server/config.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -147,13 +147,14 @@ static velocity_status delete_user(struct auth *auth, const struct admin_order *
 static velocity_status create_token(struct auth *auth, const struct admin_order *order, struct json_writer *w) {
     struct auth_secret_options options = {.name = order->name, .role = role_of(order)};
     char secret[AUTH_SECRET_BYTES];
-    struct auth_secret token;
+    struct auth_secret token = {0};
     struct scope scope;
     if (order->expires_in_seconds)
         options.expires_at_ms = ((int64_t)time(NULL) + (int64_t)order->expires_in_seconds) * 1000;
     velocity_status status = make_scope(order, &scope, &options.scope);
     if (status == VELOCITY_OK) status = auth_token_create(auth, order->user, &options, secret, &token);
     if (status == VELOCITY_OK) write_token(w, &token, secret);
+    principal_release(token.principal);
     scope_free(&scope);
     explicit_bzero(secret, sizeof secret);
     return status;
@@ -188,23 +189,46 @@ static velocity_status (*const functions[ADMIN_VERB_COUNT])(struct auth *, const
 
 static int in_system(velocity *system, const struct config *config, const struct admin_order *order,
                      struct http_reply *out) {
-    struct auth_settings settings = {0};
+    struct auth_configured_user *users = calloc(config->user_count + 1, sizeof *users);
+    struct auth_settings settings;
     struct json_writer w = {0};
+    struct audit *audit;
     struct auth *auth;
-    (void)config;
+    if (!users) return complain(EXIT_FAILED, "no memory");
+    server_auth_settings(config, users, &settings);
     velocity_status status = auth_open(system, &settings, &auth);
+    free(users);
+    if (status == VELOCITY_INVALID) return complain(EXIT_CONFIGURATION, "%s", velocity_error_message());
     if (status) return complain_of(status);
-    status = functions[order->verb](auth, order, &w);
-    int code = status ? complain_of(status) : EXIT_DONE;
+    int code = admin_audit_begin(config, order, &audit);
+    if (!code) {
+        status = functions[order->verb](auth, order, &w);
+        if (status) code = complain_of(status);
+        int recorded = admin_audit_end(audit, order, status);
+        if (!code) code = recorded;
+    }
     if (!code && w.failed) code = complain(EXIT_FAILED, "no memory");
     auth_free(auth);
     *out = (struct http_reply){.body = w.data, .size = w.size, .capacity = w.capacity};
     return code;
 }
 
+/* As the server opens it. */
+static velocity_status open_system(const struct config *config, const char *path, velocity **out) {
+    velocity_options options = velocity_options_default();
+    uint8_t key[32];
+    velocity_status status = VELOCITY_OK;
+    if (*config->database.encryption_key_file) {
+        status = velocity_key_from_file(config->database.encryption_key_file, key);
+        options.encryption_key = velocity_bytes(key, sizeof key);
+    }
+    if (status == VELOCITY_OK) status = velocity_open(path, &options, out);
+    explicit_bzero(key, sizeof key);
+    return status;
+}
+
 int admin_files_carry_out(const struct config *config, const struct admin_order *order, struct http_reply *out) {
     char path[4096];
-    velocity_options options = velocity_options_default();
     velocity *system;
     const char *data_dir = config->server.data_dir;
     if (!functions[order->verb])
@@ -214,7 +238,7 @@ int admin_files_carry_out(const struct config *config, const struct admin_order 
         return complain(EXIT_USAGE, "say whose token it is: --username NAME");
     if (snprintf(path, sizeof path, "%s/system", data_dir) >= (int)sizeof path)
         return complain(EXIT_USAGE, "%s: the path is too long", data_dir);
-    velocity_status status = velocity_open(path, &options, &system);
+    velocity_status status = open_system(config, path, &system);
     if (status) return complain_of(status);
     int code = in_system(system, config, order, out);
     status = velocity_close(system);

@@ -103,7 +103,7 @@ static const struct command_option delete_user_options[] = {
 };
 
 static const struct command_option create_token_options[] = {
-    {"name", "TEXT", NULL, NULL, "what the token is for, in your words"},
+    {"name", "TEXT", NULL, NULL, "what the token is for, in your words; needed"},
     {"username", "NAME", NULL, NULL, "whose, without a server; a server makes it for who logs in"},
     {"expires", "TIME", NULL, NULL, "a number and s, m, h or d (90d)"},
     SCOPE_OPTIONS,

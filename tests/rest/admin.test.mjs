@@ -2,7 +2,7 @@
 // test wants, wrong answers, too; then on a data directory without a server; then with a server over it.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import path from 'node:path';
@@ -11,6 +11,9 @@ import { selfSigned } from './certificate.mjs';
 import { binary, cleanEnvironment, Server, temporaryDirectory, within } from './support.mjs';
 
 const TOKEN = 'vt_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG';
+
+/** Of a password that nobody needs to know. */
+const HASH = '$argon2id$v=19$m=19456,t=2,p=1$D9KAgoub3fnBxbpkF6E/Qw$MH8jW1S2hgoeHAIwMfiDUobEoSOcS+z6b4zTeB6CBM0';
 
 /** A folder of settings of a user of its own. */
 function settings({ token, knownServers } = {}) {
@@ -323,7 +326,7 @@ describe('wrong usage', () => {
     ['no id', ['admin', 'revoke-token', '--url', 'http://127.0.0.1:1'], /ID/],
     ['an unknown role', ['create-user', '--username', 'ada', '--role', 'god', '--url', 'http://127.0.0.1:1'], /--role god/],
     ['an empty list', ['create-user', '--username', 'ada', '--databases', ',', '--url', 'http://127.0.0.1:1'], /--databases/],
-    ['a duration without a unit', ['admin', 'create-token', '--expires', '90', '--url', 'http://127.0.0.1:1'], /--expires/],
+    ['a duration without a unit', ['admin', 'create-token', '--name', 'ci', '--expires', '90', '--url', 'http://127.0.0.1:1'], /--expires/],
     ['a size with a unit', ['admin', 'create-database', 'a', '--max-disk-bytes', '1GB', '--url', 'http://127.0.0.1:1'], /--max-disk-bytes/],
     ['two ways to give a password', ['create-user', '--username', 'ada', '--password', 'x', '--password-stdin', '--url', 'http://127.0.0.1:1'], /not both/],
     ['a URL without its scheme', ['admin', 'list-users', '--url', '127.0.0.1:2005'], /--url/],
@@ -332,7 +335,8 @@ describe('wrong usage', () => {
     ['a URL with a query', ['admin', 'list-users', '--url', 'http://127.0.0.1:1/?token=x'], /"\?"/],
     ['a fingerprint that is none', ['admin', 'list-users', '--url', 'https://127.0.0.1:1', '--fingerprint', 'SHA256:abc'], /--fingerprint/],
     ['a timeout of nothing', ['admin', 'list-users', '--url', 'http://127.0.0.1:1', '--timeout', '0'], /--timeout/],
-    ['a user for a token of a server', ['admin', 'create-token', '--username', 'ada', '--url', 'http://127.0.0.1:1'], /--login ada/],
+    ['a user for a token of a server', ['admin', 'create-token', '--name', 'ci', '--username', 'ada', '--url', 'http://127.0.0.1:1'], /--login ada/],
+    ['a token without a name', ['admin', 'create-token', '--url', 'http://127.0.0.1:1'], /--name/],
     ['what can\'t be undone, unasked', ['admin', 'drop-database', 'orders', '--url', 'http://127.0.0.1:1'], /--yes/],
     ['plain HTTP to another machine', ['admin', 'list-users', '--url', 'http://192.0.2.1:2005'], /https:\/\//],
   ]) {
@@ -692,8 +696,8 @@ describe('velocity admin on a data directory without a server', () => {
   administration(at, velocity);
 
   it('makes a token of a user, lists it without its secret, and revokes it', async () => {
-    assertComplains(await velocity(['admin', 'create-token', ...at()]), 2, /--username/);
-    assertComplains(await velocity(['admin', 'create-token', '--username', 'nobody', ...at()]), 3, /nobody/);
+    assertComplains(await velocity(['admin', 'create-token', '--name', 'ci', ...at()]), 2, /--username/);
+    assertComplains(await velocity(['admin', 'create-token', '--name', 'ci', '--username', 'nobody', ...at()]), 3, /nobody/);
     const made = await velocity(['admin', 'create-token', '--username', 'program', '--name', 'ci', '--expires', '1h', ...at()]);
     assert.equal(made.code, 0, made.stderr);
     assert.match(made.stdout, /^vt_[A-Za-z0-9_-]{43}\n$/);
@@ -710,6 +714,61 @@ describe('velocity admin on a data directory without a server', () => {
   it('keeps everything from others', () => {
     assert.equal(statSync(dataDir).mode & 0o077, 0);
     assert.equal(statSync(path.join(dataDir, 'system')).mode & 0o077, 0);
+  });
+
+  it('is written down in the audit log, which shows it to whoever asks the server later', async () => {
+    const server = await Server.start({ dataDir });
+    const made = await velocity(['admin', 'create-token', '--name', 'audit', '--login', 'ada', '--password-stdin', ...at()], { input: 'password of ada\n' });
+    assert.equal(made.code, 0, made.stderr);
+    const reply = await server.client.get('/api/audit?limit=100', { Authorization: `Bearer ${made.stdout.trim()}` });
+    assert.equal(reply.status, 200, reply.text);
+    const events = JSON.stringify(reply.json);
+    for (const [action, status] of [['user.create', 200], ['user.create', 409], ['user.change', 200], ['user.delete', 404], ['token.create', 200], ['token.revoke', 404]]) {
+      const found = Object.values(reply.json).flat().find((event) => event?.action === action && event.status === status && event.login === 'files');
+      assert.ok(found, `${action} ${status} in ${events}`);
+      assert.match(found.detail, /without a server, by user /);
+    }
+    assert.ok(!events.includes('password of'));
+    await server.stop();
+  });
+
+  it('knows the users of the configuration, whose names are taken', async () => {
+    const file = path.join(temporaryDirectory(), 'velocity.toml');
+    writeFileSync(file, `[users]\noperator = "${HASH}"\n`);
+    const with_ = ['--config', file, ...at()];
+    assert.match((await velocity(['admin', 'list-users', ...with_])).stdout, /^operator +write +all +all +configuration +-$/m);
+    assertComplains(await velocity(['create-user', '--username', 'operator', '--password', 'another password', ...with_]), 1, /operator/);
+    assertComplains(await velocity(['admin', 'delete-user', '--username', 'operator', ...with_]), 1, /operator/);
+    writeFileSync(file, `[users]\nada = "${HASH}"\n`);
+    assertComplains(await velocity(['admin', 'list-users', ...with_]), 78, /ada/);
+  });
+
+  it('reads and writes what is encrypted, with the key of the configuration', async () => {
+    const directory = temporaryDirectory();
+    const file = path.join(directory, 'velocity.toml');
+    const key = path.join(directory, 'key');
+    writeFileSync(key, 'ab'.repeat(32), { mode: 0o600 });
+    writeFileSync(file, `[server]\ndata_dir = ${JSON.stringify(path.join(directory, 'data'))}\n[database]\nencryption_key_file = ${JSON.stringify(key)}\n`);
+    assert.equal((await velocity(['create-user', '--username', 'ada', '--password', 'password of ada', '--config', file])).code, 0);
+    assert.match((await velocity(['admin', 'list-users', '--config', file])).stdout, /^ada +admin/m);
+    assertComplains(await velocity(['admin', 'list-users', '--data-dir', path.join(directory, 'data')]), 1, /key/);
+    const server = await Server.start({ directory, config: { database: { encryption_key_file: key } } });
+    assertComplains(await velocity(['admin', 'list-users', '--data-dir', server.dataDir]), 1, /--login/);
+    await server.stop();
+  });
+
+  it('makes nothing in a folder of another user, whose server could not read it', async (t) => {
+    if (process.getuid() !== 0) return t.skip('only root can give a folder away');
+    const theirs = path.join(temporaryDirectory(), 'data');
+    mkdirSync(theirs, { mode: 0o700 });
+    chownSync(theirs, 65534, 65534);
+    assertComplains(await velocity(['create-user', '--username', 'ada', '--password', 'password of ada', '--data-dir', theirs]), 1, /belongs to user/, /start it/);
+    assert.deepEqual(readdirSync(theirs), []);
+    const { requests, url } = await fake(json(200, USERS));
+    writeFileSync(path.join(theirs, 'server.url'), url, { mode: 0o600 });
+    chownSync(path.join(theirs, 'server.url'), 65534, 65534);
+    assert.equal((await velocity(['admin', 'list-users', '--data-dir', theirs])).code, 0, 'the server that runs there can be asked');
+    assert.equal(requests.length, 1);
   });
 
   it('leaves databases to servers', async () => {
@@ -763,5 +822,36 @@ describe('velocity admin with a server over the data directory', () => {
     assert.equal(databases[1].max_disk_bytes, 67_108_864);
     assert.equal((await run(['admin', 'drop-database', 'orders', '--yes', ...at()])).code, 0);
     assertComplains(await run(['admin', 'drop-database', 'orders', '--yes', ...at()]), 3);
+  });
+});
+
+describe('velocity admin with a server that speaks TLS', () => {
+  it('trusts the one of this machine by its files, and from elsewhere by the fingerprint that its log says', async () => {
+    const server = await Server.start({ config: { tls: { enabled: true } } });
+    const end = await velocity(['create-user', '--username', 'ada', '--password', 'password of ada', '--data-dir', server.dataDir]);
+    assert.deepEqual([end.code, end.stderr], [0, '']);
+    const [, fingerprint] = /fingerprint=(SHA256:\S+)/.exec(server.log);
+    const list = ['admin', 'list-users', '--login', 'ada', '--password-stdin', '--url', `https://127.0.0.1:${server.port}`];
+    const input = 'password of ada\n';
+    const refused = await velocity(list, { input });
+    assertComplains(refused, 1, /can't be verified/);
+    assert.ok(refused.stderr.includes(fingerprint), refused.stderr);
+    assert.equal((await velocity([...list, '--fingerprint', fingerprint], { input })).code, 0);
+    assertComplains(await velocity([...list, '--fingerprint', selfSigned().fingerprint], { input }), 1, /another key/);
+    const byFile = await velocity([...list, '--ca-file', path.join(server.dataDir, 'tls', 'cert.pem')], { input });
+    assert.equal(byFile.code, 0, byFile.stderr);
+    await server.stop();
+  });
+
+  it('trusts one with a certificate of the configuration, too', async () => {
+    const directory = temporaryDirectory();
+    const { cert, key } = selfSigned();
+    const tls = { enabled: true, cert_path: path.join(directory, 'cert.pem'), key_path: path.join(directory, 'key.pem') };
+    writeFileSync(tls.cert_path, cert);
+    writeFileSync(tls.key_path, key, { mode: 0o600 });
+    const server = await Server.start({ directory, config: { tls } });
+    const end = await velocity(['admin', 'list-users', '--data-dir', server.dataDir, '--config', path.join(directory, 'velocity.toml')]);
+    assert.deepEqual([end.code, end.stderr], [0, '']);
+    await server.stop();
   });
 });
