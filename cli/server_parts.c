@@ -24,8 +24,8 @@
 #define CLOSE_WAIT_MS        5000u
 /* Bytes a second at which a large reply must be taken; see http_options. */
 #define MIN_REPLY_RATE 16384u
-#define TICK_MS              3600000u
-#define MIB                  ((uint64_t)1 << 20)
+#define TICK_MS        3600000u
+#define MIB            ((uint64_t)1 << 20)
 
 /* Why the start failed: one line on standard error, and in the log where that is a file. */
 static int refuse(struct server *s, const char *what, const char *why) {

@@ -24,8 +24,8 @@ struct http_server {
     struct json_writer farewell; /* of a connection that is cut */
     uint64_t max_value_bytes;
     uint64_t min_reply_bytes_per_second; /* 0: none */
-    uint64_t max_reply_bytes;     /* of large replies that wait for their clients, together */
-    _Atomic uint64_t reply_bytes; /* of these now */
+    uint64_t max_reply_bytes;            /* of large replies that wait for their clients, together */
+    _Atomic uint64_t reply_bytes;        /* of these now */
     _Atomic(struct http_settings *) settings;
     uint64_t started_us;
     _Atomic bool draining;

@@ -43,6 +43,7 @@ static int set_up(void **state) {
     struct http_options http = {.threads = 2,
                                 .connection_timeout_seconds = 30,
                                 .request_deadline_seconds = 1,
+                                .min_reply_bytes_per_second = 1 << 20,
                                 .max_value_bytes = 1 << 20,
                                 .max_inflight_bytes = 16 << 20};
     *state = f;
@@ -307,6 +308,34 @@ static void a_peer_is_freed_with_its_connection(void **state) {
     assert_int_equal(atomic_load(&f->peers), 0);
 }
 
+/* The socket holds less than the reply: the rest waits for who does not read it. */
+static void who_does_not_take_a_large_reply_is_cut_off(void **state) {
+    struct front *f = *state;
+    char head[200], reply[2000], *body = malloc(1 << 20);
+    int fds[2] = {connect_to(f), connect_to(f)}, small = 4096;
+    struct timeval patience = {.tv_sec = 20};
+    assert_non_null(body);
+    memset(body, 'x', 1 << 20);
+    (void)snprintf(head, sizeof head, "PUT /api/keys/large HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n",
+                   1 << 20);
+    assert_true(say(fds[0], head));
+    for (size_t sent = 0; sent < 1 << 20;) {
+        ssize_t n = send(fds[0], body + sent, (1 << 20) - sent, MSG_NOSIGNAL);
+        assert_true(n > 0);
+        sent += (size_t)n;
+    }
+    assert_int_equal(hear(fds[0], reply, sizeof reply), 204);
+    (void)setsockopt(fds[1], SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    (void)setsockopt(fds[1], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    for (int i = 0; i < 8; i++) assert_true(say(fds[1], "GET /api/keys/large HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    sleep(4); /* one second is the deadline, one the reply's time, and the sweep looks each eighth of the deadline */
+    size_t taken = 0;
+    for (ssize_t n; (n = recv(fds[1], body, 1 << 20, 0)) > 0;) taken += (size_t)n;
+    assert_true(taken < (size_t)8 << 20);
+    for (int i = 0; i < 2; i++) close(fds[i]);
+    free(body);
+}
+
 /* Behind TLS the relay counts what comes, for a socket pair has no TCP_INFO. */
 static void bytes_that_the_relay_counted_begin_a_request_that_must_end(void **state) {
     struct front *f = *state;
@@ -347,6 +376,8 @@ int main(void) {
         WITH_SERVER(a_request_that_does_not_end_is_cut_at_the_deadline),
         WITH_SERVER(the_server_ends_under_load_with_every_request_answered),
         WITH_SERVER(a_peer_is_freed_with_its_connection),
+        WITH_SERVER(who_does_not_take_a_large_reply_is_cut_off),
+        BEHIND_TLS(who_does_not_take_a_large_reply_is_cut_off),
         BEHIND_TLS(clients_at_once_each_read_what_they_wrote),
         BEHIND_TLS(clients_that_leave_take_no_other_answer_with_them),
         BEHIND_TLS(the_server_ends_under_load_with_every_request_answered),
