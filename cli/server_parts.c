@@ -266,6 +266,7 @@ static int bind_port(struct server *s) {
         .max_connections_per_address = (uint32_t)c->server.max_connections_per_address,
         .deadline_seconds = (uint32_t)c->server.request_deadline_seconds,
         .tls = s->tls,
+        .log = s->log,
         .http = {.take = http_server_take, .arg = s->http},
     };
     char what[160];

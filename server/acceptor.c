@@ -309,6 +309,7 @@ velocity_status acceptor_run(struct acceptor *acceptor) {
         struct tls_relay_options relay = {.tls = options->tls,
                                           .threads = options->relay_threads,
                                           .deadline_seconds = options->deadline_seconds,
+                                          .log = options->log,
                                           .http = options->http,
                                           .velocity = options->velocity};
         velocity_status status = tls_relay_new(&relay, &acceptor->relay);

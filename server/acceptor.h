@@ -19,6 +19,7 @@
 #define VELOCITY_SERVER_ACCEPTOR_H
 
 #include "engine/velocity.h"
+#include "server/logger.h"
 #include "server/peer.h"
 #include "server/tls.h"
 
@@ -37,6 +38,7 @@ struct acceptor_options {
     uint32_t deadline_seconds;            /* for first bytes and for the handshake, each; 0: none */
     uint32_t relay_threads;               /* 0: as many as cores */
     struct tls *tls;                      /* NULL: TLS is not spoken, its connections are closed. The caller's */
+    struct logger *log;                   /* hears at level debug why a handshake failed; NULL: nobody */
     struct acceptor_front http;
     struct acceptor_front velocity; /* take NULL: not spoken; its connections are closed */
 };

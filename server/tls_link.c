@@ -97,6 +97,10 @@ static void end_link(struct link *link) {
 }
 
 static void end_handshake(struct link *link) {
+    struct logger *log = link->loop->options->log;
+    if (log && logger_wants(log, LOGGER_LEVEL_DEBUG))
+        logger_event(log, LOGGER_LEVEL_DEBUG, "tls_failed", logger_text("address", link->peer->text),
+                     logger_text("reason", link->session ? tls_session_error(link->session) : "no memory"));
     atomic_fetch_add(&link->loop->counters->failed, 1);
     end_link(link);
 }

@@ -15,6 +15,7 @@
 #define VELOCITY_SERVER_TLS_RELAY_H
 
 #include "server/acceptor.h"
+#include "server/logger.h"
 
 struct tls_relay;
 
@@ -24,6 +25,7 @@ struct tls_relay_options {
     uint32_t deadline_seconds; /* for the handshake, the first bytes inside, and a client that takes its last bytes */
     struct acceptor_front http;
     struct acceptor_front velocity; /* take NULL: not spoken */
+    struct logger *log;             /* hears at level debug why a handshake failed; NULL: nobody */
 };
 
 struct tls_relay_stats {

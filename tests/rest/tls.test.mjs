@@ -86,6 +86,11 @@ describe('over TLS', () => {
   });
 
   it('older protocols, and application protocols that nobody speaks here, are refused', async () => {
+    const own = await Server.start({ config: ENABLED, args: ['--verbose'] });
+    await assert.rejects(handshake(own.port, { maxVersion: 'TLSv1.2' }));
+    for (let i = 0; i < 100 && !/tls_failed/.test(own.log); i++) await sleep(20);
+    assert.match(own.log, /event=tls_failed address=127\.0\.0\.1 reason=".+"/);
+    await own.stop();
     await assert.rejects(handshake(server.port, { maxVersion: 'TLSv1.2' }), /version|handshake|reset|ECONN/i);
     await assert.rejects(handshake(server.port, { ALPNProtocols: ['h2'] }), /no_application_protocol|no application protocol|alert|ECONN/i);
     const socket = await handshake(server.port, { ALPNProtocols: ['h2', 'http/1.1'] });
