@@ -3,7 +3,6 @@
 #include "cli/server_parts.h"
 
 #include <pwd.h>
-#include <semaphore.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -30,26 +29,6 @@ static unsigned status_number(velocity_status status) {
     }
 }
 
-struct wait {
-    struct audit_waiter waiter;
-    sem_t ready;
-};
-
-static void ready(struct audit_waiter *waiter) {
-    (void)sem_post(&((struct wait *)waiter)->ready); /* its first member */
-}
-
-/* Asks until the answer is not to wait. */
-static bool ask(enum audit_answer (*question)(struct audit *, struct audit_waiter *), struct audit *audit) {
-    struct wait wait = {.waiter = {.ready = ready}};
-    enum audit_answer answer;
-    if (sem_init(&wait.ready, 0, 0) != 0) return false;
-    while ((answer = question(audit, &wait.waiter)) == AUDIT_WAIT)
-        while (sem_wait(&wait.ready) != 0) continue; /* a signal */
-    (void)sem_destroy(&wait.ready);
-    return answer == AUDIT_GO;
-}
-
 int admin_audit_begin(const struct config *config, const struct admin_order *order, struct audit **out) {
     struct audit_settings settings;
     char path[4096];
@@ -60,7 +39,7 @@ int admin_audit_begin(const struct config *config, const struct admin_order *ord
     server_audit_settings(config, &settings);
     if (audit_open(path, &settings, NULL, out) != VELOCITY_OK)
         return complain(EXIT_FAILED, "can't open the audit log: %s", velocity_error_message());
-    if (ask(audit_reserve, *out)) return EXIT_DONE;
+    if (audit_reserve_waiting(*out) == AUDIT_GO) return EXIT_DONE;
     audit_close(*out);
     *out = NULL;
     return complain(EXIT_FAILED, "the audit log %s can't be written; nothing was done", path);
@@ -82,7 +61,7 @@ int admin_audit_end(struct audit *audit, const struct admin_order *order, veloci
         .detail = detail,
     };
     audit_record(audit, &event);
-    bool written = ask(audit_settle, audit); /* it is on disk */
+    bool written = audit_settle_waiting(audit) == AUDIT_GO; /* it is on disk */
     audit_close(audit);
     return written ? EXIT_DONE : complain(EXIT_FAILED, "what was done could not be written to the audit log");
 }

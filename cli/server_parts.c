@@ -164,7 +164,10 @@ static int make_admin(struct server *s) {
     const char *password = s->config.admin_password;
     if (!*password || auth_has_users(s->auth)) return EXIT_DONE;
     struct auth_user_change change = {.password = password, .role = ROLE_ADMIN};
-    if (auth_user_create(s->auth, "admin", &change) == VELOCITY_OK) return EXIT_DONE;
+    if (auth_user_create(s->auth, "admin", &change) == VELOCITY_OK) {
+        server_record(s, "user.create", "admin", "by VELOCITY_ADMIN_PASSWORD");
+        return EXIT_DONE;
+    }
     return refuse(s, "can't make the user \"admin\" with VELOCITY_ADMIN_PASSWORD", velocity_error_message());
 }
 
@@ -281,8 +284,8 @@ static int bind_port(struct server *s) {
 
 int server_parts_start(struct server *s) {
     static int (*const steps[])(struct server *) = {
-        open_log,   begin_lifecycle, check_descriptors, open_data_directory, open_databases, open_auth,
-        open_audit, start_service,   open_tls,          start_http,          bind_port};
+        open_log,  begin_lifecycle, check_descriptors, open_data_directory, open_databases, open_audit,
+        open_auth, start_service,   open_tls,          start_http,          bind_port};
     int code = EXIT_DONE;
     (void)umask(0077);
     for (size_t i = 0; !code && i < sizeof steps / sizeof *steps; i++) code = steps[i](s);

@@ -1,7 +1,7 @@
 /*
  * server_parts.h - what a running server is made of, in the order in which it is started; it ends in reverse.
  *
- *     configuration -> log -> descriptors -> data directory -> system database -> databases -> users -> audit log
+ *     configuration -> log -> descriptors -> data directory -> system database -> databases -> audit log -> users
  *         -> service -> TLS -> HTTP -> port
  */
 #ifndef VELOCITY_CLI_SERVER_PARTS_H
@@ -54,6 +54,8 @@ int server_parts_stop(struct server *s);
 
 /* The configuration was read anew: what of it can change does. */
 void server_reload(struct server *s);
+/* What the server itself does, to the audit log. */
+void server_record(struct server *s, const char *action, const char *about, const char *detail);
 /* Makes a self-signed certificate that ends soon anew, with the same key. To be called now and then. */
 void server_renew_certificate(struct server *s);
 

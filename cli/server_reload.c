@@ -6,7 +6,6 @@
 
 #include "server/timestamp.h"
 
-#include <semaphore.h>
 #include <stdlib.h>
 
 static void tell(struct server *s, const char *part, velocity_status status) {
@@ -82,28 +81,10 @@ static void log_changes(struct server *s, const struct config_changes *changes) 
     if (changes->users) logger_event(s->log, LOGGER_LEVEL_INFO, "users_changed");
 }
 
-struct pause {
-    struct audit_waiter waiter;
-    sem_t ready;
-};
-
-static void wake(struct audit_waiter *waiter) {
-    (void)sem_post(&((struct pause *)waiter)->ready);
-}
-
-/* Who changed the file is the system's to know; that it was taken is ours to record. */
-static void record(struct server *s) {
-    struct pause pause = {.waiter = {.ready = wake}};
-    if (!s->audit || !audit_wants(s->audit, AUDIT_ADMIN)) return;
-    (void)sem_init(&pause.ready, 0, 0);
-    enum audit_answer answer = audit_reserve(s->audit, &pause.waiter);
-    while (answer == AUDIT_WAIT) {
-        while (sem_wait(&pause.ready) != 0) {
-        }
-        answer = audit_reserve(s->audit, &pause.waiter);
-    }
-    if (answer == AUDIT_GO) audit_record(s->audit, &(struct audit_event){.action = "config.reload", .status = 200});
-    (void)sem_destroy(&pause.ready);
+void server_record(struct server *s, const char *action, const char *about, const char *detail) {
+    if (!s->audit || !audit_wants(s->audit, AUDIT_ADMIN) || audit_reserve_waiting(s->audit) != AUDIT_GO) return;
+    audit_record(s->audit,
+                 &(struct audit_event){.action = action, .key = velocity_str(about), .status = 200, .detail = detail});
 }
 
 void server_reload(struct server *s) {
@@ -121,6 +102,7 @@ void server_reload(struct server *s) {
     config_free(&before);
     log_changes(s, &changes);
     apply(s);
-    record(s);
+    /* Who changed the file is the system's to know. */
+    server_record(s, "config.reload", next.file ? next.file : "", NULL);
     logger_event(s->log, LOGGER_LEVEL_INFO, "config_reloaded", logger_text("file", next.file ? next.file : "none"));
 }

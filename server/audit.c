@@ -151,12 +151,23 @@ static void wake_thread(struct audit_waiter *waiter) {
     (void)sem_post(&((struct thread_waiter *)waiter)->ready);
 }
 
-void audit_write_through(struct audit *audit) {
+static enum audit_answer wait_for(enum audit_answer (*ask)(struct audit *, struct audit_waiter *),
+                                  struct audit *audit) {
     struct thread_waiter thread = {.waiter = {.ready = wake_thread}};
-    if (sem_init(&thread.ready, 0, 0) != 0) return;
-    while (audit_settle(audit, &thread.waiter) == AUDIT_WAIT)
+    enum audit_answer answer;
+    (void)sem_init(&thread.ready, 0, 0);
+    while ((answer = ask(audit, &thread.waiter)) == AUDIT_WAIT)
         while (sem_wait(&thread.ready) != 0) continue; /* a signal */
     (void)sem_destroy(&thread.ready);
+    return answer;
+}
+
+enum audit_answer audit_reserve_waiting(struct audit *audit) {
+    return wait_for(audit_reserve, audit);
+}
+
+enum audit_answer audit_settle_waiting(struct audit *audit) {
+    return wait_for(audit_settle, audit);
 }
 
 /* ---- opening and closing ----------------------------------------------------------------------------------------- */

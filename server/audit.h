@@ -88,6 +88,10 @@ void audit_record(struct audit *audit, const struct audit_event *event);
  * on_failure is CONTINUE. */
 enum audit_answer audit_settle(struct audit *audit, struct audit_waiter *waiter);
 
+/* For threads that may wait: the same, but GO or FAILING only. */
+enum audit_answer audit_reserve_waiting(struct audit *audit);
+enum audit_answer audit_settle_waiting(struct audit *audit);
+
 /* ---- reading (waits) -------------------------------------------------------------------------------------------- */
 
 struct audit_query {

@@ -111,8 +111,6 @@ void *audit_serve(void *audit); /* the writer's thread */
 
 /* The newest row that this process knows to be on disk. */
 struct audit_head audit_written_head(struct audit *audit);
-/* Waits until what was recorded is written, or can't be. */
-void audit_write_through(struct audit *audit);
 
 /* ---- readers ---- */
 

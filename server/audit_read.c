@@ -164,7 +164,7 @@ velocity_status audit_query_timed(struct audit *audit, const struct audit_query 
                                   bool (*row)(void *arg, const struct audit_row *row), void *arg, bool *more) {
     struct audit_reader reader;
     *more = false;
-    audit_write_through(audit);
+    (void)audit_settle_waiting(audit); /* where it fails, what is there is read */
     char *scratch = malloc(SCRATCH_BYTES);
     if (!scratch) return status_set(VELOCITY_NO_MEMORY, "%s: no memory to read it", audit->path);
     velocity_status status = audit_reader_open(&reader, audit, timeout_ms);

@@ -126,7 +126,7 @@ static velocity_status check_all(struct walk *walk) {
 
 velocity_status audit_verify_stepwise(struct audit *audit, uint32_t rows_at_once, struct audit_verification *out) {
     *out = (struct audit_verification){.intact = true};
-    audit_write_through(audit);
+    (void)audit_settle_waiting(audit); /* where it fails, what is there is read */
     struct walk walk = {.out = out, .portion = rows_at_once, .known = audit_written_head(audit)};
     walk.until = walk.known.number;
     if (!audit_chain_init(&walk.chain))

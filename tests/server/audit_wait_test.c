@@ -133,7 +133,7 @@ static void a_full_queue_makes_operations_wait_until_a_batch_is_written(void **s
     assert_int_equal(sem_wait(&waiter.woken), 0);
     assert_int_equal(audit_reserve(audit, &waiter.waiter), AUDIT_GO);
     audit_cancel(audit);
-    audit_write_through(audit);
+    (void)audit_settle_waiting(audit);
     assert_int_equal(stats_of(audit).written, recorded);
     close_audit(audit);
 }
@@ -206,7 +206,7 @@ static void with_continue_operations_go_on_and_a_row_says_how_many_are_missing(v
     struct audit_event event = {
         .time_ms = 42, .action = "put", .database = velocity_str("d"), .key = velocity_bytes(key, sizeof key)};
     record(audit, &event);
-    audit_write_through(audit); /* it answers GO: the operation may go on */
+    (void)audit_settle_waiting(audit); /* it answers GO: the operation may go on */
     assert_true(stats_of(audit).failing);
     uint64_t sent = 1;
     while (stats_of(audit).lost < 100) {
@@ -216,9 +216,9 @@ static void with_continue_operations_go_on_and_a_row_says_how_many_are_missing(v
     for (int i = 0; i < 10; i++) must_reserve(audit); /* under way while it recovers: these have a place then */
     assert_int_equal(rename(aside, path), 0);
     assert_soon(!stats_of(audit).failing);
-    audit_write_through(audit);
+    (void)audit_settle_waiting(audit);
     for (int i = 0; i < 10; i++, sent++) audit_record(audit, &event);
-    audit_write_through(audit);
+    (void)audit_settle_waiting(audit);
     struct audit_stats stats = stats_of(audit);
     assert_int_equal(stats.written + stats.lost, sent);
     assert_int_equal(stats.lost, 100);
@@ -271,13 +271,13 @@ static void fill_the_disk(void) {
     for (; audit_reserve(audit, &unused) == AUDIT_GO && sent < 100000; sent++) {
         struct audit_event event = put_by("alice", "some key");
         audit_record(audit, &event);
-        if (sent % 100 == 0) audit_write_through(audit);
+        if (sent % 100 == 0) (void)audit_settle_waiting(audit);
     }
     if (!stats_of(audit).failing) _exit(5);
     limit.rlim_cur = limit.rlim_max;
     if (setrlimit(RLIMIT_FSIZE, &limit)) _exit(6);
     for (int i = 0; i < 10000 && stats_of(audit).failing; i++) (void)usleep(1000);
-    audit_write_through(audit);
+    (void)audit_settle_waiting(audit);
     struct audit_verification result;
     if (audit_verify(audit, &result) || !result.intact || result.rows != sent) _exit(7);
     audit_close(audit);
@@ -300,7 +300,7 @@ static void record_until_killed(void) {
         if (audit_reserve(audit, &unused) != AUDIT_GO) _exit(3);
         audit_record(audit, &event);
         if (i % 50 != 0) continue;
-        audit_write_through(audit);
+        (void)audit_settle_waiting(audit);
         if (write(kill_pipe[1], &i, sizeof i) != sizeof i) _exit(4);
     }
 }
