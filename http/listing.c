@@ -89,13 +89,21 @@ static bool take_cursor(struct http_request *request, struct listing *listing, v
     return true;
 }
 
+/* The name of a type that has no number stands before the value: to show it, the value is read. */
+static bool wants_value(void *arg, uint32_t flags, size_t value_size) {
+    const struct listing *listing = arg;
+    if ((flags & ITEM_VALUE_TYPE_MASK) == VALUE_OTHER) return true;
+    return listing->bound.values && value_size <= ITEM_OMIT_BYTES;
+}
+
 /* On the executor. False: the page is full, and this row is the next one's. */
 static bool add_row(void *arg, const struct store_row *row) {
     struct listing *listing = arg;
     struct json_writer *w = &listing->request->writer;
     struct item item = {.key = row->key, .version = row->version};
     if (listing->count == listing->limit || w->failed) return false;
-    if (!item_unpack(row->flags, row->value, &item.type, &item.value)) {
+    velocity_slice stored = row->value.data ? row->value : velocity_bytes(NULL, row->value_size); /* not wanted */
+    if (!item_unpack(row->flags, stored, &item.type, &item.value)) {
         listing->damaged = true;
         return false;
     }
@@ -171,6 +179,7 @@ void keys_list(struct http_request *request) {
     request->state = listing;
     if (!take_parameters(request, listing, values) || !take_cursor(request, listing, values[CURSOR])) return;
     listing->scan.row = add_row;
+    listing->scan.wants_value = wants_value;
     listing->scan.arg = listing;
     json_begin_object(&request->writer);
     json_name(&request->writer, "items");

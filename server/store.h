@@ -52,7 +52,7 @@ static inline void store_commit_free(struct store_commit *commit) {
 }
 
 struct store_row {
-    velocity_slice key, value; /* keys_only: no value */
+    velocity_slice key, value; /* value: empty, without data, where it was not wanted */
     size_t value_size;
     uint32_t flags;
     uint64_t version;
@@ -66,7 +66,8 @@ struct store_scan {
     const velocity_slice *prefixes;
     size_t prefix_count;
     bool reverse;
-    bool keys_only; /* the disk is not read for values that stand apart */
+    /* Is the value of this row wanted? NULL: all are. What is not wanted and stands apart is not read from the disk. */
+    bool (*wants_value)(void *arg, uint32_t flags, size_t value_size);
     /* Called in order; slices live during the call. False ends the scan before this row. */
     bool (*row)(void *arg, const struct store_row *row);
     void *arg;

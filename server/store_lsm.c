@@ -50,7 +50,8 @@ static velocity_status scan_range(struct store *store, const velocity_range *ran
                                 .flags = velocity_iterator_flags(it),
                                 .version = velocity_iterator_sequence(it),
                                 .expires_at_ms = velocity_iterator_expires_at_ms(it)};
-        if (!scan->keys_only) row.value = velocity_iterator_value(it);
+        if (!scan->wants_value || scan->wants_value(scan->arg, row.flags, row.value_size))
+            row.value = velocity_iterator_value(it);
         if (!velocity_iterator_valid(it)) break; /* the value could not be read */
         *more = scan->row(scan->arg, &row);
         if (*more) velocity_iterator_next(it);
@@ -86,7 +87,6 @@ static velocity_range range_of(const struct store_scan *scan) {
     range.end = scan->end;
     range.prefix = scan->prefix;
     range.reverse = scan->reverse;
-    range.keys_only = scan->keys_only;
     return range;
 }
 
