@@ -223,6 +223,7 @@ static void introduce(struct http_request *request, bool refused) {
 }
 
 static enum admission identify(struct http_request *request) {
+    if (!request->check) request->generation = auth_generation(service_auth(request->server->service));
     enum credentials_result result = request->check ? credentials_answer(request) : credentials_check(request);
     switch (result) {
     case CREDENTIALS_WAITING: return ADMISSION_WAITS;
@@ -249,6 +250,16 @@ enum admission request_admit_on(struct http_request *request) {
     if (!admit_body(request)) return ADMISSION_REFUSED;
     bool (*begin)(struct http_request *) = request->match.route->begin;
     return !begin || begin(request) ? ADMISSION_GRANTED : ADMISSION_REFUSED;
+}
+
+bool request_still_admitted(struct http_request *request) {
+    struct auth *auth = service_auth(request->server->service);
+    const struct principal *principal = request->principal;
+    if (!principal || request->generation == auth_generation(auth) || auth_holds(auth, principal)) return true;
+    request->service.status = VELOCITY_INVALID;
+    request->service.refusal = SERVICE_LOGIN_WRONG;
+    reply_refusal(request);
+    return false;
 }
 
 /* ---- what needs nobody's identity ---------------------------------------------------------------------------------

@@ -60,6 +60,9 @@ bool auth_has_users(struct auth *auth);
 uint64_t auth_generation(struct auth *auth);
 /* The admin of a server without users. The caller's to release. */
 struct principal *auth_nobody(struct auth *auth);
+/* Whether who was let in a while ago would still be: the secret is there and means the same rights, the password is the
+ * one that was shown. For what took its time between its admission and its deed; ends are not looked at again. */
+bool auth_holds(struct auth *auth, const struct principal *principal);
 
 /* ---- who is it? ---------------------------------------------------------------------------------------------- */
 
