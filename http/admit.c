@@ -180,6 +180,12 @@ static bool answer_preflight(struct http_request *request) {
 
 /* ---- route and body ---------------------------------------------------------------------------------------------- */
 
+static uint64_t body_limit(const struct http_request *request) {
+    const struct route *route = request->match.route;
+    if (route->body != BODY_FORM) return request->server->max_value_bytes;
+    return route->action.permission == PERMISSION_NONE ? ROUTE_STRANGER_FORM_BYTES : ROUTE_FORM_BYTES;
+}
+
 static bool admit_route(struct http_request *request) {
     struct route_match *match = &request->match;
     route_find(request->method, request->target.path, match);
@@ -190,7 +196,7 @@ static bool admit_route(struct http_request *request) {
         return refuse(request, match->allowed ? PROBLEM_METHOD_NOT_ALLOWED : PROBLEM_NOT_FOUND,
                       match->allowed ? "see Allow" : "there is no such path");
     if (match->route->body == BODY_NONE) return true;
-    request->body.limit = match->route->body == BODY_FORM ? ROUTE_FORM_BYTES : request->server->max_value_bytes;
+    request->body.limit = body_limit(request);
     return true;
 }
 
