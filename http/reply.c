@@ -132,9 +132,7 @@ void reply_refusal(struct http_request *request) {
     case SERVICE_NO_DATABASE:
         if (service->status == VELOCITY_NOT_FOUND || service->status == VELOCITY_INVALID)
             reply_problem(request, PROBLEM_DATABASE_NOT_FOUND, NULL);
-        else if (service->status == VELOCITY_BUSY)
-            reply_problem(request, PROBLEM_OVERLOADED, "%s", service_request_message(service));
-        else if (service->status == VELOCITY_BUSY)
+        else if (service->status == VELOCITY_BUSY || service->status == VELOCITY_NO_MEMORY)
             reply_problem(request, PROBLEM_OVERLOADED, "%s", service_request_message(service));
         else
             reply_problem(request, PROBLEM_DATABASE_DAMAGED, "%s", service_request_message(service));
