@@ -258,6 +258,9 @@ static enum admission identify(struct http_request *request) {
     case CREDENTIALS_WRONG: break;
     }
     introduce(request, result == CREDENTIALS_WRONG);
+    /* For the audit log: whose password was guessed at. */
+    if (result == CREDENTIALS_WRONG && request->check && request->check->user.size <= AUTH_NAME_MAX)
+        request->service.key = request->check->user;
     return ADMISSION_GRANTED;
 }
 
