@@ -46,21 +46,40 @@ static void name_request(struct http_request *request) {
 
 /* ---- the client -------------------------------------------------------------------------------------------------- */
 
-/* Of the addresses that a trusted proxy names the last that is not a trusted proxy's own. False: none is an address. */
-static bool find_client(struct http_request *request, const struct http_settings *settings, struct in6_addr *client,
-                        velocity_slice *protocol) {
-    const struct request_headers *headers = &request->headers;
-    bool plain = headers->forwarded_for.data != NULL;
-    velocity_slice list = plain ? headers->forwarded_for : headers->forwarded_field, element, name;
-    *protocol = headers->forwarded_proto;
+/* Of the addresses in a list - X-Forwarded-For's, where `plain`, else Forwarded's - the last that is not a trusted
+ * proxy's own. False: none is an address. */
+static bool find_in(velocity_slice list, bool plain, const struct http_settings *settings, struct in6_addr *client,
+                    velocity_slice *protocol) {
+    velocity_slice element, name;
+    bool found = false;
     while (forwarded_last(&list, &element)) {
         name = element;
         if (!plain && !forwarded_parameter(element, "for", &name)) return false;
         if (!plain && !protocol->data) (void)forwarded_parameter(element, "proto", protocol);
         if (!network_address(name, client)) return false;
         if (!http_settings_trusts(settings, client)) return true;
+        found = true;
     }
-    return list.data != NULL;
+    return found;
+}
+
+/* Whom the trusted proxy names. A proxy adds to one of the two fields and may pass on the other as its client sent it:
+ * where both are there and name two clients, nobody can tell which one lies. */
+static bool find_client(struct http_request *request, const struct http_settings *settings, struct in6_addr *client,
+                        velocity_slice *protocol) {
+    const struct request_headers *headers = &request->headers;
+    velocity_slice plain = headers->forwarded_for, standard = headers->forwarded_field, unused = {0};
+    struct in6_addr other;
+    if (plain.data) {
+        *protocol = headers->forwarded_proto;
+        if (!find_in(plain, true, settings, client, protocol)) return false;
+        if (!standard.data) return true;
+        return find_in(standard, false, settings, &other, &unused) && memcmp(&other, client, sizeof other) == 0;
+    }
+    *protocol = velocity_bytes(NULL, 0);
+    if (!find_in(standard, false, settings, client, protocol)) return false;
+    if (!protocol->data) *protocol = headers->forwarded_proto;
+    return true;
 }
 
 /* Who is it, and did they come over TLS? A proxy's word counts only from where it is trusted. */
@@ -77,7 +96,8 @@ static bool judge_client(struct http_request *request) {
         return refuse(request, PROBLEM_FOREIGN_HOST, "the request was forwarded by a proxy, and there are no users");
     if (!network_of_socket(&peer->address, &address) || !http_settings_trusts(settings, &address)) return true;
     if (!find_client(request, settings, &address, &protocol))
-        return refuse(request, PROBLEM_INVALID_HEADER, "the proxy does not say for whose address it stands");
+        return refuse(request, PROBLEM_INVALID_HEADER,
+                      "the proxy does not say for whose address it stands, or says two things");
     char *text = scratch_alloc(&request->scratch, NETWORK_TEXT_BYTES);
     if (!text) return refuse(request, PROBLEM_OVERLOADED, "no memory");
     network_format(&address, text);
@@ -160,6 +180,12 @@ static bool answer_preflight(struct http_request *request) {
 
 /* ---- route and body ---------------------------------------------------------------------------------------------- */
 
+static uint64_t body_limit(const struct http_request *request) {
+    const struct route *route = request->match.route;
+    if (route->body != BODY_FORM) return request->server->max_value_bytes;
+    return route->action.permission == PERMISSION_NONE ? ROUTE_STRANGER_FORM_BYTES : ROUTE_FORM_BYTES;
+}
+
 static bool admit_route(struct http_request *request) {
     struct route_match *match = &request->match;
     route_find(request->method, request->target.path, match);
@@ -170,7 +196,7 @@ static bool admit_route(struct http_request *request) {
         return refuse(request, match->allowed ? PROBLEM_METHOD_NOT_ALLOWED : PROBLEM_NOT_FOUND,
                       match->allowed ? "see Allow" : "there is no such path");
     if (match->route->body == BODY_NONE) return true;
-    request->body.limit = match->route->body == BODY_FORM ? ROUTE_FORM_BYTES : request->server->max_value_bytes;
+    request->body.limit = body_limit(request);
     return true;
 }
 
@@ -223,6 +249,7 @@ static void introduce(struct http_request *request, bool refused) {
 }
 
 static enum admission identify(struct http_request *request) {
+    if (!request->check) request->generation = auth_generation(service_auth(request->server->service));
     enum credentials_result result = request->check ? credentials_answer(request) : credentials_check(request);
     switch (result) {
     case CREDENTIALS_WAITING: return ADMISSION_WAITS;
@@ -231,6 +258,9 @@ static enum admission identify(struct http_request *request) {
     case CREDENTIALS_WRONG: break;
     }
     introduce(request, result == CREDENTIALS_WRONG);
+    /* For the audit log: whose password was guessed at. */
+    if (result == CREDENTIALS_WRONG && request->check && request->check->user.size <= AUTH_NAME_MAX)
+        request->service.key = request->check->user;
     return ADMISSION_GRANTED;
 }
 
@@ -249,6 +279,16 @@ enum admission request_admit_on(struct http_request *request) {
     if (!admit_body(request)) return ADMISSION_REFUSED;
     bool (*begin)(struct http_request *) = request->match.route->begin;
     return !begin || begin(request) ? ADMISSION_GRANTED : ADMISSION_REFUSED;
+}
+
+bool request_still_admitted(struct http_request *request) {
+    struct auth *auth = service_auth(request->server->service);
+    const struct principal *principal = request->principal;
+    if (!principal || request->generation == auth_generation(auth) || auth_holds(auth, principal)) return true;
+    request->service.status = VELOCITY_INVALID;
+    request->service.refusal = SERVICE_LOGIN_WRONG;
+    reply_refusal(request);
+    return false;
 }
 
 /* ---- what needs nobody's identity ---------------------------------------------------------------------------------

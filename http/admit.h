@@ -15,5 +15,7 @@ enum admission { ADMISSION_GRANTED, ADMISSION_REFUSED, ADMISSION_WAITS };
 bool request_admit(struct http_request *request, const char *method, bool http_1_0);
 /* Who it is, and whether they may. REFUSED: the reply says why. WAITS: request_wait, then once more. */
 enum admission request_admit_on(struct http_request *request);
+/* Once all of it is here, which may take as long as the deadline: may they still? False: the reply says no. */
+bool request_still_admitted(struct http_request *request);
 
 #endif

@@ -98,15 +98,21 @@ static enum credentials_result check_secret(struct http_request *request, veloci
     return CREDENTIALS_WRONG;
 }
 
+/* What can't be anyone's counts like a wrong secret, so that who goes on with it is banned. */
+static enum credentials_result check_nonsense(struct http_request *request) {
+    struct principal *nobody = NULL;
+    return check_secret(request, velocity_bytes("", 0), false, &nobody);
+}
+
 /* "name:password" in base64, checked on the hashing thread where it is not remembered. */
 static enum credentials_result check_basic(struct http_request *request, velocity_slice text) {
     struct auth_check *check = scratch_alloc(&request->scratch, sizeof *check);
     char *plain = scratch_alloc(&request->scratch, base64_decoded_max(text.size) + 1);
     size_t size = 0;
     if (!check || !plain) return refuse(request, PROBLEM_OVERLOADED, "no memory");
-    if (!base64_decode(text, plain, &size) || size > BASIC_MAX_BYTES) return CREDENTIALS_WRONG;
+    if (!base64_decode(text, plain, &size) || size > BASIC_MAX_BYTES) return check_nonsense(request);
     const char *colon = memchr(plain, ':', size);
-    if (!colon) return CREDENTIALS_WRONG;
+    if (!colon) return check_nonsense(request);
     size_t name = (size_t)(colon - plain);
     memset(check, 0, sizeof *check);
     check->user = velocity_bytes(plain, name);
@@ -190,7 +196,7 @@ enum credentials_result credentials_check(struct http_request *request) {
     } else {
         struct principal *principal = NULL;
         if (!by_cookie && take_scheme(field, "Basic", &secret)) return check_basic(request, secret);
-        if (!by_cookie && !take_scheme(field, "Bearer", &secret)) return CREDENTIALS_WRONG;
+        if (!by_cookie && !take_scheme(field, "Bearer", &secret)) return check_nonsense(request);
         enum credentials_result result = check_secret(request, by_cookie ? field : secret, by_cookie, &principal);
         if (result != CREDENTIALS_KNOWN) return result;
         remember(request, field, by_cookie, generation, principal);

@@ -125,7 +125,7 @@ static enum MHD_Result take_body(struct http_request *request, const char *bytes
 
 /* The reply is there; it may have to wait for the audit log. */
 static enum MHD_Result answer(struct http_request *request) {
-    if (!request->settled) {
+    if (!request->settled || request->stage == REQUEST_SETTLING) {
         request->settled = true;
         request_wait_begin(request);
         if (service_settle(request->server->service, &request->service, request->reply.status) == SERVICE_PENDING) {
@@ -144,6 +144,7 @@ static enum MHD_Result handled(struct http_request *request) {
 
 /* All of it has come, and there is room in the audit log for what comes of it, or will be. */
 static enum MHD_Result handle(struct http_request *request) {
+    if (!request_still_admitted(request)) return handled(request);
     request_wait_begin(request);
     switch (service_reserve(request->server->service, &request->service)) {
     case SERVICE_PENDING:
@@ -198,7 +199,7 @@ enum MHD_Result dispatch(void *arg, struct MHD_Connection *mhd, const char *url,
         return MHD_YES;
     case REQUEST_RESERVING: return handle(request);
     case REQUEST_WAITING: return answer_is_here(request);
-    case REQUEST_SETTLING: return reply_send(request);
+    case REQUEST_SETTLING: return answer(request);
     case REQUEST_ANSWERED: break;
     }
     return MHD_YES;

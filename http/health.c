@@ -19,26 +19,34 @@ void health_live(struct http_request *request) {
 
 struct states {
     struct json_writer *writer;
+    const struct principal *principal; /* NULL: nobody */
     bool disk_is_low;
+    bool all_well;
 };
 
+/* Who may know that there is such a database learns how it is; the others only whether all is well. */
 static bool write_state(void *arg, const struct database_info *info) {
-    const struct states *states = arg;
+    struct states *states = arg;
+    const struct principal *principal = states->principal;
     const char *state = info->status != VELOCITY_OK ? "damaged"
                         : info->stats.read_only     ? "read-only"
                         : states->disk_is_low       ? "low on disk"
                                                     : "ok";
+    if (strcmp(state, "ok") != 0) states->all_well = false;
+    if (!principal || !scope_has_database(&principal->scope, velocity_str(info->name))) return true;
     json_name(states->writer, info->name);
     json_write_string(states->writer, velocity_str(state));
     return true;
 }
 
-static void write_audit(struct json_writer *w, struct audit *audit) {
+/* False: it fails. */
+static bool write_audit(struct json_writer *w, struct audit *audit) {
     struct audit_stats stats = {0};
-    if (!audit) return;
+    if (!audit) return true;
     audit_stats(audit, &stats);
     json_name(w, "audit");
     json_write_string(w, velocity_str(stats.failing ? "failing" : "ok"));
+    return !stats.failing;
 }
 
 /* Recovery is over before the server listens, so what is left to ask is whether it is on its way out. */
@@ -64,8 +72,10 @@ void health_ready(struct http_request *request) {
     struct service *service = request->server->service;
     struct service_stats stats;
     service_stats(service, &stats);
-    struct states states = {
-        .writer = w, .disk_is_low = stats.disk_reserve_bytes && stats.disk_free_bytes < stats.disk_reserve_bytes};
+    struct states states = {.writer = w,
+                            .principal = request->principal,
+                            .disk_is_low = stats.disk_reserve_bytes && stats.disk_free_bytes < stats.disk_reserve_bytes,
+                            .all_well = true};
     json_begin_object(w);
     json_name(w, "ready");
     json_write_bool(w, true);
@@ -76,7 +86,9 @@ void health_ready(struct http_request *request) {
     if (databases_list(service_databases(service), velocity_str(""), write_state, &states) != VELOCITY_OK)
         w->failed = true;
     json_end_object(w);
-    write_audit(w, service_audit(service));
+    if (!write_audit(w, service_audit(service))) states.all_well = false;
+    json_name(w, "all_well");
+    json_write_bool(w, states.all_well);
     json_end_object(w);
     reply_json(request);
     reply_header(request, "Cache-Control", "no-store");

@@ -132,9 +132,7 @@ void reply_refusal(struct http_request *request) {
     case SERVICE_NO_DATABASE:
         if (service->status == VELOCITY_NOT_FOUND || service->status == VELOCITY_INVALID)
             reply_problem(request, PROBLEM_DATABASE_NOT_FOUND, NULL);
-        else if (service->status == VELOCITY_BUSY)
-            reply_problem(request, PROBLEM_OVERLOADED, "%s", service_request_message(service));
-        else if (service->status == VELOCITY_BUSY)
+        else if (service->status == VELOCITY_BUSY || service->status == VELOCITY_NO_MEMORY)
             reply_problem(request, PROBLEM_OVERLOADED, "%s", service_request_message(service));
         else
             reply_problem(request, PROBLEM_DATABASE_DAMAGED, "%s", service_request_message(service));
@@ -249,9 +247,10 @@ static void add_common_headers(struct http_request *request) {
 static void set_due(struct http_request *request) {
     const struct http_server *server = request->server;
     uint64_t rate = server->min_reply_bytes_per_second, size = request->reply.body.size;
-    if (!rate || !server->connections.deadline_us || size < COUNTED_BYTES) return;
-    atomic_store_explicit(&request->connection->due_us,
-                          clock_us() + server->connections.deadline_us + size * 1000000 / rate, memory_order_relaxed);
+    uint64_t deadline_us = atomic_load_explicit(&server->connections.deadline_us, memory_order_relaxed);
+    if (!rate || !deadline_us || size < COUNTED_BYTES) return;
+    atomic_store_explicit(&request->connection->due_us, clock_us() + deadline_us + size * 1000000 / rate,
+                          memory_order_relaxed);
 }
 
 enum MHD_Result reply_send(struct http_request *request) {

@@ -75,6 +75,7 @@ struct http_request {
     _Atomic uint8_t wait; /* see request_wait */
     enum request_stage stage;
     uint64_t begun_us;
+    uint64_t generation;       /* auth's, before its credentials were judged */
     velocity_slice raw_target; /* in scratch */
     const char *raw_end;       /* libmicrohttpd's target, where its NUL stands */
     struct target target;

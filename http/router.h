@@ -26,10 +26,13 @@ enum route_body {
     BODY_NONE,     /* any body is too large */
     BODY_OPTIONAL, /* up to max_value_bytes; none is an empty one */
     BODY_REQUIRED, /* up to max_value_bytes; none: 411 */
-    BODY_FORM,     /* JSON of a few members: up to ROUTE_FORM_BYTES; none: 411 */
+    BODY_FORM,     /* JSON of a few members: up to ROUTE_FORM_BYTES, of strangers less; none: 411 */
 };
 
 #define ROUTE_FORM_BYTES 65536u
+/* Where nobody has to be logged in: name and password, all of it escaped. So as many strangers as there may be
+ * connections can't take all of max_inflight_bytes, which others' writes need. */
+#define ROUTE_STRANGER_FORM_BYTES 8192u
 
 struct route {
     enum http_method method;

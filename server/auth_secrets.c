@@ -35,6 +35,22 @@ static bool same_rights(const struct principal *a, const struct principal *b) {
     return a->role == b->role && scope_covers(&a->scope, &b->scope) && scope_covers(&b->scope, &a->scope);
 }
 
+bool auth_holds(struct auth *auth, const struct principal *principal) {
+    bool holds;
+    if (principal->login == LOGIN_OPEN) return !auth_has_users(auth);
+    (void)pthread_rwlock_rdlock(&auth->lock);
+    if (principal->login == LOGIN_PASSWORD) {
+        /* The very one: with another password, or other rights, comes another one. */
+        const struct user *user = user_list_find(&auth->users, velocity_str(principal->user));
+        holds = user && user->principal == principal;
+    } else {
+        const struct secret *secret = secret_table_find_id(&auth->secrets, principal->id);
+        holds = secret && secret->principal && same_rights(secret->principal, principal);
+    }
+    (void)pthread_rwlock_unlock(&auth->lock);
+    return holds;
+}
+
 /* Role and scope of its own, if any: what is asked for, inside of what the user may and whoever asks. */
 static velocity_status choose_rights(struct secret *secret, const struct user *user,
                                      const struct auth_secret_options *options) {

@@ -30,7 +30,8 @@ struct database;
 struct databases_options {
     const char *folder;        /* <data_dir>/databases */
     velocity *system;          /* the caller's; must outlive it */
-    velocity_options template; /* of each one; shared, first_sequence and max_database_bytes are set here */
+    velocity_options template; /* of each one, its key copied; shared, first_sequence and max_database_bytes are set
+                                  here */
     uint64_t cache_bytes, total_memtable_bytes;
     uint32_t max_open_files, background_threads;
     uint32_t max_databases;

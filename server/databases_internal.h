@@ -98,8 +98,9 @@ struct databases {
     velocity_shared *shared;
     struct logger *log;
     uint32_t max_databases;
-    env_mutex mutex;       /* guards what follows, and the entries */
-    env_condition changed; /* an entry was left or is no longer claimed */
+    uint8_t encryption_key[32]; /* the template's: databases are made long after the caller has forgotten its own */
+    env_mutex mutex;            /* guards what follows, and the entries */
+    env_condition changed;      /* an entry was left or is no longer claimed */
     velocity_options template;
     uint64_t default_max_disk_bytes;
     uint32_t present; /* entries that are not GONE */

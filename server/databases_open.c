@@ -155,6 +155,11 @@ static velocity_status take_options(struct databases *all, const struct database
     all->default_max_disk_bytes = options->default_max_disk_bytes;
     all->template = options->template;
     all->template.first_sequence = 1;
+    velocity_slice key = options->template.encryption_key;
+    if (key.size == sizeof all->encryption_key) {
+        memcpy(all->encryption_key, key.data, key.size);
+        all->template.encryption_key.data = all->encryption_key;
+    }
     all->template.max_database_bytes = 0; /* set when it is published */
     velocity_status status = databases_check_limit(options->default_max_disk_bytes);
     if (!status && options->default_max_disk_bytes == DATABASES_DEFAULT)
@@ -226,6 +231,7 @@ velocity_status databases_close(struct databases *all) {
     env_condition_destroy(&all->changed);
     env_mutex_destroy(&all->mutex);
     free(all->folder);
+    explicit_bzero(all->encryption_key, sizeof all->encryption_key);
     free(all);
     return status ? status_set(status, "%s", why.text) : VELOCITY_OK;
 }

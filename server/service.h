@@ -198,7 +198,7 @@ VELOCITY_CHECK_RESULT enum service_verdict service_admit(struct service *service
 /* As service_admit, which came before. */
 VELOCITY_CHECK_RESULT enum service_verdict service_reserve(struct service *service, struct service_request *request);
 /* Records what came of it: `status` is HTTP's, or what stands for it. ADMITTED: the reply may go out; PENDING: ready()
- * will run, then it may. Never REFUSED. */
+ * will run, then once more. Never REFUSED. */
 VELOCITY_CHECK_RESULT enum service_verdict service_settle(struct service *service, struct service_request *request,
                                                           unsigned status);
 /* The same for what need not be on disk before its reply: an error, or nobody who would hear it. */

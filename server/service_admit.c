@@ -189,19 +189,20 @@ static void record(struct service_request *request, unsigned status) {
         [LOGIN_OPEN] = "open", [LOGIN_PASSWORD] = "password", [LOGIN_TOKEN] = "token", [LOGIN_SESSION] = "session"};
     const struct service_caller *caller = &request->caller;
     const struct principal *principal = caller->principal;
+    bool login = request->refusal == SERVICE_LOGIN_WRONG && !principal; /* the key is the name that was tried */
     struct audit_event event = {
         .user = principal ? principal->user : "",
         .login = principal ? logins[principal->login] : "",
         .login_id = principal ? principal->id : "",
         .address = caller->address,
-        .action = request->refusal == SERVICE_LOGIN_WRONG ? "login" : request->action->name,
-        .database = request->database_name,
+        .action = login ? "login" : request->action->name,
+        .database = login && request->key.size ? velocity_bytes(NULL, 0) : request->database_name,
         .key = request->key,
         .status = status,
         .request_id = caller->request_id,
         .detail = request->remark ? request->remark : "",
     };
-    if (request->operation == SERVICE_BATCH && request->batch) {
+    if (!login && request->operation == SERVICE_BATCH && request->batch) {
         describe_batch(request->batch, batch);
         event.detail = batch;
     }
@@ -209,12 +210,27 @@ static void record(struct service_request *request, unsigned status) {
     request->reserved = false;
 }
 
+/* A stranger can go on for ever with what costs nothing, and would push everyone's rows out of a log of limited size.
+ * So what came to nothing is recorded of those who are known, and of strangers the wrong guess, which leads to a ban.
+ */
+static bool is_noise(const struct service_request *request, unsigned status) {
+    return !request->caller.principal && status >= 400 && status != 401 && status != STATUS_CLIENT_LEFT;
+}
+
 void service_record(struct service *service, struct service_request *request, unsigned status) {
     if (request->service && service->audit && request->reserved) record(request, status);
 }
 
 enum service_verdict service_settle(struct service *service, struct service_request *request, unsigned status) {
-    if (!request->service || !service->audit || !request->reserved) return SERVICE_ADMITTED;
+    if (!request->service || !service->audit) return SERVICE_ADMITTED;
+    /* One that only its key or batch gave away has no room yet where its operation is not recorded. */
+    if (is_offence(request) && reserve(service, request, AUDIT_SECURITY) == SERVICE_PENDING) return SERVICE_PENDING;
+    if (!request->reserved) return SERVICE_ADMITTED;
+    if (is_noise(request, status)) {
+        audit_cancel(service->audit);
+        request->reserved = false;
+        return SERVICE_ADMITTED;
+    }
     bool through = request->action->audit == AUDIT_SECURITY && request->refusal == SERVICE_NO_REFUSAL;
     record(request, status);
     if (!through) return SERVICE_ADMITTED;
@@ -256,7 +272,8 @@ enum service_verdict service_admit(struct service *service, struct service_reque
         request->service = service;
         request->refusal = SERVICE_NO_REFUSAL;
         request->commit.message[0] = 0;
-        if (permitted(request)) (void)often_enough(service, request);
+        /* The refusals of those who are known count, too: each leaves a row in the audit log. */
+        if (permitted(request) || request->caller.principal) (void)often_enough(service, request);
     }
     if (is_offence(request)) {
         enum service_verdict verdict = reserve(service, request, AUDIT_SECURITY);

@@ -1,8 +1,10 @@
 // Databases by name: made, used, limited and dropped while the others serve.
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { addUser, serverWithAdmin } from './people.mjs';
-import { assertProblem, MiB, Server, sleep, versionOf, Wire } from './support.mjs';
+import { assertProblem, MiB, Server, sleep, temporaryDirectory, versionOf, Wire } from './support.mjs';
 
 let server;
 let client;
@@ -162,6 +164,21 @@ describe('databases', () => {
     assert.deepEqual(await names(again.client), ['default', 'kept']);
     assert.equal((await again.client.get('/api/databases/kept')).json.max_disk_bytes, 40 * MiB);
     assert.equal((await again.client.get('/api/databases/kept/keys/a')).text, 'x');
+    await again.stop();
+  });
+
+  it('made while the server runs are encrypted with its key, like those that were there', async () => {
+    const key = path.join(temporaryDirectory(), 'key');
+    writeFileSync(key, `${'5a'.repeat(32)}\n`, { mode: 0o600 });
+    const config = { database: { encryption_key_file: key } };
+    const first = await Server.start({ config });
+    for (const name of ['one', 'two']) {
+      assert.equal((await first.client.post('/api/databases', { name })).status, 201);
+      assert.equal((await first.client.put(`/api/databases/${name}/keys/a`, name)).status, 204);
+    }
+    await first.stop();
+    const again = await first.again({ config });
+    for (const name of ['one', 'two']) assert.equal((await again.client.get(`/api/databases/${name}/keys/a`)).text, name);
     await again.stop();
   });
 

@@ -1,0 +1,180 @@
+// What somebody tries who should not be able to: go on after they were thrown out, fill what belongs to all, lie about
+// who they are.
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { addToken, addUser, basic, bearer, logIn, OTHER_PASSWORD, PASSWORD, serverWithAdmin } from './people.mjs';
+import { assertProblem, KiB, Server, sleep, Wire } from './support.mjs';
+
+const rows = async (admin, query = 'limit=1000') => (await admin.get(`/api/audit?${query}`)).json.rows;
+/** So many requests on one connection: their statuses. */
+const many = async (server, count, request) => {
+  const wire = await Wire.open(server.port);
+  const statuses = [];
+  for (let i = 0; i < count; i++) {
+    wire.send(request);
+    statuses.push((await wire.response()).status);
+  }
+  wire.close();
+  return statuses;
+};
+const message = (line, headers, body) =>
+  [line, 'Host: localhost', ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`), `Content-Length: ${body.length}`, '', body].join('\r\n');
+
+describe('whose rights end while their request is still coming', () => {
+  /** Sends all but the last byte of a request, runs `meanwhile`, sends that byte, and answers the response. */
+  const interrupted = async (server, bytes, meanwhile) => {
+    const wire = await Wire.open(server.port);
+    wire.send(bytes.slice(0, -1));
+    await sleep(200);
+    await meanwhile();
+    wire.send(bytes.slice(-1));
+    const response = await wire.response();
+    wire.close();
+    return response;
+  };
+  const newUser = JSON.stringify({ name: 'mallory', password: PASSWORD, role: 'admin' });
+  const post = (headers) => message('POST /api/users HTTP/1.1', { 'Content-Type': 'application/json', ...headers }, newUser);
+
+  it('does nothing with a token that was revoked, a session that was ended, a password that was changed', async () => {
+    const { server, nobody, admin } = await serverWithAdmin();
+    const { id, token } = await addToken(admin);
+    const session = await logIn(nobody, 'ada');
+    const sessionId = (await nobody.get('/api/whoami', bearer(session))).json.id;
+    await addUser(admin, nobody, 'bob', { role: 'admin' });
+    const attempts = [
+      [bearer(token), () => admin.delete(`/api/tokens/${id}`)],
+      [bearer(session), () => admin.delete(`/api/sessions/${sessionId}`)],
+      [basic('bob'), () => admin.patch('/api/users/bob', { password: OTHER_PASSWORD })],
+      [basic('bob', OTHER_PASSWORD), () => admin.patch('/api/users/bob', { role: 'read' })],
+      [basic('bob', OTHER_PASSWORD), () => admin.delete('/api/users/bob')],
+    ];
+    for (const [headers, meanwhile] of attempts) {
+      const response = await interrupted(server, post(headers), meanwhile);
+      assertProblem(response, response.status === 403 ? 403 : 401, meanwhile.toString());
+      assertProblem(await admin.get('/api/users/mallory'), 404, meanwhile.toString());
+    }
+    await server.stop();
+  });
+
+  it('and who was admin because there was no user is nobody once there is one', async () => {
+    const server = await Server.start();
+    const response = await interrupted(server, post({}), () => server.client.post('/api/users', { name: 'ada', password: PASSWORD }));
+    assertProblem(response, 401);
+    assertProblem(await server.client.get('/api/users/mallory', basic('ada')), 404);
+    await server.stop();
+  });
+
+  it('but what changes for others does not matter', async () => {
+    const { server, nobody, admin } = await serverWithAdmin();
+    const { id } = await addToken(admin);
+    await addUser(admin, nobody, 'bob');
+    for (const headers of [bearer(await logIn(nobody, 'ada')), basic('ada')]) {
+      const response = await interrupted(server, message('PUT /api/keys/a HTTP/1.1', headers, 'value'), async () => {
+        await admin.delete(`/api/tokens/${id}`);
+        await admin.delete('/api/users/bob');
+      });
+      assert.equal(response.status, 204, response.text);
+    }
+    await server.stop();
+  });
+});
+
+describe('the audit log is not filled by strangers', () => {
+  it('with credentials that are none: they count like wrong ones, and are banned', async () => {
+    for (const field of ['x', 'Bearer', 'Basic !', `Basic ${Buffer.from('no colon').toString('base64')}`]) {
+      const { server, admin } = await serverWithAdmin({ config: { security: { max_auth_failures: 2 } } });
+      const statuses = await many(server, 60, `GET /livez HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${field}\r\n\r\n`);
+      assert.ok(statuses.includes(429), `${field}: ${new Set(statuses)}`);
+      assert.ok((await rows(admin, 'action=login&limit=1000')).filter(({ status }) => status === 401).length <= 20, field);
+      await server.stop();
+    }
+  });
+
+  it('with logins that are none, or of who is banned', async () => {
+    const { server, admin } = await serverWithAdmin({ config: { security: { max_auth_failures: 2 } } });
+    const before = (await rows(admin, 'action=login&limit=1000')).length;
+    const json = { 'Content-Type': 'application/json' };
+    await many(server, 40, message('POST /api/sessions HTTP/1.1', json, '{}'));
+    await many(server, 40, message('POST /api/sessions HTTP/1.1', {}, '{}'));
+    await many(server, 40, message('POST /api/sessions HTTP/1.1', json, JSON.stringify({ username: 'ada', password: 'a guess' })));
+    const after = await rows(admin, 'action=login&limit=1000');
+    assert.equal(after.length - before, 2, 'the two wrong passwords');
+    await server.stop();
+  });
+
+  it('nor beyond the rate limit by who asks for what is not theirs', async () => {
+    const { server, nobody, admin } = await serverWithAdmin({ config: { server: { rate_limit_per_second: 20 } } });
+    await addUser(admin, nobody, 'bob', { role: 'read' });
+    const statuses = await many(server, 100, `GET /api/users HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${basic('bob').Authorization}\r\n\r\n`);
+    assert.ok(statuses.includes(403) && statuses.includes(429), `${[...new Set(statuses)]}`);
+    await server.stop();
+  });
+});
+
+describe('the audit log', () => {
+  it('names who was guessed at with Basic, too', async () => {
+    const { server, nobody, admin } = await serverWithAdmin();
+    await nobody.get('/api/keys/a', basic('ada', OTHER_PASSWORD));
+    const [row] = await rows(admin, 'action=login&limit=1');
+    assert.deepEqual([row.status, row.key, row.user], [401, 'ada', null]);
+    await server.stop();
+  });
+
+  it('has writes beyond a scope at every level', async () => {
+    const { server, nobody, admin } = await serverWithAdmin();
+    const bob = await addUser(admin, nobody, 'bob', { prefixes: ['b:'] });
+    const reader = await addUser(admin, nobody, 'eve', { role: 'read' });
+    assert.equal((await bob.put('/api/keys/b:1', 'x')).status, 204);
+    assertProblem(await bob.put('/api/keys/a:1', 'x'), 403);
+    assertProblem(await bob.delete('/api/keys/a:1'), 403);
+    assertProblem(await bob.post('/api/batch', { ops: [{ op: 'put', key: 'a:1', text: 'x' }] }), 403);
+    assertProblem(await reader.post('/api/batch', { ops: [{ op: 'delete', key: 'a:1' }] }), 403);
+    const of = async (action) => (await rows(admin, `action=${action}`)).map(({ user, status }) => [user, status]);
+    assert.deepEqual(await of('put'), [['bob', 403]]);
+    assert.deepEqual(await of('delete'), [['bob', 403]]);
+    assert.deepEqual(await of('batch'), [['eve', 403], ['bob', 403]]);
+    await server.stop();
+  });
+});
+
+describe('who is logged in', () => {
+  it('does not take all threads with changes of the own password', async () => {
+    const { server, nobody, admin } = await serverWithAdmin();
+    await addUser(admin, nobody, 'bob', { role: 'read' });
+    const change = () => nobody.request('PUT', '/api/whoami/password', { headers: { ...basic('bob'), 'Content-Type': 'application/json' }, body: JSON.stringify({ old_password: PASSWORD, password: PASSWORD }) });
+    const found = (await Promise.all(Array.from({ length: 8 }, change))).map(({ status }) => status);
+    assert.ok(found.includes(204) && found.includes(503), `${found}`);
+    assert.ok(found.every((status) => [204, 401, 403, 503].includes(status)), `${found}`);
+    await server.stop();
+  });
+});
+
+describe('a stranger', () => {
+  it('holds no more memory with a login than a name and a password take', async () => {
+    const { server, nobody } = await serverWithAdmin();
+    const padded = (size) => JSON.stringify({ username: 'ada', password: PASSWORD }).padEnd(size);
+    assert.equal((await nobody.post('/api/sessions', padded(8 * KiB))).status, 201);
+    assertProblem(await nobody.post('/api/sessions', padded(8 * KiB + 1)), 413);
+    await server.stop();
+  });
+
+  it('does not learn the names of databases from /readyz', async () => {
+    const { server, nobody, admin } = await serverWithAdmin();
+    await admin.post('/api/databases', { name: 'customer-x' });
+    const bob = await addUser(admin, nobody, 'bob', { databases: ['default'] });
+    assert.deepEqual((await nobody.get('/readyz?verbose')).json.databases, {});
+    assert.deepEqual((await bob.get('/readyz?verbose')).json.databases, { default: 'ok' });
+    assert.deepEqual((await admin.get('/readyz?verbose')).json.databases, { 'customer-x': 'ok', default: 'ok' });
+    for (const client of [nobody, bob, admin]) assert.equal((await client.get('/readyz?verbose')).json.all_well, true);
+    await server.stop();
+  });
+
+  it('is not another one because two fields of a proxy contradict each other', async () => {
+    const { server, admin } = await serverWithAdmin({ config: { server: { trusted_proxies: ['127.0.0.1'], allow_plaintext: true } } });
+    const both = (plain, standard) => admin.get('/api/whoami', { 'X-Forwarded-For': plain, Forwarded: standard });
+    assertProblem(await both('127.0.0.1', 'for=192.0.2.7'), 400);
+    assertProblem(await both('192.0.2.7', 'for=127.0.0.1'), 400);
+    assert.equal((await both('192.0.2.7', 'for=192.0.2.7')).status, 200);
+    await server.stop();
+  });
+});
