@@ -12,8 +12,13 @@
 #define BATCH_ATTEMPTS 100 /* before BUSY */
 
 /* Operations by key, to find the write that a get follows: open addressing, the newest write of a key stands in it. */
+struct write_slot {
+    uint32_t operation; /* + 1; 0: empty */
+    uint32_t hash;      /* of its key: keys that only share a slot, however long and alike, are not compared */
+};
+
 struct write_index {
-    uint32_t *slots; /* operation + 1; 0: empty */
+    struct write_slot *slots;
     size_t mask;
 };
 
@@ -43,19 +48,25 @@ static bool key_equal(velocity_slice a, velocity_slice b) {
 }
 
 /* FNV-1a: the keys of one batch need no better one, an attacker's collisions cost only his own request 10,000 steps. */
-static size_t key_hash(velocity_slice key) {
+static uint64_t key_hash(velocity_slice key) {
     const unsigned char *p = key.data;
     uint64_t hash = UINT64_C(14695981039346656037);
     for (size_t i = 0; i < key.size; i++) hash = (hash ^ p[i]) * UINT64_C(1099511628211);
-    return (size_t)(hash ^ (hash >> 29));
+    return hash ^ (hash >> 29);
 }
 
-static uint32_t *write_index_slot(const struct write_index *index, const struct service_batch *batch,
-                                  velocity_slice key) {
-    size_t at = key_hash(key) & index->mask;
-    while (index->slots[at] && !key_equal(batch->operations[index->slots[at] - 1].key, key))
-        at = (at + 1) & index->mask;
-    return &index->slots[at];
+static struct write_slot *write_index_slot(const struct write_index *index, const struct service_batch *batch,
+                                           velocity_slice key) {
+    uint64_t hash = key_hash(key);
+    uint32_t high = (uint32_t)(hash >> 32);
+    struct write_slot *slot;
+    for (size_t at = hash & index->mask;; at = (at + 1) & index->mask) {
+        slot = &index->slots[at];
+        if (!slot->operation) break;
+        if (slot->hash == high && key_equal(batch->operations[slot->operation - 1].key, key)) break;
+    }
+    slot->hash = high;
+    return slot;
 }
 
 /* What one attempt works with. */
@@ -113,12 +124,12 @@ static void attempt_plan(struct attempt *a, struct service_batch *batch) {
         struct service_batch_operation *operation = &batch->operations[i];
         operation->found = false;
         if (principal && !scope_has_key(&principal->scope, operation->key)) continue; /* a get: writes were checked */
-        uint32_t *slot = write_index_slot(&a->index, batch, operation->key);
+        struct write_slot *slot = write_index_slot(&a->index, batch, operation->key);
         if (operation->action != SERVICE_BATCH_GET) {
-            *slot = (uint32_t)i + 1;
+            slot->operation = (uint32_t)i + 1;
             a->writes[a->write_count++] = store_operation_of(operation);
-        } else if (*slot) {
-            a->sources[i] = *slot;
+        } else if (slot->operation) {
+            a->sources[i] = slot->operation;
         } else {
             a->readers[a->read_count] = (uint32_t)i;
             a->keys[a->read_count++] = operation->key;
