@@ -16,6 +16,7 @@
 #include <stdio.h>
 
 static const struct meanings meanings = {PROBLEM_NOT_FOUND, PROBLEM_CONFLICT, PROBLEM_TOO_MANY};
+static const struct meanings password_meanings = {PROBLEM_NOT_FOUND, PROBLEM_CONFLICT, PROBLEM_OVERLOADED};
 
 /* In scratch. */
 struct login_request {
@@ -290,7 +291,7 @@ static void changed(struct http_request *request) {
     if (request->service.status == VELOCITY_OK)
         management_done(request);
     else
-        management_failure(request, &meanings);
+        management_failure(request, &password_meanings);
 }
 
 static void set_password(struct http_request *request) {

@@ -132,8 +132,9 @@ VELOCITY_CHECK_RESULT velocity_status auth_user_delete(struct auth *auth, const 
 VELOCITY_CHECK_RESULT velocity_status auth_users(struct auth *auth, const char *name,
                                                  bool (*row)(void *arg, const struct auth_user *user), void *arg);
 /* INVALID: `old` is wrong. For a user who changes the own password; sessions but `keep_session` (an id, may be NULL)
- * end. BUSY: wrong too often, which counts for this user alone here, or too many passwords wait; CONFLICT: somebody
- * else changed it meanwhile; NOT_FOUND, UNSUPPORTED: as above. */
+ * end. BUSY: wrong too often, which counts for this user alone here, or too many passwords wait, or somebody else's
+ * change is under way: it holds a thread while it hashes, and anyone may ask for it. CONFLICT: somebody else changed it
+ * meanwhile; NOT_FOUND, UNSUPPORTED: as above. */
 VELOCITY_CHECK_RESULT velocity_status auth_own_password(struct auth *auth, const char *name, const char *old,
                                                         const char *password, const char *keep_session);
 

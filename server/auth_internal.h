@@ -82,6 +82,7 @@ struct auth {
     struct rate_bucket nobody_bucket;
     _Atomic uint64_t generation, hashes, queue_full;
     _Atomic uint64_t next_password_number;
+    _Atomic bool changing_own; /* somebody is in auth_own_password */
     _Atomic size_t user_count; /* of `users`, for those who only ask whether there are any */
 
     pthread_mutex_t change; /* see above */

@@ -305,7 +305,10 @@ velocity_status auth_own_password(struct auth *auth, const char *name, const cha
     char hash[PASSWORD_HASH_BYTES];
     uint64_t number = 0;
     velocity_status status = check_password(password);
-    if (!status) status = own_hash(auth, name, hash, &number);
+    if (status) return status;
+    if (atomic_exchange(&auth->changing_own, true))
+        return status_set(VELOCITY_BUSY, "another password is being changed; try again");
+    status = own_hash(auth, name, hash, &number);
     if (!status) status = verify_own(auth, name, hash, old);
     if (!status) status = auth_hash(auth, password, hash);
     if (!status) {
@@ -313,6 +316,7 @@ velocity_status auth_own_password(struct auth *auth, const char *name, const cha
         status = set_own(auth, name, number, hash, keep_session);
         pthread_mutex_unlock(&auth->change);
     }
+    atomic_store(&auth->changing_own, false);
     explicit_bzero(hash, sizeof hash);
     return status;
 }
