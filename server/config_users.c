@@ -86,22 +86,27 @@ static bool set_role(struct config_user *user, const struct toml_value *value, c
     return false;
 }
 
+/* An empty list looks like nowhere, and a scope without a list is everywhere: it must say which is meant. */
+static bool is_list(const struct toml_value *value, size_t most) {
+    return value->type == TOML_LIST && value->item_count > 0 && value->item_count <= most;
+}
+
 static bool set_databases(struct config_user *user, const struct toml_value *value, char *why, size_t why_size) {
-    bool good = value->type == TOML_LIST && value->item_count <= SCOPE_MAX_DATABASES;
+    bool good = is_list(value, SCOPE_MAX_DATABASES);
     for (size_t i = 0; good && i < value->item_count; i++) good = is_database(value->items[i]);
     if (good && config_list_set(&user->databases, value->items, value->item_count)) return true;
-    (void)snprintf(why, why_size,
-                   "users.%s.databases must be a list of up to %d names of databases (a-z, 0-9, _ and -)", user->name,
-                   SCOPE_MAX_DATABASES);
+    (void)snprintf(
+        why, why_size,
+        "users.%s.databases must be a list of 1 to %d names of databases (a-z, 0-9, _ and -); without it: all",
+        user->name, SCOPE_MAX_DATABASES);
     return false;
 }
 
 static bool set_prefixes(struct config_user *user, const struct toml_value *value, char *why, size_t why_size) {
-    if (value->type == TOML_LIST && value->item_count <= SCOPE_MAX_PREFIXES &&
-        config_list_set(&user->prefixes, value->items, value->item_count))
+    if (is_list(value, SCOPE_MAX_PREFIXES) && config_list_set(&user->prefixes, value->items, value->item_count))
         return true;
-    (void)snprintf(why, why_size, "users.%s.prefixes must be a list of up to %d beginnings of keys", user->name,
-                   SCOPE_MAX_PREFIXES);
+    (void)snprintf(why, why_size, "users.%s.prefixes must be a list of 1 to %d beginnings of keys; without it: all",
+                   user->name, SCOPE_MAX_PREFIXES);
     return false;
 }
 

@@ -53,6 +53,8 @@ static void what_is_wrong_with_a_user_is_told_with_its_line(void **state) {
     assert_refused("[users.bob]\nrole = 1\n", ":2: ", "users.bob.role must be one of");
     assert_refused("[users.bob]\ndatabases = [\"Shop\"]\n", ":2: ", "users.bob.databases must be a list");
     assert_refused("[users.bob]\ndatabases = \"shop\"\n", ":2: ", "users.bob.databases must be a list");
+    assert_refused("[users.bob]\ndatabases = []\n", ":2: ", "without it: all");
+    assert_refused("[users.bob]\nprefixes = []\n", ":2: ", "without it: all");
     assert_refused("[users.bob]\nprefixes = [1]\n", ":2: ", "users.bob.prefixes must be a list");
     assert_refused("[users.bob]\nprefixes = {}\n", ":2: ", "unknown section [users.bob.prefixes]");
     assert_refused("[users.bob]\ncolour = \"red\"\n", ":2: ", "unknown key users.bob.colour");
