@@ -54,6 +54,7 @@ static void apply(struct server *s) {
     logger_configure(s->log, (enum logger_level)c->logging.level, (enum logger_format)c->logging.format);
     server_http_settings(c, &http);
     tell(s, "http", http_server_configure(s->http, &http));
+    http_server_set_deadline(s->http, (uint32_t)c->server.request_deadline_seconds);
     server_limits(c, &limits);
     service_set_limits(s->service, &limits);
     tell(s, "users", reload_users(s, c));

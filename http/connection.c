@@ -81,11 +81,11 @@ static void sweep(struct connections *all) {
 static void *run_sweeper(void *arg) {
     struct connections *all = arg;
     (void)pthread_setname_np(pthread_self(), "http-sweep");
-    uint64_t every_us = all->deadline_us / 8;
-    every_us = every_us < SWEEP_MIN_US ? SWEEP_MIN_US : every_us > SWEEP_MAX_US ? SWEEP_MAX_US : every_us;
     pthread_mutex_lock(&all->mutex);
     while (!all->ending) {
         struct timespec until;
+        uint64_t every_us = all->deadline_us / 8;
+        every_us = every_us < SWEEP_MIN_US ? SWEEP_MIN_US : every_us > SWEEP_MAX_US ? SWEEP_MAX_US : every_us;
         clock_gettime(CLOCK_MONOTONIC, &until);
         uint64_t ns = (uint64_t)until.tv_nsec + every_us * 1000;
         until.tv_sec += (time_t)(ns / 1000000000);
@@ -114,17 +114,22 @@ velocity_status connections_start(struct connections *all, uint32_t deadline_sec
     pthread_cond_init(&all->wake, &monotonic);
     pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&all->mutex, NULL);
-    if (all->deadline_us && pthread_create(&all->sweeper, NULL, run_sweeper, all) != 0) {
-        all->deadline_us = 0;
+    if (!deadline_seconds) return VELOCITY_OK;
+    if (pthread_create(&all->sweeper, NULL, run_sweeper, all) != 0) {
         connections_destroy(all);
         return status_set(VELOCITY_NO_MEMORY, "the sweeper's thread could not be started");
     }
+    all->sweeping = true;
     return VELOCITY_OK;
+}
+
+void connections_set_deadline(struct connections *all, uint32_t deadline_seconds) {
+    if (all->sweeping && deadline_seconds) all->deadline_us = (uint64_t)deadline_seconds * 1000000;
 }
 
 void connections_stop_sweep(struct connections *all) {
     pthread_mutex_lock(&all->mutex);
-    bool running = all->deadline_us != 0 && !all->ending;
+    bool running = all->sweeping && !all->ending;
     all->ending = true;
     pthread_mutex_unlock(&all->mutex);
     pthread_cond_signal(&all->wake);

@@ -71,9 +71,10 @@ struct connections {
     struct connection *list;
     uint32_t count;
     bool ending;
-    uint64_t deadline_us;      /* 0: no sweep */
-    velocity_slice farewell;   /* what a connection is told whose request did not arrive in time; borrowed */
-    struct arrivals *arrivals; /* which the sweep looks through too; borrowed */
+    bool sweeping;                /* the sweeper was started */
+    _Atomic uint64_t deadline_us; /* 0: no sweep; it may change, but not from or to 0 */
+    velocity_slice farewell;      /* what a connection is told whose request did not arrive in time; borrowed */
+    struct arrivals *arrivals;    /* which the sweep looks through too; borrowed */
     uint32_t arrivals_count;
     _Atomic uint64_t accepted, cut;
     pthread_t sweeper;
@@ -86,6 +87,8 @@ uint64_t clock_us(void);
 VELOCITY_CHECK_RESULT velocity_status connections_start(struct connections *all, uint32_t deadline_seconds,
                                                         velocity_slice farewell, struct arrivals *arrivals,
                                                         uint32_t arrivals_count);
+/* From now on, for requests under way too; any thread. Without effect where there is no sweep. */
+void connections_set_deadline(struct connections *all, uint32_t deadline_seconds);
 /* Ends the sweep. Connections may still be removed. */
 void connections_stop_sweep(struct connections *all);
 void connections_destroy(struct connections *all);

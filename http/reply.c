@@ -247,9 +247,10 @@ static void add_common_headers(struct http_request *request) {
 static void set_due(struct http_request *request) {
     const struct http_server *server = request->server;
     uint64_t rate = server->min_reply_bytes_per_second, size = request->reply.body.size;
-    if (!rate || !server->connections.deadline_us || size < COUNTED_BYTES) return;
-    atomic_store_explicit(&request->connection->due_us,
-                          clock_us() + server->connections.deadline_us + size * 1000000 / rate, memory_order_relaxed);
+    uint64_t deadline_us = atomic_load_explicit(&server->connections.deadline_us, memory_order_relaxed);
+    if (!rate || !deadline_us || size < COUNTED_BYTES) return;
+    atomic_store_explicit(&request->connection->due_us, clock_us() + deadline_us + size * 1000000 / rate,
+                          memory_order_relaxed);
 }
 
 enum MHD_Result reply_send(struct http_request *request) {

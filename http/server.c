@@ -115,6 +115,10 @@ velocity_status http_server_start(const struct http_options *options, const stru
     return status;
 }
 
+void http_server_set_deadline(struct http_server *server, uint32_t request_deadline_seconds) {
+    connections_set_deadline(&server->connections, request_deadline_seconds);
+}
+
 void http_server_set_acceptor(struct http_server *server, struct acceptor *acceptor) {
     server->acceptor = acceptor;
 }

@@ -35,6 +35,8 @@ struct http_options {
 VELOCITY_CHECK_RESULT velocity_status http_server_start(const struct http_options *options,
                                                         const struct http_settings_options *settings,
                                                         struct service *service, struct http_server **out);
+/* The option of this name; not from or to 0. Any thread. */
+void http_server_set_deadline(struct http_server *server, uint32_t request_deadline_seconds);
 /* Whose connections it gets, before the first one: for figures, and for the port in its cookies' names. */
 void http_server_set_acceptor(struct http_server *server, struct acceptor *acceptor);
 /* A connection, a TCP socket or one end of a socket pair (peer->tls): owns descriptor and peer from the call on. The

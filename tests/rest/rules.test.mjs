@@ -1,7 +1,9 @@
 // The rules around every request: errors, methods, hosts, origins, and what a hostile or broken client can send.
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { assertProblem, keyPath, KiB, MiB, Server, sleep, Wire } from './support.mjs';
+import { assertProblem, keyPath, KiB, MiB, Server, sleep, toToml, Wire } from './support.mjs';
 
 let server;
 let client;
@@ -538,6 +540,15 @@ describe('connections', () => {
     assert.ok(half.ended);
     served.send('GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n');
     assert.equal((await served.response()).status, 200);
+    await server.stop();
+  });
+
+  it('have another deadline once the configuration says so', async () => {
+    const server = await Server.start({ config: { server: { request_deadline_seconds: 60 } } });
+    writeFileSync(path.join(server.directory, 'velocity.toml'), toToml({ server: { request_deadline_seconds: 1 } }));
+    server.child.kill('SIGHUP');
+    const slow = (await Wire.open(server.port)).send('PUT /api/keys/slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nab');
+    assert.equal((await slow.response()).status, 408);
     await server.stop();
   });
 });
