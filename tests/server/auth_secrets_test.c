@@ -415,6 +415,40 @@ static void what_is_taken_back_ends_at_once_and_for_good(void **state) {
     assert_int_equal(auth_fixture_bearer(f, session, NULL), AUTH_REFUSED);
 }
 
+static void who_was_let_in_holds_until_something_of_theirs_is_taken_back(void **state) {
+    struct auth_fixture *f = *state;
+    char token[AUTH_SECRET_BYTES], token_id[LOGIN_ID_BYTES], session[AUTH_SECRET_BYTES], session_id[LOGIN_ID_BYTES];
+    struct principal *by_token, *by_session, *by_password;
+    struct auth_user_change password = {.password = "another one", .role = -1}, narrower = {.role = ROLE_READ};
+    auth_fixture_user(f, "eve", ROLE_WRITE);
+    auth_fixture_token(f, "eve", token, token_id);
+    auth_fixture_session(f, "eve", session, session_id);
+    assert_int_equal(auth_fixture_bearer(f, token, &by_token), AUTH_OK);
+    assert_int_equal(auth_fixture_bearer(f, session, &by_session), AUTH_OK);
+    assert_int_equal(auth_fixture_login(f, "eve", PASSWORD, ADDRESS, &by_password), AUTH_OK);
+    assert_true(auth_holds(f->auth, by_token) && auth_holds(f->auth, by_session) && auth_holds(f->auth, by_password));
+    assert_int_equal(auth_user_delete(f->auth, "ann"), VELOCITY_OK);
+    assert_true(auth_holds(f->auth, by_token) && auth_holds(f->auth, by_session) && auth_holds(f->auth, by_password));
+
+    assert_int_equal(auth_user_change(f->auth, "eve", &password), VELOCITY_OK);
+    assert_true(auth_holds(f->auth, by_token)); /* a token goes on with another password */
+    assert_false(auth_holds(f->auth, by_session) || auth_holds(f->auth, by_password));
+    assert_int_equal(auth_user_change(f->auth, "eve", &narrower), VELOCITY_OK);
+    assert_false(auth_holds(f->auth, by_token));
+    principal_release(by_token);
+    assert_int_equal(auth_fixture_bearer(f, token, &by_token), AUTH_OK);
+    assert_true(auth_holds(f->auth, by_token));
+    assert_int_equal(auth_token_revoke(f->auth, "eve", token_id), VELOCITY_OK);
+    assert_false(auth_holds(f->auth, by_token));
+    principal_release(by_token);
+    principal_release(by_session);
+    principal_release(by_password);
+
+    struct principal *open = auth_nobody(f->auth);
+    assert_false(auth_holds(f->auth, open));
+    principal_release(open);
+}
+
 static void a_new_token_makes_nothing_that_was_verified_wrong(void **state) {
     struct auth_fixture *f = *state;
     char secret[AUTH_SECRET_BYTES];
@@ -487,6 +521,7 @@ int main(void) {
         WITH(another_password_ends_the_sessions_and_not_the_tokens),
         WITH(tokens_and_sessions_are_listed_the_newest_first),
         WITH(what_is_taken_back_ends_at_once_and_for_good),
+        WITH(who_was_let_in_holds_until_something_of_theirs_is_taken_back),
         WITH(a_new_token_makes_nothing_that_was_verified_wrong),
         WITH(a_user_has_a_thousand_tokens_at_most),
     };
