@@ -31,17 +31,14 @@ const WARM_SECONDS = 1;
 const PASSWORD = 'benchmark password';
 
 const OPEN = { config: '[security]\naudit_logging = false\n' };
-const guarded = (level, enabled = true) => ({
-    config: `[server]
-rate_limit_per_second = 10000000
-connection_rate_limit_per_second = 1000000
-global_rate_limit_per_second = 10000000
-[security]
-audit_logging = ${enabled}
-audit_level = "${level}"
-`,
+const guarded = (level, enabled = true, server = '') => ({
+    config: `[server]\n${server}[security]\naudit_logging = ${enabled}\naudit_level = "${level}"\n`,
     environment: { VELOCITY_ADMIN_PASSWORD: PASSWORD },
 });
+const LIMITED = guarded('admin', true, `rate_limit_per_second = 10000000
+connection_rate_limit_per_second = 1000000
+global_rate_limit_per_second = 10000000
+`);
 const TLS = { config: '[tls]\nenabled = true\n[security]\naudit_logging = false\n', tls: true };
 
 /** The headers of someone who is logged in, where that is asked for. */
@@ -142,10 +139,12 @@ const DEFAULT = guarded('admin');
 const loads = [
     load('get', 'open', server(OPEN, get)),
     load('get', 'guarded', server(DEFAULT, get)),
+    load('get', 'limited', server(LIMITED, get)),
     load('get', 'tls', server(TLS, get)),
     load('get', 'etcd', (directory) => etcd(directory, (url) => etcdLoad(url, 'get')), canEtcd),
     load('put', 'open', server(OPEN, put)),
     load('put', 'guarded', server(DEFAULT, put)),
+    load('put', 'limited', server(LIMITED, put)),
     load('put', 'unaudited', server(guarded('admin', false), put)),
     load('put', 'audit writes', server(guarded('writes'), put)),
     load('put', 'audit all', server(guarded('all'), put)),
@@ -168,14 +167,16 @@ function report() {
     console.log(`| median of ${rounds} | ops/s | ÷ open | ÷ etcd | p50, µs | p99, µs |\n|---|---:|---:|---:|---:|---:|`);
     const rows = [
         ['GET, nobody configured', 'get', 'open'],
-        ['GET with login, permission, limits, audit at its default', 'get', 'guarded'],
+        ['GET with login, permission and the audit log, all at their defaults', 'get', 'guarded'],
+        ['the same with all three rate limits, and their headers', 'get', 'limited'],
         ['GET over TLS', 'get', 'tls'],
         ['GET of etcd', 'get', 'etcd'],
         ['durable PUT, nobody configured', 'put', 'open'],
-        ['durable PUT with login, permission, limits, audit at its default', 'put', 'guarded'],
-        ['the same without an audit log', 'put', 'unaudited'],
-        ['the same, each write audited', 'put', 'audit writes'],
-        ['the same, everything audited', 'put', 'audit all'],
+        ['durable PUT with login, permission and the audit log, all at their defaults', 'put', 'guarded'],
+        ['the same with all three rate limits, and their headers', 'put', 'limited'],
+        ['durable PUT with login, without an audit log', 'put', 'unaudited'],
+        ['durable PUT with login, each write audited', 'put', 'audit writes'],
+        ['durable PUT with login, everything audited', 'put', 'audit all'],
         ['durable PUT of etcd', 'put', 'etcd'],
     ];
     for (const [title, row, name] of rows) {
