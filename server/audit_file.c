@@ -177,7 +177,7 @@ static velocity_status prepare(struct audit_file *file) {
         [AUDIT_INSERT] = "INSERT INTO main.audit SELECT * FROM temp.incoming",
         [AUDIT_PAGES] = "PRAGMA page_count",
         [AUDIT_FREE_PAGES] = "PRAGMA freelist_count",
-        [AUDIT_YOUNG] = "SELECT min(number) FROM audit WHERE number < ?1 AND time_ms >= ?2",
+        [AUDIT_YOUNG] = "SELECT min(number) FROM audit WHERE number BETWEEN ?3 AND ?1 - 1 AND time_ms >= ?2",
         [AUDIT_HASH_OF] = "SELECT hash FROM audit WHERE number = ?1",
         [AUDIT_REMOVE] = "DELETE FROM audit WHERE number <= ?1",
         [AUDIT_SET_ANCHOR] = "UPDATE audit_anchor SET number = ?1, hash = ?2, row = ?3",

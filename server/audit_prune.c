@@ -42,6 +42,7 @@ static velocity_status too_old(struct audit_file *file, int64_t before_ms, uint6
     if (step == 0) return VELOCITY_OK;
     (void)sqlite3_bind_int64(young, 1, (int64_t)(file->first + step));
     (void)sqlite3_bind_int64(young, 2, before_ms);
+    (void)sqlite3_bind_int64(young, 3, (int64_t)file->first); /* what somebody put before it is none of ours */
     velocity_status status = audit_file_number(file, AUDIT_YOUNG, &first_young);
     if (!status && first_young > file->first) *count = first_young - file->first;
     if (!status && !first_young) *count = step;

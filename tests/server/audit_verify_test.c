@@ -190,6 +190,23 @@ static void a_row_that_was_put_in_front_shows(void **state) {
     assert_broken(0, "before the first one");
 }
 
+static void a_row_that_was_put_in_front_does_not_make_the_others_old(void **state) {
+    (void)state;
+    struct audit_stats stats = {0};
+    make_log(5);
+    meddle("INSERT INTO audit SELECT 0, time_ms, user, login, login_id, address, action, database, key, key_sha256,"
+           " status, request_id, detail, hash FROM audit WHERE number = 1");
+    struct audit *audit = open_audit();
+    for (int i = 0; i < 20; i++) { /* each time it looks for what is to be pruned */
+        audit_configure(audit, &everything);
+        usleep(1000);
+    }
+    audit_stats(audit, &stats);
+    assert_int_equal(stats.pruned, 0);
+    assert_false(verify(audit).intact);
+    close_audit(audit);
+}
+
 static void a_removed_beginning_shows(void **state) {
     (void)state;
     make_log(5);
@@ -394,6 +411,7 @@ int main(void) {
         AUDIT_TEST(a_removed_row_shows_though_the_others_moved_up),
         AUDIT_TEST(swapped_rows_show),
         AUDIT_TEST(a_row_that_was_put_in_front_shows),
+        AUDIT_TEST(a_row_that_was_put_in_front_does_not_make_the_others_old),
         AUDIT_TEST(a_removed_beginning_shows),
         AUDIT_TEST(a_forged_anchor_shows),
         AUDIT_TEST(a_tail_cut_while_nobody_looks_shows_only_against_the_logged_head),
