@@ -184,10 +184,7 @@ enum MHD_Result dispatch(void *arg, struct MHD_Connection *mhd, const char *url,
     (void)arg, (void)mhd, (void)url;
     if (!request) return MHD_NO;
     worker_resume_finished(request->worker);
-    if (request->suspended) {
-        request->suspended = false;
-        counter_add(&request->worker->counters.resumed, 1);
-    }
+    request->suspended = false;
     switch (request->stage) {
     case REQUEST_NEW: return header_is_here(request, method, version);
     case REQUEST_ADMITTING: return admission_goes_on(request);
@@ -211,9 +208,8 @@ void dispatch_ended(void *arg, struct MHD_Connection *mhd, void **context, enum 
     if (!request) return;
     *context = NULL;
     /* A client that left while its request waited: its handler will not run again, so what its resumption was to bring
-     * (the others that finished with it) is brought here, and its own answer counts as taken. */
+     * (the others that finished with it) is brought here. */
     worker_resume_finished(request->worker);
-    if (request->suspended) counter_add(&request->worker->counters.resumed, 1);
     /* While who asked is still known: the principal may be the connection's. */
     if (!request->settled) service_record(request->server->service, &request->service, STATUS_CLIENT_LEFT);
     struct connection *connection = request->connection;

@@ -232,6 +232,9 @@ static void add_common_headers(struct http_request *request) {
         reply_header(request, "RateLimit-Remaining", number_text(request, rate->remaining));
         reply_header(request, "RateLimit-Reset", number_text(request, rate->reset_seconds));
     }
+    /* A browser says whose page it asks for; without this, one of another site may include a stored script or style. */
+    bool foreign = request->headers.fetch_site.data && !header_is(request->headers.fetch_site, "same-origin");
+    if (foreign && !request->cors_origin.size) reply_header(request, "Cross-Origin-Resource-Policy", "same-origin");
     if (request->cors_origin.size) {
         velocity_slice origin;
         if (!scratch_copy(&request->scratch, request->cors_origin, &origin)) return;

@@ -73,7 +73,6 @@ void request_release(struct http_request *request) {
 
 static void suspend(struct http_request *request) {
     request->suspended = true;
-    counter_add(&request->worker->counters.suspended, 1);
     MHD_suspend_connection(request->mhd);
 }
 

@@ -149,23 +149,15 @@ void http_server_drain(struct http_server *server) {
     atomic_store(&server->draining, true);
 }
 
-static bool anything(struct http_server *server, size_t begun_offset, size_t ended_offset) {
+static bool requests_under_way(struct http_server *server) {
     uint64_t begun = 0, ended = 0;
     for (uint32_t i = 0; i < server->worker_count; i++) {
-        char *counters = (char *)&server->workers[i].counters;
+        struct worker_counters *counters = &server->workers[i].counters;
         /* What ended first, so that a request which does both meanwhile is not missed. */
-        ended += atomic_load((_Atomic uint64_t *)(void *)(counters + ended_offset));
-        begun += atomic_load((_Atomic uint64_t *)(void *)(counters + begun_offset));
+        ended += atomic_load(&counters->ended);
+        begun += atomic_load(&counters->begun);
     }
     return begun != ended;
-}
-
-static bool requests_under_way(struct http_server *server) {
-    return anything(server, offsetof(struct worker_counters, begun), offsetof(struct worker_counters, ended));
-}
-
-static bool requests_suspended(struct http_server *server) {
-    return anything(server, offsetof(struct worker_counters, suspended), offsetof(struct worker_counters, resumed));
 }
 
 bool http_server_stop(struct http_server *server, uint32_t deadline_ms) {
@@ -174,10 +166,15 @@ bool http_server_stop(struct http_server *server, uint32_t deadline_ms) {
     connections_cut(&server->connections, 1u << CONNECTION_LINGERING); /* these have their answer */
     while (requests_under_way(server) && clock_us() < until_us) usleep(STOP_POLL_US);
     bool clean = !requests_under_way(server);
-    connections_cut(&server->connections, 1u << CONNECTION_IDLE | 1u << CONNECTION_READING |
-                                              1u << CONNECTION_LINGERING | (clean ? 0 : 1u << CONNECTION_BUSY));
-    /* What a commit or the executor has in its hands will come back; libmicrohttpd may not end before. */
-    while (requests_suspended(server)) usleep(STOP_POLL_US);
+    /* What a commit, the executor or another thread has in its hands comes back, and libmicrohttpd may not end before:
+     * so each request must have ended, not only none be suspended this moment; it may wait once more. */
+    unsigned phases = 1u << CONNECTION_IDLE | 1u << CONNECTION_READING | 1u << CONNECTION_LINGERING;
+    if (!clean) phases |= 1u << CONNECTION_BUSY;
+    connections_cut(&server->connections, phases);
+    while (requests_under_way(server)) {
+        usleep(STOP_POLL_US);
+        connections_cut(&server->connections, phases);
+    }
     stop_daemons(server);
     connections_stop_sweep(&server->connections);
     connections_destroy(&server->connections);

@@ -28,7 +28,6 @@ enum latency_class { LATENCY_READ, LATENCY_WRITE, LATENCY_OTHER, LATENCY_CLASSES
 struct worker_counters {
     _Atomic uint64_t statuses[600]; /* replies by status */
     _Atomic uint64_t begun, ended;  /* requests */
-    _Atomic uint64_t suspended, resumed;
     _Atomic uint64_t body_bytes_received, body_bytes_sent;
     _Atomic uint64_t latency[LATENCY_CLASSES][LATENCY_BUCKETS]; /* from the request line to the queued reply */
 };

@@ -3,6 +3,7 @@
  */
 #include "server/service.h"
 
+#include "engine/env.h"
 #include "server/service_batch.h"
 #include "server/service_internal.h"
 
@@ -28,7 +29,8 @@ struct service *service_new(const struct service_options *options) {
     service->max_inflight_bytes = options->max_inflight_bytes;
     service->executor = executor_new(threads, options->executor_queue ? options->executor_queue : DEFAULT_QUEUE);
     bool watched = disk_init(&service->disk, options->data_dir, options->disk_reserve_bytes);
-    if (service->executor && watched) return service;
+    bool seeded = env_random(env_posix(), &service->hash_seed, sizeof service->hash_seed) == VELOCITY_OK;
+    if (service->executor && watched && seeded) return service;
     service_free(service);
     return NULL;
 }

@@ -7,6 +7,8 @@
  */
 #include "server/service_batch.h"
 
+#include "server/service_internal.h"
+
 #include <stdlib.h>
 
 #define BATCH_ATTEMPTS 100 /* before BUSY */
@@ -20,6 +22,7 @@ struct write_slot {
 struct write_index {
     struct write_slot *slots;
     size_t mask;
+    uint64_t seed;
 };
 
 bool service_batch_takes_space(const struct service_batch *batch) {
@@ -47,17 +50,17 @@ static bool key_equal(velocity_slice a, velocity_slice b) {
     return a.size == b.size && memcmp(a.data, b.data, a.size) == 0;
 }
 
-/* FNV-1a: the keys of one batch need no better one, an attacker's collisions cost only his own request 10,000 steps. */
-static uint64_t key_hash(velocity_slice key) {
+/* FNV-1a, begun with a number that nobody outside knows: keys that collide cannot be prepared. */
+static uint64_t key_hash(uint64_t seed, velocity_slice key) {
     const unsigned char *p = key.data;
-    uint64_t hash = UINT64_C(14695981039346656037);
+    uint64_t hash = seed;
     for (size_t i = 0; i < key.size; i++) hash = (hash ^ p[i]) * UINT64_C(1099511628211);
     return hash ^ (hash >> 29);
 }
 
 static struct write_slot *write_index_slot(const struct write_index *index, const struct service_batch *batch,
                                            velocity_slice key) {
-    uint64_t hash = key_hash(key);
+    uint64_t hash = key_hash(index->seed, key);
     uint32_t high = (uint32_t)(hash >> 32);
     struct write_slot *slot;
     for (size_t at = hash & index->mask;; at = (at + 1) & index->mask) {
@@ -233,7 +236,7 @@ static bool attempt_once(struct attempt *a) {
 
 void service_batch_run(struct service_request *request) {
     struct service_batch *batch = request->batch;
-    struct attempt a = {.request = request};
+    struct attempt a = {.request = request, .index.seed = request->service->hash_seed};
     bool answered = false;
     if (attempt_alloc(&a, batch)) {
         attempt_plan(&a, batch);

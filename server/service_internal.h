@@ -18,6 +18,7 @@ struct service {
     _Atomic uint64_t refused_inflight, refused_queue_full, refused_disk_low, refused_rate;
     _Atomic uint64_t limit_per_user, limit_per_connection, limit_global;
     struct rate_bucket bucket; /* of all together */
+    uint64_t hash_seed;        /* of the keys of a batch */
 };
 
 static inline void service_refuse(struct service_request *request, velocity_status status,

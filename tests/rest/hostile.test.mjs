@@ -149,6 +149,19 @@ describe('who is logged in', () => {
   });
 });
 
+describe('a page of another site', () => {
+  it('gets no stored script or style to include, where a browser says that it asks', async () => {
+    const server = await Server.start();
+    await server.client.put('/api/keys/script', 'steal()', { 'Content-Type': 'text/javascript' });
+    const policy = async (site) => (await server.client.get('/api/keys/script', site ? { 'Sec-Fetch-Site': site } : {})).headers['cross-origin-resource-policy'];
+    assert.equal(await policy('cross-site'), 'same-origin');
+    assert.equal(await policy('same-site'), 'same-origin');
+    assert.equal(await policy('same-origin'), undefined);
+    assert.equal(await policy(null), undefined, 'who is no browser needs none');
+    await server.stop();
+  });
+});
+
 describe('a stranger', () => {
   it('holds no more memory with a login than a name and a password take', async () => {
     const { server, nobody } = await serverWithAdmin();
