@@ -10,6 +10,7 @@
 #include "load.h"
 #include "histogram.h"
 #include "outstanding.h"
+#include "waits.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -54,21 +55,30 @@ static void put_timed(worker *w, void *session) {
     uint64_t n = c->settings->keys;
     uint64_t begin = n * w->number / w->threads, end = n * (w->number + 1) / w->threads;
     uint64_t before = w->first, deadline = deadline_of(w), i = begin;
+    uint64_t long_wait = (uint64_t)(c->ticks_second * WAITS_LONG_MS / 1000);
     uint32_t generation = c->generation;
     char key[BENCH_KEY_BYTES];
+    waits waited;
+    waits_open(&waited);
     while (before < deadline) {
         uint64_t index = w->order[i];
         key_of(key, index);
         c->engine->put(session, key, value_of(c->pool, index, generation), c->pool->value_bytes);
         uint64_t now = ticks_now();
         histogram_add(&w->latency, now - before);
+        if (now - before >= long_wait) {
+            waits_tell(&waited, (double)(now - w->first) / c->ticks_second,
+                       (double)(now - before) / c->ticks_second * 1000);
+            now = ticks_now();
+        }
         before = now;
-        w->operations++;
+        if (++w->operations % WAITS_EVERY == 0) waits_look(&waited);
         if (++i == end) {
             i = begin;
             generation++;
         }
     }
+    waits_close(&waited);
 }
 
 static void get_timed(worker *w, void *session) {
