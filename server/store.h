@@ -1,8 +1,9 @@
 /*
  * store.h - what a database can be asked for, as the service layer sees it: a value, many values, a page of a scan, a
- * batch with conditions, figures.
+ * batch with conditions, a transaction, a frozen view, a feed of changes, figures.
  *
- * Request-sized on purpose: no iterator and no cursor outlives a call. store_lsm.c implements it over the engine.
+ * Request-sized on purpose: no iterator and no cursor outlives a call. A transaction and a frozen view are stores of
+ * their own, so that what is done with a store can be done inside of them. store_lsm.c implements it over the engine.
  * Statuses and messages are the engine's. Every function may be called from any thread; which of them wait is said.
  */
 #ifndef VELOCITY_SERVER_STORE_H
@@ -11,13 +12,16 @@
 #include "engine/velocity.h"
 
 struct store;
+struct store_feed;
 
-enum store_action { STORE_PUT, STORE_DELETE };
+enum store_action { STORE_PUT, STORE_DELETE, STORE_DELETE_RANGE };
 
 struct store_operation {
     enum store_action action;
-    uint32_t flags; /* of a put */
+    uint32_t flags;        /* of a put */
+    int64_t expires_at_ms; /* of a put: Unix time; 0: never */
     velocity_slice key, value;
+    velocity_slice end; /* of a range: every key >= key (without data: from the first) and < end (without: to the last) */
 };
 
 /* `key` must stand at `version`, VELOCITY_ABSENT or VELOCITY_EXISTS before the batch. */
@@ -68,9 +72,11 @@ struct store_scan {
     bool reverse;
     /* Is the value of this row wanted? NULL: all are. What is not wanted and stands apart is not read from the disk. */
     bool (*wants_value)(void *arg, uint32_t flags, size_t value_size);
-    /* Called in order; slices live during the call. False ends the scan before this row. */
+    /* Called in order; slices live during the call. False ends the scan before this row. Where it sets `pass`, all
+     * further keys that begin with that are passed over by seeking, not by reading; it must live until the next call. */
     bool (*row)(void *arg, const struct store_row *row);
     void *arg;
+    velocity_slice pass; /* empty: none; the store empties it */
     bool complete;    /* out: the range was seen to its end */
     uint64_t version; /* out: the state that was seen */
 };
@@ -89,7 +95,35 @@ struct store_operations {
     /* Does not wait, and copies the batch. done runs exactly once, on any thread, perhaps before the call returns. */
     void (*write_async)(struct store *store, const struct store_batch *batch, struct store_commit *commit);
     velocity_status (*stats)(struct store *store, velocity_stats *out);
-    void (*free)(struct store *store);
+    /* Waits. */
+    velocity_status (*flush)(struct store *store);
+    velocity_status (*compact)(struct store *store, const velocity_range *range);
+
+    /*
+     * Waits. A transaction: a store for one thread at a time, with get, get_many, release, scan, write, commit and free
+     * (rolls back what was not committed); the others answer UNSUPPORTED. Its `write` judges conditions at once against
+     * what the transaction sees, and answers version VELOCITY_ABSENT; that is also the version of what was written
+     * inside. It must be freed before the store that it came from.
+     */
+    velocity_status (*begin)(struct store *store, velocity_isolation isolation, struct store **txn);
+    /* Of a transaction. Does not wait for other writes, but perhaps for the disk. done runs exactly once, on any
+     * thread, perhaps before the call returns; until then the transaction is left alone. CONFLICT: it lost; message
+     * names the key. After BUSY, NO_SPACE and NO_MEMORY it may be committed again; after the others only freed. */
+    void (*commit)(struct store *txn, struct store_commit *commit);
+
+    /* Does not wait. The state as it is now, to be read only: get, get_many, release, scan, free, for any thread. The
+     * versions that it sees are kept while it lives. */
+    velocity_status (*freeze)(struct store *store, struct store **view, uint64_t *version);
+
+    /* The operations committed after `since`: see velocity_changes_new, which also says what a feed costs. Never waits
+     * but for the disk, where it is behind. One thread at a time. NULL: no memory. */
+    struct store_feed *(*feed)(struct store *store, uint64_t since);
+    /* NULL with *status OK: nothing more yet. HISTORY_GONE: what comes next is no longer there. */
+    const velocity_change *(*feed_next)(struct store_feed *feed, velocity_status *status);
+    uint64_t (*feed_version)(const struct store_feed *feed); /* what it has shown: `since` for one that goes on */
+    /* See velocity_changes_notify. */
+    void (*feed_notify)(struct store_feed *feed, void (*ready)(void *arg), void *arg);
+    void (*feed_free)(struct store_feed *feed);
 };
 
 struct store {

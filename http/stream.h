@@ -1,0 +1,47 @@
+/*
+ * stream.h - a reply that is sent in pieces as they are made: an export, a watch.
+ *
+ *     fill --> [buffer, bounded] --> libmicrohttpd --> client
+ *
+ * `fill` runs when the buffer is empty and the client takes more; while there is nothing to send, or fill is under way
+ * elsewhere, the connection is suspended: neither a thread nor the processor waits. The connection ends without its
+ * final chunk where a stream fails, so that a client can always tell. A client that takes less than
+ * min_reply_bytes_per_second of what there is for it is cut off; one for whom there is nothing is not.
+ *
+ * Threads: fill on an executor's thread, or, where it never waits, on the worker; never two at once. stream_wake from
+ * any thread.
+ */
+#ifndef VELOCITY_HTTP_STREAM_H
+#define VELOCITY_HTTP_STREAM_H
+
+#include "http/request.h"
+
+struct stream;
+
+enum stream_step {
+    STREAM_MORE, /* call again when this was taken */
+    STREAM_IDLE, /* nothing more now: call again after stream_wake */
+    STREAM_END,  /* that was all */
+    STREAM_FAIL, /* the connection ends, after what was written */
+};
+
+struct stream_options {
+    const char *content_type;
+    bool waits;          /* fill may wait for the disk: it runs on the executor */
+    size_t buffer_bytes; /* about how much fill writes at a time: it should end when out->size is above it */
+    /* Appends to `out`, which is empty. */
+    enum stream_step (*fill)(void *arg, struct json_writer *out);
+    /* Once, when fill will not run any more; any thread. */
+    void (*end)(void *arg);
+    void *arg;
+};
+
+/*
+ * Makes the request's reply a stream, 200 unless reply.status was set; headers that were set stay. The handler returns
+ * after it. NULL: no memory; the reply says so, and `end` has run.
+ */
+struct stream *stream_begin(struct http_request *request, const struct stream_options *options);
+/* fill has something, or may have: it will run. It may come at any time until `end` has run. */
+void stream_wake(struct stream *stream);
+
+#endif
