@@ -269,6 +269,7 @@ enum MHD_Result reply_send(struct http_request *request) {
     if (good == MHD_YES && (reply->close || http_server_draining(request->server)))
         good = MHD_add_response_header(response, "Connection", "close");
     count_reply(request);
+    request_drop_body(request);
     set_due(request);
     if (good == MHD_YES) good = MHD_queue_response(request->mhd, reply->status, response);
     MHD_destroy_response(response);
@@ -306,6 +307,7 @@ void reply_send_raw(struct http_request *request) {
     struct json_writer bytes = {0};
     format(&bytes, &request->reply, request->id, request->method != HTTP_HEAD);
     count_reply(request);
+    request_drop_body(request);
     /* Small enough for an empty send buffer; where it does not fit, the client is one that reads nothing. */
     if (!bytes.failed) (void)send(request->connection->fd, bytes.data, bytes.size, MSG_DONTWAIT | MSG_NOSIGNAL);
     (void)shutdown(request->connection->fd, SHUT_WR);

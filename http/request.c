@@ -38,10 +38,16 @@ void request_free(struct http_request *request) {
     free(request);
 }
 
+void request_drop_body(struct http_request *request) {
+    if (request->body.size > KEEP_BATCH) request->had_large_body = true;
+    body_free(&request->body, http_server_service(request->server));
+}
+
 void request_release(struct http_request *request) {
     if (--request->references) return;
     struct worker *worker = request->worker;
-    if (request->body.size > KEEP_BATCH)
+    request_drop_body(request);
+    if (request->had_large_body)
         service_request_destroy(&request->service);
     else
         service_request_end(&request->service);
@@ -51,7 +57,6 @@ void request_release(struct http_request *request) {
     request->own_principal = NULL;
     if (request->reply_counted) atomic_fetch_sub(&request->server->reply_bytes, request->reply_counted);
     request->reply_counted = 0;
-    body_free(&request->body, http_server_service(request->server));
     if (request->secret) {
         scratch_overwrite(&request->scratch);
         if (request->writer.data) explicit_bzero(request->writer.data, request->writer.capacity);

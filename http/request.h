@@ -71,6 +71,7 @@ struct http_request {
     bool suspended;       /* by us, and not resumed yet */
     bool identified;      /* credentials were judged */
     bool settled;         /* the audit log has it */
+    bool had_large_body;  /* what was kept of it for reuse is too much to keep */
     bool secret;          /* there may be one in its scratch or reply: overwritten when it ends */
     _Atomic uint8_t wait; /* see request_wait */
     enum request_stage stage;
@@ -108,6 +109,8 @@ struct http_request {
 struct http_request *request_new(struct worker *worker);
 void request_release(struct http_request *request);
 void request_free(struct http_request *request);
+/* Gives its body back. Before the reply goes out: who has the reply may send as much again. */
+void request_drop_body(struct http_request *request);
 
 /* Hands request->service over. `finish` runs at once, or when the answer is there. */
 void request_run(struct http_request *request, void (*finish)(struct http_request *request));
