@@ -3,6 +3,7 @@
 
 #include "http/headers.h"
 #include "http/server_internal.h"
+#include "server/decimal.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -59,9 +60,9 @@ void reply_json(struct http_request *request) {
 
 /* "" where there is no memory for it. */
 static const char *number_text(struct http_request *request, uint64_t number) {
-    char *text = scratch_alloc(&request->scratch, 24);
+    char *text = scratch_alloc(&request->scratch, DECIMAL_U64_BYTES + 1);
     if (!text) return "";
-    (void)snprintf(text, 24, "%llu", (unsigned long long)number);
+    text[decimal_format_u64(number, text)] = 0;
     return text;
 }
 
