@@ -327,6 +327,7 @@ static size_t wander(struct life *l, bool reverse) {
 }
 
 static void any_allocation_of_an_iterator_may_fail_and_the_next_one_shows_everything(void **state) {
+    runs_in_one_thread();
     enum { ENOUGH_IN_A_ROW = 30 };
     (void)state;
     for (int apart = 0; apart < 2; apart++) {
@@ -359,11 +360,13 @@ static void any_allocation_of_an_iterator_may_fail_and_the_next_one_shows_everyt
 
 static void any_allocation_may_fail_and_nothing_acknowledged_is_lost(void **state) {
     (void)state;
+    runs_in_one_thread();
     lives(false);
 }
 
 static void any_allocation_may_fail_and_a_kill_follow(void **state) {
     (void)state;
+    runs_in_one_thread();
     lives(true);
 }
 
