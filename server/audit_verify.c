@@ -3,9 +3,9 @@
  *
  * Rows are read a thousand at a time, each portion in a transaction of its own, so that the WAL of a busy server can be
  * emptied in between, and the time that a portion may take is enough on any machine, though each row may hold the
- * largest key. Rows that were pruned meanwhile are taken from the anchor, whose row is then still to come. The head that
- * this process itself wrote is known: while the server runs, a cut tail or a chain that was rewritten as a whole shows,
- * too.
+ * largest key. Rows that were pruned meanwhile are taken from the anchor, whose row is then still to come. The head
+ * that this process itself wrote is known: while the server runs, a cut tail or a chain that was rewritten as a whole
+ * shows, too.
  */
 #include "server/audit_internal.h"
 
