@@ -227,7 +227,7 @@ static void checkpoints_beside_writers_hold_exactly_a_prefix(void **state) {
         char name[32];
         (void)snprintf(name, sizeof name, "copy %d", i);
         atomic_store(&slowly, false);
-        env_sleep_us(20000);
+        while (last_sequence(db) < before + 50) env_sleep_us(1000); /* there is something new to hold */
         uint64_t least = last_sequence(db);
         OK(velocity_checkpoint(db, path_in(*state, name)));
         uint64_t most = last_sequence(db);
@@ -243,7 +243,6 @@ static void checkpoints_beside_writers_hold_exactly_a_prefix(void **state) {
     }
     atomic_store(&stop, true);
     for (uint32_t i = 0; i < WRITERS; i++) assert_int_equal(pthread_join(writers[i].thread, NULL), 0);
-    assert_true(before > 100);
     velocity_changes_free(changes);
     OK(velocity_close(expected));
     OK(velocity_close(db));

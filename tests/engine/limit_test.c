@@ -255,7 +255,7 @@ static void disk_bytes_is_what_the_files_take(void **state) {
     for (size_t i = 0; i < 500; i++) OK(put(db, i, 0));
     OK(velocity_compact(db, NULL));
     velocity_stats stats = stats_of(db);
-    for (int i = 0; i < 1000 && stats.background_jobs; i++, stats = stats_of(db)) env_sleep_us(1000);
+    for (int i = 0; i < 30000 && stats.background_jobs; i++, stats = stats_of(db)) env_sleep_us(1000);
     uint64_t bytes = 0;
     char name[64];
     static const char *const kinds[] = {".sst", ".val", ".log"};
