@@ -51,6 +51,7 @@ static void server_free(struct http_server *server) {
     }
     http_settings_free(atomic_load(&server->settings));
     json_writer_free(&server->farewell);
+    health_destroy(&server->health);
     free(server->arrivals);
     free(server->workers);
     free(server);
@@ -85,6 +86,7 @@ velocity_status http_server_start(const struct http_options *options, const stru
     struct http_server *server = calloc(1, sizeof *server);
     if (!server) return status_set(VELOCITY_NO_MEMORY, "no memory for the HTTP server");
     server->service = service;
+    health_init(&server->health);
     server->max_value_bytes = options->max_value_bytes;
     server->min_reply_bytes_per_second = options->min_reply_bytes_per_second;
     server->max_reply_bytes = options->max_inflight_bytes;

@@ -6,6 +6,7 @@
 
 #include "http/arrival.h"
 #include "http/connection.h"
+#include "http/health.h"
 #include "http/server.h"
 #include "http/settings.h"
 #include "http/worker.h"
@@ -27,6 +28,7 @@ struct http_server {
     uint64_t max_reply_bytes;            /* of large replies that wait for their clients, together */
     _Atomic uint64_t reply_bytes;        /* of these now */
     _Atomic(struct http_settings *) settings;
+    struct health health;
     uint64_t started_us;
     _Atomic bool draining;
     uint32_t worker_count;
