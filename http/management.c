@@ -74,9 +74,11 @@ velocity_status rights_scope(const struct rights *rights, const struct scope *ba
     size_t database_count = rights->has_databases ? rights->database_count : base->database_count;
     const velocity_slice *prefixes = rights->has_prefixes ? rights->prefixes : base->prefixes;
     size_t prefix_count = rights->has_prefixes ? rights->prefix_count : base->prefix_count;
+    /* Each part was checked as the form was read: what is left is their sum. */
+    if (!scope_fits(databases, database_count, prefixes, prefix_count))
+        return status_set(VELOCITY_INVALID, "databases and prefixes have at most %d bytes together", SCOPE_MAX_BYTES);
     if (scope_make(out, databases, database_count, prefixes, prefix_count)) return VELOCITY_OK;
-    /* Each part was checked as the form was read: what is left is their sum, or memory. */
-    return status_set(VELOCITY_INVALID, "databases and prefixes have at most %d bytes together", SCOPE_MAX_BYTES);
+    return status_set(VELOCITY_NO_MEMORY, "no memory for a scope");
 }
 
 static void write_prefixes(struct json_writer *w, const struct scope *scope) {

@@ -137,22 +137,16 @@ void users_post(struct http_request *request) {
 
 /* ---- changing --------------------------------------------------------------------------------------------------- */
 
-/* What of the scope stays as it is. */
-static bool keep_scope(void *arg, const struct auth_user *user) {
-    return scope_copy(arg, user->scope);
-}
-
 static velocity_status change_user(struct auth *auth, const struct user_request *state) {
-    struct scope before = {0}, scope = {0};
-    struct auth_user_change change = {.password = state->password, .role = state->rights.role};
-    velocity_status status = VELOCITY_OK;
-    if (rights_have_scope(&state->rights)) {
-        status = auth_users(auth, state->name, keep_scope, &before);
-        if (status == VELOCITY_OK) status = rights_scope(&state->rights, &before, &scope);
-        change.scope = &scope;
-    }
+    const struct rights *rights = &state->rights;
+    struct scope scope = {0};
+    struct auth_user_change change = {.password = state->password,
+                                      .role = rights->role,
+                                      .scope = rights_have_scope(rights) ? &scope : NULL,
+                                      .keep_databases = !rights->has_databases,
+                                      .keep_prefixes = !rights->has_prefixes};
+    velocity_status status = rights_scope(rights, NULL, &scope);
     if (status == VELOCITY_OK) status = auth_user_change(auth, state->name, &change);
-    scope_free(&before);
     scope_free(&scope);
     return status;
 }

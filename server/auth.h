@@ -115,14 +115,16 @@ struct auth_user_change {
     const char *password; /* plain, with a NUL */
     int role;             /* enum role, or -1 */
     const struct scope *scope;
+    bool keep_databases, keep_prefixes; /* of a scope: as they are, whatever it says; not for create */
 };
 
 /* CONFLICT: the name is taken. INVALID: name or password. BUSY: too many passwords wait to be hashed. The very first
  * user is made admin, everywhere, whatever it asks for. */
 VELOCITY_CHECK_RESULT velocity_status auth_user_create(struct auth *auth, const char *name,
                                                        const struct auth_user_change *change);
-/* NOT_FOUND; UNSUPPORTED: a configured one; CONFLICT: it would be the last admin that goes. Ends the user's sessions
- * where the password changes, and narrows tokens and sessions where rights do. */
+/* NOT_FOUND; UNSUPPORTED: a configured one; CONFLICT: it would be the last admin that goes; INVALID: the scope would be
+ * too large. One step: of two that change different things neither loses the other's. Ends the user's sessions where
+ * the password changes, and narrows tokens and sessions where rights do. */
 VELOCITY_CHECK_RESULT velocity_status auth_user_change(struct auth *auth, const char *name,
                                                        const struct auth_user_change *change);
 /* With its tokens and sessions. As change. */

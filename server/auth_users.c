@@ -199,19 +199,35 @@ static velocity_status replace(struct auth *auth, struct user *old, struct user 
     return status;
 }
 
+/* What the change says of databases and prefixes, and what `before` does of those that it keeps. To be freed. */
+static velocity_status merge_scope(const struct auth_user_change *change, const struct scope *before,
+                                   struct scope *out) {
+    const struct scope *from = change->keep_databases ? before : change->scope;
+    const struct scope *prefixes = change->keep_prefixes ? before : change->scope;
+    const char *const *databases = (const char *const *)from->databases;
+    if (!scope_fits(databases, from->database_count, prefixes->prefixes, prefixes->prefix_count))
+        return status_set(VELOCITY_INVALID, "databases and prefixes have at most %d bytes together", SCOPE_MAX_BYTES);
+    if (scope_make(out, databases, from->database_count, prefixes->prefixes, prefixes->prefix_count))
+        return VELOCITY_OK;
+    return status_set(VELOCITY_NO_MEMORY, "no memory for a scope");
+}
+
 /* hash NULL: the password stays. */
 static velocity_status change_user(struct auth *auth, const char *name, const struct auth_user_change *change,
                                    const char *hash) {
     struct user *old;
+    struct scope scope = {0};
     velocity_status status = find_own(&auth->users, name, &old);
+    if (!status && change->scope) status = merge_scope(change, &old->principal->scope, &scope);
     if (status) return status;
     struct user_model model = {.name = name,
                                .role = change->role < 0 ? old->principal->role : (enum role)change->role,
-                               .scope = change->scope ? change->scope : &old->principal->scope,
+                               .scope = change->scope ? &scope : &old->principal->scope,
                                .hash = hash ? hash : old->hash,
                                .password_number = hash ? 0 : old->password_number,
                                .created_at_ms = old->created_at_ms};
     struct user *new = user_new(auth, &model);
+    scope_free(&scope);
     return new ? replace(auth, old, new, NULL) : status_set(VELOCITY_NO_MEMORY, "no memory for a user");
 }
 

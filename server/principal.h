@@ -64,8 +64,11 @@ struct principal *principal_acquire(struct principal *principal); /* answers it 
 void principal_release(struct principal *principal);              /* NULL is allowed */
 bool principal_may(const struct principal *principal, enum permission permission);
 
-/* Copies; sorts and drops prefixes that another one covers. An empty prefix is every key. False: no memory, or beyond
- * the limits above; *out is then all zero, which is everywhere: do not use it. */
+/* Within the limits above. */
+bool scope_fits(const char *const *databases, size_t database_count, const velocity_slice *prefixes,
+                size_t prefix_count);
+/* Copies; sorts and drops prefixes that another one covers. An empty prefix is every key. False: no memory, or it does
+ * not fit; *out is then all zero, which is everywhere: do not use it. */
 bool scope_make(struct scope *out, const char *const *databases, size_t database_count, const velocity_slice *prefixes,
                 size_t prefix_count);
 bool scope_copy(struct scope *out, const struct scope *from);

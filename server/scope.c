@@ -81,11 +81,16 @@ static bool make(struct scope *out, const char *const *databases, size_t databas
     return true;
 }
 
+bool scope_fits(const char *const *databases, size_t database_count, const velocity_slice *prefixes,
+                size_t prefix_count) {
+    if (database_count > SCOPE_MAX_DATABASES || prefix_count > SCOPE_MAX_PREFIXES) return false;
+    return bytes_of(databases, database_count, prefixes, prefix_count) <= SCOPE_MAX_BYTES;
+}
+
 bool scope_make(struct scope *out, const char *const *databases, size_t database_count, const velocity_slice *prefixes,
                 size_t prefix_count) {
     *out = (struct scope){0};
-    if (database_count > SCOPE_MAX_DATABASES || prefix_count > SCOPE_MAX_PREFIXES) return false;
-    if (bytes_of(databases, database_count, prefixes, prefix_count) > SCOPE_MAX_BYTES) return false;
+    if (!scope_fits(databases, database_count, prefixes, prefix_count)) return false;
     return make(out, databases, database_count, prefixes, prefix_count);
 }
 
