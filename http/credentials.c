@@ -63,11 +63,27 @@ static void remember(struct http_request *request, velocity_slice field, bool by
 /* ---- one kind each ----------------------------------------------------------------------------------------------- */
 
 /* What auth said, but for OK. */
+/* In the audit log the failure that led to a ban says so. */
+static void remark_ban(struct http_request *request, uint32_t seconds) {
+    size_t size = sizeof "banned for 4294967295 seconds";
+    char *text = scratch_alloc(&request->scratch, size);
+    if (text) (void)snprintf(text, size, "banned for %u seconds", (unsigned)seconds);
+    request->service.remark = text;
+}
+
 static enum credentials_result turned_away(struct http_request *request, enum auth_result result,
                                            uint32_t retry_after_seconds) {
-    if (result == AUTH_REFUSED) return CREDENTIALS_WRONG;
+    if (result == AUTH_REFUSED) {
+        if (retry_after_seconds) remark_ban(request, retry_after_seconds);
+        return CREDENTIALS_WRONG;
+    }
     request->retry_after_seconds = retry_after_seconds;
-    if (result == AUTH_BANNED) return refuse(request, PROBLEM_BANNED, "too many wrong credentials came from there");
+    if (result == AUTH_BANNED) {
+        const struct service_caller caller = request_caller(request);
+        /* Of who is logged in there is a row. */
+        if (!request->principal) service_count_refusal(request->server->service, &caller);
+        return refuse(request, PROBLEM_BANNED, "too many wrong credentials came from there");
+    }
     return refuse(request, PROBLEM_OVERLOADED, "too many passwords wait to be checked");
 }
 
@@ -201,9 +217,9 @@ enum credentials_result credentials_check(struct http_request *request) {
         if (result != CREDENTIALS_KNOWN) return result;
         remember(request, field, by_cookie, generation, principal);
     }
-    if (by_cookie && is_unsafe(request) && !csrf_holds(request, request->principal))
-        return refuse(request, PROBLEM_CSRF, "with a cookie an unsafe request must repeat its Velocity-CSRF token");
-    return CREDENTIALS_KNOWN;
+    if (!by_cookie || !is_unsafe(request) || csrf_holds(request, request->principal)) return CREDENTIALS_KNOWN;
+    request_note_refusal(request, PROBLEM_CSRF, request->match.route->action.name);
+    return refuse(request, PROBLEM_CSRF, "with a cookie an unsafe request must repeat its Velocity-CSRF token");
 }
 
 enum credentials_result credentials_answer(struct http_request *request) {

@@ -126,6 +126,11 @@ void request_wait_begin(struct http_request *request);
 void request_wait(struct http_request *request);
 void request_wake(struct http_request *request);
 
+/* Who sends it, as far as that is known by now. */
+struct service_caller request_caller(const struct http_request *request);
+/* For the audit log: it is turned away with this problem, before its operation could begin. */
+void request_note_refusal(struct http_request *request, enum problem_code code, const char *detail);
+
 /* False: the key is missing or impossible, and the reply says so. Takes the path's key, or else the parameter key64.
  * Other parameters are refused. */
 bool request_key(struct http_request *request, velocity_slice *key);

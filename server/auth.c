@@ -286,7 +286,7 @@ enum auth_result auth_bearer(struct auth *auth, velocity_slice secret, const cha
     velocity_slice nobody = {0};
     *retry_after_seconds = failures_banned(auth->failures, address, nobody, now_ms);
     if (*retry_after_seconds) return AUTH_BANNED;
-    failures_add(auth->failures, address, nobody, now_ms);
+    *retry_after_seconds = failures_add(auth->failures, address, nobody, now_ms);
     return AUTH_REFUSED;
 }
 

@@ -68,7 +68,8 @@ bool auth_holds(struct auth *auth, const struct principal *principal);
 
 enum auth_result {
     AUTH_OK,      /* *principal is the caller's to release */
-    AUTH_REFUSED, /* 401: no such secret, or a wrong password, or an end that passed */
+    AUTH_REFUSED, /* 401: no such secret, or a wrong password, or an end that passed; retry_after_seconds: of the ban
+                     that begins with it, 0: none does */
     AUTH_BANNED,  /* 429: too many failures; retry_after_seconds */
     AUTH_BUSY,    /* 503: too many passwords wait to be hashed */
 };

@@ -294,7 +294,7 @@ static velocity_status verify_own(struct auth *auth, const char *name, const cha
     velocity_status status = auth_verify(auth, hash, velocity_str(old));
     if (status == VELOCITY_OK) failures_forget(auth->failures, NULL, user);
     if (status != VELOCITY_NOT_FOUND) return status;
-    failures_add(auth->failures, NULL, user, auth_monotonic_ms(auth));
+    (void)failures_add(auth->failures, NULL, user, auth_monotonic_ms(auth));
     return status_set(VELOCITY_INVALID, "the old password is wrong");
 }
 
