@@ -126,24 +126,12 @@ static void create_session(struct http_request *request) {
     principal_release(session.principal);
 }
 
-/* Gone when the session is; without a secret: gone now. */
-static void set_cookie(struct http_request *request, const char *secret, int64_t seconds) {
-    char name[CREDENTIALS_COOKIE_BYTES];
-    size_t size = CREDENTIALS_COOKIE_BYTES + AUTH_SECRET_BYTES + 100;
-    char *cookie = scratch_alloc(&request->scratch, size);
-    if (!cookie) return;
-    credentials_cookie_name(request, name);
-    (void)snprintf(cookie, size, "%s=%s; Path=/; Max-Age=%lld; HttpOnly; SameSite=Strict%s", name, secret,
-                   (long long)seconds, request->secure ? "; Secure" : "");
-    reply_header(request, "Set-Cookie", cookie);
-}
-
 static void logged_in(struct http_request *request) {
     struct login_request *login = request->state;
     if (request->service.status == VELOCITY_OK) {
         management_reply(request, MHD_HTTP_CREATED);
         if (login->cookie && request->reply.status == MHD_HTTP_CREATED)
-            set_cookie(request, login->secret, (login->expires_at_ms - timestamp_now()) / 1000);
+            credentials_set_cookie(request, login->secret, (login->expires_at_ms - timestamp_now()) / 1000);
     } else {
         management_failure(request, &meanings);
     }
@@ -221,7 +209,7 @@ static void ended(struct http_request *request) {
     }
     management_done(request);
     if (request->principal->by_cookie_allowed && strcmp(login->id, request->principal->id) == 0)
-        set_cookie(request, "", 0);
+        credentials_set_cookie(request, "", 0);
 }
 
 void session_delete(struct http_request *request) {

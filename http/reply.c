@@ -1,6 +1,7 @@
 /* reply.c - see reply.h. */
 #include "http/reply.h"
 
+#include "http/credentials.h"
 #include "http/headers.h"
 #include "http/server_internal.h"
 
@@ -88,7 +89,10 @@ void reply_problem_with(struct http_request *request, enum problem_code code, st
         uint32_t seconds = request->retry_after_seconds ? request->retry_after_seconds : 1;
         reply_header(request, "Retry-After", number_text(request, seconds));
     }
-    if (kind->status == MHD_HTTP_UNAUTHORIZED) challenge(request);
+    if (kind->status == MHD_HTTP_UNAUTHORIZED) {
+        challenge(request);
+        if (request->cookie_ended) credentials_set_cookie(request, "", 0);
+    }
     if (code == PROBLEM_METHOD_NOT_ALLOWED) {
         char *allow = scratch_alloc(&request->scratch, ROUTE_ALLOW_BYTES);
         if (!allow) return;

@@ -72,6 +72,7 @@ struct http_request {
     bool identified;      /* credentials were judged */
     bool settled;         /* the audit log has it */
     bool secret;          /* there may be one in its scratch or reply: overwritten when it ends */
+    bool cookie_ended;    /* it came with a session's cookie that is none any more */
     _Atomic uint8_t wait; /* see request_wait */
     enum request_stage stage;
     uint64_t begun_us;
