@@ -227,6 +227,13 @@ static void count_reply(struct http_request *request) {
     counter_add(&counters->latency[class][latency_bucket(clock_us() - request->begun_us)], 1);
 }
 
+/* Over TLS only, or anyone on the way could say it (RFC 6797, section 7.2). */
+static bool is_strict(const struct http_request *request) {
+    const char *name = http_server_settings(request->server)->strict_host;
+    struct host host;
+    return request->secure && *name && host_parse(request->headers.host, &host) && host_is(&host, name);
+}
+
 /* What every reply carries, whoever made it. */
 static void add_common_headers(struct http_request *request) {
     const struct rate_answer *rate = &request->service.rate;
@@ -236,6 +243,7 @@ static void add_common_headers(struct http_request *request) {
         reply_header(request, "RateLimit-Remaining", number_text(request, rate->remaining));
         reply_header(request, "RateLimit-Reset", number_text(request, rate->reset_seconds));
     }
+    if (is_strict(request)) reply_header(request, "Strict-Transport-Security", "max-age=31536000");
     /* A browser says whose page it asks for; without this, one of another site may include a stored script or style. */
     bool foreign = request->headers.fetch_site.data && !header_is(request->headers.fetch_site, "same-origin");
     if (foreign && !request->cors_origin.size) reply_header(request, "Cross-Origin-Resource-Policy", "same-origin");

@@ -53,6 +53,34 @@ describe('behind a proxy that is trusted', () => {
   });
 });
 
+describe('Strict-Transport-Security', () => {
+  const told = async (server, headers) => (await server.client.get('/livez', headers)).headers['strict-transport-security'];
+  const forwarded = { ...https, 'X-Forwarded-For': '192.0.2.7', Host: 'db.example' };
+  const behind = { trusted_proxies: ['127.0.0.1'], allow_plaintext: true };
+
+  it('is said of the name that is the server\'s, over TLS and nowhere else', async () => {
+    const { server } = await serverWithAdmin({ config: { server: { ...behind, external_url: 'https://db.example' } } });
+    assert.equal(await told(server, forwarded), 'max-age=31536000');
+    assert.equal(await told(server, { ...forwarded, Host: 'DB.example:443' }), 'max-age=31536000');
+    assert.equal(await told(server, { ...forwarded, 'X-Forwarded-Proto': 'http' }), undefined, 'over plain HTTP anyone could say it');
+    assert.equal(await told(server, { ...forwarded, Host: 'other.example' }), undefined, 'another name is not ours to bind');
+    assert.equal(await told(server, { Host: 'db.example' }), undefined);
+    const refused = await server.client.get('/api/whoami', forwarded);
+    assert.deepEqual([refused.status, refused.headers['strict-transport-security']], [401, 'max-age=31536000'], 'in errors, too');
+    await server.stop();
+  });
+
+  it('is not said of a port, an address, plain HTTP, or where no name is known', async () => {
+    for (const external_url of ['https://db.example:2005', 'https://192.0.2.9', 'https://[2001:db8::9]', 'https://localhost', 'http://db.example', '']) {
+      const { server } = await serverWithAdmin({ config: { server: { ...behind, external_url } } });
+      for (const Host of ['db.example', 'db.example:2005', '192.0.2.9', '[2001:db8::9]', 'localhost']) {
+        assert.equal(await told(server, { ...forwarded, Host }), undefined, `${external_url} ${Host}`);
+      }
+      await server.stop();
+    }
+  });
+});
+
 describe('what a client says of itself', () => {
   it('counts nothing where no proxy is trusted', async () => {
     const { server, admin } = await serverWithAdmin({ config: { security: { audit_level: 'writes' } } });
