@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 #define DETAIL_BYTES  256
+#define FAILURES_LOGGED_PER_SECOND 10
 #define COUNTED_BYTES 65536u /* a smaller reply is not worth counting: the connection has as much */
 
 void reply_header(struct http_request *request, const char *name, const char *value) {
@@ -74,11 +75,27 @@ static void challenge(struct http_request *request) {
     reply_header(request, "WWW-Authenticate", "Basic realm=\"velocity\", charset=\"UTF-8\"");
 }
 
+/* What the client can do nothing about, and the log explains under the same request id. */
+static void log_failure(struct http_request *request, const struct problem_kind *kind, const char *detail) {
+    struct http_server *server = request->server;
+    const struct route *route = request->match.route;
+    if (!server->log || (kind->status != MHD_HTTP_INTERNAL_SERVER_ERROR && kind->status != MHD_HTTP_GATEWAY_TIMEOUT))
+        return;
+    if (!rate_take(&server->log_bucket, FAILURES_LOGGED_PER_SECOND, clock_us() * 1000, NULL)) {
+        atomic_fetch_add(&server->unlogged, 1);
+        return;
+    }
+    logger_event(server->log, LOGGER_LEVEL_ERROR, "request_failed", logger_text("request_id", request->id),
+                 logger_text("code", kind->code), logger_text("action", route ? route->action.name : ""),
+                 logger_text("detail", detail), logger_number("unlogged_before", atomic_exchange(&server->unlogged, 0)));
+}
+
 void reply_problem_with(struct http_request *request, enum problem_code code, struct problem extra) {
     const struct problem_kind *kind = problem_kind(code);
     extra.code = code;
     if (extra.detail.size == 0) extra.detail = velocity_str(kind->title);
     extra.request_id = request->id ? velocity_str(request->id) : velocity_bytes(NULL, 0);
+    log_failure(request, kind, extra.detail.data);
     reply_begin(request, kind->status, PROBLEM_MEDIA_TYPE);
     json_writer_clear(&request->writer);
     request->writer.failed = false;

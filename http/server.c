@@ -93,6 +93,7 @@ velocity_status http_server_start(const struct http_options *options, const stru
     server->started_us = clock_us();
     server->describe_config = options->describe_config;
     server->describe_arg = options->describe_arg;
+    server->log = options->log;
     velocity_status status = http_server_configure(server, settings);
     if (status == VELOCITY_OK &&
         (!make_workers(server, options->threads) || !reply_format(PROBLEM_REQUEST_TIMEOUT, &server->farewell)))

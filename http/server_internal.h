@@ -21,6 +21,9 @@ struct http_server {
     struct acceptor *acceptor;
     void (*describe_config)(void *arg, struct json_writer *out);
     void *describe_arg;
+    struct logger *log;
+    struct rate_bucket log_bucket; /* a disk that fails, fails each request */
+    _Atomic uint64_t unlogged;     /* failures since the last that was logged */
     struct connections connections;
     struct json_writer farewell; /* of a connection that is cut */
     uint64_t max_value_bytes;
