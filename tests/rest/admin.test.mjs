@@ -673,6 +673,8 @@ function administration(at, run) {
     assertComplains(await create('ada'), 1, /ada/);
     assertComplains(await create('no good'), 1);
     assertComplains(await run(['create-user', '--username', 'short', '--password', 'short', ...at()]), 1);
+    assertComplains(await create('elsewhere', '--databases', 'default,No good'), 1, /"No good"/);
+    assertComplains(await create('everywhere', '--prefixes', Array.from({ length: 101 }, (_, i) => `${i}:`).join()), 1, /100/);
     assert.equal((await users()).length, 3);
   });
 
