@@ -264,6 +264,8 @@ static void add_common_headers(struct http_request *request) {
     /* A browser says whose page it asks for; without this, one of another site may include a stored script or style. */
     bool foreign = request->headers.fetch_site.data && !header_is(request->headers.fetch_site, "same-origin");
     if (foreign && !request->cors_origin.size) reply_header(request, "Cross-Origin-Resource-Policy", "same-origin");
+    /* Also of what a page may not read: a cache would give that to one that may. */
+    if (http_server_settings(request->server)->cors_origin_count) reply_header(request, "Vary", "Origin");
     if (request->cors_origin.size) {
         velocity_slice origin;
         if (!scratch_copy(&request->scratch, request->cors_origin, &origin)) return;
@@ -271,7 +273,6 @@ static void add_common_headers(struct http_request *request) {
         reply_header(request, "Access-Control-Expose-Headers",
                      "ETag, Velocity-Version, Velocity-Expires-At, X-Request-Id, Retry-After, RateLimit-Limit, "
                      "RateLimit-Remaining, RateLimit-Reset");
-        reply_header(request, "Vary", "Origin");
     }
 }
 

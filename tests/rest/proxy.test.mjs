@@ -148,6 +148,8 @@ describe('a page of another site', () => {
   it('reads nothing either, unless it is on the list', async () => {
     const foreign = await client.get('/api/whoami', { Origin: 'https://evil.example' });
     assert.equal(foreign.headers['access-control-allow-origin'], undefined);
+    assert.match(foreign.headers.vary, /Origin/, 'no cache gives it to a page that may');
+    assert.match((await client.get('/api/whoami')).headers.vary, /Origin/);
     const listed = await client.get('/api/whoami', friend);
     assert.equal(listed.headers['access-control-allow-origin'], 'https://app.example');
     assert.match(listed.headers.vary, /Origin/);
