@@ -316,7 +316,7 @@ static void append_line(struct json_writer *w, const char *name, const char *val
     append(w, "\r\n");
 }
 
-static void format(struct json_writer *w, const struct reply *reply, const char *id, bool with_body) {
+static void format(struct json_writer *w, const struct reply *reply, bool with_body) {
     char number[32];
     append(w, "HTTP/1.1 ");
     (void)snprintf(number, sizeof number, "%u ", reply->status);
@@ -325,7 +325,6 @@ static void format(struct json_writer *w, const struct reply *reply, const char 
     append(w, "\r\nConnection: close\r\n");
     if (reply->content_type) append_line(w, "Content-Type", reply->content_type);
     for (size_t i = 0; i < reply->header_count; i++) append_line(w, reply->headers[i].name, reply->headers[i].value);
-    if (id) append_line(w, "X-Request-Id", id);
     (void)snprintf(number, sizeof number, "%zu", reply->body.size);
     append_line(w, "Content-Length", number);
     append(w, "\r\n");
@@ -334,7 +333,8 @@ static void format(struct json_writer *w, const struct reply *reply, const char 
 
 void reply_send_raw(struct http_request *request) {
     struct json_writer bytes = {0};
-    format(&bytes, &request->reply, request->id, request->method != HTTP_HEAD);
+    add_common_headers(request);
+    format(&bytes, &request->reply, request->method != HTTP_HEAD);
     count_reply(request);
     /* Small enough for an empty send buffer; where it does not fit, the client is one that reads nothing. */
     if (!bytes.failed) (void)send(request->connection->fd, bytes.data, bytes.size, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -348,7 +348,7 @@ bool reply_format(enum problem_code code, struct json_writer *out) {
     struct reply reply = {.status = problem_kind(code)->status,
                           .content_type = PROBLEM_MEDIA_TYPE,
                           .body = velocity_bytes(body.data, body.size)};
-    format(out, &reply, NULL, true);
+    format(out, &reply, true);
     bool good = !body.failed && !out->failed;
     json_writer_free(&body);
     return good;

@@ -79,7 +79,9 @@ describe('a limit', () => {
     await statuses(server.client, 3);
     const wire = await Wire.open(server.port);
     wire.send('PUT /api/keys/large HTTP/1.1\r\nHost: localhost\r\nContent-Length: 30000000\r\n\r\n');
-    assertProblem(await wire.response(), 429, 'of the body nothing has come yet');
+    const response = await wire.response();
+    assertProblem(response, 429, 'of the body nothing has come yet');
+    assert.deepEqual([response.headers['ratelimit-limit'], response.headers['ratelimit-remaining']], ['1', '0']);
     wire.close();
     await server.stop();
   });

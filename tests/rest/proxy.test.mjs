@@ -160,6 +160,14 @@ describe('a page of another site', () => {
     assert.equal(refused.headers['access-control-allow-origin'], 'https://app.example', 'errors can be read, too');
   });
 
+  it('that is on the list can read why its body was not taken', async () => {
+    const wire = await Wire.open(server.port);
+    wire.send(`PUT /api/keys/large HTTP/1.1\r\nHost: localhost\r\nOrigin: https://app.example\r\nContent-Length: 5\r\n\r\n`);
+    const refused = await wire.response();
+    assert.deepEqual([refused.status, refused.headers['access-control-allow-origin']], [401, 'https://app.example']);
+    wire.close();
+  });
+
   it('that is on the list gets an answer to its preflight, others do not', async () => {
     const preflight = (origin, method = 'PUT', target = '/api/keys/a') =>
       server.client.request('OPTIONS', target, { headers: { Origin: origin, 'Access-Control-Request-Method': method, 'Access-Control-Request-Headers': 'authorization' } });
