@@ -1,6 +1,7 @@
 // The configuration of a program that runs: what is shown of it, by whom, and that what can change while it runs does.
 import assert from 'node:assert/strict';
-import { readdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import path from 'node:path';
 import { describe, it } from 'node:test';
@@ -199,6 +200,39 @@ describe('the start', () => {
     for (const name of ['audit.db', 'databases', 'server.url', 'system', 'tls', 'velocity.lock']) assert.ok(readdirSync(server.dataDir).includes(name), name);
     look(server.dataDir);
     await server.stop();
+  });
+});
+
+describe('a service manager', () => {
+  /** Datagrams of a Unix socket, for which node has no words. */
+  const LISTEN = 'use Socket; $| = 1; socket(S, PF_UNIX, SOCK_DGRAM, 0) or die; bind(S, sockaddr_un($ARGV[0])) or die; print "listening\n"; while (defined recv(S, $m, 4096, 0)) { print "$m\n" }';
+
+  it('hears when the server is ready, that it is alive, and when it stops', async (t) => {
+    const socket = path.join(temporaryDirectory(), 'notify');
+    const listener = spawn('perl', ['-e', LISTEN, socket], { stdio: ['ignore', 'pipe', 'ignore'] });
+    let heard = '';
+    let missing = false;
+    listener.on('error', () => (missing = true));
+    listener.stdout.on('data', (text) => (heard += text));
+    await soon(() => missing || heard.includes('listening'), 'a socket that listens');
+    if (missing) return t.skip('this machine has no perl');
+    const server = await Server.start({ env: { NOTIFY_SOCKET: socket, WATCHDOG_USEC: '200000' } });
+    await soon(() => heard.includes('READY=1') && heard.includes('WATCHDOG=1'), heard);
+    assert.equal((await server.client.get('/readyz')).status, 200);
+    assert.ok(!heard.includes('STOPPING=1'));
+    await server.stop();
+    await soon(() => heard.includes('STOPPING=1'), heard);
+    listener.kill();
+  });
+
+  it('finds the process id in pid_file while the server runs, and the commands its address', async () => {
+    const file = path.join(temporaryDirectory(), 'velocity.pid');
+    const server = await Server.start({ config: { 'addons.service': { pid_file: file } } });
+    const url = path.join(server.dataDir, 'server.url');
+    assert.equal(readFileSync(file, 'utf8'), `${server.pid}\n`);
+    assert.equal(readFileSync(url, 'utf8'), `http://127.0.0.1:${server.port}\n`);
+    await server.stop();
+    assert.deepEqual([existsSync(file), existsSync(url)], [false, false]);
   });
 });
 
