@@ -34,13 +34,16 @@ describe('GET /api/config', () => {
   it('has each value and where it came from: flag, environment, file, or none', async () => {
     const server = await Server.start({ config: { server: { max_connections: 123 } }, env: { VELOCITY_SERVER_HTTP_THREADS: '3' }, args: ['--verbose'] });
     const { file, settings, users } = (await server.client.get('/api/config')).json;
-    const { value, source, line, option } = Object.fromEntries(['value', 'source', 'line', 'option'].map((member) => [member, (key) => settings.find((one) => one.key === key)[member]]));
+    const origin = (key) => {
+      const { value, source, line, option } = settings.find((one) => one.key === key);
+      return [value, source, line ?? option];
+    };
     assert.equal(file, path.join(server.directory, 'velocity.toml'));
     assert.deepEqual(users, []);
-    assert.deepEqual([value('server.max_connections'), source('server.max_connections'), line('server.max_connections')], [123, 'file', 2]);
-    assert.deepEqual([value('server.http_threads'), source('server.http_threads')], [3, 'environment']);
-    assert.deepEqual([value('logging.level'), source('logging.level'), option('logging.level')], ['debug', 'flag', 'verbose']);
-    assert.deepEqual([value('database.durability'), source('database.durability')], ['always', 'default']);
+    assert.deepEqual(origin('server.max_connections'), [123, 'file', 2]);
+    assert.deepEqual(origin('server.http_threads'), [3, 'environment', undefined]);
+    assert.deepEqual(origin('logging.level'), ['debug', 'flag', 'verbose']);
+    assert.deepEqual(origin('database.durability'), ['always', 'default', undefined]);
     await server.stop();
   });
 
