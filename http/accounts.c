@@ -7,7 +7,8 @@
 
 #include <string.h>
 
-/* ---- one of them -------------------------------------------------------------------------------------------------- */
+/* ---- one of them --------------------------------------------------------------------------------------------------
+ */
 
 static void write_text(struct json_writer *w, const char *name, const char *text) {
     json_name(w, name);
@@ -90,7 +91,8 @@ void token_write_new(struct json_writer *w, const struct auth_secret *token, con
     json_end_object(w);
 }
 
-/* ---- all of them -------------------------------------------------------------------------------------------------- */
+/* ---- all of them --------------------------------------------------------------------------------------------------
+ */
 
 static void begin_list(struct json_writer *w, const char *name) {
     json_begin_object(w);

@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
-#define DETAIL_BYTES  256
+#define DETAIL_BYTES               256
 #define FAILURES_LOGGED_PER_SECOND 10
-#define COUNTED_BYTES 65536u /* a smaller reply is not worth counting: the connection has as much */
+#define COUNTED_BYTES              65536u /* a smaller reply is not worth counting: the connection has as much */
 
 void reply_header(struct http_request *request, const char *name, const char *value) {
     struct reply *reply = &request->reply;
@@ -87,7 +87,8 @@ static void log_failure(struct http_request *request, const struct problem_kind 
     }
     logger_event(server->log, LOGGER_LEVEL_ERROR, "request_failed", logger_text("request_id", request->id),
                  logger_text("code", kind->code), logger_text("action", route ? route->action.name : ""),
-                 logger_text("detail", detail), logger_number("unlogged_before", atomic_exchange(&server->unlogged, 0)));
+                 logger_text("detail", detail),
+                 logger_number("unlogged_before", atomic_exchange(&server->unlogged, 0)));
 }
 
 void reply_problem_with(struct http_request *request, enum problem_code code, struct problem extra) {

@@ -61,9 +61,8 @@ velocity_status http_settings_new(const struct http_settings_options *options, s
             status = status_set(VELOCITY_INVALID, "trusted_proxies: %.64s is neither an address nor a range",
                                 options->trusted_proxies[i]);
     }
-    if (status == VELOCITY_OK &&
-        (!(s->external_origin = copy_origin(options->external_url)) ||
-         !(s->strict_host = copy_strict_host(s->external_origin, options->has_certificate))))
+    if (status == VELOCITY_OK && (!(s->external_origin = copy_origin(options->external_url)) ||
+                                  !(s->strict_host = copy_strict_host(s->external_origin, options->has_certificate))))
         status = status_set(VELOCITY_NO_MEMORY, "no memory for the HTTP settings");
     if (status == VELOCITY_OK) {
         s->allow_plaintext = options->allow_plaintext;

@@ -80,8 +80,8 @@ enum auth_result {
 enum auth_result auth_bearer(struct auth *auth, velocity_slice secret, const char *address,
                              struct principal **principal, uint32_t *retry_after_seconds);
 
-/* What a browser's cookie holds. It goes on sending it when the session has ended, so that is no failure and leads to no
- * ban. OK or REFUSED. */
+/* What a browser's cookie holds. It goes on sending it when the session has ended, so that is no failure and leads to
+ * no ban. OK or REFUSED. */
 enum auth_result auth_cookie(struct auth *auth, velocity_slice secret, struct principal **principal);
 
 struct auth_check {

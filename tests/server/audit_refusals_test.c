@@ -1,4 +1,5 @@
-/* audit_refusals_test.c - that what is refused can't fill the audit log, and that nobody's refusals vanish uncounted. */
+/* audit_refusals_test.c - that what is refused can't fill the audit log, and that nobody's refusals vanish uncounted.
+ */
 #include "tests/server/audit_support.h"
 
 /* ---- how many ---------------------------------------------------------------------------------------------------- */
@@ -94,7 +95,8 @@ static void a_flood_leaves_some_rows_and_one_that_counts_the_rest(void **state) 
     /* A slow machine lets a second pass, and another row. */
     assert_answer("SELECT count(*) BETWEEN 60 AND 90 FROM audit WHERE user = 'eve' AND action = 'get'", "1");
     assert_answer("SELECT count(*) FROM audit WHERE user = 'alice'", "1");
-    assert_answer("SELECT count(*) FROM audit WHERE user = 'eve' AND action = 'audit.refusals' AND status IS NULL", "1");
+    assert_answer("SELECT count(*) FROM audit WHERE user = 'eve' AND action = 'audit.refusals' AND status IS NULL",
+                  "1");
     assert_answer("SELECT (SELECT count(*) FROM audit WHERE user = 'eve' AND action = 'get') + "
                   "(SELECT CAST(substr(detail, 8) AS INTEGER) FROM audit WHERE action = 'audit.refusals')",
                   "1000");
