@@ -9,7 +9,6 @@
 #include "cli/admin_audit.h"
 #include "cli/server_parts.h"
 #include "cli/show.h"
-#include "engine/status.h"
 #include "http/accounts.h"
 
 #include <stdio.h>
@@ -19,33 +18,19 @@
 
 /* ---- orders ----------------------------------------------------------------------------------------------------- */
 
-/* As the server checks it. */
-static velocity_status check_databases(const struct admin_words *databases) {
-    for (size_t i = 0; i < databases->count; i++)
-        if (!database_name_is_good(velocity_str(databases->words[i])))
-            return status_set(VELOCITY_INVALID, "no database can be called \"%.63s\"", databases->words[i]);
-    return VELOCITY_OK;
-}
-
 /* What --databases and --prefixes say; *given is NULL where they say nothing. */
 static velocity_status make_scope(const struct admin_order *order, struct scope *scope, const struct scope **given) {
     const struct admin_words *databases = &order->databases, *prefixes = &order->prefixes;
     memset(scope, 0, sizeof *scope);
     *given = NULL;
     if (!databases->words && !prefixes->words) return VELOCITY_OK;
-    velocity_status status = check_databases(databases);
-    if (status) return status;
     velocity_slice *slices = calloc(prefixes->count + 1, sizeof *slices);
-    if (!slices) return status_set(VELOCITY_NO_MEMORY, "no memory");
+    if (!slices) return VELOCITY_NO_MEMORY;
     for (size_t i = 0; i < prefixes->count; i++) slices[i] = velocity_str(prefixes->words[i]);
-    bool fits = scope_fits(databases->words, databases->count, slices, prefixes->count);
-    bool made = fits && scope_make(scope, databases->words, databases->count, slices, prefixes->count);
+    velocity_status status = scope_ask(scope, databases->words, databases->count, slices, prefixes->count);
     free(slices);
     *given = scope;
-    if (!fits)
-        return status_set(VELOCITY_INVALID, "at most %d databases and %d prefixes, with %d bytes together",
-                          SCOPE_MAX_DATABASES, SCOPE_MAX_PREFIXES, SCOPE_MAX_BYTES);
-    return made ? VELOCITY_OK : status_set(VELOCITY_NO_MEMORY, "no memory");
+    return status;
 }
 
 static int role_of(const struct admin_order *order) {

@@ -1,7 +1,6 @@
 /* management.c - see management.h. */
 #include "http/management.h"
 
-#include "engine/status.h"
 #include "http/reply.h"
 #include "http/server_internal.h"
 #include "server/base64.h"
@@ -74,11 +73,7 @@ velocity_status rights_scope(const struct rights *rights, const struct scope *ba
     size_t database_count = rights->has_databases ? rights->database_count : base->database_count;
     const velocity_slice *prefixes = rights->has_prefixes ? rights->prefixes : base->prefixes;
     size_t prefix_count = rights->has_prefixes ? rights->prefix_count : base->prefix_count;
-    /* Each part was checked as the form was read: what is left is their sum. */
-    if (!scope_fits(databases, database_count, prefixes, prefix_count))
-        return status_set(VELOCITY_INVALID, "databases and prefixes have at most %d bytes together", SCOPE_MAX_BYTES);
-    if (scope_make(out, databases, database_count, prefixes, prefix_count)) return VELOCITY_OK;
-    return status_set(VELOCITY_NO_MEMORY, "no memory for a scope");
+    return scope_ask(out, databases, database_count, prefixes, prefix_count);
 }
 
 /* ---- requests --------------------------------------------------------------------------------------------------- */

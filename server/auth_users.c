@@ -204,12 +204,8 @@ static velocity_status merge_scope(const struct auth_user_change *change, const 
                                    struct scope *out) {
     const struct scope *from = change->keep_databases ? before : change->scope;
     const struct scope *prefixes = change->keep_prefixes ? before : change->scope;
-    const char *const *databases = (const char *const *)from->databases;
-    if (!scope_fits(databases, from->database_count, prefixes->prefixes, prefixes->prefix_count))
-        return status_set(VELOCITY_INVALID, "databases and prefixes have at most %d bytes together", SCOPE_MAX_BYTES);
-    if (scope_make(out, databases, from->database_count, prefixes->prefixes, prefixes->prefix_count))
-        return VELOCITY_OK;
-    return status_set(VELOCITY_NO_MEMORY, "no memory for a scope");
+    return scope_ask(out, (const char *const *)from->databases, from->database_count, prefixes->prefixes,
+                     prefixes->prefix_count);
 }
 
 /* hash NULL: the password stays. */
