@@ -128,6 +128,23 @@ void request_wake(struct http_request *request) {
     if (atomic_exchange(&request->wait, WOKEN) == SUSPENDED) worker_finished(request);
 }
 
+/* ---- who --------------------------------------------------------------------------------------------------------- */
+
+struct service_caller request_caller(const struct http_request *request) {
+    return (struct service_caller){.principal = request->principal,
+                                   .address = request->address,
+                                   .bucket = &request->connection->bucket,
+                                   .request_id = request->id};
+}
+
+void request_note_refusal(struct http_request *request, enum problem_code code, const char *detail) {
+    const struct problem_kind *kind = problem_kind(code);
+    const struct service_caller caller = request_caller(request);
+    service_note_refusal(http_server_service(request->server), &caller, kind->code, kind->status, detail);
+}
+
+/* ---- what it asks for ------------------------------------------------------------------------------------------- */
+
 bool request_parameters(struct http_request *request, const char *const *names, size_t count, velocity_slice *values) {
     velocity_slice query = request->target.query, name, value;
     for (size_t i = 0; i < count; i++) values[i] = velocity_bytes(NULL, 0);

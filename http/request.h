@@ -73,6 +73,7 @@ struct http_request {
     bool settled;         /* the audit log has it */
     bool had_large_body;  /* what was kept of it for reuse is too much to keep */
     bool secret;          /* there may be one in its scratch or reply: overwritten when it ends */
+    bool cookie_ended;    /* it came with a session's cookie that is none any more */
     _Atomic uint8_t wait; /* see request_wait */
     enum request_stage stage;
     uint64_t begun_us;
@@ -128,6 +129,11 @@ void request_call(struct http_request *request, void (*call)(struct http_request
 void request_wait_begin(struct http_request *request);
 void request_wait(struct http_request *request);
 void request_wake(struct http_request *request);
+
+/* Who sends it, as far as that is known by now. */
+struct service_caller request_caller(const struct http_request *request);
+/* For the audit log: it is turned away with this problem, before its operation could begin. */
+void request_note_refusal(struct http_request *request, enum problem_code code, const char *detail);
 
 /* False: the key is missing or impossible, and the reply says so. Takes the path's key, or else the parameter key64.
  * Other parameters are refused. */

@@ -8,6 +8,7 @@ import https from 'node:https';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { selfSigned } from './certificate.mjs';
+import { basic } from './people.mjs';
 import { binary, cleanEnvironment, PATIENCE_MS, Server, temporaryDirectory, within } from './support.mjs';
 
 const TOKEN = 'vt_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG';
@@ -665,6 +666,8 @@ function administration(at, run) {
     assertComplains(await create('ada'), 1, /ada/);
     assertComplains(await create('no good'), 1);
     assertComplains(await run(['create-user', '--username', 'short', '--password', 'short', ...at()]), 1);
+    assertComplains(await create('elsewhere', '--databases', 'default,No good'), 1, /"No good"/);
+    assertComplains(await create('everywhere', '--prefixes', Array.from({ length: 101 }, (_, i) => `${i}:`).join()), 1, /100/);
     assert.equal((await users()).length, 3);
   });
 
@@ -762,6 +765,19 @@ describe('velocity admin on a data directory without a server', () => {
     chownSync(path.join(theirs, 'server.url'), 65534, 65534);
     assert.equal((await velocity(['admin', 'list-users', '--data-dir', theirs])).code, 0, 'the server that runs there can be asked');
     assert.equal(requests.length, 1);
+  });
+
+  it('shows prefixes of any bytes as a server does', async () => {
+    const server = await Server.start();
+    for (const user of [{ name: 'ada' }, { name: 'bytes', prefixes: ['plain:'], prefixes64: ['_wA'] }, { name: 'only', prefixes64: ['_wA'] }]) {
+      assert.equal((await server.client.post('/api/users', { password: 'password of theirs', ...user }, basic('ada', 'password of theirs'))).status, 201);
+    }
+    const { users } = (await server.client.get('/api/users', basic('ada', 'password of theirs'))).json;
+    await server.stop();
+    const shown = await velocity(['admin', 'list-users', '--data-dir', server.dataDir]);
+    assert.match(shown.stdout, /^bytes +write +all +plain:,64:_wA /m);
+    assert.match(shown.stdout, /^only +write +all +64:_wA /m);
+    assert.deepEqual(JSON.parse((await velocity(['admin', 'list-users', '--json', '--data-dir', server.dataDir])).stdout).users, users);
   });
 
   it('leaves databases to servers', async () => {

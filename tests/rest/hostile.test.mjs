@@ -117,6 +117,57 @@ describe('the audit log is not filled by strangers', () => {
 });
 
 describe('the audit log', () => {
+  /** The rows that count what has none, which the end of the server writes: of each user or address, how many. */
+  const leftOut = async (server) => {
+    await server.stop();
+    const again = await server.again();
+    const found = await rows(again.client.with(basic('ada')), 'action=audit.refusals&limit=1000');
+    await again.stop();
+    return found.map(({ user, address, detail }) => [user ?? address, Number(/^events=(\d+) from_ms=\d+ to_ms=\d+$/.exec(detail)[1])]);
+  };
+
+  it('is not filled by who has no rate limit and goes on with what is not theirs: the rest is counted', async () => {
+    const { server, nobody, admin } = await serverWithAdmin();
+    await addUser(admin, nobody, 'bob', { role: 'read' });
+    await many(server, 500, `GET /api/users HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${basic('bob').Authorization}\r\n\r\n`);
+    const { length } = await rows(admin, 'user=bob&action=users&limit=1000');
+    assert.ok(length >= 60 && length < 200, `${length} of 500`);
+    assert.deepEqual(await leftOut(server), [['bob', 500 - length]]);
+  });
+
+  it('is not filled by strangers where nobody is banned, by their logins or by another site\'s pages', async () => {
+    const { server, admin } = await serverWithAdmin({ config: { security: { max_auth_failures: 0 } } });
+    await many(server, 300, 'GET /livez HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer nonsense\r\n\r\n');
+    await many(server, 300, 'DELETE /api/keys/a HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\n\r\n');
+    const found = (await rows(admin, 'limit=1000')).filter(({ user, address }) => !user && address === '127.0.0.1');
+    assert.ok(found.length >= 60 && found.length < 200, `${found.length} of 600`);
+    const [[who, count]] = await leftOut(server);
+    assert.deepEqual([who, count], ['127.0.0.1', 600 - found.filter(({ status }) => status >= 400).length]);
+  });
+
+  it('has requests that a browser sent for another site\'s page, and those without their CSRF token', async () => {
+    const { server, nobody, admin } = await serverWithAdmin();
+    assertProblem(await nobody.delete('/api/keys/a', { Origin: 'https://evil.example', 'X-Request-Id': 'evil' }), 403);
+    assertProblem(await nobody.delete('/api/keys/a', { 'Sec-Fetch-Site': 'cross-site' }), 403);
+    const [unnamed, named] = await rows(admin, 'action=cross_site');
+    assert.deepEqual([named.status, named.address, named.user, named.detail, named.request_id], [403, '127.0.0.1', null, 'https://evil.example', 'evil']);
+    assert.match(unnamed.detail, /Sec-Fetch-Site/);
+    const login = await nobody.post('/api/sessions', { username: 'ada', password: PASSWORD, cookie: true });
+    assertProblem(await nobody.put('/api/keys/a', 'x', { Cookie: login.headers['set-cookie'][0].split(';')[0] }), 403);
+    const [row] = await rows(admin, 'action=csrf');
+    assert.deepEqual([row.status, row.user, row.login, row.login_id, row.detail], [403, 'ada', 'session', login.json.id, 'put']);
+    await server.stop();
+  });
+
+  it('says which failure led to a ban, and how often who is banned came back', async () => {
+    const { server, nobody, admin } = await serverWithAdmin({ config: { security: { max_auth_failures: 2, auth_ban_duration: 60 } } });
+    const guess = () => nobody.post('/api/sessions', { username: 'ada', password: 'a guess' });
+    assert.deepEqual([(await guess()).status, (await guess()).status, (await guess()).status, (await guess()).status], [401, 401, 429, 429]);
+    const found = (await rows(admin, 'action=login&limit=2')).map(({ status, key, detail }) => [status, key, detail]);
+    assert.deepEqual(found, [[401, 'ada', 'banned for 60 seconds'], [401, 'ada', null]]);
+    assert.deepEqual(await leftOut(server), [['127.0.0.1', 2]]);
+  });
+
   it('names who was guessed at with Basic, too', async () => {
     const { server, nobody, admin } = await serverWithAdmin();
     await nobody.get('/api/keys/a', basic('ada', OTHER_PASSWORD));

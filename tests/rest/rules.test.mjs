@@ -493,6 +493,14 @@ describe('large replies', () => {
 });
 
 describe('connections', () => {
+  /** The server has taken this [server] section. */
+  const configured = async (server, section) => {
+    writeFileSync(path.join(server.directory, 'velocity.toml'), toToml({ server: section }));
+    server.child.kill('SIGHUP');
+    for (let i = 0; i < 100 && !/config_reloaded/.test(server.log); i++) await sleep(50);
+    assert.match(server.log, /config_reloaded/);
+  };
+
   it('beyond the limit are refused, and those within it served', async () => {
     const few = await Server.start({ config: { server: { max_connections: 8 } } });
     const wires = [];
@@ -522,6 +530,18 @@ describe('connections', () => {
     await few.stop();
   });
 
+  it('of one address have another limit once the configuration says so', async () => {
+    const server = await Server.start();
+    const before = [await Wire.open(server.port), await Wire.open(server.port)];
+    for (const wire of before) assert.equal((await wire.send('GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n').response()).status, 200);
+    await configured(server, { max_connections_per_address: 1 });
+    const third = await Wire.open(server.port);
+    await assert.rejects(third.send('GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n').response(), /ended/);
+    for (const wire of before) assert.equal((await wire.send('GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n').response()).status, 200, 'who was there stays');
+    for (const wire of [...before, third]) wire.close();
+    await server.stop();
+  });
+
   it('that say nothing are closed at the deadline, those that had an answer are not', async () => {
     const server = await Server.start({ config: { server: { request_deadline_seconds: 1 } } });
     const silent = await Wire.open(server.port);
@@ -537,8 +557,9 @@ describe('connections', () => {
 
   it('have another deadline once the configuration says so', async () => {
     const server = await Server.start({ config: { server: { request_deadline_seconds: 60 } } });
-    writeFileSync(path.join(server.directory, 'velocity.toml'), toToml({ server: { request_deadline_seconds: 1 } }));
-    server.child.kill('SIGHUP');
+    await configured(server, { request_deadline_seconds: 1 });
+    const [silent, half] = [await Wire.open(server.port), (await Wire.open(server.port)).send('OPT')];
+    assert.ok((await Promise.all([silent, half].map((wire) => wire.closes(5_000)))).every(Boolean), 'before their first line, too');
     const slow = (await Wire.open(server.port)).send('PUT /api/keys/slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nab');
     assert.equal((await slow.response()).status, 408);
     await server.stop();

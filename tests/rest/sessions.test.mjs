@@ -126,6 +126,24 @@ describe('a browser\'s session', () => {
     assertProblem(await browser.get('/api/whoami'), 401);
   });
 
+  it('that was ended elsewhere takes its cookie back, and keeps nobody from logging in again', async () => {
+    const { server: strict, nobody: one, admin: boss } = await serverWithAdmin({ config: { security: { max_auth_failures: 1, auth_ban_duration: 60 } } });
+    const credentials = { username: 'ada', password: PASSWORD, cookie: true };
+    const first = await one.post('/api/sessions', credentials);
+    const browser = one.with({ Cookie: first.headers['set-cookie'][0].split('; ')[0] });
+    assert.equal((await boss.delete(`/api/sessions/${first.json.id}`)).status, 204);
+    for (let i = 0; i < 30; i++) {
+      assert.equal((await browser.get('/livez')).status, 200, 'what is for everyone');
+      const refused = await browser.get('/api/whoami');
+      assertProblem(refused, 401, 'a browser goes on, and is not banned for that');
+      assert.match(refused.headers['set-cookie'][0], new RegExp(`^velocity_${strict.port}=; .*Max-Age=0`));
+    }
+    const again = await browser.post('/api/sessions', credentials);
+    assert.equal(again.status, 201, again.text);
+    assert.equal((await one.get('/api/whoami', { Cookie: again.headers['set-cookie'][0].split('; ')[0] })).json.user, 'ada');
+    await strict.stop();
+  });
+
   it('counts only where it was made for a cookie, and only under this server\'s name', async () => {
     const token = await logIn(nobody, 'ada');
     assertProblem(await nobody.get('/api/whoami', { Cookie: `velocity_${server.port}=${token}` }), 401);

@@ -131,7 +131,7 @@ export class Server {
       this.child.stderr.setEncoding('utf8');
       this.child.stderr.on('data', (text) => {
         this.log += text;
-        const found = /^.*\bready\b.*?(?:127\.0\.0\.1|\[::1\]|localhost):(\d+).*\n/m.exec(this.log);
+        const found = /^.*\bready\b.*?(?:127\.0\.0\.1|0\.0\.0\.0|\[::1\]|localhost):(\d+).*\n/m.exec(this.log);
         if (found) resolve(Number(found[1]));
       });
       this.exited.then(

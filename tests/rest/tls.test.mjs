@@ -181,6 +181,24 @@ describe('certificates', () => {
     await again.stop();
   });
 
+  it('of the configuration bind browsers to TLS for the name of external_url, one of our own making does not', async () => {
+    const told = async (server, cert) => {
+      const client = new Client(server.port, { tls: trusting(cert) });
+      const { headers } = await client.get('/livez', { Host: 'db.example' });
+      client.close();
+      return headers['strict-transport-security'];
+    };
+    const named = { server: { external_url: 'https://db.example', allowed_hosts: ['db.example'] } };
+    const server = await Server.start({ config: { ...ENABLED, ...named } });
+    assert.equal(await told(server, certificateOf(server)), undefined);
+    const pair = selfSigned(); // who signed a certificate that we were given is not ours to judge
+    const files = write(server, 'server', pair);
+    await server.stop();
+    const again = await server.again({ config: { tls: { enabled: true, ...files }, ...named } });
+    assert.equal(await told(again, pair.cert), 'max-age=31536000');
+    await again.stop();
+  });
+
   it('that do not fit keep the server from starting, with 78 and the file named', async () => {
     const server = await Server.start();
     const files = write(server, 'server', selfSigned());

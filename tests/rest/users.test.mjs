@@ -172,6 +172,18 @@ describe('a user', () => {
     assert.deepEqual((await bytes.get('/api/whoami')).json.prefixes64, ['_wA']);
   });
 
+  it('whose databases one admin changes and whose prefixes another, at once, gets both changes', async () => {
+    await addUser(admin, nobody, 'shared');
+    for (let round = 0; round < 30; round++) {
+      const [databases, prefixes] = [[`d${round}`], [`p${round}:`]];
+      const answers = await Promise.all([admin.patch('/api/users/shared', { databases }), admin.patch('/api/users/shared', { prefixes })]);
+      assert.deepEqual(answers.map(({ status }) => status), [200, 200]);
+      const found = (await admin.get('/api/users/shared')).json;
+      assert.deepEqual([found.databases, found.prefixes], [databases, prefixes], `round ${round}`);
+    }
+    await admin.delete('/api/users/shared');
+  });
+
   it('whose rights change has the new ones with the next request of an open connection', async () => {
     const client = await addUser(admin, nobody, 'moving');
     const one = Object.assign(Object.create(client), { agent: new Client(server.port, { connections: 1 }).agent });
