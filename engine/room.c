@@ -429,7 +429,8 @@ velocity_status room_make(velocity *db, size_t operations, uint64_t payload_byte
     bool plenty = write_buffer_bytes(db->active) < database_buffer_bytes(db) && log_has_room(db->log, payload_bytes) &&
                   atomic_load_explicit(&db->level0_tables, memory_order_relaxed) <
                       db->options.compaction_threshold * LEVEL0_SLOW_FACTOR &&
-                  !flush_lags(db) && !db->over_budget && !atomic_load_explicit(&db->switch_wanted, memory_order_relaxed);
+                  !flush_lags(db) && !db->over_budget &&
+                  !atomic_load_explicit(&db->switch_wanted, memory_order_relaxed);
     uint64_t from = prepare_from(db->log);
     bool prepare = db->log->position > from && db->log->position - from < payload_bytes + 4096;
     if (plenty && !prepare) return memtable_reserve(db->active->memtable, operations, payload_bytes);
