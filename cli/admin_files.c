@@ -9,82 +9,12 @@
 #include "cli/admin_audit.h"
 #include "cli/server_parts.h"
 #include "cli/show.h"
+#include "http/accounts.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-/* ---- answers ---------------------------------------------------------------------------------------------------- */
-
-static void write_text(struct json_writer *w, const char *name, const char *text) {
-    json_name(w, name);
-    json_write_string(w, velocity_str(text));
-}
-
-/* RFC 3339, in whole seconds. 0: null. */
-static void write_time(struct json_writer *w, const char *name, int64_t ms) {
-    time_t seconds = (time_t)(ms / 1000);
-    struct tm utc;
-    char text[40];
-    json_name(w, name);
-    if (ms == 0 || !gmtime_r(&seconds, &utc) || !strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc))
-        json_write_null(w);
-    else
-        json_write_string(w, velocity_str(text));
-}
-
-static void write_scope(struct json_writer *w, const struct scope *scope) {
-    json_name(w, "databases");
-    if (scope->database_count) {
-        json_begin_array(w);
-        for (size_t i = 0; i < scope->database_count; i++) json_write_string(w, velocity_str(scope->databases[i]));
-        json_end_array(w);
-    } else {
-        json_write_null(w);
-    }
-    json_name(w, "prefixes");
-    if (scope->prefix_count) {
-        json_begin_array(w);
-        for (size_t i = 0; i < scope->prefix_count; i++) json_write_string(w, scope->prefixes[i]);
-        json_end_array(w);
-    } else {
-        json_write_null(w);
-    }
-}
-
-static bool write_user(void *arg, const struct auth_user *user) {
-    struct json_writer *w = arg;
-    json_begin_object(w);
-    write_text(w, "name", user->name);
-    write_text(w, "role", role_name(user->role));
-    write_scope(w, user->scope);
-    json_name(w, "configured");
-    json_write_bool(w, user->configured);
-    write_time(w, "created_at", user->created_at_ms);
-    json_end_object(w);
-    return !w->failed;
-}
-
-/* `secret`: of a token that was made just now; else NULL. */
-static void write_token(struct json_writer *w, const struct auth_secret *token, const char *secret) {
-    json_begin_object(w);
-    write_text(w, "id", token->id);
-    write_text(w, "name", token->name);
-    write_text(w, "user", token->user);
-    write_text(w, "role", role_name(token->role));
-    write_scope(w, token->scope);
-    write_time(w, "created_at", token->created_at_ms);
-    write_time(w, "expires_at", token->expires_at_ms);
-    if (secret) write_text(w, "token", secret);
-    json_end_object(w);
-}
-
-static bool write_listed_token(void *arg, const struct auth_secret *token) {
-    struct json_writer *w = arg;
-    write_token(w, token, NULL);
-    return !w->failed;
-}
 
 /* ---- orders ----------------------------------------------------------------------------------------------------- */
 
@@ -97,10 +27,10 @@ static velocity_status make_scope(const struct admin_order *order, struct scope 
     velocity_slice *slices = calloc(prefixes->count + 1, sizeof *slices);
     if (!slices) return VELOCITY_NO_MEMORY;
     for (size_t i = 0; i < prefixes->count; i++) slices[i] = velocity_str(prefixes->words[i]);
-    bool made = scope_make(scope, databases->words, databases->count, slices, prefixes->count);
+    velocity_status status = scope_ask(scope, databases->words, databases->count, slices, prefixes->count);
     free(slices);
     *given = scope;
-    return made ? VELOCITY_OK : VELOCITY_NO_MEMORY;
+    return status;
 }
 
 static int role_of(const struct admin_order *order) {
@@ -114,18 +44,12 @@ static velocity_status create_user(struct auth *auth, const struct admin_order *
     velocity_status status = make_scope(order, &scope, &change.scope);
     if (status == VELOCITY_OK) status = auth_user_create(auth, order->name, &change);
     scope_free(&scope);
-    return status ? status : auth_users(auth, order->name, write_user, w);
+    return status ? status : user_write(auth, order->name, w);
 }
 
 static velocity_status list_users(struct auth *auth, const struct admin_order *order, struct json_writer *w) {
     (void)order;
-    json_begin_object(w);
-    json_name(w, "users");
-    json_begin_array(w);
-    velocity_status status = auth_users(auth, NULL, write_user, w);
-    json_end_array(w);
-    json_end_object(w);
-    return status;
+    return users_write(auth, w);
 }
 
 static velocity_status set_password(struct auth *auth, const struct admin_order *order, struct json_writer *w) {
@@ -153,7 +77,7 @@ static velocity_status create_token(struct auth *auth, const struct admin_order 
         options.expires_at_ms = ((int64_t)time(NULL) + (int64_t)order->expires_in_seconds) * 1000;
     velocity_status status = make_scope(order, &scope, &options.scope);
     if (status == VELOCITY_OK) status = auth_token_create(auth, order->user, &options, secret, &token);
-    if (status == VELOCITY_OK) write_token(w, &token, secret);
+    if (status == VELOCITY_OK) token_write_new(w, &token, secret);
     principal_release(token.principal);
     scope_free(&scope);
     explicit_bzero(secret, sizeof secret);
@@ -162,13 +86,7 @@ static velocity_status create_token(struct auth *auth, const struct admin_order 
 
 static velocity_status list_tokens(struct auth *auth, const struct admin_order *order, struct json_writer *w) {
     (void)order;
-    json_begin_object(w);
-    json_name(w, "tokens");
-    json_begin_array(w);
-    velocity_status status = auth_tokens(auth, NULL, write_listed_token, w);
-    json_end_array(w);
-    json_end_object(w);
-    return status;
+    return tokens_write(auth, NULL, w);
 }
 
 static velocity_status revoke_token(struct auth *auth, const struct admin_order *order, struct json_writer *w) {

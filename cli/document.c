@@ -75,15 +75,26 @@ static void append(struct json_writer *w, const char *text) {
     json_append(w, text, strlen(text));
 }
 
-static void append_list(struct json_writer *w, struct json_value list) {
+/* True: nothing stands there, as before. */
+static bool append_items(struct json_writer *w, struct json_value list, const char *mark, bool empty) {
     struct json_reader reader;
     struct json_value item;
-    bool first = true;
-    for (json_read(&reader, list); json_next_element(&reader, &item); first = false) {
-        if (!first) append(w, ",");
+    for (json_read(&reader, list); json_next_element(&reader, &item); empty = false) {
+        if (!empty) append(w, ",");
+        append(w, mark);
         append_text(w, item);
     }
-    if (first) append(w, "-");
+    return empty;
+}
+
+/* What is no UTF-8 stands beside it in base64url, under the name and "64". */
+static void append_list(struct json_writer *w, struct json_value row, const char *member, struct json_value list) {
+    struct json_value coded;
+    char name[32];
+    (void)snprintf(name, sizeof name, "%s64", member);
+    bool empty = append_items(w, list, "", true);
+    if (document_member(row, name, &coded) && coded.type == JSON_ARRAY) empty = append_items(w, coded, "64:", empty);
+    if (empty) append(w, "-");
 }
 
 static void append_bytes(struct json_writer *w, uint64_t bytes) {
@@ -106,7 +117,7 @@ static void write_cell(struct json_writer *w, struct json_value row, const struc
     else if (value.type == JSON_NULL)
         append(w, column->kind == CELL_LIST ? "all" : "-");
     else if (column->kind == CELL_LIST && value.type == JSON_ARRAY)
-        append_list(w, value);
+        append_list(w, row, column->member, value);
     else if (column->kind == CELL_BYTES && json_u64(value, &bytes))
         append_bytes(w, bytes);
     else if (column->kind == CELL_ORIGIN)

@@ -19,7 +19,7 @@ void document_clean(char *text, size_t size);
 
 enum document_cell {
     CELL_TEXT,   /* a string, or a number as it stands */
-    CELL_LIST,   /* an array of strings, with commas; null: "all" */
+    CELL_LIST,   /* an array of strings, with commas, and that of MEMBER64, each with "64:"; null: "all" */
     CELL_BYTES,  /* a number of bytes, with a unit; null: "-" */
     CELL_ORIGIN, /* true: "configuration", false: "data" */
 };

@@ -255,6 +255,7 @@ static int start_http(struct server *s) {
         .max_inflight_bytes = c->server.max_inflight_bytes,
         .describe_config = describe_config,
         .describe_arg = s,
+        .log = s->log,
     };
     server_http_settings(c, &settings);
     velocity_status status = http_server_start(&options, &settings, s->service, &s->http);

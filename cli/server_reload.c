@@ -54,6 +54,8 @@ static void apply(struct server *s) {
     server_http_settings(c, &http);
     tell(s, "http", http_server_configure(s->http, &http));
     http_server_set_deadline(s->http, (uint32_t)c->server.request_deadline_seconds);
+    acceptor_set_deadline(s->acceptor, (uint32_t)c->server.request_deadline_seconds);
+    acceptor_set_per_address(s->acceptor, (uint32_t)c->server.max_connections_per_address);
     server_limits(c, &limits);
     service_set_limits(s->service, &limits);
     tell(s, "users", reload_users(s, c));

@@ -11,6 +11,7 @@ void server_http_settings(const struct config *c, struct http_settings_options *
         .trusted_proxy_count = c->server.trusted_proxies.count,
         .external_url = c->server.external_url,
         .allow_plaintext = c->server.allow_plaintext,
+        .has_certificate = c->tls.enabled == CONFIG_TLS_OFF || *c->tls.cert_path,
     };
 }
 

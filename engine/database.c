@@ -178,6 +178,7 @@ static void superversion_retired(struct epoch_item *item) {
 }
 
 struct superversion *superversion_install(velocity *db, struct superversion *sv) {
+    atomic_store(&db->immutable_buffers, (uint32_t)sv->immutable_count);
     return atomic_exchange(&db->superversion, sv);
 }
 

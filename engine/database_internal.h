@@ -153,6 +153,7 @@ struct velocity {
     bool limit_refuses;                   /* (leader) the last put was refused by the size limit */
     uint64_t delay_debt_us;               /* (leader) how long writers still have to be held back */
     _Atomic uint32_t level0_tables;       /* as in the superversion */
+    _Atomic uint32_t immutable_buffers;   /* as in the superversion */
     struct log *log;                      /* (leader) the segment that is appended to */
     struct write_buffer *active;          /* (leader) as in the superversion */
     _Atomic uint64_t pending_bytes;       /* of asynchronous writes */

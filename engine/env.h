@@ -186,6 +186,7 @@ void env_populate(void *block, size_t size);
 void env_free(void *block); /* of any of the above; NULL is allowed */
 /* For tests: the nth allocation from now fails, and every later one if `all_after`. 0: none. */
 void env_fail_allocation(uint64_t nth, bool all_after);
+bool env_allocation_failed(void); /* whether there was an nth, where it alone had to fail */
 
 /* ---- locks and threads ---------------------------------------------------------------------------------------- */
 

@@ -29,6 +29,10 @@ void env_fail_allocation(uint64_t nth, bool all_after) {
     atomic_store(&failing_allocation, nth && all_after ? nth | ALL_AFTER : nth);
 }
 
+bool env_allocation_failed(void) {
+    return atomic_load(&failing_allocation) == 0;
+}
+
 static bool counts_down_to_failure(uint64_t left) {
     uint64_t next;
     do {

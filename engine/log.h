@@ -121,9 +121,10 @@ struct log_identity {
 };
 
 enum log_found {
-    LOG_GROUP_NONE,  /* nothing valid */
-    LOG_GROUP_CUT,   /* the bytes end inside it: only payload_bytes is set, and not proven */
-    LOG_GROUP_WHOLE, /* valid; its payload stands behind its header */
+    LOG_GROUP_NONE,    /* nothing that looks like a group of this segment at this place */
+    LOG_GROUP_CUT,     /* the bytes end inside it: only payload_bytes is set, and not proven */
+    LOG_GROUP_DAMAGED, /* it looks like one, and its checksum, over payload_bytes, is wrong */
+    LOG_GROUP_WHOLE,   /* valid; its payload stands behind its header */
 };
 /* Looks at what stands at `offset` of a segment: `size` bytes of it are at `group`. */
 enum log_found log_group_find(const struct log_identity *identity, const uint8_t *group, uint64_t size, uint64_t offset,

@@ -40,17 +40,27 @@ struct segment_bytes {
     bool old_key;
     bool never_used; /* its header was never completed, so no group can have been written behind it, or a crash came
                         while it was recycled: it had a higher number already, but not yet the name */
+    uint64_t hashed_in_vain; /* bytes of what looked like groups, and had not their checksums */
 };
 
 VELOCITY_CHECK_RESULT velocity_status segment_read(const struct log_replay *replay, uint64_t number,
                                                    struct segment_bytes *s);
 void segment_free(struct segment_bytes *s);
 /* Whether a valid group begins at `at`. */
-bool segment_group_at(const struct segment_bytes *s, uint64_t at, struct log_group *out);
+bool segment_group_at(struct segment_bytes *s, uint64_t at, struct log_group *out);
+/*
+ * Groups do not overlap: hashing those that were damaged takes about as many bytes as the segment has, or some times as
+ * many where a crash tore headers, so that they tell wrong sizes. A segment that takes far more was made to cost time.
+ * No more of it is looked at then, and what is missing in it counts as damage.
+ */
+bool segment_is_forged(const struct segment_bytes *s);
+/* CORRUPT, with a message that says so; what counts ends at `at`. */
+VELOCITY_CHECK_RESULT velocity_status segment_forged(const struct segment_bytes *s, uint64_t at);
 /* Hands a valid group on, decrypted in place if need be. CORRUPT: its operations make no sense. */
 VELOCITY_CHECK_RESULT velocity_status segment_apply(const struct log_replay *replay, const struct segment_bytes *s,
                                                     uint64_t at, struct log_group group);
-/* Looks from `at` on for a group that proves that `sequence` was once on disk. */
-bool segment_proves(const struct segment_bytes *s, uint64_t at, uint64_t sequence);
+/* The highest synced_through of the groups from *at on, up to the first that has at least `enough`: there *at is
+ * afterwards, or at the end. UINT64_MAX where the segment is forged. */
+uint64_t segment_synced_through(struct segment_bytes *s, uint64_t *at, uint64_t enough);
 
 #endif

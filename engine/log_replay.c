@@ -11,6 +11,8 @@
 #include "log_internal.h"
 #include "status.h"
 
+enum { IN_VAIN_TIMES = 16 }; /* see segment_is_forged */
+
 void segment_free(struct segment_bytes *s) {
     env_free(s->path);
     env_free(s->data);
@@ -77,31 +79,57 @@ enum log_found log_group_find(const struct log_identity *identity, const uint8_t
     out->first_sequence = get_u64(g + GROUP_FIRST_SEQUENCE);
     out->wall_ms = get_u64(g + GROUP_WALL_MS);
     out->synced_through = get_u64(g + GROUP_SYNCED_THROUGH);
-    return get_u64(g + GROUP_CHECKSUM) == log_group_checksum(identity->seed, g, out->payload_bytes) ? LOG_GROUP_WHOLE
-                                                                                                    : LOG_GROUP_NONE;
+    bool right = get_u64(g + GROUP_CHECKSUM) == log_group_checksum(identity->seed, g, out->payload_bytes);
+    return right ? LOG_GROUP_WHOLE : LOG_GROUP_DAMAGED;
 }
 
-bool segment_group_at(const struct segment_bytes *s, uint64_t at, struct log_group *out) {
-    if (s->never_used || at > s->size) return false;
-    return log_group_find(&s->identity, s->data + at, s->size - at, at, out) == LOG_GROUP_WHOLE;
+bool segment_is_forged(const struct segment_bytes *s) {
+    return s->hashed_in_vain / IN_VAIN_TIMES > s->size;
 }
 
-bool segment_proves(const struct segment_bytes *s, uint64_t at, uint64_t sequence) {
+velocity_status segment_forged(const struct segment_bytes *s, uint64_t at) {
+    return status_set(VELOCITY_CORRUPT,
+                      "%s: offset %llu: behind this place stands more that looks like commit groups than a log holds",
+                      s->path, (unsigned long long)at);
+}
+
+bool segment_group_at(struct segment_bytes *s, uint64_t at, struct log_group *out) {
+    if (s->never_used || at > s->size || segment_is_forged(s)) return false;
+    enum log_found found = log_group_find(&s->identity, s->data + at, s->size - at, at, out);
+    if (found == LOG_GROUP_DAMAGED) s->hashed_in_vain += out->payload_bytes;
+    return found == LOG_GROUP_WHOLE;
+}
+
+uint64_t segment_synced_through(struct segment_bytes *s, uint64_t *at, uint64_t enough) {
     struct log_group group;
-    for (at = (at + LOG_ALIGNMENT - 1) & ~(uint64_t)(LOG_ALIGNMENT - 1); at + LOG_GROUP_HEADER_BYTES <= s->size;
-         at += LOG_ALIGNMENT)
-        if (segment_group_at(s, at, &group) && group.synced_through >= sequence) return true;
-    return false;
+    uint64_t highest = 0;
+    *at = (*at + LOG_ALIGNMENT - 1) & ~(uint64_t)(LOG_ALIGNMENT - 1);
+    while (*at + LOG_GROUP_HEADER_BYTES <= s->size && !segment_is_forged(s)) {
+        if (!segment_group_at(s, *at, &group)) {
+            *at += LOG_ALIGNMENT;
+            continue;
+        }
+        if (group.synced_through > highest) highest = group.synced_through;
+        if (highest >= enough) return highest;
+        *at += log_group_bytes(group.payload_bytes);
+    }
+    return segment_is_forged(s) ? UINT64_MAX : highest;
+}
+
+/* Whether a group from `at` on proves that `sequence` was once on disk. */
+static bool segment_proves(struct segment_bytes *s, uint64_t at, uint64_t sequence) {
+    return segment_synced_through(s, &at, sequence) >= sequence;
 }
 
 static velocity_status damaged(const struct segment_bytes *s, uint64_t at, uint64_t sequence) {
+    if (segment_is_forged(s)) return segment_forged(s, at);
     return status_set(VELOCITY_CORRUPT,
                       "%s: offset %llu: the commit group with sequence %llu was synced once and is damaged now",
                       s->path, (unsigned long long)at, (unsigned long long)sequence);
 }
 
 /* Nothing valid stands at `at` of segment i. OK: it is the tail. */
-static velocity_status judge_end(const struct log_replay *replay, const struct segment_bytes *s, uint64_t at,
+static velocity_status judge_end(const struct log_replay *replay, struct segment_bytes *s, uint64_t at,
                                  const struct log_segment *segments, size_t i, size_t count) {
     uint64_t sequence = replay->next_sequence;
     if (segment_proves(s, at, sequence)) return damaged(s, at, sequence);
@@ -132,8 +160,9 @@ velocity_status segment_apply(const struct log_replay *replay, const struct segm
     velocity_slice payload;
     velocity_status status = log_group_open(&s->identity, s->data + at, &group, &payload);
     group.payload_bytes = (uint32_t)payload.size;
-    /* So that nobody makes room for more operations than the file can hold. */
+    /* So that nobody makes room for more operations than the file can hold, and sequences never fall. */
     if (!status && group.count > payload.size / LOG_OPERATION_LEAST_BYTES) status = VELOCITY_CORRUPT;
+    if (!status && group.first_sequence + group.count < group.first_sequence) status = VELOCITY_CORRUPT;
     if (!status) status = replay->apply(replay->arg, s->identity.number, &group, payload.data);
     if (status == VELOCITY_CORRUPT)
         status = status_set(VELOCITY_CORRUPT, "%s: offset %llu: a commit group's operations make no sense", s->path,
@@ -142,8 +171,8 @@ velocity_status segment_apply(const struct log_replay *replay, const struct segm
 }
 
 /* Replays one segment. *gap: a group is there that begins too late, so something before it is missing. */
-static velocity_status replay_segment(struct log_replay *replay, const struct segment_bytes *s,
-                                      struct log_segment *segment, bool *gap) {
+static velocity_status replay_segment(struct log_replay *replay, struct segment_bytes *s, struct log_segment *segment,
+                                      bool *gap) {
     uint64_t at = FILE_HEADER_BYTES, end = segment->sealed_end ? segment->sealed_end : s->size;
     bool first = true;
     segment->file_bytes = s->size;
@@ -185,7 +214,7 @@ velocity_status log_replay(struct log_replay *replay, struct log_segment *segmen
         status = replay_segment(replay, &s, &segments[i], &gap);
         if (!status && gap) {
             /* The groups here continue something that is not there. Is it provably lost, or were both never synced? */
-            const struct segment_bytes *from = before.data ? &before : &s;
+            struct segment_bytes *from = before.data ? &before : &s;
             status = judge_end(replay, from, before.data ? segments[before_index].end : FILE_HEADER_BYTES, segments,
                                before.data ? before_index : i, count);
             for (size_t later = i; later < count; later++) segments[later].end = FILE_HEADER_BYTES;

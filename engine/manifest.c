@@ -165,6 +165,31 @@ static velocity_status write_snapshot(manifest *m, const struct version *version
     return status;
 }
 
+/* A manifest has its name only once it is whole: what a crash or an error left of one is nobody's. */
+static velocity_status write_whole(manifest *m, env *e, const char *folder, const uint64_t database_id[2],
+                                   const key_ring *keys, const struct version *version,
+                                   const struct manifest_edit *edit) {
+    char *temporary = file_path_named(folder, "MANIFEST.new"), *path = file_path(folder, FILE_MANIFEST, m->number);
+    uint8_t bytes[FILE_HEADER_BYTES];
+    struct file_header header = {.kind = FILE_MANIFEST, .number = m->number};
+    memcpy(header.database_id, database_id, sizeof header.database_id);
+    velocity_status status = temporary && path ? VELOCITY_OK : VELOCITY_NO_MEMORY;
+    if (!status) status = cipher_new(e, keys, &header, bytes, &m->cipher);
+    if (!status) status = env_create(e, temporary, &m->file);
+    if (!status) status = env_write(m->file, bytes, sizeof bytes, 0);
+    if (!status) {
+        m->seed = file_seed(&header);
+        m->offset = FILE_HEADER_BYTES;
+        status = write_snapshot(m, version, edit);
+    }
+    if (!status) status = env_sync(m->file);
+    if (!status) status = env_rename(e, temporary, path);
+    if (!status) status = env_sync_directory(e, folder);
+    env_free(temporary);
+    env_free(path);
+    return status;
+}
+
 /* CURRENT is a file header whose argument is the manifest's number: replaced whole, by rename. */
 static velocity_status write_current(env *e, const char *folder, const uint64_t database_id[2], uint64_t number) {
     char *temporary = file_path_named(folder, "CURRENT.new"), *current = file_path(folder, FILE_CURRENT, 0);
@@ -191,24 +216,10 @@ velocity_status manifest_create(env *e, const char *folder, const uint64_t datab
                                 manifest **out) {
     *out = NULL;
     manifest *m = env_alloc_zeroed(sizeof *m);
-    char *path = file_path(folder, FILE_MANIFEST, number);
-    uint8_t bytes[FILE_HEADER_BYTES];
-    struct file_header header = {.kind = FILE_MANIFEST, .number = number};
-    memcpy(header.database_id, database_id, sizeof header.database_id);
-    velocity_status status = m && path ? VELOCITY_OK : VELOCITY_NO_MEMORY;
-    if (!status) status = cipher_new(e, keys, &header, bytes, &m->cipher);
-    if (!status) status = env_create(e, path, &m->file);
-    if (!status) status = env_write(m->file, bytes, sizeof bytes, 0);
-    if (!status) {
-        m->number = number;
-        m->seed = file_seed(&header);
-        m->offset = FILE_HEADER_BYTES;
-        status = write_snapshot(m, version, edit);
-    }
-    if (!status) status = env_sync(m->file);
-    if (!status) status = env_sync_directory(e, folder);
+    if (!m) return VELOCITY_NO_MEMORY;
+    m->number = number;
+    velocity_status status = write_whole(m, e, folder, database_id, keys, version, edit);
     if (!status) status = write_current(e, folder, database_id, number);
-    env_free(path);
     if (status)
         manifest_close(m);
     else

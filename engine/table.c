@@ -95,6 +95,13 @@ static void forget_blocks(struct table *t) {
     }
 }
 
+/* So that what a block claims to unpack to is memory that an honest table needs. */
+static uint32_t largest_block(uint64_t entries, uint64_t raw_bytes) {
+    if (entries == 0 || entries > INT32_MAX / TABLE_BLOCK_ENTRY_BYTES || raw_bytes > INT32_MAX) return INT32_MAX;
+    uint64_t bytes = TABLE_BLOCK_BASE_BYTES + entries * TABLE_BLOCK_ENTRY_BYTES + raw_bytes;
+    return bytes < INT32_MAX ? (uint32_t)bytes : INT32_MAX;
+}
+
 /* ---- life ------------------------------------------------------------------------------------------------------- */
 
 velocity_status table_new_at(env *e, table_files *files, const char *path, const uint64_t database_id[2],
@@ -112,6 +119,7 @@ velocity_status table_new_at(env *e, table_files *files, const char *path, const
     memcpy(t->database_id, database_id, sizeof t->database_id);
     t->meta = *meta;
     memset(meta, 0, sizeof *meta);
+    t->largest_block = largest_block(t->meta.entries, t->meta.raw_bytes);
     arena_init(&t->range_bytes, 1, NULL);
     t->cache_id = table_files_new_cache_id(files);
     atomic_init(&t->absent_lately, ABSENT_LATELY_MAX);
@@ -173,8 +181,9 @@ static velocity_status damaged(const struct table *t, uint64_t offset, const cha
 enum { STORED_ON_STACK_BYTES = 12 * 1024 };
 
 bool table_trailer_plausible(const struct table *t, const uint8_t *trailer, uint64_t stored_bytes) {
-    uint32_t overhead = cipher_overhead(t->cipher);
-    return stored_bytes >= overhead && unpack_size_possible(trailer[0], stored_bytes - overhead, get_u32(trailer + 1));
+    uint32_t overhead = cipher_overhead(t->cipher), raw_bytes = get_u32(trailer + 1);
+    return stored_bytes >= overhead && raw_bytes <= t->largest_block &&
+           unpack_size_possible(trailer[0], stored_bytes - overhead, raw_bytes);
 }
 
 struct block_handle table_filter_handle(const struct table *t, uint32_t i) {
@@ -327,6 +336,8 @@ static velocity_status load_footer(struct table *t, env_file *file) {
     t->filter.probes = get_u32(footer + FOOTER_FILTER_PROBES);
     t->filter_offset = slot_of(footer, SLOT_FILTER).offset;
     if (!filter_fits(t, at)) return damaged(t, at, "the filter lies outside of the file");
+    if (t->meta.entries == 0)
+        t->largest_block = largest_block(get_u64(footer + FOOTER_ENTRIES), get_u64(footer + FOOTER_RAW_BYTES));
     t->top_handle = slot_of(footer, SLOT_TOP_INDEX);
     t->expiry_handle = slot_of(footer, SLOT_EXPIRY);
     t->values_handle = slot_of(footer, SLOT_VALUE_REFERENCES);

@@ -49,6 +49,11 @@ enum table_slot {
     SLOT_COUNT = 16,
 };
 
+/* No block unpacks to more than this, and this for each entry of the table, and the table's raw bytes. (An index entry
+ * takes 56 bytes and its key, an entry 41, key and value; a prefix is as long as the longest key.) */
+#define TABLE_BLOCK_BASE_BYTES  65536u
+#define TABLE_BLOCK_ENTRY_BYTES 64u
+
 /* Where a block is: bytes without the trailer. */
 struct block_handle {
     uint64_t offset;

@@ -29,7 +29,9 @@ struct table {
     struct block top;
     struct filter_shape filter;
     uint64_t filter_offset;
-    struct pin_set pins;            /* of the index blocks, then of the filter's partitions */
+    uint32_t largest_block; /* bytes that a block of the table may have, unpacked; before loading, if nothing says
+                               what the table holds: any size */
+    struct pin_set pins;    /* of the index blocks, then of the filter's partitions */
     struct range_tombstone *ranges; /* table_ranges.c */
     size_t range_count;
     struct arena range_bytes; /* their keys */

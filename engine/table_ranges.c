@@ -14,6 +14,14 @@ static velocity_status makes_no_sense(const struct table *t, uint64_t offset) {
                       (unsigned long long)offset);
 }
 
+/* They stand in order: so no block can be named again and again until memory ends. */
+static bool stands_in_order(const struct table *t, const struct range_tombstone *range) {
+    if (slice_compare(range->start, range->end) >= 0) return false;
+    if (range == t->ranges) return true;
+    int order = slice_compare(range[-1].start, range->start);
+    return order < 0 || (order == 0 && range[-1].sequence > range->sequence);
+}
+
 static velocity_status add_range(struct table *t, const struct block *block, uint32_t i, uint64_t offset,
                                  size_t *capacity) {
     struct block_entry e;
@@ -30,7 +38,7 @@ static velocity_status add_range(struct table *t, const struct block *block, uin
     memcpy(end, e.value.data, e.value.size);
     struct range_tombstone *range = &t->ranges[t->range_count++];
     *range = (struct range_tombstone){velocity_bytes(key, size), velocity_bytes(end, e.value.size), e.sequence};
-    return slice_compare(range->start, range->end) < 0 ? VELOCITY_OK : makes_no_sense(t, offset);
+    return stands_in_order(t, range) ? VELOCITY_OK : makes_no_sense(t, offset);
 }
 
 static velocity_status read_block(const struct table *t, env_file *file, struct block_handle handle,

@@ -149,6 +149,14 @@ static bool origin_is_host(velocity_slice origin, velocity_slice host) {
     return false;
 }
 
+/* Whose page it was goes to the audit log, where it is said. */
+static bool refuse_page(struct http_request *request, const char *reason) {
+    velocity_slice origin = header_trim(request->headers.origin), text = {0};
+    bool named = origin.size && scratch_copy(&request->scratch, origin, &text);
+    request_note_refusal(request, PROBLEM_CROSS_SITE, named ? text.data : reason);
+    return refuse(request, PROBLEM_CROSS_SITE, reason);
+}
+
 /* Browsers say where an unsafe request comes from, and a page cannot make them lie. */
 static bool admit_origin(struct http_request *request) {
     const struct request_headers *headers = &request->headers;
@@ -160,10 +168,10 @@ static bool admit_origin(struct http_request *request) {
     if (request->method == HTTP_GET || request->method == HTTP_HEAD) return true;
     if (headers->fetch_site.data && !header_is(headers->fetch_site, "same-origin") &&
         !header_is(headers->fetch_site, "none"))
-        return refuse(request, PROBLEM_CROSS_SITE, "Sec-Fetch-Site is neither same-origin nor none");
+        return refuse_page(request, "Sec-Fetch-Site is neither same-origin nor none");
     if (origin.size && header_is(origin, http_server_settings(request->server)->external_origin)) return true;
     if (headers->origin.data && !origin_is_host(origin, header_trim(headers->host)))
-        return refuse(request, PROBLEM_CROSS_SITE, "Origin is not this server's");
+        return refuse_page(request, "Origin is not this server's");
     return true;
 }
 
@@ -240,11 +248,8 @@ static void introduce(struct http_request *request, bool refused) {
     struct service_request *service = &request->service;
     service->action = &request->match.route->action;
     service->ready = ready;
-    service->caller = (struct service_caller){.principal = request->principal,
-                                              .refused = refused,
-                                              .address = request->address,
-                                              .bucket = &request->connection->bucket,
-                                              .request_id = request->id};
+    service->caller = request_caller(request);
+    service->caller.refused = refused;
     request->identified = true;
 }
 

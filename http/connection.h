@@ -37,7 +37,6 @@ enum connection_phase {
     CONNECTION_CUT,
 };
 
-#define CONNECTION_HOST_BYTES 64
 /* How long what a refused client still sends is passed over, so that it gets to read why (at most the deadline). */
 #define CONNECTION_LINGER_US UINT64_C(5000000)
 
@@ -54,9 +53,7 @@ struct connection {
     _Atomic uint64_t since_us; /* READING: when the request began; LINGERING: when it was refused (clock_us) */
     _Atomic uint64_t due_us;   /* BUSY: when its reply must have been taken; 0: it has none yet, or may take for ever */
     _Atomic uint64_t requests; /* so far */
-    /* the worker's: the last Host that was let in, to pass the next one with a memcmp */
-    uint32_t host_size;
-    char host[CONNECTION_HOST_BYTES];
+    /* the worker's */
     struct credentials credentials;
     struct rate_bucket bucket;
     /* the sweeper's */

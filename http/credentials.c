@@ -1,6 +1,7 @@
 /*
  * credentials.c - see credentials.h. A field that is there and wrong is refused, never ignored: who shows a token that
- * was revoked must not be served as nobody.
+ * was revoked must not be served as nobody. Only a cookie may be ignored, where nobody has to be logged in: a browser
+ * sends it by itself, and whose session was ended elsewhere could not log in again.
  */
 #include "http/credentials.h"
 
@@ -62,12 +63,28 @@ static void remember(struct http_request *request, velocity_slice field, bool by
 
 /* ---- one kind each ----------------------------------------------------------------------------------------------- */
 
+/* In the audit log the failure that led to a ban says so. */
+static void remark_ban(struct http_request *request, uint32_t seconds) {
+    size_t size = sizeof "banned for 4294967295 seconds";
+    char *text = scratch_alloc(&request->scratch, size);
+    if (text) (void)snprintf(text, size, "banned for %u seconds", (unsigned)seconds);
+    request->service.remark = text;
+}
+
 /* What auth said, but for OK. */
 static enum credentials_result turned_away(struct http_request *request, enum auth_result result,
                                            uint32_t retry_after_seconds) {
-    if (result == AUTH_REFUSED) return CREDENTIALS_WRONG;
+    if (result == AUTH_REFUSED) {
+        if (retry_after_seconds) remark_ban(request, retry_after_seconds);
+        return CREDENTIALS_WRONG;
+    }
     request->retry_after_seconds = retry_after_seconds;
-    if (result == AUTH_BANNED) return refuse(request, PROBLEM_BANNED, "too many wrong credentials came from there");
+    if (result == AUTH_BANNED) {
+        const struct service_caller caller = request_caller(request);
+        /* Of who is logged in there is a row. */
+        if (!request->principal) service_count_refusal(request->server->service, &caller);
+        return refuse(request, PROBLEM_BANNED, "too many wrong credentials came from there");
+    }
     return refuse(request, PROBLEM_OVERLOADED, "too many passwords wait to be checked");
 }
 
@@ -86,22 +103,27 @@ static bool csrf_holds(const struct http_request *request, const struct principa
     return differs == 0;
 }
 
-static enum credentials_result check_secret(struct http_request *request, velocity_slice secret, bool by_cookie,
+static enum credentials_result check_secret(struct http_request *request, velocity_slice secret,
                                             struct principal **out) {
     struct auth *auth = service_auth(request->server->service);
     uint32_t retry_after_seconds = 0;
     enum auth_result result = auth_bearer(auth, secret, request->address, out, &retry_after_seconds);
-    if (result != AUTH_OK) return turned_away(request, result, retry_after_seconds);
-    if (!by_cookie || (*out)->by_cookie_allowed) return CREDENTIALS_KNOWN;
-    principal_release(*out);
-    *out = NULL;
-    return CREDENTIALS_WRONG;
+    return result == AUTH_OK ? CREDENTIALS_KNOWN : turned_away(request, result, retry_after_seconds);
+}
+
+/* A reply that asks to log in takes a cookie back whose session has ended. */
+static enum credentials_result check_cookie(struct http_request *request, velocity_slice secret,
+                                            struct principal **out) {
+    if (auth_cookie(service_auth(request->server->service), secret, out) == AUTH_OK) return CREDENTIALS_KNOWN;
+    request->cookie_ended = true;
+    bool needed = request->match.route->action.permission != PERMISSION_NONE;
+    return needed ? CREDENTIALS_WRONG : CREDENTIALS_KNOWN;
 }
 
 /* What can't be anyone's counts like a wrong secret, so that who goes on with it is banned. */
 static enum credentials_result check_nonsense(struct http_request *request) {
     struct principal *nobody = NULL;
-    return check_secret(request, velocity_bytes("", 0), false, &nobody);
+    return check_secret(request, velocity_bytes("", 0), &nobody);
 }
 
 /* "name:password" in base64, checked on the hashing thread where it is not remembered. */
@@ -171,6 +193,17 @@ void credentials_cookie_name(const struct http_request *request, char out[CREDEN
                    (unsigned)acceptor_port(request->server->acceptor));
 }
 
+void credentials_set_cookie(struct http_request *request, const char *secret, int64_t seconds) {
+    char name[CREDENTIALS_COOKIE_BYTES];
+    size_t size = CREDENTIALS_COOKIE_BYTES + AUTH_SECRET_BYTES + 100;
+    char *cookie = scratch_alloc(&request->scratch, size);
+    if (!cookie) return;
+    credentials_cookie_name(request, name);
+    (void)snprintf(cookie, size, "%s=%s; Path=/; Max-Age=%lld; HttpOnly; SameSite=Strict%s", name, secret,
+                   (long long)seconds, request->secure ? "; Secure" : "");
+    reply_header(request, "Set-Cookie", cookie);
+}
+
 /* Without a user everyone on this machine is admin, whatever they show. */
 static enum credentials_result nobody(struct http_request *request, struct auth *auth, uint64_t generation) {
     static const velocity_slice nothing = {"", 0};
@@ -197,13 +230,14 @@ enum credentials_result credentials_check(struct http_request *request) {
         struct principal *principal = NULL;
         if (!by_cookie && take_scheme(field, "Basic", &secret)) return check_basic(request, secret);
         if (!by_cookie && !take_scheme(field, "Bearer", &secret)) return check_nonsense(request);
-        enum credentials_result result = check_secret(request, by_cookie ? field : secret, by_cookie, &principal);
-        if (result != CREDENTIALS_KNOWN) return result;
+        enum credentials_result result =
+            by_cookie ? check_cookie(request, field, &principal) : check_secret(request, secret, &principal);
+        if (!principal) return result;
         remember(request, field, by_cookie, generation, principal);
     }
-    if (by_cookie && is_unsafe(request) && !csrf_holds(request, request->principal))
-        return refuse(request, PROBLEM_CSRF, "with a cookie an unsafe request must repeat its Velocity-CSRF token");
-    return CREDENTIALS_KNOWN;
+    if (!by_cookie || !is_unsafe(request) || csrf_holds(request, request->principal)) return CREDENTIALS_KNOWN;
+    request_note_refusal(request, PROBLEM_CSRF, request->match.route->action.name);
+    return refuse(request, PROBLEM_CSRF, "with a cookie an unsafe request must repeat its Velocity-CSRF token");
 }
 
 enum credentials_result credentials_answer(struct http_request *request) {

@@ -39,5 +39,7 @@ enum credentials_result credentials_password(struct http_request *request);
 #define CREDENTIALS_COOKIE_BYTES 32
 /* "velocity_2005", over TLS "__Host-velocity_2005". */
 void credentials_cookie_name(const struct http_request *request, char out[CREDENTIALS_COOKIE_BYTES]);
+/* With the reply; it is gone after so many seconds. An empty secret and 0: it is taken back. */
+void credentials_set_cookie(struct http_request *request, const char *secret, int64_t seconds);
 
 #endif

@@ -5,6 +5,7 @@
  *
  * A session is a bearer token, or for a browser a cookie with a CSRF token, which unsafe requests must repeat.
  */
+#include "http/accounts.h"
 #include "http/credentials.h"
 #include "http/form.h"
 #include "http/handlers.h"
@@ -40,10 +41,6 @@ static struct login_request *state_new(struct http_request *request) {
     login->before = request->own_principal;
     request->state = login;
     return login;
-}
-
-static struct auth *auth_of(struct http_request *request) {
-    return service_auth(http_server_service(request->server));
 }
 
 /* ---- a password ------------------------------------------------------------------------------------------------- */
@@ -97,18 +94,6 @@ static void check_password(struct http_request *request, const char *user, const
 
 /* ---- logging in ------------------------------------------------------------------------------------------------- */
 
-static void write_session(struct json_writer *w, const struct auth_secret *session) {
-    json_name(w, "id");
-    json_write_string(w, velocity_str(session->id));
-    json_name(w, "user");
-    json_write_string(w, velocity_str(session->user));
-    rights_write(w, session->role, session->scope);
-    json_name(w, "created_at");
-    timestamp_write(w, session->created_at_ms);
-    json_name(w, "expires_at");
-    timestamp_write(w, session->expires_at_ms);
-}
-
 static void create_session(struct http_request *request) {
     struct login_request *login = request->state;
     struct json_writer *w = &request->writer;
@@ -119,23 +104,11 @@ static void create_session(struct http_request *request) {
     if (request->service.status != VELOCITY_OK) return;
     login->expires_at_ms = session.expires_at_ms;
     json_begin_object(w);
-    write_session(w, &session);
+    secret_write(w, &session);
     json_name(w, login->cookie ? "csrf_token" : "token");
     json_write_string(w, velocity_str(login->cookie ? session.csrf : login->secret));
     json_end_object(w);
     principal_release(session.principal);
-}
-
-/* Gone when the session is; without a secret: gone now. */
-static void set_cookie(struct http_request *request, const char *secret, int64_t seconds) {
-    char name[CREDENTIALS_COOKIE_BYTES];
-    size_t size = CREDENTIALS_COOKIE_BYTES + AUTH_SECRET_BYTES + 100;
-    char *cookie = scratch_alloc(&request->scratch, size);
-    if (!cookie) return;
-    credentials_cookie_name(request, name);
-    (void)snprintf(cookie, size, "%s=%s; Path=/; Max-Age=%lld; HttpOnly; SameSite=Strict%s", name, secret,
-                   (long long)seconds, request->secure ? "; Secure" : "");
-    reply_header(request, "Set-Cookie", cookie);
 }
 
 static void logged_in(struct http_request *request) {
@@ -143,7 +116,7 @@ static void logged_in(struct http_request *request) {
     if (request->service.status == VELOCITY_OK) {
         management_reply(request, MHD_HTTP_CREATED);
         if (login->cookie && request->reply.status == MHD_HTTP_CREATED)
-            set_cookie(request, login->secret, (login->expires_at_ms - timestamp_now()) / 1000);
+            credentials_set_cookie(request, login->secret, (login->expires_at_ms - timestamp_now()) / 1000);
     } else {
         management_failure(request, &meanings);
     }
@@ -170,42 +143,12 @@ void sessions_post(struct http_request *request) {
 
 /* ---- sessions --------------------------------------------------------------------------------------------------- */
 
-static bool write_row(void *arg, const struct auth_secret *session) {
-    struct http_request *request = arg;
-    struct json_writer *w = &request->writer;
-    json_begin_object(w);
-    write_session(w, session);
-    json_name(w, "current");
-    json_write_bool(w, strcmp(session->id, request->principal->id) == 0);
-    json_end_object(w);
-    return !w->failed;
-}
-
-static void list(struct http_request *request) {
-    const struct login_request *login = request->state;
-    struct json_writer *w = &request->writer;
-    json_begin_object(w);
-    json_name(w, "sessions");
-    json_begin_array(w);
-    request->service.status = auth_sessions(auth_of(request), login->user, write_row, request);
-    json_end_array(w);
-    json_end_object(w);
-}
-
-static void listed(struct http_request *request) {
-    if (request->service.status == VELOCITY_OK)
-        management_reply(request, MHD_HTTP_OK);
-    else
-        management_failure(request, &meanings);
+static velocity_status list(struct http_request *request, const char *user) {
+    return sessions_write(auth_of(request), user, request->principal->id, &request->writer);
 }
 
 void sessions_get(struct http_request *request) {
-    const char *user;
-    if (!owner_parameters(request, &user)) return;
-    struct login_request *login = state_new(request);
-    if (!login) return;
-    login->user = user;
-    request_call(request, list, listed);
+    owned_get(request, list);
 }
 
 static void end_session(struct http_request *request) {
@@ -221,7 +164,7 @@ static void ended(struct http_request *request) {
     }
     management_done(request);
     if (request->principal->by_cookie_allowed && strcmp(login->id, request->principal->id) == 0)
-        set_cookie(request, "", 0);
+        credentials_set_cookie(request, "", 0);
 }
 
 void session_delete(struct http_request *request) {

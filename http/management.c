@@ -1,10 +1,9 @@
 /* management.c - see management.h. */
 #include "http/management.h"
 
-#include "engine/status.h"
 #include "http/reply.h"
+#include "http/server_internal.h"
 #include "server/base64.h"
-#include "server/utf8.h"
 
 #include <stdio.h>
 
@@ -74,57 +73,21 @@ velocity_status rights_scope(const struct rights *rights, const struct scope *ba
     size_t database_count = rights->has_databases ? rights->database_count : base->database_count;
     const velocity_slice *prefixes = rights->has_prefixes ? rights->prefixes : base->prefixes;
     size_t prefix_count = rights->has_prefixes ? rights->prefix_count : base->prefix_count;
-    if (scope_make(out, databases, database_count, prefixes, prefix_count)) return VELOCITY_OK;
-    /* Each part was checked as the form was read: what is left is their sum, or memory. */
-    return status_set(VELOCITY_INVALID, "databases and prefixes have at most %d bytes together", SCOPE_MAX_BYTES);
-}
-
-static void write_prefixes(struct json_writer *w, const struct scope *scope) {
-    bool coded = false;
-    json_name(w, "prefixes");
-    if (scope->prefix_count == 0) {
-        json_write_null(w);
-        return;
-    }
-    json_begin_array(w);
-    for (size_t i = 0; i < scope->prefix_count; i++) {
-        bool plain = utf8_valid(scope->prefixes[i]);
-        if (plain) json_write_string(w, scope->prefixes[i]);
-        coded = coded || !plain;
-    }
-    json_end_array(w);
-    if (!coded) return;
-    json_name(w, "prefixes64");
-    json_begin_array(w);
-    for (size_t i = 0; i < scope->prefix_count; i++) {
-        char text[HTTP_MAX_KEY_BYTES * 4 / 3 + 4];
-        if (utf8_valid(scope->prefixes[i]) || scope->prefixes[i].size > HTTP_MAX_KEY_BYTES) continue;
-        json_write_string(w, velocity_bytes(text, base64url_encode(scope->prefixes[i], text)));
-    }
-    json_end_array(w);
-}
-
-void rights_write(struct json_writer *w, enum role role, const struct scope *scope) {
-    json_name(w, "role");
-    json_write_string(w, velocity_str(role_name(role)));
-    json_name(w, "databases");
-    if (scope->database_count == 0) {
-        json_write_null(w);
-    } else {
-        json_begin_array(w);
-        for (size_t i = 0; i < scope->database_count; i++) json_write_string(w, velocity_str(scope->databases[i]));
-        json_end_array(w);
-    }
-    write_prefixes(w, scope);
+    return scope_ask(out, databases, database_count, prefixes, prefix_count);
 }
 
 /* ---- requests --------------------------------------------------------------------------------------------------- */
+
+struct auth *auth_of(struct http_request *request) {
+    return service_auth(http_server_service(request->server));
+}
 
 bool is_admin(const struct http_request *request) {
     return principal_may(request->principal, PERMISSION_ADMIN);
 }
 
-bool owner_parameters(struct http_request *request, const char **user) {
+/* The parameters user= and all= of a listing: *user is whose, NULL everyone's. False: the reply says why not. */
+static bool owner_parameters(struct http_request *request, const char **user) {
     enum { USER, ALL, PARAMETERS };
     static const char *const names[PARAMETERS] = {"user", "all"};
     velocity_slice values[PARAMETERS], name;
@@ -159,6 +122,37 @@ bool owner_parameters(struct http_request *request, const char **user) {
     }
     *user = name.data;
     return true;
+}
+
+struct owned {
+    const char *user; /* NULL: everyone's */
+    velocity_status (*write)(struct http_request *request, const char *user);
+};
+
+static void write_owned(struct http_request *request) {
+    const struct owned *owned = request->state;
+    request->service.status = owned->write(request, owned->user);
+}
+
+static void owned_shown(struct http_request *request) {
+    static const struct meanings meanings = {PROBLEM_NOT_FOUND, PROBLEM_CONFLICT, PROBLEM_OVERLOADED};
+    if (request->service.status == VELOCITY_OK)
+        management_reply(request, MHD_HTTP_OK);
+    else
+        management_failure(request, &meanings);
+}
+
+void owned_get(struct http_request *request, velocity_status (*write)(struct http_request *request, const char *user)) {
+    const char *user;
+    if (!owner_parameters(request, &user)) return;
+    struct owned *owned = scratch_alloc(&request->scratch, sizeof *owned);
+    if (!owned) {
+        reply_problem(request, PROBLEM_OVERLOADED, "no memory");
+        return;
+    }
+    *owned = (struct owned){user, write};
+    request->state = owned;
+    request_call(request, write_owned, owned_shown);
 }
 
 const char *rights_remark(struct http_request *request, const struct rights *rights, const char *more) {

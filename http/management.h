@@ -1,5 +1,5 @@
 /*
- * management.h - what the handlers of users, tokens, sessions and databases have in common: role and scope as JSON,
+ * management.h - what the handlers of users, tokens, sessions and databases have in common: role and scope of a form,
  * whose things a listing is about, and what a status means.
  */
 #ifndef VELOCITY_HTTP_MANAGEMENT_H
@@ -7,7 +7,7 @@
 
 #include "http/form.h"
 #include "http/problem.h"
-#include "server/principal.h"
+#include "server/auth.h"
 
 struct http_request;
 
@@ -35,15 +35,15 @@ static inline bool rights_have_scope(const struct rights *rights) {
 /* Their scope, and that of `base` (NULL: everywhere) where they say nothing. To be freed. */
 VELOCITY_CHECK_RESULT velocity_status rights_scope(const struct rights *rights, const struct scope *base,
                                                    struct scope *out);
-/* The members "role", "databases", "prefixes" and, for those that are not UTF-8, "prefixes64". */
-void rights_write(struct json_writer *w, enum role role, const struct scope *scope);
 
 /* ---- requests --------------------------------------------------------------------------------------------------- */
 
+struct auth *auth_of(struct http_request *request);
 /* An admin without a scope, or whoever there is while there are no users. */
 bool is_admin(const struct http_request *request);
-/* The parameters user= and all= of a listing: *user is whose, NULL everyone's. False: the reply says why not. */
-bool owner_parameters(struct http_request *request, const char **user);
+/* Answers with a listing of what users have, the own ones or, by the parameters user= and all=, those of others:
+ * `write` writes it, of this user or (NULL) of all. */
+void owned_get(struct http_request *request, velocity_status (*write)(struct http_request *request, const char *user));
 /* "name=value name=value" for the audit log, in scratch; "" where there is nothing to say. */
 const char *rights_remark(struct http_request *request, const struct rights *rights, const char *more);
 

@@ -1,15 +1,18 @@
 /* reply.c - see reply.h. */
 #include "http/reply.h"
 
+#include "http/credentials.h"
 #include "http/headers.h"
 #include "http/server_internal.h"
+#include "server/decimal.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/socket.h>
 
-#define DETAIL_BYTES  256
-#define COUNTED_BYTES 65536u /* a smaller reply is not worth counting: the connection has as much */
+#define DETAIL_BYTES               256
+#define FAILURES_LOGGED_PER_SECOND 10
+#define COUNTED_BYTES              65536u /* a smaller reply is not worth counting: the connection has as much */
 
 void reply_header(struct http_request *request, const char *name, const char *value) {
     struct reply *reply = &request->reply;
@@ -59,9 +62,9 @@ void reply_json(struct http_request *request) {
 
 /* "" where there is no memory for it. */
 static const char *number_text(struct http_request *request, uint64_t number) {
-    char *text = scratch_alloc(&request->scratch, 24);
+    char *text = scratch_alloc(&request->scratch, DECIMAL_U64_BYTES + 1);
     if (!text) return "";
-    (void)snprintf(text, 24, "%llu", (unsigned long long)number);
+    text[decimal_format_u64(number, text)] = 0;
     return text;
 }
 
@@ -73,11 +76,28 @@ static void challenge(struct http_request *request) {
     reply_header(request, "WWW-Authenticate", "Basic realm=\"velocity\", charset=\"UTF-8\"");
 }
 
+/* What the client can do nothing about, and the log explains under the same request id. */
+static void log_failure(struct http_request *request, const struct problem_kind *kind, const char *detail) {
+    struct http_server *server = request->server;
+    const struct route *route = request->match.route;
+    if (!server->log || (kind->status != MHD_HTTP_INTERNAL_SERVER_ERROR && kind->status != MHD_HTTP_GATEWAY_TIMEOUT))
+        return;
+    if (!rate_take(&server->log_bucket, FAILURES_LOGGED_PER_SECOND, clock_us() * 1000, NULL)) {
+        atomic_fetch_add(&server->unlogged, 1);
+        return;
+    }
+    logger_event(server->log, LOGGER_LEVEL_ERROR, "request_failed", logger_text("request_id", request->id),
+                 logger_text("code", kind->code), logger_text("action", route ? route->action.name : ""),
+                 logger_text("detail", detail),
+                 logger_number("unlogged_before", atomic_exchange(&server->unlogged, 0)));
+}
+
 void reply_problem_with(struct http_request *request, enum problem_code code, struct problem extra) {
     const struct problem_kind *kind = problem_kind(code);
     extra.code = code;
     if (extra.detail.size == 0) extra.detail = velocity_str(kind->title);
     extra.request_id = request->id ? velocity_str(request->id) : velocity_bytes(NULL, 0);
+    log_failure(request, kind, extra.detail.data);
     reply_begin(request, kind->status, PROBLEM_MEDIA_TYPE);
     json_writer_clear(&request->writer);
     request->writer.failed = false;
@@ -88,7 +108,10 @@ void reply_problem_with(struct http_request *request, enum problem_code code, st
         uint32_t seconds = request->retry_after_seconds ? request->retry_after_seconds : 1;
         reply_header(request, "Retry-After", number_text(request, seconds));
     }
-    if (kind->status == MHD_HTTP_UNAUTHORIZED) challenge(request);
+    if (kind->status == MHD_HTTP_UNAUTHORIZED) {
+        challenge(request);
+        if (request->cookie_ended) credentials_set_cookie(request, "", 0);
+    }
     if (code == PROBLEM_METHOD_NOT_ALLOWED) {
         char *allow = scratch_alloc(&request->scratch, ROUTE_ALLOW_BYTES);
         if (!allow) return;
@@ -223,6 +246,13 @@ static void count_reply(struct http_request *request) {
     counter_add(&counters->latency[class][latency_bucket(clock_us() - request->begun_us)], 1);
 }
 
+/* Over TLS only, or anyone on the way could say it (RFC 6797, section 7.2). */
+static bool is_strict(const struct http_request *request) {
+    const char *name = http_server_settings(request->server)->strict_host;
+    struct host host;
+    return request->secure && *name && host_parse(request->headers.host, &host) && host_is(&host, name);
+}
+
 /* What every reply carries, whoever made it. */
 static void add_common_headers(struct http_request *request) {
     const struct rate_answer *rate = &request->service.rate;
@@ -232,9 +262,12 @@ static void add_common_headers(struct http_request *request) {
         reply_header(request, "RateLimit-Remaining", number_text(request, rate->remaining));
         reply_header(request, "RateLimit-Reset", number_text(request, rate->reset_seconds));
     }
+    if (is_strict(request)) reply_header(request, "Strict-Transport-Security", "max-age=31536000");
     /* A browser says whose page it asks for; without this, one of another site may include a stored script or style. */
     bool foreign = request->headers.fetch_site.data && !header_is(request->headers.fetch_site, "same-origin");
     if (foreign && !request->cors_origin.size) reply_header(request, "Cross-Origin-Resource-Policy", "same-origin");
+    /* Also of what a page may not read: a cache would give that to one that may. */
+    if (http_server_settings(request->server)->cors_origin_count) reply_header(request, "Vary", "Origin");
     if (request->cors_origin.size) {
         velocity_slice origin;
         if (!scratch_copy(&request->scratch, request->cors_origin, &origin)) return;
@@ -242,7 +275,6 @@ static void add_common_headers(struct http_request *request) {
         reply_header(request, "Access-Control-Expose-Headers",
                      "ETag, Velocity-Version, Velocity-Expires-At, X-Request-Id, Retry-After, RateLimit-Limit, "
                      "RateLimit-Remaining, RateLimit-Reset");
-        reply_header(request, "Vary", "Origin");
     }
 }
 
@@ -269,6 +301,7 @@ enum MHD_Result reply_send(struct http_request *request) {
     if (good == MHD_YES && (reply->close || http_server_draining(request->server)))
         good = MHD_add_response_header(response, "Connection", "close");
     count_reply(request);
+    request_drop_body(request);
     set_due(request);
     if (good == MHD_YES) good = MHD_queue_response(request->mhd, reply->status, response);
     MHD_destroy_response(response);
@@ -286,7 +319,7 @@ static void append_line(struct json_writer *w, const char *name, const char *val
     append(w, "\r\n");
 }
 
-static void format(struct json_writer *w, const struct reply *reply, const char *id, bool with_body) {
+static void format(struct json_writer *w, const struct reply *reply, bool with_body) {
     char number[32];
     append(w, "HTTP/1.1 ");
     (void)snprintf(number, sizeof number, "%u ", reply->status);
@@ -295,7 +328,6 @@ static void format(struct json_writer *w, const struct reply *reply, const char 
     append(w, "\r\nConnection: close\r\n");
     if (reply->content_type) append_line(w, "Content-Type", reply->content_type);
     for (size_t i = 0; i < reply->header_count; i++) append_line(w, reply->headers[i].name, reply->headers[i].value);
-    if (id) append_line(w, "X-Request-Id", id);
     (void)snprintf(number, sizeof number, "%zu", reply->body.size);
     append_line(w, "Content-Length", number);
     append(w, "\r\n");
@@ -304,8 +336,10 @@ static void format(struct json_writer *w, const struct reply *reply, const char 
 
 void reply_send_raw(struct http_request *request) {
     struct json_writer bytes = {0};
-    format(&bytes, &request->reply, request->id, request->method != HTTP_HEAD);
+    add_common_headers(request);
+    format(&bytes, &request->reply, request->method != HTTP_HEAD);
     count_reply(request);
+    request_drop_body(request);
     /* Small enough for an empty send buffer; where it does not fit, the client is one that reads nothing. */
     if (!bytes.failed) (void)send(request->connection->fd, bytes.data, bytes.size, MSG_DONTWAIT | MSG_NOSIGNAL);
     (void)shutdown(request->connection->fd, SHUT_WR);
@@ -318,7 +352,7 @@ bool reply_format(enum problem_code code, struct json_writer *out) {
     struct reply reply = {.status = problem_kind(code)->status,
                           .content_type = PROBLEM_MEDIA_TYPE,
                           .body = velocity_bytes(body.data, body.size)};
-    format(out, &reply, NULL, true);
+    format(out, &reply, true);
     bool good = !body.failed && !out->failed;
     json_writer_free(&body);
     return good;

@@ -38,10 +38,16 @@ void request_free(struct http_request *request) {
     free(request);
 }
 
+void request_drop_body(struct http_request *request) {
+    if (request->body.size > KEEP_BATCH) request->had_large_body = true;
+    body_free(&request->body, http_server_service(request->server));
+}
+
 void request_release(struct http_request *request) {
     if (--request->references) return;
     struct worker *worker = request->worker;
-    if (request->body.size > KEEP_BATCH)
+    request_drop_body(request);
+    if (request->had_large_body)
         service_request_destroy(&request->service);
     else
         service_request_end(&request->service);
@@ -51,7 +57,6 @@ void request_release(struct http_request *request) {
     request->own_principal = NULL;
     if (request->reply_counted) atomic_fetch_sub(&request->server->reply_bytes, request->reply_counted);
     request->reply_counted = 0;
-    body_free(&request->body, http_server_service(request->server));
     if (request->secret) {
         scratch_overwrite(&request->scratch);
         if (request->writer.data) explicit_bzero(request->writer.data, request->writer.capacity);
@@ -122,6 +127,23 @@ void request_wait(struct http_request *request) {
 void request_wake(struct http_request *request) {
     if (atomic_exchange(&request->wait, WOKEN) == SUSPENDED) worker_finished(request);
 }
+
+/* ---- who --------------------------------------------------------------------------------------------------------- */
+
+struct service_caller request_caller(const struct http_request *request) {
+    return (struct service_caller){.principal = request->principal,
+                                   .address = request->address,
+                                   .bucket = &request->connection->bucket,
+                                   .request_id = request->id};
+}
+
+void request_note_refusal(struct http_request *request, enum problem_code code, const char *detail) {
+    const struct problem_kind *kind = problem_kind(code);
+    const struct service_caller caller = request_caller(request);
+    service_note_refusal(http_server_service(request->server), &caller, kind->code, kind->status, detail);
+}
+
+/* ---- what it asks for ------------------------------------------------------------------------------------------- */
 
 bool request_parameters(struct http_request *request, const char *const *names, size_t count, velocity_slice *values) {
     velocity_slice query = request->target.query, name, value;

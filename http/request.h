@@ -71,7 +71,9 @@ struct http_request {
     bool suspended;       /* by us, and not resumed yet */
     bool identified;      /* credentials were judged */
     bool settled;         /* the audit log has it */
+    bool had_large_body;  /* what was kept of it for reuse is too much to keep */
     bool secret;          /* there may be one in its scratch or reply: overwritten when it ends */
+    bool cookie_ended;    /* it came with a session's cookie that is none any more */
     _Atomic uint8_t wait; /* see request_wait */
     enum request_stage stage;
     uint64_t begun_us;
@@ -108,6 +110,8 @@ struct http_request {
 struct http_request *request_new(struct worker *worker);
 void request_release(struct http_request *request);
 void request_free(struct http_request *request);
+/* Gives its body back. Before the reply goes out: who has the reply may send as much again. */
+void request_drop_body(struct http_request *request);
 
 /* Hands request->service over. `finish` runs at once, or when the answer is there. */
 void request_run(struct http_request *request, void (*finish)(struct http_request *request));
@@ -125,6 +129,11 @@ void request_call(struct http_request *request, void (*call)(struct http_request
 void request_wait_begin(struct http_request *request);
 void request_wait(struct http_request *request);
 void request_wake(struct http_request *request);
+
+/* Who sends it, as far as that is known by now. */
+struct service_caller request_caller(const struct http_request *request);
+/* For the audit log: it is turned away with this problem, before its operation could begin. */
+void request_note_refusal(struct http_request *request, enum problem_code code, const char *detail);
 
 /* False: the key is missing or impossible, and the reply says so. Takes the path's key, or else the parameter key64.
  * Other parameters are refused. */

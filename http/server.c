@@ -51,6 +51,7 @@ static void server_free(struct http_server *server) {
     }
     http_settings_free(atomic_load(&server->settings));
     json_writer_free(&server->farewell);
+    health_destroy(&server->health);
     free(server->arrivals);
     free(server->workers);
     free(server);
@@ -85,12 +86,14 @@ velocity_status http_server_start(const struct http_options *options, const stru
     struct http_server *server = calloc(1, sizeof *server);
     if (!server) return status_set(VELOCITY_NO_MEMORY, "no memory for the HTTP server");
     server->service = service;
+    health_init(&server->health);
     server->max_value_bytes = options->max_value_bytes;
     server->min_reply_bytes_per_second = options->min_reply_bytes_per_second;
     server->max_reply_bytes = options->max_inflight_bytes;
     server->started_us = clock_us();
     server->describe_config = options->describe_config;
     server->describe_arg = options->describe_arg;
+    server->log = options->log;
     velocity_status status = http_server_configure(server, settings);
     if (status == VELOCITY_OK &&
         (!make_workers(server, options->threads) || !reply_format(PROBLEM_REQUEST_TIMEOUT, &server->farewell)))

@@ -16,6 +16,7 @@ struct acceptor;
 struct http_server;
 struct http_settings_options;
 struct json_writer;
+struct logger;
 struct peer;
 struct service;
 
@@ -29,6 +30,7 @@ struct http_options {
     uint64_t max_inflight_bytes; /* of all request bodies held at once, and of all large replies; beyond it: 503 */
     void (*describe_config)(void *arg, struct json_writer *out); /* for GET /api/config; any thread; NULL: no such */
     void *describe_arg;
+    struct logger *log; /* hears why a request failed; NULL: nobody */
 };
 
 /* Answers until http_server_stop. `service` must outlive the server. NO_MEMORY: nor threads, nor descriptors. */

@@ -6,6 +6,7 @@
 
 #include "http/arrival.h"
 #include "http/connection.h"
+#include "http/health.h"
 #include "http/server.h"
 #include "http/settings.h"
 #include "http/worker.h"
@@ -20,6 +21,9 @@ struct http_server {
     struct acceptor *acceptor;
     void (*describe_config)(void *arg, struct json_writer *out);
     void *describe_arg;
+    struct logger *log;
+    struct rate_bucket log_bucket; /* a disk that fails, fails each request */
+    _Atomic uint64_t unlogged;     /* failures since the last that was logged */
     struct connections connections;
     struct json_writer farewell; /* of a connection that is cut */
     uint64_t max_value_bytes;
@@ -27,6 +31,7 @@ struct http_server {
     uint64_t max_reply_bytes;            /* of large replies that wait for their clients, together */
     _Atomic uint64_t reply_bytes;        /* of these now */
     _Atomic(struct http_settings *) settings;
+    struct health health;
     uint64_t started_us;
     _Atomic bool draining;
     uint32_t worker_count;

@@ -31,6 +31,21 @@ static char *copy_origin(const char *url) {
     return strndup(url, size);
 }
 
+/*
+ * RFC 6797: told once over TLS, a browser uses nothing else for that name, on any port, and lets nobody pass a
+ * certificate that it does not trust. So it is told only of a name that the configuration says is this server's, on
+ * HTTPS' own port; not of an address or of this machine's own name, which others on it share; and not where the
+ * certificate is one of our own making, which a new installation replaces.
+ */
+static char *copy_strict_host(const char *origin, bool has_certificate) {
+    static const char scheme[] = "https://";
+    struct in6_addr address;
+    if (!has_certificate || strncmp(origin, scheme, sizeof scheme - 1) != 0) return strdup("");
+    const char *host = origin + sizeof scheme - 1;
+    bool is_name = !strpbrk(host, ":[") && !network_address(velocity_str(host), &address);
+    return strdup(is_name && strcmp(host, "localhost") != 0 ? host : "");
+}
+
 velocity_status http_settings_new(const struct http_settings_options *options, struct http_settings **out) {
     struct http_settings *s = calloc(1, sizeof *s);
     velocity_status status = VELOCITY_OK;
@@ -46,7 +61,8 @@ velocity_status http_settings_new(const struct http_settings_options *options, s
             status = status_set(VELOCITY_INVALID, "trusted_proxies: %.64s is neither an address nor a range",
                                 options->trusted_proxies[i]);
     }
-    if (status == VELOCITY_OK && !(s->external_origin = copy_origin(options->external_url)))
+    if (status == VELOCITY_OK && (!(s->external_origin = copy_origin(options->external_url)) ||
+                                  !(s->strict_host = copy_strict_host(s->external_origin, options->has_certificate))))
         status = status_set(VELOCITY_NO_MEMORY, "no memory for the HTTP settings");
     if (status == VELOCITY_OK) {
         s->allow_plaintext = options->allow_plaintext;
@@ -64,6 +80,7 @@ void http_settings_free(struct http_settings *settings) {
         free_texts(settings->cors_origins, settings->cors_origin_count);
         free(settings->trusted_proxies);
         free(settings->external_origin);
+        free(settings->strict_host);
         free(settings);
         settings = replaced;
     }

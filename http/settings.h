@@ -23,6 +23,7 @@ struct http_settings_options {
     size_t trusted_proxy_count;
     const char *external_url; /* "https://db.example": how clients reach the server; "" or NULL: as they name it */
     bool allow_plaintext;     /* off loopback */
+    bool has_certificate;     /* of its own or its proxy's: one that the server made itself is none */
 };
 
 /* From the next request on. INVALID: a trusted proxy that is no address or range; then nothing changes. */
@@ -36,6 +37,7 @@ struct http_settings {
     struct network *trusted_proxies;
     size_t trusted_proxy_count;
     char *external_origin; /* "": none */
+    char *strict_host;     /* browsers are to use TLS alone for this name; "": they are not told */
     bool allow_plaintext;
 };
 

@@ -4,6 +4,7 @@
  * What a token may do to others: one of an admin without a scope may do what its user may. Any other token makes no
  * tokens and revokes none but itself, so that who finds one can't entrench themselves or lock out the rest.
  */
+#include "http/accounts.h"
 #include "http/form.h"
 #include "http/handlers.h"
 #include "http/management.h"
@@ -18,7 +19,6 @@ static const struct meanings meanings = {PROBLEM_NOT_FOUND, PROBLEM_CONFLICT, PR
 
 /* In scratch. */
 struct token_request {
-    struct json_writer *writer;
     const char *user; /* whose; NULL: everyone's */
     const char *id, *name;
     struct rights rights;
@@ -32,13 +32,8 @@ static struct token_request *state_new(struct http_request *request) {
         return NULL;
     }
     memset(state, 0, sizeof *state);
-    state->writer = &request->writer;
     request->state = state;
     return state;
-}
-
-static struct auth *auth_of(struct http_request *request) {
-    return service_auth(http_server_service(request->server));
 }
 
 static bool is_weak_token(const struct http_request *request) {
@@ -47,64 +42,15 @@ static bool is_weak_token(const struct http_request *request) {
 
 /* ---- listing ---------------------------------------------------------------------------------------------------- */
 
-static void write_members(struct json_writer *w, const struct auth_secret *token) {
-    json_name(w, "id");
-    json_write_string(w, velocity_str(token->id));
-    json_name(w, "name");
-    json_write_string(w, velocity_str(token->name));
-    json_name(w, "user");
-    json_write_string(w, velocity_str(token->user));
-    rights_write(w, token->role, token->scope);
-    json_name(w, "created_at");
-    timestamp_write(w, token->created_at_ms);
-    json_name(w, "expires_at");
-    timestamp_write(w, token->expires_at_ms);
-}
-
-static bool write_token(void *arg, const struct auth_secret *token) {
-    struct json_writer *w = arg;
-    json_begin_object(w);
-    write_members(w, token);
-    json_end_object(w);
-    return !w->failed;
-}
-
-static void list(struct http_request *request) {
-    const struct token_request *state = request->state;
-    struct json_writer *w = state->writer;
-    json_begin_object(w);
-    json_name(w, "tokens");
-    json_begin_array(w);
-    request->service.status = auth_tokens(auth_of(request), state->user, write_token, w);
-    json_end_array(w);
-    json_end_object(w);
-}
-
-static void listed(struct http_request *request) {
-    if (request->service.status == VELOCITY_OK)
-        management_reply(request, MHD_HTTP_OK);
-    else
-        management_failure(request, &meanings);
+static velocity_status list(struct http_request *request, const char *user) {
+    return tokens_write(auth_of(request), user, &request->writer);
 }
 
 void tokens_get(struct http_request *request) {
-    const char *user;
-    if (!owner_parameters(request, &user)) return;
-    struct token_request *state = state_new(request);
-    if (!state) return;
-    state->user = user;
-    request_call(request, list, listed);
+    owned_get(request, list);
 }
 
 /* ---- making ----------------------------------------------------------------------------------------------------- */
-
-static void write_new(struct json_writer *w, const struct auth_secret *token, const char *secret) {
-    json_begin_object(w);
-    write_members(w, token);
-    json_name(w, "token");
-    json_write_string(w, velocity_str(secret));
-    json_end_object(w);
-}
 
 static void create(struct http_request *request) {
     const struct token_request *state = request->state;
@@ -124,7 +70,7 @@ static void create(struct http_request *request) {
     if (status == VELOCITY_OK) status = auth_token_create(auth_of(request), state->user, &options, secret, &token);
     scope_free(&scope);
     if (status == VELOCITY_OK) {
-        write_new(state->writer, &token, secret);
+        token_write_new(&request->writer, &token, secret);
         principal_release(token.principal);
     }
     explicit_bzero(secret, sizeof secret);

@@ -2,12 +2,12 @@
  * users.c - /api/users: who there is. Everything here is an admin's, and waits for the disk or the hashing thread: it
  * runs on the executor.
  */
+#include "http/accounts.h"
 #include "http/form.h"
 #include "http/handlers.h"
 #include "http/management.h"
 #include "http/reply.h"
 #include "http/server_internal.h"
-#include "server/timestamp.h"
 
 #include <stdio.h>
 
@@ -32,39 +32,15 @@ static struct user_request *state_new(struct http_request *request) {
     return state;
 }
 
-static struct auth *auth_of(struct http_request *request) {
-    return service_auth(http_server_service(request->server));
-}
-
 /* ---- reading ---------------------------------------------------------------------------------------------------- */
 
-static bool write_user(void *arg, const struct auth_user *user) {
-    struct json_writer *w = arg;
-    json_begin_object(w);
-    json_name(w, "name");
-    json_write_string(w, velocity_str(user->name));
-    rights_write(w, user->role, user->scope);
-    json_name(w, "configured");
-    json_write_bool(w, user->configured);
-    json_name(w, "created_at");
-    timestamp_write(w, user->created_at_ms);
-    json_end_object(w);
-    return !w->failed;
-}
-
 static void list(struct http_request *request) {
-    struct json_writer *w = &request->writer;
-    json_begin_object(w);
-    json_name(w, "users");
-    json_begin_array(w);
-    request->service.status = auth_users(auth_of(request), NULL, write_user, w);
-    json_end_array(w);
-    json_end_object(w);
+    request->service.status = users_write(auth_of(request), &request->writer);
 }
 
 static void look(struct http_request *request) {
     const struct user_request *state = request->state;
-    request->service.status = auth_users(auth_of(request), state->name, write_user, &request->writer);
+    request->service.status = user_write(auth_of(request), state->name, &request->writer);
 }
 
 static void shown(struct http_request *request) {
@@ -99,8 +75,8 @@ static void create(struct http_request *request) {
     velocity_status status = rights_scope(&state->rights, NULL, &scope);
     if (status == VELOCITY_OK) status = auth_user_create(auth_of(request), state->name, &change);
     scope_free(&scope);
-    if (status == VELOCITY_OK) status = auth_users(auth_of(request), state->name, write_user, &request->writer);
     request->service.status = status;
+    if (status == VELOCITY_OK) look(request);
 }
 
 static void created(struct http_request *request) {
@@ -137,22 +113,16 @@ void users_post(struct http_request *request) {
 
 /* ---- changing --------------------------------------------------------------------------------------------------- */
 
-/* What of the scope stays as it is. */
-static bool keep_scope(void *arg, const struct auth_user *user) {
-    return scope_copy(arg, user->scope);
-}
-
 static velocity_status change_user(struct auth *auth, const struct user_request *state) {
-    struct scope before = {0}, scope = {0};
-    struct auth_user_change change = {.password = state->password, .role = state->rights.role};
-    velocity_status status = VELOCITY_OK;
-    if (rights_have_scope(&state->rights)) {
-        status = auth_users(auth, state->name, keep_scope, &before);
-        if (status == VELOCITY_OK) status = rights_scope(&state->rights, &before, &scope);
-        change.scope = &scope;
-    }
+    const struct rights *rights = &state->rights;
+    struct scope scope = {0};
+    struct auth_user_change change = {.password = state->password,
+                                      .role = rights->role,
+                                      .scope = rights_have_scope(rights) ? &scope : NULL,
+                                      .keep_databases = !rights->has_databases,
+                                      .keep_prefixes = !rights->has_prefixes};
+    velocity_status status = rights_scope(rights, NULL, &scope);
     if (status == VELOCITY_OK) status = auth_user_change(auth, state->name, &change);
-    scope_free(&before);
     scope_free(&scope);
     return status;
 }

@@ -374,3 +374,8 @@ void acceptor_set_per_address(struct acceptor *acceptor, uint32_t max_connection
     acceptor->per_address = max_connections_per_address;
     pthread_mutex_unlock(&acceptor->mutex);
 }
+
+void acceptor_set_deadline(struct acceptor *acceptor, uint32_t deadline_seconds) {
+    deadline_queue_set_span(&acceptor->arrivals, (uint64_t)deadline_seconds * 1000000);
+    if (acceptor->relay) tls_relay_set_deadline(acceptor->relay, deadline_seconds);
+}

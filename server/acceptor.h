@@ -63,7 +63,8 @@ void acceptor_stop(struct acceptor *acceptor);
 /* Stops. All peers must be freed. NULL is allowed. */
 void acceptor_free(struct acceptor *acceptor);
 void acceptor_stats(struct acceptor *acceptor, struct acceptor_stats *out);
-/* Limits that can change while it runs. */
+/* Limits that can change while it runs; the deadline of connections to come. */
 void acceptor_set_per_address(struct acceptor *acceptor, uint32_t max_connections_per_address);
+void acceptor_set_deadline(struct acceptor *acceptor, uint32_t deadline_seconds);
 
 #endif

@@ -10,7 +10,7 @@
 #define BATCH_BYTES ((size_t)4 << 20) /* so many are written at once, however young */
 
 static const struct audit_timing usual_timing = {
-    .batch_ms = 500, .retry_ms = 1000, .head_ms = 3600000, .prune_ms = 60000};
+    .batch_ms = 500, .retry_ms = 1000, .head_ms = 3600000, .prune_ms = 60000, .tell_ms = 60000};
 
 /* ---- settings ---------------------------------------------------------------------------------------------------- */
 
@@ -76,12 +76,16 @@ enum audit_answer audit_reserve(struct audit *audit, struct audit_waiter *waiter
     return answer;
 }
 
-void audit_cancel(struct audit *audit) {
-    (void)pthread_mutex_lock(&audit->mutex);
+static void give_back(struct audit *audit) {
     if (audit->unbacked)
         audit->unbacked--;
     else
         audit->promised--;
+}
+
+void audit_cancel(struct audit *audit) {
+    (void)pthread_mutex_lock(&audit->mutex);
+    give_back(audit);
     bool tell = hurry_to_wake(audit);
     (void)pthread_mutex_unlock(&audit->mutex);
     if (tell) (void)pthread_cond_signal(&audit->work);
@@ -94,11 +98,9 @@ void audit_cancel(struct audit *audit) {
 static bool enqueue(struct audit *audit, const struct audit_queued *queued) {
     bool idle = audit->front.count == 0 && audit->front_gap.lost == 0;
     if (audit->unbacked) {
-        struct audit_gap *gap = &audit->front_gap;
         audit->unbacked--;
         audit->stats.lost++;
-        if (gap->lost++ == 0) gap->first_ms = queued->time_ms;
-        gap->last_ms = queued->time_ms;
+        audit_gap_add(&audit->front_gap, queued->time_ms);
     } else {
         audit->promised--;
         audit->stats.recorded++;
@@ -110,10 +112,14 @@ static bool enqueue(struct audit *audit, const struct audit_queued *queued) {
     return idle || large;
 }
 
+static void measure(struct audit_queued *queued, const struct audit_event *event) {
+    audit_queued_measure(queued, event, false);
+    if (!queued->time_ms) queued->time_ms = audit_clock_ms(CLOCK_REALTIME);
+}
+
 void audit_record(struct audit *audit, const struct audit_event *event) {
     struct audit_queued queued;
-    audit_queued_measure(&queued, event, false);
-    if (!queued.time_ms) queued.time_ms = audit_clock_ms(CLOCK_REALTIME);
+    measure(&queued, event);
     (void)pthread_mutex_lock(&audit->mutex);
     queued.hash_key = audit->settings.keys == AUDIT_KEYS_HASH;
     bool tell = enqueue(audit, &queued);
@@ -121,6 +127,78 @@ void audit_record(struct audit *audit, const struct audit_event *event) {
     (void)pthread_mutex_unlock(&audit->mutex);
     if (tell) (void)pthread_cond_signal(&audit->work);
 }
+
+/* ---- refusals ---------------------------------------------------------------------------------------------------- */
+
+/* True where the writer is to be told. Under the mutex. */
+static bool leave_out(struct audit *audit, const char *user, const char *address, int64_t wall_ms) {
+    int64_t now_ms = audit_clock_ms(CLOCK_MONOTONIC);
+    audit_refusals_leave_out(&audit->refusals, user, address, now_ms, wall_ms);
+    if (audit->refusals.tell_at_ms) return false;
+    audit->refusals.tell_at_ms = now_ms + audit->timing.tell_ms;
+    return true;
+}
+
+static void take_refusal(struct audit *audit, const struct audit_event *event, bool reserved) {
+    struct audit_queued queued;
+    bool tell;
+    measure(&queued, event);
+    int64_t now_ms = audit_clock_ms(CLOCK_MONOTONIC);
+    (void)pthread_mutex_lock(&audit->mutex);
+    queued.hash_key = audit->settings.keys == AUDIT_KEYS_HASH;
+    if ((reserved || audit_room(audit) > 0) &&
+        audit_refusals_admit(&audit->refusals, event->user, event->address, now_ms)) {
+        audit->promised += !reserved;
+        tell = enqueue(audit, &queued);
+    } else {
+        if (reserved) give_back(audit);
+        tell = leave_out(audit, event->user, event->address, queued.time_ms);
+    }
+    if (hurry_to_wake(audit)) tell = true;
+    (void)pthread_mutex_unlock(&audit->mutex);
+    if (tell) (void)pthread_cond_signal(&audit->work);
+}
+
+void audit_record_refusal(struct audit *audit, const struct audit_event *event) {
+    take_refusal(audit, event, true);
+}
+
+void audit_note_refusal(struct audit *audit, const struct audit_event *event) {
+    take_refusal(audit, event, false);
+}
+
+void audit_count_refusal(struct audit *audit, const char *user, const char *address) {
+    int64_t wall_ms = audit_clock_ms(CLOCK_REALTIME);
+    (void)pthread_mutex_lock(&audit->mutex);
+    bool tell = leave_out(audit, user, address, wall_ms);
+    (void)pthread_mutex_unlock(&audit->mutex);
+    if (tell) (void)pthread_cond_signal(&audit->work);
+}
+
+static void tell_one(struct audit *audit, const struct audit_left_out *left_out) {
+    struct audit_queued queued;
+    char detail[AUDIT_GAP_DETAIL_BYTES];
+    audit_gap_format(&left_out->gap, detail);
+    measure(&queued, &(struct audit_event){.user = left_out->user,
+                                           .address = left_out->address,
+                                           .action = AUDIT_REFUSALS_ACTION,
+                                           .detail = detail});
+    audit->promised++;
+    (void)enqueue(audit, &queued); /* it is the writer who asks */
+}
+
+void audit_tell_refusals(struct audit *audit) {
+    struct audit_refusals *refusals = &audit->refusals;
+    struct audit_left_out left_out;
+    int64_t now_ms = audit_clock_ms(CLOCK_MONOTONIC);
+    bool due = refusals->tell_at_ms && (audit->ending || refusals->tell_at_ms <= now_ms);
+    if (!due || audit->failing) return;
+    refusals->tell_at_ms = 0;
+    while (audit_room(audit) > 0 && audit_refusals_take(refusals, &left_out)) tell_one(audit, &left_out);
+    if (audit_room(audit) == 0) refusals->tell_at_ms = now_ms + audit->timing.tell_ms;
+}
+
+/* ---- waiting for the disk ---------------------------------------------------------------------------------------- */
 
 enum audit_answer audit_settle(struct audit *audit, struct audit_waiter *waiter) {
     enum audit_answer answer = AUDIT_GO;

@@ -6,12 +6,12 @@
  *         +-- WAIT: ready() when there is room again
  *
  * Invariants:
- *  1. Nothing that was recorded is dropped: who reserved has room, and who finds none waits.
+ *  1. Nothing that was done is without a row: who reserved has room, and who finds none waits.
  *  2. Each row's hash is SHA-256 over the row before it and its own fields, so that a changed or removed row shows. The
  *     head (number and hash of the newest row) goes to the log every hour and at the end, so that a cut tail shows.
  *  3. Rows leave only from the oldest end, by age or size; an anchor row says how many and with which hash.
  *
- * Threads: one writer of its own; all functions from any thread. audit_reserve, audit_record and audit_wants never
+ * Threads: one writer of its own; all functions from any thread. audit_reserve, audit_record..., audit_wants never
  * wait; audit_query and audit_verify read the file over connections of their own.
  */
 #ifndef VELOCITY_SERVER_AUDIT_H
@@ -84,6 +84,14 @@ struct audit_event {
 };
 /* Uses up one reservation. */
 void audit_record(struct audit *audit, const struct audit_event *event);
+/* The same of what was refused, so that nothing was done: of that a user, or the address of a stranger, has 60 rows at
+ * once and one a second then, and all strangers together ten. What is beyond is counted, and a minute later a row
+ * "audit.refusals" says of whom how many. */
+void audit_record_refusal(struct audit *audit, const struct audit_event *event);
+/* Without a reservation: where there is no room it is counted, too. */
+void audit_note_refusal(struct audit *audit, const struct audit_event *event);
+/* Counted only. */
+void audit_count_refusal(struct audit *audit, const char *user, const char *address);
 /* GO: all that was recorded before the first call with this waiter is on disk (fsync); or rows can't be written and
  * on_failure is CONTINUE. */
 enum audit_answer audit_settle(struct audit *audit, struct audit_waiter *waiter);

@@ -22,8 +22,9 @@
 
 #include <sqlite3.h>
 
-#define AUDIT_PRUNE_ACTION "audit.prune" /* a row of the log's own: rows left */
-#define AUDIT_GAP_ACTION   "audit.gap"   /* another: events were not recorded */
+#define AUDIT_PRUNE_ACTION    "audit.prune"    /* a row of the log's own: rows left */
+#define AUDIT_GAP_ACTION      "audit.gap"      /* another: events were not recorded */
+#define AUDIT_REFUSALS_ACTION "audit.refusals" /* another: so many of somebody's refusals have no row */
 
 struct audit_file;
 

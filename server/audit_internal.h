@@ -21,6 +21,7 @@
 #include "server/audit.h"
 #include "server/audit_file.h"
 #include "server/audit_queue.h"
+#include "server/audit_refusals.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -35,12 +36,7 @@ struct audit_timing {
     int64_t retry_ms; /* after rows could not be written */
     int64_t head_ms;  /* between two heads in the log */
     int64_t prune_ms; /* between two looks at the age of the oldest rows */
-};
-
-/* Events without a row. */
-struct audit_gap {
-    uint64_t lost;
-    int64_t first_ms, last_ms;
+    int64_t tell_ms;  /* from the first refusal that was left out until it is told */
 };
 
 struct audit_waiters {
@@ -59,6 +55,7 @@ struct audit {
     struct audit_settings settings;
     struct audit_arena front;
     struct audit_gap front_gap;
+    struct audit_refusals refusals;
     uint32_t promised, unbacked;
     struct audit_waiters room, settling; /* settling: tickets ascend */
     struct audit_head head;              /* of what is on disk */
@@ -90,6 +87,9 @@ static inline struct audit_waiter *audit_waiters_take(struct audit_waiters *wait
     if (!waiters->head) waiters->tail = &waiters->head;
     return waiter;
 }
+
+/* What was left out of refusals becomes events, if it is time, as many as there is room for. */
+void audit_tell_refusals(struct audit *audit);
 
 /* How many more reservations can be given. */
 static inline uint32_t audit_room(const struct audit *audit) {

@@ -1,10 +1,11 @@
 /*
  * audit_verify.c - computes the chain anew, from the anchor to the head.
  *
- * Rows are read some ten thousand at a time, each portion in a transaction of its own, so that the WAL of a busy server
- * can be emptied in between. Rows that were pruned meanwhile are taken from the anchor, whose row is then still to
- * come. The head that this process itself wrote is known: while the server runs, a cut tail or a chain that was
- * rewritten as a whole shows, too.
+ * Rows are read a thousand at a time, each portion in a transaction of its own, so that the WAL of a busy server can be
+ * emptied in between, and the time that a portion may take is enough on any machine, though each row may hold the
+ * largest key. Rows that were pruned meanwhile are taken from the anchor, whose row is then still to come. The head
+ * that this process itself wrote is known: while the server runs, a cut tail or a chain that was rewritten as a whole
+ * shows, too.
  */
 #include "server/audit_internal.h"
 
@@ -13,7 +14,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define PORTION_ROWS       20000
+#define PORTION_ROWS       1000
 #define PORTION_TIMEOUT_MS 10000
 
 struct walk {

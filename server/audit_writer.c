@@ -6,7 +6,6 @@
 
 #include "engine/status.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 
 #define DAY_MS INT64_C(86400000)
@@ -55,10 +54,8 @@ static velocity_status append_events(struct audit *audit) {
 
 static velocity_status append_gap(struct audit *audit) {
     struct audit_value row[AUDIT_COLUMNS] = {{0}};
-    const struct audit_gap *gap = &audit->back_gap;
-    char detail[128];
-    (void)snprintf(detail, sizeof detail, "events=%" PRIu64 " from_ms=%" PRId64 " to_ms=%" PRId64, gap->lost,
-                   gap->first_ms, gap->last_ms);
+    char detail[AUDIT_GAP_DETAIL_BYTES];
+    audit_gap_format(&audit->back_gap, detail);
     row[AUDIT_TIME_MS] = audit_integer(audit_clock_ms(CLOCK_REALTIME));
     row[AUDIT_ACTION] = audit_text(velocity_str(AUDIT_GAP_ACTION));
     row[AUDIT_DETAIL] = audit_text(velocity_str(detail));
@@ -211,6 +208,7 @@ static int64_t next_work_ms(const struct audit *audit) {
     if (audit->failing) return audit->retry_at_ms;
     if (audit->urgent || audit->again || audit->prune_now) return 0;
     int64_t at = earlier(audit->head_at_ms, audit->prune_at_ms);
+    if (audit->refusals.tell_at_ms) at = earlier(at, audit->refusals.tell_at_ms);
     if (audit->front.count || audit->front_gap.lost) at = earlier(at, audit->batch_at_ms);
     return audit->room.head ? earlier(at, audit->wake_at_ms) : at;
 }
@@ -228,6 +226,11 @@ static bool batch_is_due(const struct audit *audit) {
     return audit->ending || audit->urgent || (!young && (audit->front.count || audit->front_gap.lost));
 }
 
+/* Under the mutex. */
+static bool has_nothing_left(const struct audit *audit) {
+    return audit->front.count == 0 && audit->front_gap.lost == 0 && audit->refusals.tell_at_ms == 0;
+}
+
 static void wake(struct audit *audit) {
     (void)pthread_mutex_lock(&audit->mutex);
     struct audit_waiter *woken = take_woken(audit);
@@ -241,6 +244,7 @@ void *audit_serve(void *arg) {
     (void)pthread_mutex_lock(&audit->mutex);
     for (bool done = false; !done;) {
         wait_for_work(audit);
+        audit_tell_refusals(audit);
         if (batch_is_due(audit)) take_batch(audit);
         if (audit->prune_now) audit->prune_at_ms = 0;
         audit->prune_now = false;
@@ -250,7 +254,7 @@ void *audit_serve(void *arg) {
         wake(audit);
         maintain(audit, &settings);
         (void)pthread_mutex_lock(&audit->mutex);
-        done = audit->ending && (audit->failing || (audit->front.count == 0 && audit->front_gap.lost == 0));
+        done = audit->ending && (audit->failing || has_nothing_left(audit));
     }
     (void)pthread_mutex_unlock(&audit->mutex);
     return NULL;

@@ -264,29 +264,43 @@ static bool looks_like_secret(velocity_slice text) {
            (memcmp(text.data, "vt_", 3) == 0 || memcmp(text.data, "vs_", 3) == 0);
 }
 
+/* NULL: it is none, or has ended. *known: there is such a one. */
+static struct principal *look_up(struct auth *auth, velocity_slice secret, bool *known) {
+    uint8_t digest[DIGEST_BYTES];
+    struct principal *principal = NULL;
+    *known = false;
+    if (!looks_like_secret(secret)) return NULL;
+    int64_t now_ms = auth_wall_ms(auth);
+    digest_of(secret, digest);
+    (void)pthread_rwlock_rdlock(&auth->lock);
+    const struct secret *found = secret_table_find(&auth->secrets, digest);
+    *known = found != NULL;
+    if (found && found->principal && found->expires_at_ms > now_ms) principal = principal_acquire(found->principal);
+    (void)pthread_rwlock_unlock(&auth->lock);
+    return principal;
+}
+
 enum auth_result auth_bearer(struct auth *auth, velocity_slice secret, const char *address,
                              struct principal **principal, uint32_t *retry_after_seconds) {
-    uint8_t digest[DIGEST_BYTES];
-    bool known = false;
-    *principal = NULL;
+    bool known;
     *retry_after_seconds = 0;
-    if (looks_like_secret(secret)) {
-        int64_t now_ms = auth_wall_ms(auth);
-        digest_of(secret, digest);
-        (void)pthread_rwlock_rdlock(&auth->lock);
-        const struct secret *found = secret_table_find(&auth->secrets, digest);
-        known = found != NULL;
-        if (known && found->principal && found->expires_at_ms > now_ms)
-            *principal = principal_acquire(found->principal);
-        (void)pthread_rwlock_unlock(&auth->lock);
-    }
+    *principal = look_up(auth, secret, &known);
     if (*principal) return AUTH_OK;
     if (known) return AUTH_REFUSED; /* who has it guesses at nothing */
     int64_t now_ms = auth_monotonic_ms(auth);
     velocity_slice nobody = {0};
     *retry_after_seconds = failures_banned(auth->failures, address, nobody, now_ms);
     if (*retry_after_seconds) return AUTH_BANNED;
-    failures_add(auth->failures, address, nobody, now_ms);
+    *retry_after_seconds = failures_add(auth->failures, address, nobody, now_ms);
+    return AUTH_REFUSED;
+}
+
+enum auth_result auth_cookie(struct auth *auth, velocity_slice secret, struct principal **principal) {
+    bool known;
+    *principal = look_up(auth, secret, &known);
+    if (*principal && (*principal)->by_cookie_allowed) return AUTH_OK;
+    principal_release(*principal);
+    *principal = NULL;
     return AUTH_REFUSED;
 }
 

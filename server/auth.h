@@ -68,7 +68,8 @@ bool auth_holds(struct auth *auth, const struct principal *principal);
 
 enum auth_result {
     AUTH_OK,      /* *principal is the caller's to release */
-    AUTH_REFUSED, /* 401: no such secret, or a wrong password, or an end that passed */
+    AUTH_REFUSED, /* 401: no such secret, or a wrong password, or an end that passed; retry_after_seconds: of the ban
+                     that begins with it, 0: none does */
     AUTH_BANNED,  /* 429: too many failures; retry_after_seconds */
     AUTH_BUSY,    /* 503: too many passwords wait to be hashed */
 };
@@ -78,6 +79,10 @@ enum auth_result {
  * 256 bits, and who shares an address with an attacker shall go on. */
 enum auth_result auth_bearer(struct auth *auth, velocity_slice secret, const char *address,
                              struct principal **principal, uint32_t *retry_after_seconds);
+
+/* What a browser's cookie holds. It goes on sending it when the session has ended, so that is no failure and leads to
+ * no ban. OK or REFUSED. */
+enum auth_result auth_cookie(struct auth *auth, velocity_slice secret, struct principal **principal);
 
 struct auth_check {
     velocity_slice user, password;          /* the caller's, unchanged until it is answered */
@@ -115,14 +120,16 @@ struct auth_user_change {
     const char *password; /* plain, with a NUL */
     int role;             /* enum role, or -1 */
     const struct scope *scope;
+    bool keep_databases, keep_prefixes; /* of a scope: as they are, whatever it says; not for create */
 };
 
 /* CONFLICT: the name is taken. INVALID: name or password. BUSY: too many passwords wait to be hashed. The very first
  * user is made admin, everywhere, whatever it asks for. */
 VELOCITY_CHECK_RESULT velocity_status auth_user_create(struct auth *auth, const char *name,
                                                        const struct auth_user_change *change);
-/* NOT_FOUND; UNSUPPORTED: a configured one; CONFLICT: it would be the last admin that goes. Ends the user's sessions
- * where the password changes, and narrows tokens and sessions where rights do. */
+/* NOT_FOUND; UNSUPPORTED: a configured one; CONFLICT: it would be the last admin that goes; INVALID: the scope would be
+ * too large. One step: of two that change different things neither loses the other's. Ends the user's sessions where
+ * the password changes, and narrows tokens and sessions where rights do. */
 VELOCITY_CHECK_RESULT velocity_status auth_user_change(struct auth *auth, const char *name,
                                                        const struct auth_user_change *change);
 /* With its tokens and sessions. As change. */

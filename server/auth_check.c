@@ -38,7 +38,8 @@ static void succeed(struct auth_check *check, struct principal *principal) {
 }
 
 static void fail(struct auth_check *check) {
-    failures_add(check->auth->failures, check->address, check->user, auth_monotonic_ms(check->auth));
+    check->retry_after_seconds =
+        failures_add(check->auth->failures, check->address, check->user, auth_monotonic_ms(check->auth));
     check->result = AUTH_REFUSED;
 }
 

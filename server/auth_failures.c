@@ -160,32 +160,37 @@ static uint32_t find_or_add(struct table *t, const uint64_t key[KEY_WORDS]) {
 
 /* ---- counting --------------------------------------------------------------------------------------------------- */
 
-static void count(struct failures *f, struct table *t, const uint64_t key[KEY_WORDS], uint64_t limit, int64_t now_ms) {
+/* True: a ban begins. */
+static bool count(struct failures *f, struct table *t, const uint64_t key[KEY_WORDS], uint64_t limit, int64_t now_ms) {
     struct entry *e = &t->entries[find_or_add(t, key)];
-    if (e->banned_until_ms > now_ms) return;
+    if (e->banned_until_ms > now_ms) return false;
     if (now_ms >= e->window_ends_ms) {
         e->count = 0;
         e->window_ends_ms = now_ms + f->ban_ms;
     }
-    if (++e->count < limit) return;
+    if (++e->count < limit) return false;
     e->count = 0;
     e->window_ends_ms = e->banned_until_ms = now_ms + f->ban_ms;
     if (f->last_ban_ends_ms < e->banned_until_ms) f->last_ban_ends_ms = e->banned_until_ms;
     f->bans++;
+    return true;
 }
 
-void failures_add(struct failures *f, const char *address, velocity_slice user, int64_t now_ms) {
+uint32_t failures_add(struct failures *f, const char *address, velocity_slice user, int64_t now_ms) {
     uint64_t pair[KEY_WORDS], alone[KEY_WORDS];
     if (user.data) key_of(f, address, user, pair);
     if (address) key_of(f, address, velocity_bytes(NULL, 0), alone);
+    bool banned = false;
     pthread_mutex_lock(&f->mutex);
     f->failures++;
     if (f->max_failures) {
         uint64_t limit = f->max_failures;
-        if (user.data) count(f, &f->tables[PAIRS], pair, limit, now_ms);
-        if (address) count(f, &f->tables[ADDRESSES], alone, limit * FAILURES_ADDRESS_FACTOR, now_ms);
+        if (user.data) banned |= count(f, &f->tables[PAIRS], pair, limit, now_ms);
+        if (address) banned |= count(f, &f->tables[ADDRESSES], alone, limit * FAILURES_ADDRESS_FACTOR, now_ms);
     }
+    uint32_t seconds = banned ? (uint32_t)(f->ban_ms / 1000) : 0;
     pthread_mutex_unlock(&f->mutex);
+    return seconds;
 }
 
 void failures_forget(struct failures *f, const char *address, velocity_slice user) {

@@ -30,7 +30,8 @@ void failures_configure(struct failures *failures, uint32_t max_failures, uint32
  */
 /* Seconds until the ban ends; 0: there is none. `now_ms` is of the monotonic clock. */
 uint32_t failures_banned(struct failures *failures, const char *address, velocity_slice user, int64_t now_ms);
-void failures_add(struct failures *failures, const char *address, velocity_slice user, int64_t now_ms);
+/* Answers the seconds of the ban that begins with this failure; 0: none does. */
+uint32_t failures_add(struct failures *failures, const char *address, velocity_slice user, int64_t now_ms);
 /* The pair did it right: its count begins anew. The address's does not, for who guesses may also know one password. */
 void failures_forget(struct failures *failures, const char *address, velocity_slice user);
 

@@ -199,19 +199,31 @@ static velocity_status replace(struct auth *auth, struct user *old, struct user 
     return status;
 }
 
+/* What the change says of databases and prefixes, and what `before` does of those that it keeps. To be freed. */
+static velocity_status merge_scope(const struct auth_user_change *change, const struct scope *before,
+                                   struct scope *out) {
+    const struct scope *from = change->keep_databases ? before : change->scope;
+    const struct scope *prefixes = change->keep_prefixes ? before : change->scope;
+    return scope_ask(out, (const char *const *)from->databases, from->database_count, prefixes->prefixes,
+                     prefixes->prefix_count);
+}
+
 /* hash NULL: the password stays. */
 static velocity_status change_user(struct auth *auth, const char *name, const struct auth_user_change *change,
                                    const char *hash) {
     struct user *old;
+    struct scope scope = {0};
     velocity_status status = find_own(&auth->users, name, &old);
+    if (!status && change->scope) status = merge_scope(change, &old->principal->scope, &scope);
     if (status) return status;
     struct user_model model = {.name = name,
                                .role = change->role < 0 ? old->principal->role : (enum role)change->role,
-                               .scope = change->scope ? change->scope : &old->principal->scope,
+                               .scope = change->scope ? &scope : &old->principal->scope,
                                .hash = hash ? hash : old->hash,
                                .password_number = hash ? 0 : old->password_number,
                                .created_at_ms = old->created_at_ms};
     struct user *new = user_new(auth, &model);
+    scope_free(&scope);
     return new ? replace(auth, old, new, NULL) : status_set(VELOCITY_NO_MEMORY, "no memory for a user");
 }
 
@@ -278,7 +290,7 @@ static velocity_status verify_own(struct auth *auth, const char *name, const cha
     velocity_status status = auth_verify(auth, hash, velocity_str(old));
     if (status == VELOCITY_OK) failures_forget(auth->failures, NULL, user);
     if (status != VELOCITY_NOT_FOUND) return status;
-    failures_add(auth->failures, NULL, user, auth_monotonic_ms(auth));
+    (void)failures_add(auth->failures, NULL, user, auth_monotonic_ms(auth));
     return status_set(VELOCITY_INVALID, "the old password is wrong");
 }
 

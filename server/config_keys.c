@@ -121,7 +121,9 @@ const struct config_key config_keys[] = {
      "Addresses and networks, as `192.0.2.7` or `10.0.0.0/8`, of proxies whose word for where a request comes "
      "from is taken."},
     {"server", "external_url", CONFIG_TEXT, 0, FIELD(server.external_url), 0, 0, "", NULL,
-     "Where clients reach the server if that is not the bound address, as `https://db.example`; without a path."},
+     "Where clients reach the server if that is not the bound address, as `https://db.example`; without a path. "
+     "Browsers that come over TLS to such a name without a port are told to use nothing but TLS for it for a year "
+     "(`Strict-Transport-Security`), unless the server made its certificate itself."},
 
     {"tls", "enabled", CONFIG_CHOICE, 0, FIELD(tls.enabled), 0, 0, "auto", switches,
      "Speak TLS 1.3, on the same port. `\"auto\"`: unless the address is a loopback one."},

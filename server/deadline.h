@@ -2,12 +2,13 @@
  * deadline.h - what has to happen in time, where everything has the same time: a queue that is sorted by itself.
  * Setting, clearing and finding the next one due are a few instructions each, whatever waits.
  *
- * Threads: one.
+ * Threads: one, but for deadline_queue_set_span.
  */
 #ifndef VELOCITY_SERVER_DEADLINE_H
 #define VELOCITY_SERVER_DEADLINE_H
 
 #include <limits.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <time.h>
@@ -19,8 +20,8 @@ struct deadline {
 };
 
 struct deadline_queue {
-    struct deadline ends; /* next: the first due, previous: the last; a ring */
-    uint64_t span_us;     /* 0: nothing is ever due */
+    struct deadline ends;     /* next: the first due, previous: the last; a ring */
+    _Atomic uint64_t span_us; /* 0: nothing is ever due */
 };
 
 /* The monotonic clock. */
@@ -32,7 +33,12 @@ static inline uint64_t deadline_now_us(void) {
 
 static inline void deadline_queue_init(struct deadline_queue *queue, uint64_t span_us) {
     queue->ends.next = queue->ends.previous = &queue->ends;
-    queue->span_us = span_us;
+    atomic_init(&queue->span_us, span_us);
+}
+
+/* Of what is set from now on; any thread. What is shorter than those before it waits for them, once. */
+static inline void deadline_queue_set_span(struct deadline_queue *queue, uint64_t span_us) {
+    atomic_store_explicit(&queue->span_us, span_us, memory_order_relaxed);
 }
 
 static inline void deadline_unlink_(struct deadline *deadline) {
@@ -47,8 +53,9 @@ static inline void deadline_clear(struct deadline *deadline) {
 
 /* The span from now; one that was set before begins anew. */
 static inline void deadline_set(struct deadline_queue *queue, struct deadline *deadline, uint64_t now_us) {
+    uint64_t span_us = atomic_load_explicit(&queue->span_us, memory_order_relaxed);
     deadline_clear(deadline);
-    deadline->at_us = queue->span_us ? now_us + queue->span_us : UINT64_MAX;
+    deadline->at_us = span_us ? now_us + span_us : UINT64_MAX;
     deadline->next = &queue->ends;
     deadline->previous = queue->ends.previous;
     deadline->previous->next = deadline;

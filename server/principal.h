@@ -64,10 +64,13 @@ struct principal *principal_acquire(struct principal *principal); /* answers it 
 void principal_release(struct principal *principal);              /* NULL is allowed */
 bool principal_may(const struct principal *principal, enum permission permission);
 
-/* Copies; sorts and drops prefixes that another one covers. An empty prefix is every key. False: no memory, or beyond
- * the limits above; *out is then all zero, which is everywhere: do not use it. */
+/* Copies; sorts and drops prefixes that another one covers. An empty prefix is every key. False: no memory, or it does
+ * not fit; *out is then all zero, which is everywhere: do not use it. */
 bool scope_make(struct scope *out, const char *const *databases, size_t database_count, const velocity_slice *prefixes,
                 size_t prefix_count);
+/* The same of what somebody asks for, with a reason: INVALID, NO_MEMORY. */
+VELOCITY_CHECK_RESULT velocity_status scope_ask(struct scope *out, const char *const *databases, size_t database_count,
+                                                const velocity_slice *prefixes, size_t prefix_count);
 bool scope_copy(struct scope *out, const struct scope *from);
 void scope_free(struct scope *scope);
 bool scope_is_all(const struct scope *scope);

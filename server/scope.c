@@ -11,6 +11,8 @@
 #include "server/principal.h"
 
 #include "engine/env.h"
+#include "engine/status.h"
+#include "server/databases.h"
 
 #include <stdlib.h>
 
@@ -81,12 +83,30 @@ static bool make(struct scope *out, const char *const *databases, size_t databas
     return true;
 }
 
+static bool fits(const char *const *databases, size_t database_count, const velocity_slice *prefixes,
+                 size_t prefix_count) {
+    if (database_count > SCOPE_MAX_DATABASES || prefix_count > SCOPE_MAX_PREFIXES) return false;
+    return bytes_of(databases, database_count, prefixes, prefix_count) <= SCOPE_MAX_BYTES;
+}
+
 bool scope_make(struct scope *out, const char *const *databases, size_t database_count, const velocity_slice *prefixes,
                 size_t prefix_count) {
     *out = (struct scope){0};
-    if (database_count > SCOPE_MAX_DATABASES || prefix_count > SCOPE_MAX_PREFIXES) return false;
-    if (bytes_of(databases, database_count, prefixes, prefix_count) > SCOPE_MAX_BYTES) return false;
+    if (!fits(databases, database_count, prefixes, prefix_count)) return false;
     return make(out, databases, database_count, prefixes, prefix_count);
+}
+
+velocity_status scope_ask(struct scope *out, const char *const *databases, size_t database_count,
+                          const velocity_slice *prefixes, size_t prefix_count) {
+    *out = (struct scope){0};
+    for (size_t i = 0; i < database_count; i++)
+        if (!database_name_is_good(velocity_str(databases[i])))
+            return status_set(VELOCITY_INVALID, "no database can be called \"%.63s\"", databases[i]);
+    if (!fits(databases, database_count, prefixes, prefix_count))
+        return status_set(VELOCITY_INVALID, "a scope has at most %d databases and %d prefixes, with %d bytes together",
+                          SCOPE_MAX_DATABASES, SCOPE_MAX_PREFIXES, SCOPE_MAX_BYTES);
+    if (make(out, databases, database_count, prefixes, prefix_count)) return VELOCITY_OK;
+    return status_set(VELOCITY_NO_MEMORY, "no memory for a scope");
 }
 
 bool scope_copy(struct scope *out, const struct scope *from) {

@@ -203,6 +203,12 @@ VELOCITY_CHECK_RESULT enum service_verdict service_settle(struct service *servic
                                                           unsigned status);
 /* The same for what need not be on disk before its reply: an error, or nobody who would hear it. */
 void service_record(struct service *service, struct service_request *request, unsigned status);
+/* For the audit log: somebody was turned away before any operation began, for a reason that `action` names. Never
+ * waits; there is an end to the rows of one who goes on with it. */
+void service_note_refusal(struct service *service, const struct service_caller *caller, const char *action,
+                          unsigned status, const char *detail);
+/* The same without a row of its own: it is counted. */
+void service_count_refusal(struct service *service, const struct service_caller *caller);
 
 /* True: answered. False: nothing has happened yet, and service_start must be called (after suspending whatever must not
  * go on). */

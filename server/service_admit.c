@@ -183,36 +183,65 @@ static void describe_batch(const struct service_batch *batch, char remark[REMARK
     }
 }
 
-static void record(struct service_request *request, unsigned status) {
-    char batch[REMARK_BYTES];
+/* Who it was, from where; the rest is to be filled in. */
+static struct audit_event event_of(const struct service_caller *caller) {
     static const char *const logins[] = {
         [LOGIN_OPEN] = "open", [LOGIN_PASSWORD] = "password", [LOGIN_TOKEN] = "token", [LOGIN_SESSION] = "session"};
-    const struct service_caller *caller = &request->caller;
     const struct principal *principal = caller->principal;
-    bool login = request->refusal == SERVICE_LOGIN_WRONG && !principal; /* the key is the name that was tried */
-    struct audit_event event = {
-        .user = principal ? principal->user : "",
-        .login = principal ? logins[principal->login] : "",
-        .login_id = principal ? principal->id : "",
-        .address = caller->address,
-        .action = login ? "login" : request->action->name,
-        .database = login && request->key.size ? velocity_bytes(NULL, 0) : request->database_name,
-        .key = request->key,
-        .status = status,
-        .request_id = caller->request_id,
-        .detail = request->remark ? request->remark : "",
-    };
+    return (struct audit_event){.user = principal ? principal->user : "",
+                                .login = principal ? logins[principal->login] : "",
+                                .login_id = principal ? principal->id : "",
+                                .address = caller->address,
+                                .request_id = caller->request_id};
+}
+
+/* Nothing was done, so it can be tried again for ever. What level WRITES or ALL wants of keys stays whole. */
+static bool is_refusal(const struct service_request *request, unsigned status) {
+    enum audit_class class = request->action->audit;
+    if (!request->caller.principal) return status >= 400;
+    bool can_be_many = is_offence(request) || class == AUDIT_SECURITY || class == AUDIT_ADMIN;
+    return can_be_many && status >= 400 && status < STATUS_CLIENT_LEFT;
+}
+
+static void record(struct service_request *request, unsigned status) {
+    char batch[REMARK_BYTES];
+    struct audit *audit = request->service->audit;
+    /* The key is the name that was tried. */
+    bool login = request->refusal == SERVICE_LOGIN_WRONG && !request->caller.principal;
+    struct audit_event event = event_of(&request->caller);
+    event.action = login ? "login" : request->action->name;
+    event.database = login && request->key.size ? velocity_bytes(NULL, 0) : request->database_name;
+    event.key = request->key;
+    event.status = status;
+    event.detail = request->remark ? request->remark : "";
     if (!login && request->operation == SERVICE_BATCH && request->batch) {
         describe_batch(request->batch, batch);
         event.detail = batch;
     }
-    audit_record(request->service->audit, &event);
+    if (is_refusal(request, status))
+        audit_record_refusal(audit, &event);
+    else
+        audit_record(audit, &event);
     request->reserved = false;
 }
 
-/* A stranger can go on for ever with what costs nothing, and would push everyone's rows out of a log of limited size.
- * So what came to nothing is recorded of those who are known, and of strangers the wrong guess, which leads to a ban.
- */
+void service_note_refusal(struct service *service, const struct service_caller *caller, const char *action,
+                          unsigned status, const char *detail) {
+    struct audit_event event = event_of(caller);
+    if (!service->audit || !audit_wants(service->audit, AUDIT_SECURITY)) return;
+    event.action = action;
+    event.status = status;
+    event.detail = detail;
+    audit_note_refusal(service->audit, &event);
+}
+
+void service_count_refusal(struct service *service, const struct service_caller *caller) {
+    if (!service->audit || !audit_wants(service->audit, AUDIT_SECURITY)) return;
+    audit_count_refusal(service->audit, caller->principal ? caller->principal->user : "", caller->address);
+}
+
+/* A stranger can go on for ever with what costs nothing. So what came to nothing is recorded of those who are known,
+ * and of strangers the wrong guess, which leads to a ban. */
 static bool is_noise(const struct service_request *request, unsigned status) {
     return !request->caller.principal && status >= 400 && status != 401 && status != STATUS_CLIENT_LEFT;
 }

@@ -75,22 +75,35 @@ static velocity_status read_text(const char *path, size_t limit, char **out, siz
     return !status || status == VELOCITY_NO_MEMORY ? status : VELOCITY_INVALID;
 }
 
-velocity_status tls_read_certificates(mbedtls_x509_crt *chain, const char *path) {
+struct pem {
+    const char *what, *mark; /* text without the mark holds no such thing */
+    size_t bytes_max;
+    velocity_status (*parse)(void *out, const char *path, const uint8_t *text, size_t size);
+};
+
+static velocity_status read_pem(const struct pem *pem, const char *path, void *out) {
     char *text;
     size_t size;
-    velocity_status status = read_text(path, CHAIN_BYTES_MAX, &text, &size);
+    velocity_status status = read_text(path, pem->bytes_max, &text, &size);
     if (status) return status;
-    if (!strstr(text, "-----BEGIN CERTIFICATE-----")) {
-        status = status_set(VELOCITY_INVALID, "%s: holds no certificate in PEM", path);
-    } else {
-        int result = mbedtls_x509_crt_parse(chain, (const uint8_t *)text, size);
-        if (result > 0)
-            status = status_set(VELOCITY_INVALID, "%s: %d of its certificates cannot be read", path, result);
-        else if (result < 0)
-            status = tls_refused(path, "no certificate", result);
-    }
-    forget(text, size); /* some keep the key in the same file */
+    if (strstr(text, pem->mark))
+        status = pem->parse(out, path, (const uint8_t *)text, size);
+    else
+        status = status_set(VELOCITY_INVALID, "%s: holds no %s in PEM", path, pem->what);
+    forget(text, size); /* some keep the key in the file of the certificate */
     return status;
+}
+
+static velocity_status parse_certificates(void *chain, const char *path, const uint8_t *text, size_t size) {
+    int result = mbedtls_x509_crt_parse(chain, text, size);
+    if (result > 0) return status_set(VELOCITY_INVALID, "%s: %d of its certificates cannot be read", path, result);
+    return result ? tls_refused(path, "no certificate", result) : VELOCITY_OK;
+}
+
+velocity_status tls_read_certificates(mbedtls_x509_crt *chain, const char *path) {
+    static const struct pem certificates = {"certificate", "-----BEGIN CERTIFICATE-----", CHAIN_BYTES_MAX,
+                                            parse_certificates};
+    return read_pem(&certificates, path, chain);
 }
 
 /* TLS 1.3 has signatures for these alone (RFC 8446, section 4.2.3), and mbedTLS has no Ed25519. */
@@ -101,28 +114,20 @@ static bool can_sign(const mbedtls_pk_context *key) {
     return group == MBEDTLS_ECP_DP_SECP256R1 || group == MBEDTLS_ECP_DP_SECP384R1 || group == MBEDTLS_ECP_DP_SECP521R1;
 }
 
+static velocity_status parse_key(void *key, const char *path, const uint8_t *text, size_t size) {
+    int result = mbedtls_pk_parse_key(key, text, size, NULL, 0, mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE);
+    if (result == MBEDTLS_ERR_PK_PASSWORD_REQUIRED || result == MBEDTLS_ERR_PK_PASSWORD_MISMATCH)
+        return status_set(VELOCITY_INVALID, "%s: the key has a passphrase; it must be stored without one", path);
+    if (result) return tls_refused(path, "no private key", result);
+    if (can_sign(key)) return VELOCITY_OK;
+    return status_set(VELOCITY_INVALID,
+                      "%s: not a key for TLS 1.3 here: ECDSA on P-256, P-384 or P-521, or RSA of at least %d bits",
+                      path, RSA_BITS_MIN);
+}
+
 velocity_status tls_read_key(mbedtls_pk_context *key, const char *path) {
-    char *text;
-    size_t size;
-    velocity_status status = read_text(path, KEY_BYTES_MAX, &text, &size);
-    if (status) return status;
-    if (!strstr(text, "PRIVATE KEY-----")) {
-        status = status_set(VELOCITY_INVALID, "%s: holds no private key in PEM", path);
-    } else {
-        int result = mbedtls_pk_parse_key(key, (const uint8_t *)text, size, NULL, 0, mbedtls_psa_get_random,
-                                          MBEDTLS_PSA_RANDOM_STATE);
-        if (result == MBEDTLS_ERR_PK_PASSWORD_REQUIRED || result == MBEDTLS_ERR_PK_PASSWORD_MISMATCH)
-            status = status_set(VELOCITY_INVALID, "%s: the key has a passphrase; it must be stored without one", path);
-        else if (result)
-            status = tls_refused(path, "no private key", result);
-        else if (!can_sign(key))
-            status = status_set(VELOCITY_INVALID,
-                                "%s: not a key for TLS 1.3 here: ECDSA on P-256, P-384 or P-521, or "
-                                "RSA of at least %d bits",
-                                path, RSA_BITS_MIN);
-    }
-    forget(text, size);
-    return status;
+    static const struct pem private_key = {"private key", "PRIVATE KEY-----", KEY_BYTES_MAX, parse_key};
+    return read_pem(&private_key, path, key);
 }
 
 bool tls_key_fits(const mbedtls_x509_crt *certificate, const mbedtls_pk_context *key) {

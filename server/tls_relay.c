@@ -224,6 +224,11 @@ void tls_relay_free(struct tls_relay *relay) {
     free(relay);
 }
 
+void tls_relay_set_deadline(struct tls_relay *relay, uint32_t deadline_seconds) {
+    for (uint32_t i = 0; i < relay->thread_count; i++)
+        deadline_queue_set_span(&relay->threads[i].loop.deadlines, (uint64_t)deadline_seconds * 1000000);
+}
+
 void tls_relay_stats(struct tls_relay *relay, struct tls_relay_stats *out) {
     struct link_counters *counters = &relay->counters;
     *out = (struct tls_relay_stats){.handshakes = atomic_load(&counters->handshakes),

@@ -41,7 +41,8 @@ void tls_relay_take(struct tls_relay *relay, int fd, struct peer *peer);
 void tls_relay_drain(struct tls_relay *relay);
 /* Drains, lets clients have the last bytes of fronts that closed their end, cuts the rest, ends the threads. */
 void tls_relay_stop(struct tls_relay *relay);
-void tls_relay_free(struct tls_relay *relay); /* stops; NULL is allowed */
+void tls_relay_free(struct tls_relay *relay);                                    /* stops; NULL is allowed */
+void tls_relay_set_deadline(struct tls_relay *relay, uint32_t deadline_seconds); /* from now on; any thread */
 void tls_relay_stats(struct tls_relay *relay, struct tls_relay_stats *out);
 
 #endif

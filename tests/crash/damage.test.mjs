@@ -55,7 +55,7 @@ async function assertHolds(server, count) {
 
 /** It must not start: exit 1 and one line that names the file, and the offset where there is one to name. */
 async function assertRefuses(dataDir, file, offset = true) {
-  const end = await run(['server', '--bind', '127.0.0.1:0', '--data-dir', dataDir], { timeoutMs: 20_000 });
+  const end = await run(['server', '--bind', '127.0.0.1:0', '--data-dir', dataDir]);
   assert.equal(end.code, 1, `it should have refused to start: ${JSON.stringify(end)}`);
   assert.match(end.stderr, /^velocity: [^\n]+\n$/, 'one line');
   assert.ok(end.stderr.includes(path.basename(file)), `${path.basename(file)} is not named: ${end.stderr}`);

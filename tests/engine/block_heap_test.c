@@ -48,6 +48,7 @@ static void let_all_go(struct held *slots, size_t count) {
 
 static void blocks_keep_what_is_written_into_them(void **state) {
     (void)state;
+    runs_in_one_thread();
     static struct held slots[SLOTS];
     uint64_t random = 1;
     block_heap *heap = block_heap_new();
@@ -58,6 +59,7 @@ static void blocks_keep_what_is_written_into_them(void **state) {
 
 static void what_is_free_goes_back_but_one_region(void **state) {
     (void)state;
+    runs_in_one_thread();
     static struct held slots[SLOTS];
     block_heap *heap = block_heap_new();
     assert_int_equal(block_heap_held_bytes(heap), 0);
@@ -75,6 +77,7 @@ static void what_is_free_goes_back_but_one_region(void **state) {
 /* First in, first out, as a cache evicts, with sizes that are never the same: an eighth more than is in use at most. */
 static void churn_of_a_full_cache_wastes_little(void **state) {
     (void)state;
+    runs_in_one_thread();
     static struct held slots[SLOTS];
     uint64_t random = 2, used = 0;
     block_heap *heap = block_heap_new();

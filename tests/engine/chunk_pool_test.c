@@ -23,7 +23,7 @@ static void end(struct setting s) {
 }
 
 static void wait_for_bytes(chunk_pool *chunks, uint64_t bytes) {
-    for (int i = 0; i < 5000 && chunk_pool_bytes(chunks) != bytes; i++) env_sleep_us(1000);
+    for (int i = 0; i < 30000 && chunk_pool_bytes(chunks) != bytes; i++) env_sleep_us(1000);
     assert_int_equal(chunk_pool_bytes(chunks), bytes);
 }
 

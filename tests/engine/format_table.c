@@ -11,7 +11,7 @@ struct image {
     struct format_database *db;
     uint8_t *data;
     size_t size;
-    uint64_t seed;
+    uint64_t seed, largest_block;
     uint8_t *filter; /* all partitions, one behind the other */
 };
 
@@ -29,6 +29,7 @@ static struct block load_block(struct image *t, uint64_t offset, uint64_t bytes)
     uint32_t first = format_checksum(t->seed, offset, stored, bytes);
     assert_int_equal(format_number(trailer + 5, 4), format_checksum(first, offset, trailer, 5));
     struct block b = {.size = format_number(trailer + 1, 4)};
+    assert_true(b.size <= t->largest_block);
     b.data = malloc(b.size);
     uint8_t *packed = malloc(bytes);
     memcpy(packed, stored, bytes);
@@ -365,7 +366,7 @@ static void check_filter(struct image *t) {
 void format_read_table(struct format_database *db, const struct format_table *meta) {
     char name[32];
     (void)snprintf(name, sizeof name, "%08llu.sst", (unsigned long long)meta->number);
-    struct image t = {.db = db};
+    struct image t = {.db = db, .largest_block = 65536 + 64 * meta->entries + meta->raw_bytes};
     t.seed = format_load(db, name, 2, &t.data, &t.size);
     assert_int_equal(t.size, meta->file_bytes);
     assert_memory_equal(t.data + 40, meta->uid, 16);

@@ -66,6 +66,7 @@ static bool puts_again(velocity *db, size_t i) {
 
 static void puts_stop_at_the_limit_and_deletes_make_room_for_them(void **state) {
     (void)state;
+    runs_in_one_thread();
     env_sim *sim = env_sim_new(1);
     velocity_options options = limited();
     velocity *db;
@@ -99,6 +100,7 @@ static void puts_stop_at_the_limit_and_deletes_make_room_for_them(void **state) 
 
 static void what_expires_makes_room_too(void **state) {
     (void)state;
+    runs_in_one_thread();
     env_sim *sim = env_sim_new(1);
     velocity_options options = limited();
     velocity *db;
@@ -119,6 +121,7 @@ static void done(void *arg, velocity_status status, uint64_t sequence) {
 
 static void deletes_go_on_beside_puts_that_are_refused(void **state) {
     (void)state;
+    runs_in_one_thread();
     env_sim *sim = env_sim_new(1);
     velocity_options options = limited();
     velocity *db;
@@ -232,6 +235,7 @@ static bool fail_at_the_limit(enum env_sim_call call, uint64_t nth, unsigned rou
 }
 
 static void at_the_limit_any_call_may_fail_and_room_comes_back(void **state) {
+    runs_in_one_thread();
     static const enum env_sim_call calls[] = {ENV_SIM_WRITE, ENV_SIM_SYNC,   ENV_SIM_CREATE,
                                               ENV_SIM_READ,  ENV_SIM_UNLINK, ENV_SIM_SYNC_DIRECTORY};
     unsigned round = 0;
@@ -251,7 +255,7 @@ static void disk_bytes_is_what_the_files_take(void **state) {
     for (size_t i = 0; i < 500; i++) OK(put(db, i, 0));
     OK(velocity_compact(db, NULL));
     velocity_stats stats = stats_of(db);
-    for (int i = 0; i < 1000 && stats.background_jobs; i++, stats = stats_of(db)) env_sleep_us(1000);
+    for (int i = 0; i < 30000 && stats.background_jobs; i++, stats = stats_of(db)) env_sleep_us(1000);
     uint64_t bytes = 0;
     char name[64];
     static const char *const kinds[] = {".sst", ".val", ".log"};
@@ -275,6 +279,7 @@ static size_t fill_more(velocity *db, size_t count) {
 
 static void a_limit_comes_falls_rises_and_goes_while_the_database_is_open(void **state) {
     (void)state;
+    runs_in_one_thread();
     env_sim *sim = env_sim_new(1);
     velocity_options options = limited();
     options.max_database_bytes = 0;
@@ -311,6 +316,7 @@ static void a_limit_comes_falls_rises_and_goes_while_the_database_is_open(void *
 /* Its segments were made for a large write buffer; under the limit they would be most of it. */
 static void a_limit_that_comes_late_is_not_eaten_by_empty_logs(void **state) {
     (void)state;
+    runs_in_one_thread();
     enum { HELD = 20 * MIB, SEGMENT = 16 * MIB };
     env_sim *sim = env_sim_new(1);
     velocity_options options = limited();

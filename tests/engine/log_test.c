@@ -3,8 +3,10 @@
  * from a tail by what later groups prove, and an earlier life of a file never shows.
  */
 #include "engine/coding.h"
-#include "engine/log.h"
+#include "engine/log_internal.h"
 #include "testing.h"
+
+#include <time.h>
 
 static const uint64_t database_id[2] = {31, 32};
 
@@ -316,6 +318,135 @@ static void a_group_that_begins_too_late_ends_the_replay(void **state) {
     assert_int_equal(groups_in(*state, 1, 2), 1);
 }
 
+/* ---- segments that somebody made to cost time
+ * ----------------------------------------------------------------------- */
+
+/* A moment's work in linear time, many minutes in the square of the size. */
+static void expect_linear(clock_t begin) {
+    assert_true((clock() - begin) / CLOCKS_PER_SEC < 30);
+}
+
+/* A segment without groups, to be written by hand: its bytes, and who they must say they are. */
+struct forgery {
+    const char *path;
+    uint8_t *bytes;
+    size_t size;
+    struct log_identity identity;
+};
+
+static struct forgery forge(const char *folder, uint64_t number, size_t size) {
+    struct forgery f = {.path = path_in(folder, number == 1 ? "00000001.log" : "00000002.log")};
+    struct log *log = create(folder, number, size);
+    f.identity = (struct log_identity){number, database_id[0], log->seed, NULL};
+    log_close(log);
+    f.bytes = file_bytes(f.path, &f.size);
+    assert_int_equal(f.size, size);
+    return f;
+}
+
+static void end_forgery(struct forgery *f) {
+    file_replace(f->path, f->bytes, f->size);
+    free(f->bytes);
+}
+
+static void put_group(struct forgery *f, uint64_t at, uint32_t payload_bytes, uint64_t synced_through, bool valid) {
+    uint8_t *g = f->bytes + at;
+    assert_true(at + LOG_GROUP_HEADER_BYTES + payload_bytes <= f->size);
+    put_u32(g + GROUP_PAYLOAD_BYTES, payload_bytes);
+    put_u64(g + GROUP_DATABASE_ID, f->identity.database_id);
+    put_u64(g + GROUP_LOG_NUMBER, f->identity.number);
+    put_u64(g + GROUP_POSITION, at);
+    put_u64(g + GROUP_FIRST_SEQUENCE, 1);
+    put_u64(g + GROUP_SYNCED_THROUGH, synced_through);
+    if (valid) put_u64(g + GROUP_CHECKSUM, log_group_checksum(f->identity.seed, g, payload_bytes));
+}
+
+struct told {
+    uint64_t damages, offset; /* of the first */
+};
+
+static velocity_status note_damage(void *arg, const struct log_damage *damage) {
+    struct told *told = arg;
+    if (!told->damages++) told->offset = damage->offset;
+    return VELOCITY_OK;
+}
+
+static struct told salvage(const char *folder, size_t count, struct seen *seen) {
+    struct log_segment segments[2] = {{.number = 1}, {.number = 2}};
+    struct told told = {0};
+    *seen = (struct seen){0};
+    struct log_replay r = {.env = env_posix(), .folder = folder, .next_sequence = 1, .apply = apply, .arg = seen};
+    memcpy(r.database_id, database_id, sizeof database_id);
+    OK(log_salvage(&r, segments, count, note_damage, &told));
+    return told;
+}
+
+/* Each of the headers claims all that is behind it. */
+static void headers_without_groups_cost_linear_time_and_are_damage(void **state) {
+    enum { BYTES = 16 << 20 };
+    struct forgery f = forge(*state, 1, BYTES);
+    for (uint64_t at = FILE_HEADER_BYTES; at + LOG_GROUP_HEADER_BYTES <= BYTES; at += LOG_GROUP_HEADER_BYTES)
+        put_group(&f, at, (uint32_t)(BYTES - LOG_GROUP_HEADER_BYTES - at), UINT64_MAX, false);
+    end_forgery(&f);
+    struct log_segment segment = {.number = 1};
+    struct seen seen;
+    clock_t begin = clock();
+    FAILS(VELOCITY_CORRUPT, "00000001.log: offset 128: behind this place stands more",
+          replay(*state, &segment, 1, &seen));
+    struct told told = salvage(*state, 1, &seen);
+    expect_linear(begin);
+    assert_int_equal(told.damages, 1);
+    assert_int_equal(told.offset, FILE_HEADER_BYTES);
+}
+
+/* As a crash leaves them: sizes of an earlier life in a few headers whose rest is there, and nothing that proves. */
+static void some_torn_headers_with_any_sizes_are_still_a_tail(void **state) {
+    enum { BYTES = 1 << 20, HEADERS = 12 };
+    struct forgery f = forge(*state, 1, BYTES);
+    for (uint64_t i = 0, at = FILE_HEADER_BYTES; i < HEADERS; i++, at += 4096)
+        put_group(&f, at, (uint32_t)(BYTES - LOG_GROUP_HEADER_BYTES - at), UINT64_MAX, false);
+    end_forgery(&f);
+    struct seen seen;
+    assert_int_equal(groups_in(*state, 1, 1), 0);
+    assert_int_equal(salvage(*state, 1, &seen).damages, 0);
+}
+
+/* Valid groups with gaps between them: each gap asks for a proof, and only the last group of all is one. */
+static void fill_with_gaps(struct forgery *f, bool proves) {
+    enum { STEP = LOG_GROUP_HEADER_BYTES + LOG_ALIGNMENT };
+    for (uint64_t at = FILE_HEADER_BYTES + LOG_ALIGNMENT; at + LOG_GROUP_HEADER_BYTES <= f->size; at += STEP)
+        put_group(f, at, 0, proves && at + STEP + LOG_GROUP_HEADER_BYTES > f->size ? UINT64_MAX : 0, true);
+    end_forgery(f);
+}
+
+static void gaps_that_a_far_group_proves_cost_linear_time(void **state) {
+    enum { BYTES = 8 << 20, GAPS = (BYTES - FILE_HEADER_BYTES) / (LOG_GROUP_HEADER_BYTES + LOG_ALIGNMENT) };
+    struct seen seen;
+    struct forgery one = forge(*state, 1, BYTES);
+    fill_with_gaps(&one, true);
+    clock_t begin = clock();
+    assert_int_equal(salvage(*state, 1, &seen).damages, GAPS);
+    assert_int_equal(seen.groups, GAPS);
+    one = forge(*state, 1, BYTES); /* and the proof in the next segment */
+    fill_with_gaps(&one, false);
+    struct forgery two = forge(*state, 2, BYTES);
+    fill_with_gaps(&two, true);
+    assert_int_equal(salvage(*state, 2, &seen).damages, 2 * GAPS);
+    expect_linear(begin);
+    assert_int_equal(seen.groups, 2 * GAPS);
+}
+
+static void what_looks_like_a_proof_within_a_valid_group_is_none(void **state) {
+    enum { INNER_AT = FILE_HEADER_BYTES + LOG_GROUP_HEADER_BYTES + 512 };
+    struct forgery f = forge(*state, 1, 4096);
+    put_group(&f, INNER_AT, 0, UINT64_MAX, true);
+    put_group(&f, FILE_HEADER_BYTES + LOG_GROUP_HEADER_BYTES, 1024, 0, true); /* behind a hole */
+    end_forgery(&f);
+    struct seen seen;
+    assert_int_equal(groups_in(*state, 1, 1), 0);
+    assert_int_equal(salvage(*state, 1, &seen).damages, 0);
+}
+
 /* ---- operations
  * ------------------------------------------------------------------------------------------------------- */
 
@@ -326,22 +457,30 @@ static velocity_status apply_must_not_run(void *arg, uint64_t log_number, const 
     return VELOCITY_OK;
 }
 
-static void a_group_that_counts_more_operations_than_fit_into_it_is_corrupt(void **state) {
-    struct log *log = create(*state, 1, 8192);
+/* One delete, in a group that tells this of itself. */
+static void expect_refused(const char *folder, struct log_group group) {
+    struct log *log = create(folder, 1, 8192);
     uint8_t *payload;
     struct entry e = {.key = velocity_str("k"), .kind = ENTRY_DELETE};
-    struct log_group group = {
-        .first_sequence = 1, .payload_bytes = (uint32_t)log_operation_bytes(&e), .count = UINT32_MAX};
+    group.payload_bytes = (uint32_t)log_operation_bytes(&e);
     OK(log_reserve(log, group.payload_bytes, false, &payload));
     (void)log_operation_encode(payload, &e);
     OK(log_commit(log, &group));
     log_close(log);
-    struct log_segment segment = {.number = 1};
+    struct log_segment segment = {.number = 1, .sealed_end = FILE_HEADER_BYTES + 8, .sequence_may_skip = true};
     struct log_replay r = {
-        .env = env_posix(), .folder = *state, .next_sequence = 1, .apply = apply_must_not_run, .arg = NULL};
+        .env = env_posix(), .folder = folder, .next_sequence = 1, .apply = apply_must_not_run, .arg = NULL};
     memcpy(r.database_id, database_id, sizeof database_id);
     FAILS(VELOCITY_CORRUPT, "00000001.log: offset 128: a commit group's operations make no sense",
           log_replay(&r, &segment, 1));
+}
+
+static void a_group_that_counts_more_operations_than_fit_into_it_is_corrupt(void **state) {
+    expect_refused(*state, (struct log_group){.first_sequence = 1, .count = UINT32_MAX});
+}
+
+static void a_group_whose_sequences_begin_anew_at_zero_is_corrupt(void **state) {
+    expect_refused(*state, (struct log_group){.first_sequence = UINT64_MAX, .count = 1});
 }
 
 static void an_operation_comes_back_and_garbage_is_refused_without_reading_beyond(void **state) {
@@ -382,7 +521,12 @@ int main(void) {
         TEST_IN_FOLDER(a_segment_of_another_database_or_number_is_refused),
         TEST_IN_FOLDER(a_damaged_header_is_corrupt_unless_the_segment_was_never_used),
         TEST_IN_FOLDER(a_group_that_begins_too_late_ends_the_replay),
+        TEST_IN_FOLDER(headers_without_groups_cost_linear_time_and_are_damage),
+        TEST_IN_FOLDER(some_torn_headers_with_any_sizes_are_still_a_tail),
+        TEST_IN_FOLDER(gaps_that_a_far_group_proves_cost_linear_time),
+        TEST_IN_FOLDER(what_looks_like_a_proof_within_a_valid_group_is_none),
         TEST_IN_FOLDER(a_group_that_counts_more_operations_than_fit_into_it_is_corrupt),
+        TEST_IN_FOLDER(a_group_whose_sequences_begin_anew_at_zero_is_corrupt),
         cmocka_unit_test(an_operation_comes_back_and_garbage_is_refused_without_reading_beyond),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,26 +6,9 @@
 #include "engine/env.h"
 #include "engine/memtable.h"
 #include "engine/slice.h"
+#include "testing.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
-
-/* ---- random numbers and keys ----------------------------------------------------------------------------------- */
-
-static uint64_t next_random(uint64_t *state) {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    return *state;
-}
-
-static size_t below(uint64_t *state, size_t limit) {
-    return (size_t)(next_random(state) >> 11) % limit;
-}
+/* ---- keys ------------------------------------------------------------------------------------------------------ */
 
 #define LONGEST_KEY VELOCITY_MAX_KEY_BYTES
 
@@ -264,6 +247,7 @@ static void assert_seeks(memtable *table, const struct reference *reference, uin
 }
 
 static void assert_like_reference(key_shape shape, size_t count, size_t overwrites) {
+    runs_in_one_thread();
     uint64_t state = UINT64_C(0x9E3779B97F4A7C15) + count;
     memtable *table = memtable_new();
     assert_non_null(table);

@@ -398,7 +398,7 @@ static void at_an_interval_the_last_write_is_synced_without_another_one(void **s
     options.interval_ms = 20;
     OK(velocity_open(*state, &options, &db));
     put(db, "key", "value");
-    for (int i = 0; i < 5000 && stats.syncs == 0; i++) {
+    for (int i = 0; i < 30000 && stats.syncs == 0; i++) {
         env_sleep_us(1000);
         OK(velocity_stats_get(db, &stats));
     }

@@ -123,6 +123,17 @@ static void repair_until_done(struct run *r) {
     velocity_report_clear(&report);
 }
 
+/* What a repair was writing when it ended is no manifest yet: verify names none that it did not name before. */
+static void expect_no_torn_manifest(struct rounds *o, const velocity_report *now) {
+    char path[80];
+    for (size_t i = 0; i < now->finding_count; i++) {
+        const velocity_finding *f = &now->findings[i];
+        if (f->kind != VELOCITY_FINDING_DAMAGE || strncmp(f->file, "MANIFEST", 8) != 0) continue;
+        (void)snprintf(path, sizeof path, "%s/%s", DAMAGED_FOLDER, f->file);
+        if (!damaged_names(&o->found, path)) run_fail(o->r, "verify names %s: %s", f->file, f->what);
+    }
+}
+
 static void begin_round(struct rounds *o) {
     o->r->sim = damaged_copy(o->r);
 }
@@ -208,6 +219,7 @@ static void expect_before_or_after(struct rounds *o) {
     velocity_report now = velocity_report_default();
     velocity_status status = damaged_verify(o->r, &now);
     RUN_EXPECT(o->r, status == VELOCITY_OK || (status == VELOCITY_CORRUPT && now.damages >= o->found.damages));
+    expect_no_torn_manifest(o, &now);
     velocity_report_clear(&now);
 }
 

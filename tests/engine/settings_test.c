@@ -102,7 +102,7 @@ static void an_interval_that_is_set_brings_a_sync_by_itself(void **state) {
     OK(velocity_set_durability(db, VELOCITY_DURABILITY_INTERVAL, 5));
     uint64_t syncs = syncs_of(db);
     OK(put(db, "a"));
-    for (int i = 0; i < 3000 && syncs_of(db) == syncs; i++) env_sleep_us(1000);
+    for (int i = 0; i < 30000 && syncs_of(db) == syncs; i++) env_sleep_us(1000);
     assert_true(syncs_of(db) > syncs);
     OK(velocity_close(db));
 }

@@ -368,6 +368,7 @@ static bool right_or_corrupt(struct fixture *f) {
 }
 
 static void a_flip_of_any_byte_is_corrupt_and_never_wrong_data(void **state) {
+    runs_in_one_thread();
     struct fixture *f = fixture_new(*state);
     char key[32], value[64];
     for (uint64_t i = 0; i < 300; i++) {

@@ -128,6 +128,12 @@ void file_copy(const char *from, const char *to) {
     free(data);
 }
 
+void runs_in_one_thread(void) {
+#ifdef __SANITIZE_THREAD__
+    skip();
+#endif
+}
+
 uint64_t from_environment(const char *name, uint64_t otherwise) {
     const char *text = getenv(name);
     return text && *text ? strtoull(text, NULL, 10) : otherwise;

@@ -41,6 +41,10 @@ void file_replace(const char *path, const void *data, size_t size);
 void file_flip(const char *path, size_t offset, uint8_t bits);
 void file_copy(const char *from, const char *to);
 
+/* At the begin of a test all of which runs in one thread: ends it where the thread sanitizer, which has nothing to see
+ * there, would take most of its time. */
+void runs_in_one_thread(void);
+
 /* The number in this environment variable. */
 uint64_t from_environment(const char *name, uint64_t otherwise);
 

@@ -1,6 +1,7 @@
 /*
  * log_fuzz.c - commit groups with any payloads, counts and sequences in up to three segments, written as the engine
- * writes them; then bytes of the files changed. Replay gives a refusal, or groups that follow one another.
+ * writes them; then bytes of the files changed. Replay gives a refusal, or groups that follow one another. What
+ * salvages damaged logs finds no fewer groups, and no others where nothing is refused and no damage told.
  */
 #include "engine/log.h"
 #include "tests/fuzz/engine_fuzz.h"
@@ -10,7 +11,7 @@ enum { SEGMENTS_MAX = 3, CAPACITY = 8192, GROUPS_MAX = 40 };
 static const uint64_t database_id[2] = {3, 4};
 
 struct replayed {
-    uint64_t next;
+    uint64_t next, groups, damages;
     bool begun;
 };
 
@@ -22,8 +23,16 @@ static velocity_status apply(void *arg, uint64_t number, const struct log_group 
     CHECK(!r->begun || group->first_sequence >= r->next);
     for (uint32_t i = 0; i < group->count && p; i++) p = log_operation_decode(p, end, &e);
     r->begun = true;
+    r->groups++;
     r->next = group->first_sequence + group->count;
     return p == end ? VELOCITY_OK : VELOCITY_CORRUPT;
+}
+
+static velocity_status note_damage(void *arg, const struct log_damage *damage) {
+    struct replayed *r = arg;
+    CHECK(damage->number >= 1 && damage->number <= SEGMENTS_MAX);
+    r->damages++;
+    return VELOCITY_OK;
 }
 
 static void write_segment(env *e, struct fuzz_input *in, uint64_t number, uint64_t *sequence) {
@@ -84,6 +93,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     memcpy(replay.database_id, database_id, sizeof replay.database_id);
     velocity_status status = log_replay(&replay, segments, count);
     CHECK(status == VELOCITY_OK || fuzz_is_refusal(status));
+    struct replayed salvaged = {0};
+    replay.next_sequence = 1;
+    replay.arg = &salvaged;
+    fuzz_must(log_salvage(&replay, segments, count, note_damage, &salvaged));
+    CHECK(salvaged.groups >= replayed.groups);
+    CHECK(status || salvaged.damages || salvaged.groups == replayed.groups);
     CHECK(env_sim_open_files(sim) == 0);
     env_sim_free(sim);
     return 0;

@@ -155,6 +155,7 @@ struct client {
     pthread_t thread;
     struct front *fixture;
     int number;
+    _Atomic int answered;
     const char *complaint;
     _Atomic bool *stop;
 };
@@ -273,6 +274,7 @@ static void *put_until_the_end(void *arg) {
         int status = exchange(fd, request, reply, sizeof reply);
         if (status == 0) break;
         if (status != 204) client->complaint = "a put was not 204";
+        atomic_fetch_add(&client->answered, 1);
     }
     if (fd >= 0) close(fd);
     return NULL;
@@ -285,7 +287,7 @@ static void the_server_ends_under_load_with_every_request_answered(void **state)
         clients[i] = (struct client){.fixture = f, .number = i};
         assert_int_equal(pthread_create(&clients[i].thread, NULL, put_until_the_end, &clients[i]), 0);
     }
-    usleep(200000);
+    for (int i = 0; i < CLIENTS; i++) assert_soon(atomic_load(&clients[i].answered) > 10);
     assert_true(http_server_stop(f->server, 10000));
     f->server = NULL;
     for (int i = 0; i < CLIENTS; i++) pthread_join(clients[i].thread, NULL);
@@ -304,8 +306,7 @@ static void a_peer_is_freed_with_its_connection(void **state) {
     }
     assert_int_equal(atomic_load(&f->peers), 20);
     for (int i = 0; i < 20; i++) close(fds[i]);
-    for (int i = 0; i < 2000 && atomic_load(&f->peers); i++) usleep(1000);
-    assert_int_equal(atomic_load(&f->peers), 0);
+    assert_soon(atomic_load(&f->peers) == 0);
 }
 
 /* The socket holds less than the reply: the rest waits for who does not read it. */
@@ -328,7 +329,7 @@ static void who_does_not_take_a_large_reply_is_cut_off(void **state) {
     (void)setsockopt(fds[1], SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
     (void)setsockopt(fds[1], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     for (int i = 0; i < 8; i++) assert_true(say(fds[1], "GET /api/keys/large HTTP/1.1\r\nHost: localhost\r\n\r\n"));
-    sleep(4); /* one second is the deadline, one the reply's time, and the sweep looks each eighth of the deadline */
+    assert_soon(atomic_load(&f->peers) == 1); /* one second is the deadline, one the reply's time */
     /* What the socket held is still to be had, at a window that does not take minutes. */
     size_t taken = 0;
     int large = 1 << 20;
@@ -357,9 +358,10 @@ static void bytes_that_the_relay_counted_begin_a_request_that_must_end(void **st
         assert_int_equal(exchange(pairs[i][0], "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n", reply, sizeof reply),
                          200);
     }
-    usleep(300000); /* the sweep has seen both idle */
-    atomic_store(&peers[0]->bytes_received, 7);
     assert_true(say(pairs[0][0], "GET /li"));
+    /* The sweep may see it idle for the first time with some of these bytes; later ones tell that it speaks. */
+    struct pollfd answer = {.fd = pairs[0][0], .events = POLLIN};
+    for (int i = 0; i < 100 && poll(&answer, 1, 300) == 0; i++) atomic_fetch_add(&peers[0]->bytes_received, 7);
     assert_int_equal(hear(pairs[0][0], reply, sizeof reply), 408);
     /* The other one said nothing, and is still there. */
     assert_int_equal(exchange(pairs[1][0], "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n", reply, sizeof reply), 200);

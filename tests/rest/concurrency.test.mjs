@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import net from 'node:net';
 import { after, before, describe, it } from 'node:test';
-import { Client, listAll, random, Server, versionOf, within } from './support.mjs';
+import { Client, listAll, PATIENCE_MS, random, Server, versionOf, within } from './support.mjs';
 
 let server;
 before(async () => {
@@ -150,7 +150,7 @@ describe('clients that leave while their writes wait', () => {
         }),
       );
       await Promise.all(leaving);
-      const put = await within(5000, 'a PUT beside clients that left', own.client.put(`/api/keys/stayer:${round}`, 'here'));
+      const put = await within(PATIENCE_MS, 'a PUT beside clients that left', own.client.put(`/api/keys/stayer:${round}`, 'here'));
       assert.equal(put.status, 204);
     }
     await own.stop();

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { addToken, addUser, basic, bearer, logIn, OTHER_PASSWORD, PASSWORD, serverWithAdmin } from './people.mjs';
-import { assertProblem, KiB, Server, sleep, Wire } from './support.mjs';
+import { assertProblem, KiB, Server, Wire } from './support.mjs';
 
 const rows = async (admin, query = 'limit=1000') => (await admin.get(`/api/audit?${query}`)).json.rows;
 /** So many requests on one connection: their statuses. */
@@ -21,35 +21,35 @@ const message = (line, headers, body) =>
   [line, 'Host: localhost', ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`), `Content-Length: ${body.length}`, '', body].join('\r\n');
 
 describe('whose rights end while their request is still coming', () => {
-  /** Sends all but the last byte of a request, runs `meanwhile`, sends that byte, and answers the response. */
-  const interrupted = async (server, bytes, meanwhile) => {
-    const wire = await Wire.open(server.port);
-    wire.send(bytes.slice(0, -1));
-    await sleep(200);
+  /** Sends all but the last byte of a request that was let in, runs `meanwhile`, sends that byte: the response. */
+  const interrupted = async (server, line, headers, body, meanwhile) => {
+    const wire = await Wire.midway(server.port, line, body.length, headers);
+    wire.send(body.slice(0, -1));
     await meanwhile();
-    wire.send(bytes.slice(-1));
+    wire.send(body.slice(-1));
     const response = await wire.response();
     wire.close();
     return response;
   };
   const newUser = JSON.stringify({ name: 'mallory', password: PASSWORD, role: 'admin' });
-  const post = (headers) => message('POST /api/users HTTP/1.1', { 'Content-Type': 'application/json', ...headers }, newUser);
+  const makesUser = (server, headers, meanwhile) =>
+    interrupted(server, 'POST /api/users', { 'Content-Type': 'application/json', ...headers }, newUser, meanwhile);
 
   it('does nothing with a token that was revoked, a session that was ended, a password that was changed', async () => {
     const { server, nobody, admin } = await serverWithAdmin();
     const { id, token } = await addToken(admin);
     const session = await logIn(nobody, 'ada');
     const sessionId = (await nobody.get('/api/whoami', bearer(session))).json.id;
-    await addUser(admin, nobody, 'bob', { role: 'admin' });
+    for (const name of ['bob', 'carol']) await addUser(admin, nobody, name, { role: 'admin' });
     const attempts = [
       [bearer(token), () => admin.delete(`/api/tokens/${id}`)],
       [bearer(session), () => admin.delete(`/api/sessions/${sessionId}`)],
       [basic('bob'), () => admin.patch('/api/users/bob', { password: OTHER_PASSWORD })],
       [basic('bob', OTHER_PASSWORD), () => admin.patch('/api/users/bob', { role: 'read' })],
-      [basic('bob', OTHER_PASSWORD), () => admin.delete('/api/users/bob')],
+      [basic('carol'), () => admin.delete('/api/users/carol')],
     ];
     for (const [headers, meanwhile] of attempts) {
-      const response = await interrupted(server, post(headers), meanwhile);
+      const response = await makesUser(server, headers, meanwhile);
       assertProblem(response, response.status === 403 ? 403 : 401, meanwhile.toString());
       assertProblem(await admin.get('/api/users/mallory'), 404, meanwhile.toString());
     }
@@ -58,7 +58,7 @@ describe('whose rights end while their request is still coming', () => {
 
   it('and who was admin because there was no user is nobody once there is one', async () => {
     const server = await Server.start();
-    const response = await interrupted(server, post({}), () => server.client.post('/api/users', { name: 'ada', password: PASSWORD }));
+    const response = await makesUser(server, {}, () => server.client.post('/api/users', { name: 'ada', password: PASSWORD }));
     assertProblem(response, 401);
     assertProblem(await server.client.get('/api/users/mallory', basic('ada')), 404);
     await server.stop();
@@ -69,7 +69,7 @@ describe('whose rights end while their request is still coming', () => {
     const { id } = await addToken(admin);
     await addUser(admin, nobody, 'bob');
     for (const headers of [bearer(await logIn(nobody, 'ada')), basic('ada')]) {
-      const response = await interrupted(server, message('PUT /api/keys/a HTTP/1.1', headers, 'value'), async () => {
+      const response = await interrupted(server, 'PUT /api/keys/a', headers, 'value', async () => {
         await admin.delete(`/api/tokens/${id}`);
         await admin.delete('/api/users/bob');
       });
@@ -105,13 +105,69 @@ describe('the audit log is not filled by strangers', () => {
   it('nor beyond the rate limit by who asks for what is not theirs', async () => {
     const { server, nobody, admin } = await serverWithAdmin({ config: { server: { rate_limit_per_second: 20 } } });
     await addUser(admin, nobody, 'bob', { role: 'read' });
-    const statuses = await many(server, 100, `GET /api/users HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${basic('bob').Authorization}\r\n\r\n`);
+    const request = `GET /api/users HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${basic('bob').Authorization}\r\n\r\n`;
+    const wire = await Wire.open(server.port);
+    wire.send(request.repeat(100)); // in one piece: faster than the limit on any machine
+    const statuses = [];
+    for (let i = 0; i < 100; i++) statuses.push((await wire.response()).status);
+    wire.close();
     assert.ok(statuses.includes(403) && statuses.includes(429), `${[...new Set(statuses)]}`);
     await server.stop();
   });
 });
 
 describe('the audit log', () => {
+  /** The rows that count what has none, which the end of the server writes: of each user or address, how many. */
+  const leftOut = async (server) => {
+    await server.stop();
+    const again = await server.again();
+    const found = await rows(again.client.with(basic('ada')), 'action=audit.refusals&limit=1000');
+    await again.stop();
+    return found.map(({ user, address, detail }) => [user ?? address, Number(/^events=(\d+) from_ms=\d+ to_ms=\d+$/.exec(detail)[1])]);
+  };
+
+  it('is not filled by who has no rate limit and goes on with what is not theirs: the rest is counted', async () => {
+    const { server, nobody, admin } = await serverWithAdmin();
+    await addUser(admin, nobody, 'bob', { role: 'read' });
+    await many(server, 500, `GET /api/users HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${basic('bob').Authorization}\r\n\r\n`);
+    const { length } = await rows(admin, 'user=bob&action=users&limit=1000');
+    assert.ok(length >= 60 && length < 200, `${length} of 500`);
+    assert.deepEqual(await leftOut(server), [['bob', 500 - length]]);
+  });
+
+  it('is not filled by strangers where nobody is banned, by their logins or by another site\'s pages', async () => {
+    const { server, admin } = await serverWithAdmin({ config: { security: { max_auth_failures: 0 } } });
+    await many(server, 300, 'GET /livez HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer nonsense\r\n\r\n');
+    await many(server, 300, 'DELETE /api/keys/a HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\n\r\n');
+    const found = (await rows(admin, 'limit=1000')).filter(({ user, address }) => !user && address === '127.0.0.1');
+    assert.ok(found.length >= 60 && found.length < 200, `${found.length} of 600`);
+    const [[who, count]] = await leftOut(server);
+    assert.deepEqual([who, count], ['127.0.0.1', 600 - found.filter(({ status }) => status >= 400).length]);
+  });
+
+  it('has requests that a browser sent for another site\'s page, and those without their CSRF token', async () => {
+    const { server, nobody, admin } = await serverWithAdmin();
+    assertProblem(await nobody.delete('/api/keys/a', { Origin: 'https://evil.example', 'X-Request-Id': 'evil' }), 403);
+    assertProblem(await nobody.delete('/api/keys/a', { 'Sec-Fetch-Site': 'cross-site' }), 403);
+    const [unnamed, named] = await rows(admin, 'action=cross_site');
+    assert.deepEqual([named.status, named.address, named.user, named.detail, named.request_id], [403, '127.0.0.1', null, 'https://evil.example', 'evil']);
+    assert.match(unnamed.detail, /Sec-Fetch-Site/);
+    const login = await nobody.post('/api/sessions', { username: 'ada', password: PASSWORD, cookie: true });
+    assertProblem(await nobody.put('/api/keys/a', 'x', { Cookie: login.headers['set-cookie'][0].split(';')[0] }), 403);
+    const [row] = await rows(admin, 'action=csrf');
+    assert.deepEqual([row.status, row.user, row.login, row.login_id, row.detail], [403, 'ada', 'session', login.json.id, 'put']);
+    await server.stop();
+  });
+
+  it('says which failure led to a ban, and how often who is banned came back', async () => {
+    const { server, nobody, admin } = await serverWithAdmin({ config: { security: { max_auth_failures: 2, auth_ban_duration: 60 } } });
+    const guess = () => nobody.post('/api/sessions', { username: 'ada', password: 'a guess' });
+    assert.deepEqual([(await guess()).status, (await guess()).status, (await guess()).status, (await guess()).status], [401, 401, 429, 429]);
+    const found = (await rows(admin, 'action=login&limit=2')).map(({ status, key, detail }) => [status, key, detail]);
+    assert.deepEqual(found, [[401, 'ada', 'banned for 60 seconds'], [401, 'ada', null]]);
+    assert.deepEqual(await leftOut(server), [['127.0.0.1', 2]]);
+  });
+
   it('names who was guessed at with Basic, too', async () => {
     const { server, nobody, admin } = await serverWithAdmin();
     await nobody.get('/api/keys/a', basic('ada', OTHER_PASSWORD));
@@ -141,8 +197,11 @@ describe('who is logged in', () => {
   it('does not take all threads with changes of the own password', async () => {
     const { server, nobody, admin } = await serverWithAdmin();
     await addUser(admin, nobody, 'bob', { role: 'read' });
-    const change = () => nobody.request('PUT', '/api/whoami/password', { headers: { ...basic('bob'), 'Content-Type': 'application/json' }, body: JSON.stringify({ old_password: PASSWORD, password: PASSWORD }) });
-    const found = (await Promise.all(Array.from({ length: 8 }, change))).map(({ status }) => status);
+    const change = message('PUT /api/whoami/password HTTP/1.1', { ...basic('bob'), 'Content-Type': 'application/json' }, JSON.stringify({ old_password: PASSWORD, password: PASSWORD }));
+    const wires = await Promise.all(Array.from({ length: 8 }, () => Wire.open(server.port)));
+    for (const wire of wires) wire.send(change); // each is there before the first hash is made
+    const found = await Promise.all(wires.map(async (wire) => (await wire.response()).status));
+    for (const wire of wires) wire.close();
     assert.ok(found.includes(204) && found.includes(503), `${found}`);
     assert.ok(found.every((status) => [204, 401, 403, 503].includes(status)), `${found}`);
     await server.stop();

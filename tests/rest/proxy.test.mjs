@@ -53,6 +53,34 @@ describe('behind a proxy that is trusted', () => {
   });
 });
 
+describe('Strict-Transport-Security', () => {
+  const told = async (server, headers) => (await server.client.get('/livez', headers)).headers['strict-transport-security'];
+  const forwarded = { ...https, 'X-Forwarded-For': '192.0.2.7', Host: 'db.example' };
+  const behind = { trusted_proxies: ['127.0.0.1'], allow_plaintext: true };
+
+  it('is said of the name that is the server\'s, over TLS and nowhere else', async () => {
+    const { server } = await serverWithAdmin({ config: { server: { ...behind, external_url: 'https://db.example' } } });
+    assert.equal(await told(server, forwarded), 'max-age=31536000');
+    assert.equal(await told(server, { ...forwarded, Host: 'DB.example:443' }), 'max-age=31536000');
+    assert.equal(await told(server, { ...forwarded, 'X-Forwarded-Proto': 'http' }), undefined, 'over plain HTTP anyone could say it');
+    assert.equal(await told(server, { ...forwarded, Host: 'other.example' }), undefined, 'another name is not ours to bind');
+    assert.equal(await told(server, { Host: 'db.example' }), undefined);
+    const refused = await server.client.get('/api/whoami', forwarded);
+    assert.deepEqual([refused.status, refused.headers['strict-transport-security']], [401, 'max-age=31536000'], 'in errors, too');
+    await server.stop();
+  });
+
+  it('is not said of a port, an address, plain HTTP, or where no name is known', async () => {
+    for (const external_url of ['https://db.example:2005', 'https://192.0.2.9', 'https://[2001:db8::9]', 'https://localhost', 'http://db.example', '']) {
+      const { server } = await serverWithAdmin({ config: { server: { ...behind, external_url } } });
+      for (const Host of ['db.example', 'db.example:2005', '192.0.2.9', '[2001:db8::9]', 'localhost']) {
+        assert.equal(await told(server, { ...forwarded, Host }), undefined, `${external_url} ${Host}`);
+      }
+      await server.stop();
+    }
+  });
+});
+
 describe('what a client says of itself', () => {
   it('counts nothing where no proxy is trusted', async () => {
     const { server, admin } = await serverWithAdmin({ config: { security: { audit_level: 'writes' } } });
@@ -120,6 +148,8 @@ describe('a page of another site', () => {
   it('reads nothing either, unless it is on the list', async () => {
     const foreign = await client.get('/api/whoami', { Origin: 'https://evil.example' });
     assert.equal(foreign.headers['access-control-allow-origin'], undefined);
+    assert.match(foreign.headers.vary, /Origin/, 'no cache gives it to a page that may');
+    assert.match((await client.get('/api/whoami')).headers.vary, /Origin/);
     const listed = await client.get('/api/whoami', friend);
     assert.equal(listed.headers['access-control-allow-origin'], 'https://app.example');
     assert.match(listed.headers.vary, /Origin/);
@@ -128,6 +158,14 @@ describe('a page of another site', () => {
     const refused = await client.get('/api/keys/not-there', friend);
     assert.equal(refused.status, 404);
     assert.equal(refused.headers['access-control-allow-origin'], 'https://app.example', 'errors can be read, too');
+  });
+
+  it('that is on the list can read why its body was not taken', async () => {
+    const wire = await Wire.open(server.port);
+    wire.send(`PUT /api/keys/large HTTP/1.1\r\nHost: localhost\r\nOrigin: https://app.example\r\nContent-Length: 5\r\n\r\n`);
+    const refused = await wire.response();
+    assert.deepEqual([refused.status, refused.headers['access-control-allow-origin']], [401, 'https://app.example']);
+    wire.close();
   });
 
   it('that is on the list gets an answer to its preflight, others do not', async () => {

@@ -15,8 +15,11 @@ import { fileURLToPath } from 'node:url';
 
 export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..', '..');
 export const binary = path.resolve(root, process.env.VELOCITY_BIN || 'build/bin/velocity');
-const READY_MS = 20_000;
-const EXIT_MS = 30_000;
+// How long what must come is waited for: far longer than it takes on a slow and busy machine, for only a failure takes
+// so long; and less than the default request deadline, 30 s, so that it is told from what that deadline brings.
+export const PATIENCE_MS = 25_000;
+const READY_MS = 60_000;
+const EXIT_MS = 60_000;
 
 export const KiB = 1024;
 export const MiB = 1024 * 1024;
@@ -39,6 +42,23 @@ export function within(ms, what, promise) {
     timer = setTimeout(() => reject(new Error(`${what}: not within ${ms} ms`)), ms);
   });
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+/** What `look` answers once it is true, asked again and again; else, in the end, an error that says what did not come. */
+export async function until(what, look, ms = PATIENCE_MS) {
+  for (const deadline = performance.now() + ms; ; await sleep(20)) {
+    const found = await look();
+    if (found) return found;
+    if (performance.now() > deadline) throw new Error(`${what}: not within ${ms} ms`);
+  }
+}
+
+/** Whether a new connection is served: none is while a limit of connections is reached. */
+export async function isServed(port) {
+  const client = new Client(port, { connections: 1 });
+  const status = await client.get('/livez').then((response) => response.status, () => 0);
+  client.close();
+  return status === 200;
 }
 
 /** The sections of velocity.toml: { server: { max_value_bytes: 1 } }. */
@@ -111,7 +131,7 @@ export class Server {
       this.child.stderr.setEncoding('utf8');
       this.child.stderr.on('data', (text) => {
         this.log += text;
-        const found = /^.*\bready\b.*?(?:127\.0\.0\.1|\[::1\]|localhost):(\d+).*$/m.exec(this.log);
+        const found = /^.*\bready\b.*?(?:127\.0\.0\.1|0\.0\.0\.0|\[::1\]|localhost):(\d+).*\n/m.exec(this.log);
         if (found) resolve(Number(found[1]));
       });
       this.exited.then(
@@ -123,6 +143,11 @@ export class Server {
 
   get pid() {
     return this.child.pid;
+  }
+
+  /** What it has logged, once it matches. */
+  logs(pattern) {
+    return until(`the log's ${pattern}`, () => pattern.exec(this.log));
   }
 
   /** SIGTERM: it drains and ends with 0. */
@@ -179,7 +204,7 @@ export class Client {
   }
 
   /** { status, headers, body (Buffer), text, json }; `body` may be a string, a Buffer or an array of chunks. */
-  request(method, target, { headers: given = {}, body, timeoutMs = 30_000 } = {}) {
+  request(method, target, { headers: given = {}, body, timeoutMs = 60_000 } = {}) {
     return new Promise((resolve, reject) => {
       const headers = { ...this.own, ...given };
       const options = { method, path: target, host: this.host, port: this.port, agent: this.agent, headers };
@@ -269,6 +294,18 @@ export class Wire {
     });
   }
 
+  /**
+   * A connection in the middle of a request whose header the server is known to have judged, for it has asked for the
+   * body: `length` bytes, which are the caller's to send.
+   */
+  static async midway(port, line, length, headers = {}) {
+    const wire = await Wire.open(port);
+    const fields = { Host: 'localhost', 'Content-Length': length, Expect: '100-continue', ...headers };
+    wire.send(`${line} HTTP/1.1\r\n${Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`);
+    assert.equal((await wire.response()).status, 100, line);
+    return wire;
+  }
+
   /** Bytes as they are; a string stands for its latin1 bytes. */
   send(bytes) {
     if (!this.ended) this.socket.write(typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes);
@@ -294,7 +331,7 @@ export class Wire {
     for (;;) {
       const found = condition();
       if (found !== undefined) return found;
-      const left = deadline - Date.now();
+      const left = deadline - performance.now();
       if (left <= 0 || this.ended || !(await this.#more(left))) {
         if (condition() !== undefined) continue;
         throw new Error(`${what}: ${this.ended ? 'the connection ended' : 'nothing came in time'} after ${this.buffer.length} bytes`);
@@ -308,9 +345,15 @@ export class Wire {
     return bytes;
   }
 
+  /** The first bytes of a response have come, and no more of it is read: most of a large one stays with the server. */
+  async begins(timeoutMs = PATIENCE_MS) {
+    this.socket.once('data', () => this.socket.pause());
+    await this.#until(() => (this.buffer.length ? true : undefined), performance.now() + timeoutMs, 'the beginning of a response');
+  }
+
   /** The next response; `head` where it has no body whatever it declares. */
-  async response({ head = false, timeoutMs = 10_000 } = {}) {
-    const deadline = Date.now() + timeoutMs;
+  async response({ head = false, timeoutMs = PATIENCE_MS } = {}) {
+    const deadline = performance.now() + timeoutMs;
     const end = await this.#until(
       () => {
         const at = this.buffer.indexOf('\r\n\r\n');
@@ -364,9 +407,9 @@ export class Wire {
   }
 
   /** Whether the other side has closed, or closes within `ms`; what it still sends is put aside. */
-  async closes(ms = 5_000) {
-    const deadline = Date.now() + ms;
-    while (!this.ended && Date.now() < deadline) await this.#more(deadline - Date.now());
+  async closes(ms = PATIENCE_MS) {
+    const deadline = performance.now() + ms;
+    while (!this.ended && performance.now() < deadline) await this.#more(deadline - performance.now());
     return this.ended;
   }
 }

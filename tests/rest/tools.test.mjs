@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, openSync, closeSync, readdirSync, readSync, statSync, unlinkSync, writeFileSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
-import { run, Server, temporaryDirectory } from './support.mjs';
+import { assertProblem, run, Server, temporaryDirectory } from './support.mjs';
 
 /** A stopped database with keys k0000 to k0999, a JSON value, and a key that is no UTF-8; all of it in tables. */
 async function database() {
@@ -74,6 +74,23 @@ describe('db verify', () => {
     assert.equal(end.code, 1);
     assert.match(end.stderr, /^velocity: [^\n]+\n$/);
     await server.stop();
+  });
+});
+
+describe('a server over a damaged file', () => {
+  it('says in its log why a request failed, under the id of the reply', async () => {
+    const { dataDir, folder } = await database();
+    damage(table(folder), 2000);
+    const server = await Server.start({ dataDir });
+    let failed = null;
+    for (let i = 0; i < 1000 && !failed; i++) {
+      const response = await server.client.get(`/api/keys/k${String(i).padStart(4, '0')}`, { 'X-Request-Id': `look-${i}` });
+      if (response.status !== 200) failed = response;
+    }
+    assert.equal(assertProblem(failed, 500).code, 'corrupt');
+    await server.stop();
+    const line = server.log.split('\n').find((one) => one.includes('event=request_failed'));
+    assert.match(line, new RegExp(`request_id=${failed.json.request_id} code=corrupt action=get detail="?.*\\.sst`));
   });
 });
 

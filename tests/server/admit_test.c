@@ -292,6 +292,31 @@ static void who_tries_what_is_not_theirs_is_recorded_even_where_the_operation_is
     assert_int_equal(rows.newest.status, 400);
 }
 
+static void who_goes_on_with_what_is_not_theirs_does_not_fill_the_log_and_what_is_done_is_recorded(void **state) {
+    struct fixture *f = *state;
+    struct principal monitor = make_principal(ROLE_MONITOR), writer = make_principal(ROLE_WRITE);
+    struct service_action action = make_action(PERMISSION_WRITE);
+    struct audit_stats before, after;
+    audit_stats(f->audit, &before);
+    for (int i = 0; i < 500; i++) assert_int_equal(ask(f, &action, &monitor, "default"), SERVICE_ROLE_TOO_LOW);
+    audit_stats(f->audit, &after);
+    assert_in_range(after.recorded - before.recorded, 60, 90);
+    struct service_caller stranger = {.address = "192.0.2.1"};
+    for (int i = 0; i < 500; i++) service_note_refusal(f->service, &stranger, "cross_site", 403, "");
+    audit_stats(f->audit, &before);
+    assert_in_range(before.recorded - after.recorded, 60, 90);
+    for (int i = 0; i < 100; i++) {
+        struct call call = make_put("k", "v");
+        call.request.caller.principal = &writer;
+        call.request.precondition = SERVICE_AT_VERSION;
+        call.request.if_version = VELOCITY_ABSENT;
+        assert_int_equal(perform(f, &call), i ? VELOCITY_CONFLICT : VELOCITY_OK);
+        end(&call);
+    }
+    audit_stats(f->audit, &after);
+    assert_int_equal(after.recorded - before.recorded, 100); /* the level wants what is written, and what is not */
+}
+
 static void a_request_that_was_begun_is_recorded_though_its_client_left_and_one_that_was_not_is_not(void **state) {
     struct fixture *f = *state;
     struct principal principal = make_principal(ROLE_ADMIN);
@@ -351,6 +376,8 @@ int main(void) {
                                         tear_down),
         cmocka_unit_test_setup_teardown(who_tries_what_is_not_theirs_is_recorded_even_where_the_operation_is_not,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            who_goes_on_with_what_is_not_theirs_does_not_fill_the_log_and_what_is_done_is_recorded, set_up, tear_down),
         cmocka_unit_test_setup_teardown(
             a_request_that_was_begun_is_recorded_though_its_client_left_and_one_that_was_not_is_not, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_security_event_is_on_disk_before_its_reply, set_up, tear_down),

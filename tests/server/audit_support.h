@@ -125,14 +125,6 @@ static inline void blocking_init(struct blocking *blocking) {
     assert_int_equal(sem_init(&blocking->woken, 0, 0), 0);
 }
 
-/* Until it holds, for ten seconds at most. */
-#define assert_soon(condition)                                                                                         \
-    do {                                                                                                               \
-        int left_ = 10000;                                                                                             \
-        while (!(condition) && left_-- > 0) (void)usleep(1000);                                                        \
-        assert_true(condition);                                                                                        \
-    } while (0)
-
 static inline struct audit_stats stats_of(struct audit *audit) {
     struct audit_stats stats;
     audit_stats(audit, &stats);

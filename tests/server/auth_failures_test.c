@@ -40,6 +40,17 @@ static void too_many_failures_ban_a_user_at_an_address_until_the_ban_ends(void *
     assert_int_equal(failures_banned(f, "192.0.2.1", ANN, START_MS + BAN_MS), 0);
 }
 
+static void the_failure_that_bans_says_for_how_long_and_no_other_does(void **state) {
+    struct failures *f = *state;
+    for (int i = 1; i < 2 * MAX; i++)
+        assert_int_equal(failures_add(f, "192.0.2.1", ANN, START_MS), i == MAX ? BAN_SECONDS : 0);
+    for (int i = 1; i <= MAX * FAILURES_ADDRESS_FACTOR; i++)
+        assert_int_equal(failures_add(f, "192.0.2.9", NOBODY, START_MS),
+                         i == MAX * FAILURES_ADDRESS_FACTOR ? BAN_SECONDS : 0);
+    failures_configure(f, 0, BAN_SECONDS);
+    assert_int_equal(failures_add(f, "192.0.2.2", ANN, START_MS), 0);
+}
+
 static void after_a_ban_counting_begins_anew(void **state) {
     struct failures *f = *state;
     fail_times(f, MAX, "192.0.2.1", ANN, START_MS);
@@ -232,6 +243,7 @@ static void threads_count_every_failure(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         WITH(too_many_failures_ban_a_user_at_an_address_until_the_ban_ends),
+        WITH(the_failure_that_bans_says_for_how_long_and_no_other_does),
         WITH(after_a_ban_counting_begins_anew),
         WITH(what_fails_during_a_ban_does_not_prolong_it),
         WITH(nobody_is_locked_out_by_a_stranger),

@@ -124,6 +124,32 @@ static void a_change_leaves_what_it_does_not_name(void **state) {
     assert_int_equal(auth_user_change(f->auth, "ben", &weaken), VELOCITY_NOT_FOUND);
 }
 
+static void a_change_of_one_part_of_a_scope_keeps_the_other_as_it_is_by_then(void **state) {
+    struct auth_fixture *f = *state;
+    struct scope databases, prefixes, both;
+    struct principal *p;
+    velocity_slice prefix = velocity_str("k");
+    assert_true(scope_make(&databases, (const char *const[]){"default"}, 1, NULL, 0));
+    assert_true(scope_make(&prefixes, NULL, 0, &prefix, 1));
+    assert_true(scope_make(&both, (const char *const[]){"default"}, 1, &prefix, 1));
+    struct auth_user_change first = {.role = -1, .scope = &databases, .keep_prefixes = true},
+                            second = {.role = -1, .scope = &prefixes, .keep_databases = true},
+                            neither = {.role = -1, .scope = &prefixes, .keep_databases = true, .keep_prefixes = true};
+    auth_fixture_user(f, "admin", ROLE_ADMIN);
+    auth_fixture_user(f, "ann", ROLE_WRITE);
+    /* Both were made of what was there before either. */
+    assert_int_equal(auth_user_change(f->auth, "ann", &first), VELOCITY_OK);
+    assert_int_equal(auth_user_change(f->auth, "ann", &second), VELOCITY_OK);
+    scope_free(&prefixes);
+    assert_true(scope_make(&prefixes, NULL, 0, NULL, 0));
+    assert_int_equal(auth_user_change(f->auth, "ann", &neither), VELOCITY_OK);
+    assert_int_equal(auth_fixture_login(f, "ann", PASSWORD, ADDRESS, &p), AUTH_OK);
+    assert_true(scope_covers(&both, &p->scope) && scope_covers(&p->scope, &both));
+    principal_release(p);
+    scope_free(&databases);
+    scope_free(&both);
+}
+
 static void the_last_admin_can_t_go(void **state) {
     struct auth_fixture *f = *state;
     struct scope scope;
@@ -338,6 +364,7 @@ int main(void) {
         WITH(names_and_passwords_have_rules),
         WITH(a_name_is_taken_once),
         WITH(a_change_leaves_what_it_does_not_name),
+        WITH(a_change_of_one_part_of_a_scope_keeps_the_other_as_it_is_by_then),
         WITH(the_last_admin_can_t_go),
         WITH(a_configured_admin_counts_as_one),
         WITH(a_deleted_user_is_gone_and_the_name_free),

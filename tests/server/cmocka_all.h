@@ -12,6 +12,8 @@
 #include <cmocka.h>
 /* clang-format on */
 
+#include <unistd.h>
+
 #include "engine/slice.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -26,6 +28,15 @@ static inline char *exact_copy(velocity_slice bytes) {
     if (bytes.size) memcpy(copy, bytes.data, bytes.size);
     return copy;
 }
+
+/* Until it holds, for SOON_MS or longer: only what never comes is waited for so long, however slow the machine. */
+#define SOON_MS 30000
+#define assert_soon(condition)                                                                                         \
+    do {                                                                                                               \
+        int left_ = SOON_MS;                                                                                           \
+        while (!(condition) && left_-- > 0) (void)usleep(1000);                                                        \
+        assert_true(condition);                                                                                        \
+    } while (0)
 
 #define assert_slice(actual, expected)                                                                                 \
     do {                                                                                                               \
