@@ -16,15 +16,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { READ_AHEAD_BYTES = 256 * 1024 };
+enum {
+    READ_AHEAD_BYTES = 256 * 1024,
+    PROGRESS_ENTRIES = 16384, /* merged between two calls of a manual compaction's progress: some 10 ms */
+};
 
 /* A velocity_compact that waits to be served. */
 struct manual_compaction {
     struct compaction_range range;
+    velocity_progress progress; /* may be NULL */
+    void *arg;
+    uint64_t merged, entries; /* so far, and of all inputs */
     bool done;
     velocity_status status;
     char message[MESSAGE_BYTES];
 };
+
+/* One entry more is merged. False: it is to end. */
+static bool go_on(struct manual_compaction *manual) {
+    if (!manual || ++manual->merged % PROGRESS_ENTRIES || !manual->progress) return true;
+    return manual->progress(manual->arg, manual->merged, manual->entries);
+}
 
 /* ---- merging
  * ------------------------------------------------------------------------------------------------------------ */
@@ -37,6 +49,7 @@ struct output {
     int level;
     uint64_t bytes, expired;
     const struct reclaim *reclaim;
+    struct manual_compaction *manual; /* whose it is; NULL: nobody's */
     struct value_writer values;
 };
 
@@ -146,7 +159,8 @@ static velocity_status merge_runs(velocity *db, const struct compaction_task *ta
     for (; !status && merge_valid(&m); merge_next(&m)) {
         bool keep, new_key;
         const struct entry *e = merge_entry(&m);
-        status = retention_judge(&retention, e, &keep, &new_key);
+        if (!go_on(out->manual)) status = status_set(VELOCITY_INCOMPLETE, "the compaction was ended by its caller");
+        if (!status) status = retention_judge(&retention, e, &keep, &new_key);
         key_is_new |= new_key;
         if (status || !keep) continue;
         status = output_add(out, retention.expired ? &retention.tombstone : e, key_is_new);
@@ -249,14 +263,22 @@ static void count_and_doom(velocity *db, const struct compaction_task *task, con
     atomic_fetch_add(&db->figures.compaction_written, out->bytes + out->values.bytes);
 }
 
-static velocity_status run_task(velocity *db, const struct compaction_task *task, struct reclaim *r) {
+static uint64_t entries_of(const struct compaction_task *task) {
+    uint64_t entries = 0;
+    for (size_t i = 0; i < task->input_count; i++) entries += table_meta(task->inputs[i].table)->entries;
+    return entries;
+}
+
+static velocity_status run_task(velocity *db, const struct compaction_task *task, struct reclaim *r,
+                                struct manual_compaction *manual) {
     int64_t now_ms = (int64_t)snapshot_earliest_clock(db);
     if (task->input_count == 0) return VELOCITY_OK;
     if (task->drop) return drop(db, task);
     if (!task->rewrite && is_pointless(task, r, now_ms)) return VELOCITY_OK;
     qsort(task->inputs, task->input_count, sizeof *task->inputs, by_level_and_key);
     if (moves_trivially(task, r, now_ms)) return move(db, task);
-    struct output out = {.db = db, .level = task->output_level, .reclaim = r};
+    struct output out = {.db = db, .level = task->output_level, .reclaim = r, .manual = manual};
+    if (manual) manual->entries = entries_of(task);
     value_writer_init(&out.values, db);
     velocity_status status = install_repair(db);
     if (!status) status = merge_tables(db, task, r, &out);
@@ -299,7 +321,7 @@ void compaction_job_run(struct pool_job *job) {
     struct superversion *sv = superversion_acquire(db);
     velocity_status status = reclaim_init(&reclaim, db, sv->version);
     if (!status) status = compaction_pick(db, sv->version, manual ? &manual->range : NULL, idle, &reclaim, &task);
-    if (!status) status = run_task(db, &task, &reclaim);
+    if (!status) status = run_task(db, &task, &reclaim, manual);
     bool found = task.input_count > 0;
     reclaim_clear(&reclaim);
     superversion_release(sv);
@@ -338,6 +360,11 @@ static velocity_slice range_to(const velocity_range *range, uint8_t *buffer) {
 }
 
 velocity_status velocity_compact(velocity *db, const velocity_range *range) {
+    return velocity_compact_with(db, range, NULL, NULL);
+}
+
+velocity_status velocity_compact_with(velocity *db, const velocity_range *range, velocity_progress progress,
+                                      void *arg) {
     velocity_range r = velocity_range_default();
     if (range) memcpy(&r, range, range->struct_size < sizeof r ? range->struct_size : sizeof r);
     if (r.prefix.size > VELOCITY_MAX_KEY_BYTES)
@@ -345,7 +372,7 @@ velocity_status velocity_compact(velocity *db, const velocity_range *range) {
     velocity_status status = velocity_flush(db);
     if (status) return status;
     uint8_t buffer[VELOCITY_MAX_KEY_BYTES];
-    struct manual_compaction manual = {.range.to = range_to(&r, buffer)};
+    struct manual_compaction manual = {.range.to = range_to(&r, buffer), .progress = progress, .arg = arg};
     if (r.start.data) manual.range.from = r.start;
     if (r.prefix.data && r.prefix.size && (!manual.range.from.data || slice_compare(r.prefix, manual.range.from) > 0))
         manual.range.from = r.prefix;

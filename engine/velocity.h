@@ -613,6 +613,13 @@ VELOCITY_CHECK_RESULT velocity_status velocity_flush(velocity *db);
 /* Flushes, then merges all tables that overlap the range into the last level, dropping what is deleted or overwritten.
  * NULL: everything. Only start, end and prefix are looked at. Returns when done; writes and reads go on meanwhile. */
 VELOCITY_CHECK_RESULT velocity_status velocity_compact(velocity *db, const velocity_range *range);
+/* Now and then on a background thread, with how many entries were gone through and how many there are. False ends it.
+ * It must not call the library and must not wait. */
+typedef bool (*velocity_progress)(void *arg, uint64_t done, uint64_t total);
+/* The same, with progress. INCOMPLETE: it was ended; the database holds what it held, in the tables that it had. One
+ * compaction asked for runs at a time: another one waits, and its progress begins when it runs. */
+VELOCITY_CHECK_RESULT velocity_status velocity_compact_with(velocity *db, const velocity_range *range,
+                                                            velocity_progress progress, void *arg);
 
 /*
  * Changes the size of the block cache while it is in use. What no longer fits is given back to the system before the

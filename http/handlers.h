@@ -22,6 +22,12 @@ void databases_post(struct http_request *request);
 void database_get(struct http_request *request);
 void database_patch(struct http_request *request);
 void database_delete(struct http_request *request);
+/* jobs.c */
+void flush_post(struct http_request *request);
+void compact_post(struct http_request *request);
+void jobs_get(struct http_request *request);
+void job_get(struct http_request *request);
+void job_delete(struct http_request *request);
 /* login.c: sessions and whoami */
 void sessions_post(struct http_request *request);
 void sessions_get(struct http_request *request);

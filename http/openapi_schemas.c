@@ -54,6 +54,12 @@ const struct openapi_component openapi_schemas[] = {
     {"Databases", LIST("databases", "Database")},
     {"NewDatabase", "{'type':'object','additionalProperties':false,'required':['name'],'properties':{'name':{'type':"
                     "'string','pattern':'^[a-z0-9][a-z0-9_-]{0,62}$'}," LIMIT "}}"},
+    {"Job", "{'type':'object','required':['id','kind','database','user','state','progress','created_at','started_at',"
+            "'ended_at','error'],'properties':{'id':" TEXT ",'kind':{'enum':['flush','compact']},'database':" TEXT
+            ",'user':" TEXT_OR_NULL ",'state':{'enum':['queued','running','done','failed','cancelled']},"
+            "'progress':{'type':['number','null'],'minimum':0,'maximum':1},'created_at':" TIME ",'started_at':"
+            TIME_OR_NULL ",'ended_at':" TIME_OR_NULL ",'error':" TEXT_OR_NULL "}}"},
+    {"Jobs", LIST("jobs", "Job")},
     {"DatabaseChange", "{'type':'object','additionalProperties':false,'properties':{" LIMIT "}}"},
     /* sessions */
     {"Login", "{'type':'object','additionalProperties':false,'required':['username','password'],'properties':{"

@@ -28,15 +28,17 @@ struct service *service_new(const struct service_options *options) {
     service->max_value_bytes = options->max_value_bytes;
     service->max_inflight_bytes = options->max_inflight_bytes;
     service->executor = executor_new(threads, options->executor_queue ? options->executor_queue : DEFAULT_QUEUE);
+    service->jobs = jobs_new(options->databases);
     bool watched = disk_init(&service->disk, options->data_dir, options->disk_reserve_bytes);
     bool seeded = env_random(env_posix(), &service->hash_seed, sizeof service->hash_seed) == VELOCITY_OK;
-    if (service->executor && watched && seeded) return service;
+    if (service->executor && service->jobs && watched && seeded) return service;
     service_free(service);
     return NULL;
 }
 
 void service_free(struct service *service) {
     if (!service) return;
+    jobs_free(service->jobs);
     executor_free(service->executor);
     disk_destroy(&service->disk);
     free(service);
@@ -58,6 +60,10 @@ struct auth *service_auth(struct service *service) {
 
 struct audit *service_audit(struct service *service) {
     return service->audit;
+}
+
+struct jobs *service_jobs(struct service *service) {
+    return service->jobs;
 }
 
 /* ---- answering -------------------------------------------------------------------------------------------------- */

@@ -31,6 +31,7 @@
 #include "server/auth.h"
 #include "server/databases.h"
 #include "server/executor.h"
+#include "server/jobs.h"
 #include "server/json.h"
 #include "server/store.h"
 
@@ -64,6 +65,7 @@ void service_set_limits(struct service *service, const struct service_limits *li
 struct databases *service_databases(struct service *service);
 struct auth *service_auth(struct service *service);
 struct audit *service_audit(struct service *service); /* NULL: none */
+struct jobs *service_jobs(struct service *service);   /* its own, and ended with it */
 
 /* ---- requests --------------------------------------------------------------------------------------------------- */
 

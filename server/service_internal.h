@@ -12,6 +12,7 @@ struct service {
     struct auth *auth;
     struct audit *audit;
     struct executor *executor;
+    struct jobs *jobs;
     struct disk disk;
     uint64_t max_value_bytes, max_inflight_bytes;
     _Atomic uint64_t inflight_bytes;

@@ -97,7 +97,7 @@ struct store_operations {
     velocity_status (*stats)(struct store *store, velocity_stats *out);
     /* Waits. */
     velocity_status (*flush)(struct store *store);
-    velocity_status (*compact)(struct store *store, const velocity_range *range);
+    velocity_status (*compact)(struct store *store, const velocity_range *range, velocity_progress progress, void *arg);
 
     /*
      * Waits. A transaction: a store for one thread at a time, with get, get_many, release, scan, write, commit and free

@@ -183,6 +183,15 @@ static velocity_status lsm_stats(struct store *store, velocity_stats *out) {
     return velocity_stats_get(database(store), out);
 }
 
+static velocity_status lsm_flush(struct store *store) {
+    return velocity_flush(database(store));
+}
+
+static velocity_status lsm_compact(struct store *store, const velocity_range *range, velocity_progress progress,
+                                   void *arg) {
+    return velocity_compact_with(database(store), range, progress, arg);
+}
+
 static void lsm_free(struct store *store) {
     free(store);
 }
@@ -196,6 +205,8 @@ struct store *store_lsm_new(velocity *db) {
         .write = lsm_write,
         .write_async = lsm_write_async,
         .stats = lsm_stats,
+        .flush = lsm_flush,
+        .compact = lsm_compact,
         .free = lsm_free,
     };
     struct lsm *lsm = calloc(1, sizeof *lsm);

@@ -31,6 +31,13 @@ const ROUTES = `
   DELETE /api/databases/{db}/keys/{key}
   GET /api/databases/{db}/keys
   POST /api/databases/{db}/batch
+  POST /api/flush
+  POST /api/compact
+  POST /api/databases/{db}/flush
+  POST /api/databases/{db}/compact
+  GET /api/jobs
+  GET /api/jobs/{id}
+  DELETE /api/jobs/{id}
   POST /api/sessions
   GET /api/sessions
   DELETE /api/sessions/{id}

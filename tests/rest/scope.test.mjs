@@ -27,6 +27,7 @@ const ALLOWED = {
   sessions: EVERYONE, session_end: EVERYONE, whoami: EVERYONE, user_own_password: EVERYONE,
   tokens: EVERYONE, token_create: EVERYONE, token_revoke: EVERYONE,
   database_create: ['admin'], database_change: ['admin'], database_drop: ['admin'],
+  flush: ['admin'], compact: ['admin'], jobs: EVERYONE, job: EVERYONE, job_cancel: ['admin'],
   users: ['admin'], user_create: ['admin'], user: ['admin'], user_change: ['admin'], user_delete: ['admin'],
   audit: ['admin'], audit_verify: ['admin'], config: ['admin'],
   login: 'all', openapi: 'all', live: 'all', head_livez: 'all', ready: 'all', head_readyz: 'all', get_healthz: 'all', head_healthz: 'all',
