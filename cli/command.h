@@ -77,6 +77,8 @@ int run_delete(const struct command *command, const struct command_arguments *ar
 int run_scan(const struct command *command, const struct command_arguments *arguments);
 int run_watch(const struct command *command, const struct command_arguments *arguments);
 int run_batch(const struct command *command, const struct command_arguments *arguments);
+int run_import(const struct command *command, const struct command_arguments *arguments);
+int run_export(const struct command *command, const struct command_arguments *arguments);
 int run_completion(const struct command *command, const struct command_arguments *arguments);
 int run_manual(const struct command *command, const struct command_arguments *arguments);
 int run_benchmark(const struct command *command, const struct command_arguments *arguments);

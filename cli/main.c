@@ -187,6 +187,27 @@ static const struct command_option watch_options[] = {
 
 static const struct command_option batch_options[] = {CLIENT_OPTIONS};
 
+static const struct command_option import_options[] = {
+    {"format", "FORMAT", NULL, NULL, "ndjson (default), csv, sqlite or redis (a URL, or the file of a dump)"},
+    {"prefix", "TEXT", NULL, NULL, "put that before each key; not of ndjson"},
+    {"table", "NAME", NULL, NULL, "sqlite: the table to read"},
+    {"key-column", "NAME", NULL, NULL, "csv, sqlite: the column that is the key (default: the first)"},
+    {"value-column", "NAME", NULL, NULL, "csv, sqlite: the column that is the value (default: all others, as JSON)"},
+    {"match", "PATTERN", NULL, NULL, "redis, of a server: only keys that match"},
+    {"resume", NULL, NULL, NULL, "go on where it was ended"},
+    {"state", "FILE", NULL, NULL, "keep there how far it is (default: SOURCE.import-state, where that is a file)"},
+    {"report", "FILE", NULL, NULL, "add to it what is skipped, and why, as NDJSON"},
+    {"json", NULL, NULL, NULL, "print the counts as JSON"},
+    CLIENT_OPTIONS,
+};
+_Static_assert(sizeof import_options / sizeof *import_options <= COMMAND_MAX_OPTIONS, "the longest table");
+
+static const struct command_option export_options[] = {
+    {"format", "FORMAT", NULL, NULL, "ndjson (default), csv or sqlite"},
+    {"output", "FILE", NULL, NULL, "write it there, instead of to standard output"},
+    CLIENT_OPTIONS,
+};
+
 const struct command commands[] = {
     {"db server", "server", NULL, "run the server until SIGTERM or SIGINT", server_options, run_server},
     {"db verify", NULL, "PATH", "read every byte of a database and list what is damaged", check_options, run_db_verify},
@@ -213,6 +234,8 @@ const struct command commands[] = {
     {"scan", NULL, "[PREFIX]", "list keys in their order", scan_options, run_scan},
     {"watch", NULL, "[PREFIX]", "show what changes, as it happens", watch_options, run_watch},
     {"batch", NULL, "[FILE]", "do several operations as one: JSON as POST /api/batch takes it", batch_options, run_batch},
+    {"import", NULL, "[SOURCE]", "store the rows of a file, or of a Redis server", import_options, run_import},
+    {"export", NULL, "[PREFIX]", "write all keys, as of one instant, to a file", export_options, run_export},
     {"benchmark", NULL, NULL, "measure the storage engine on this machine", benchmark_options, run_benchmark},
     {"check-config", NULL, NULL, "check the configuration and show what is in force, and from where",
      check_config_options, run_check_config},
