@@ -299,9 +299,14 @@ static int read_option(const struct command *command, int count, char **words, i
 
 static int read_arguments(const struct command *command, int count, char **words, struct command_arguments *arguments,
                           bool *wants_help) {
+    bool only_operands = false; /* behind "--" */
     arguments->operands = words;
     for (int i = 0; i < count; i++) {
-        if (strcmp(words[i], "--help") == 0 || strcmp(words[i], "-h") == 0) {
+        if (only_operands && command->operand) {
+            words[arguments->operand_count++] = words[i];
+        } else if (strcmp(words[i], "--") == 0) {
+            only_operands = true;
+        } else if (strcmp(words[i], "--help") == 0 || strcmp(words[i], "-h") == 0) {
             *wants_help = true;
         } else if (strncmp(words[i], "--", 2) == 0) {
             int code = read_option(command, count, words, &i, arguments);

@@ -17,7 +17,7 @@ after(() => server?.stop());
 
 /** Runs a command on the server, with these bytes on standard input: { code, stdout (a Buffer), stderr }. */
 function client(args, { input = '', env = {}, at = url, cwd = temporaryDirectory() } = {}) {
-  const child = spawn(binary, [...args, ...(at ? ['--url', at] : [])], { cwd, env: cleanEnvironment(env) });
+  const child = spawn(binary, [args[0], ...(at ? ['--url', at] : []), ...args.slice(1)], { cwd, env: cleanEnvironment(env) });
   const out = [];
   let stderr = '';
   child.stdout.on('data', (data) => out.push(data));
@@ -71,9 +71,9 @@ describe('put and get', () => {
   });
 
   it('take any key, also one that no word can be', async () => {
-    for (const key of ['a b', 'ä/ö?x=1&y#z%2F', '../..//', '--', '+']) {
-      await good(['put', '--', key].filter((word) => word !== '--' || key !== '--').slice(0, 1).concat(key === '--' ? ['--key64', 'LS0'] : [key], [`v:${key}`]));
-      assert.equal(await good(key === '--' ? ['get', '--key64', 'LS0'] : ['get', key]), `v:${key}`);
+    for (const key of ['a b', 'ä/ö?x=1&y#z%2F', '../..//', '--', '--json', '+']) {
+      await good(['put', '--', key, `v:${key}`]);
+      assert.equal(await good(['get', '--', key]), `v:${key}`);
     }
     await good(['put', '--key64', 'AP8', 'odd']);
     assert.equal(await good(['get', '--key64', 'AP8']), 'odd');
