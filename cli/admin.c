@@ -2,18 +2,13 @@
  * admin.c - who carries an order out: the server of --url, the one that runs over the data directory, or nobody else
  * and so this process.
  *
- * A server that runs says where in <data_dir>/server.url, one line. Whether it runs is told by the lock: a file may be
- * left over, a lock is not. The folder is the server's user's alone, so what it says is trusted, and so is the
- * certificate in it.
+ * Whether a server runs is told by the lock of the data directory: its server.url may be left over, a lock is not.
  */
 #include "cli/admin.h"
-#include "cli/secret.h"
-#include "server/address.h"
+#include "cli/connect.h"
 #include "server/config.h"
 #include "server/data_directory.h"
-#include "server/decimal.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -22,8 +17,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAX_URL_BYTES  1024
-#define MAX_TIMEOUT_S  3600
 #define MAX_BODY_BYTES (64u * 1024) /* room for a password, so that the writer never moves it */
 #define MAX_PATH_BYTES 4096
 
@@ -82,6 +75,8 @@ static bool write_body(struct json_writer *w, const struct admin_order *order) {
 }
 
 static int send_order(struct http_client *client, const struct admin_order *order, struct http_reply *out) {
+    if (order->verb == ADMIN_CREATE_TOKEN && order->user)
+        return complain(EXIT_USAGE, "a server makes tokens for who asks: say --login %s, not --username", order->user);
     struct json_writer w = {.limit_bytes = MAX_BODY_BYTES};
     struct http_request request = {
         .method = requests[order->verb].method,
@@ -99,98 +94,27 @@ static int send_order(struct http_client *client, const struct admin_order *orde
     return code;
 }
 
-static int read_timeout(const char *text, long *out_ms) {
-    uint64_t seconds = 0;
-    *out_ms = HTTP_CLIENT_TIMEOUT_MS;
-    if (!text) return EXIT_DONE;
-    if (!decimal_u64(velocity_str(text), &seconds) || seconds == 0 || seconds > MAX_TIMEOUT_S)
-        return complain(EXIT_USAGE, "--timeout %s: it is a number of seconds from 1 to %d", text, MAX_TIMEOUT_S);
-    *out_ms = (long)seconds * 1000;
-    return EXIT_DONE;
-}
-
-/* `certificate` is that of a server of this machine; NULL: none. */
+/* The server of --url. */
 static int ask_server(const struct command *command, const struct command_arguments *arguments, const char *url,
-                      const char *url_from, const char *certificate, const struct admin_order *order,
-                      struct http_reply *out) {
-    char token_path[MAX_PATH_BYTES];
-    struct secret token = {0};
-    struct http_client *client = NULL;
-    struct http_client_options options = {
-        .url = url,
-        .url_from = url_from,
-        .fingerprint = command_value(command, arguments, "fingerprint"),
-        .certificate_file = certificate,
-        .ca_file = command_value(command, arguments, "ca-file"),
-        .token = token.text,
-        .user = order->login,
-        .password = order->login_password,
-        .token_path = token_path,
-        .allow_plaintext = command_value(command, arguments, "allow-plaintext") != NULL,
-    };
-    if (order->verb == ADMIN_CREATE_TOKEN && order->user)
-        return complain(EXIT_USAGE, "a server makes tokens for who asks: say --login %s, not --username", order->user);
-    if (!settings_path("token", token_path, sizeof token_path)) (void)snprintf(token_path, sizeof token_path, "a file");
-    int code = read_timeout(command_value(command, arguments, "timeout"), &options.timeout_ms);
-    if (!code && !order->login) code = secret_token(command_value(command, arguments, "token-file"), &token);
-    if (!code) code = http_client_open(&options, &client);
-    if (!code) code = send_order(client, order, out);
-    http_client_free(client);
-    secret_forget(&token);
+                      const struct admin_order *order, struct http_reply *out) {
+    struct login login = {order->login, order->login_password};
+    struct connection connection = {0};
+    int code = connect_to(command, arguments, url, "--url", &login, &connection);
+    if (!code) code = send_order(connection.client, order, out);
+    connect_close(&connection);
     return code;
 }
 
 /* ---- the data directory ----------------------------------------------------------------------------------------- */
 
-static bool join(char *out, size_t size, const char *folder, const char *name) {
-    int wrote = snprintf(out, size, "%s/%s", folder, name);
-    return wrote > 0 && (size_t)wrote < size;
-}
-
-/* A server that listens on every address of the machine (0.0.0.0, [::]) is asked on the machine's own. */
-static void name_loopback(char *url, size_t size) {
-    struct address address;
-    char *host = strstr(url, "://"), text[ADDRESS_TEXT_BYTES];
-    if (!host || !address_parse(host + 3, &address)) return;
-    if (address.socket.any.sa_family == AF_INET && address.socket.v4.sin_addr.s_addr == INADDR_ANY)
-        address.socket.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    else if (address.socket.any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&address.socket.v6.sin6_addr))
-        address.socket.v6.sin6_addr = in6addr_loopback;
-    else
-        return;
-    host[3] = '\0';
-    address_format(&address, address_port(&address), text);
-    if (strlen(url) + strlen(text) < size) memcpy(url + strlen(url), text, strlen(text) + 1);
-}
-
-/* Reads the address that the running server has written. */
-static int read_address(const char *data_dir, char *url, size_t size) {
-    char path[MAX_PATH_BYTES];
-    size_t got = 0;
-    int code = EXIT_NOT_FOUND;
-    if (join(path, sizeof path, data_dir, "server.url")) code = settings_read(path, S_IWGRP | S_IWOTH, url, size, &got);
-    if (code == EXIT_NOT_FOUND)
-        return complain(EXIT_FAILED,
-                        "%s is in use, but no server says there where it listens: if it starts just now try again, "
-                        "else give --url",
-                        data_dir);
-    if (code) return code;
-    url[strcspn(url, "\r\n")] = '\0';
-    name_loopback(url, size);
-    return EXIT_DONE;
-}
-
 static int ask_running_server(const struct command *command, const struct command_arguments *arguments,
                               const struct config *config, const struct admin_order *order, struct http_reply *out) {
-    char url[MAX_URL_BYTES], from[MAX_PATH_BYTES + 16], certificate[MAX_PATH_BYTES];
-    const char *data_dir = config->server.data_dir;
-    int code = read_address(data_dir, url, sizeof url);
-    if (code) return code;
-    if (!join(from, sizeof from, data_dir, "server.url") ||
-        !join(certificate, sizeof certificate, data_dir, "tls/cert.pem"))
-        return complain(EXIT_FAILED, "%s: the path is too long", data_dir);
-    const char *configured = config->tls.cert_path;
-    return ask_server(command, arguments, url, from, *configured ? configured : certificate, order, out);
+    struct login login = {order->login, order->login_password};
+    struct connection connection = {0};
+    int code = connect_to_running(command, arguments, config, &login, &connection);
+    if (!code) code = send_order(connection.client, order, out);
+    connect_close(&connection);
+    return code;
 }
 
 /* What is made here must be the server's to read: only its own user makes anything. Another one, root for instance, can
@@ -200,7 +124,7 @@ static int ask_as_another(const struct command *command, const struct command_ar
                           struct http_reply *out) {
     const struct passwd *user = getpwuid(owner);
     char path[MAX_PATH_BYTES];
-    if (join(path, sizeof path, config->server.data_dir, "server.url") && access(path, F_OK) == 0)
+    if (path_join(path, sizeof path, config->server.data_dir, "server.url") && access(path, F_OK) == 0)
         return ask_running_server(command, arguments, config, order, out);
     return complain(EXIT_FAILED, "%s belongs to user %s, and no server runs over it: start it, or do this as that user",
                     config->server.data_dir, user ? user->pw_name : "unknown");
@@ -226,7 +150,7 @@ static int find_data_directory(const struct command *command, const struct comma
     bool is_there = stat(data_dir, &info) == 0;
     if (is_there && info.st_uid != geteuid())
         return ask_as_another(command, arguments, config, info.st_uid, order, out);
-    if (!join(path, sizeof path, data_dir, "velocity.lock"))
+    if (!path_join(path, sizeof path, data_dir, "velocity.lock"))
         return complain(EXIT_USAGE, "%s: the path is too long", data_dir);
     /* Only a first user may come before there is anything: everything else would look for what can't be there. */
     if (order->verb == ADMIN_CREATE_USER || (is_there && access(path, F_OK) == 0))
@@ -242,7 +166,7 @@ int admin_carry_out(const struct command *command, const struct command_argument
     const char *url = command_value(command, arguments, "url");
     struct config config;
     *out = (struct http_reply){0};
-    if (url) return ask_server(command, arguments, url, "--url", NULL, order, out);
+    if (url) return ask_server(command, arguments, url, order, out);
     int code = command_configuration(command, arguments, &config);
     if (code) return code;
     code = find_data_directory(command, arguments, &config, order, out);

@@ -11,7 +11,7 @@
 /* Exit codes; part of the contract. */
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_NOT_FOUND = 3, EXIT_CONFIGURATION = 78 };
 
-#define COMMAND_MAX_OPTIONS 20
+#define COMMAND_MAX_OPTIONS 26
 
 struct command_option {
     const char *name;    /* "bind": --bind; NULL ends a table */
@@ -71,6 +71,16 @@ int run_db_compact(const struct command *command, const struct command_arguments
 int run_sst_dump(const struct command *command, const struct command_arguments *arguments);
 int run_sst_verify(const struct command *command, const struct command_arguments *arguments);
 int run_admin(const struct command *command, const struct command_arguments *arguments); /* all of velocity admin */
+int run_get(const struct command *command, const struct command_arguments *arguments);
+int run_put(const struct command *command, const struct command_arguments *arguments);
+int run_delete(const struct command *command, const struct command_arguments *arguments);
+int run_scan(const struct command *command, const struct command_arguments *arguments);
+int run_watch(const struct command *command, const struct command_arguments *arguments);
+int run_batch(const struct command *command, const struct command_arguments *arguments);
+int run_import(const struct command *command, const struct command_arguments *arguments);
+int run_export(const struct command *command, const struct command_arguments *arguments);
+int run_completion(const struct command *command, const struct command_arguments *arguments);
+int run_manual(const struct command *command, const struct command_arguments *arguments);
 int run_benchmark(const struct command *command, const struct command_arguments *arguments);
 int run_help(const struct command *command, const struct command_arguments *arguments);
 int help_of(const struct command *command); /* one command's page, on standard output */

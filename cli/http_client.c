@@ -24,7 +24,7 @@
 struct http_client {
     const struct http_client_options *options;
     CURL *curl;
-    struct curl_slist *fields;
+    char *authorization;  /* the header field; NULL: none */
     char *base;           /* "https://db:2005/path", without a slash at its end */
     char *server;         /* "db:2005", as known_servers has it */
     const char *pin_from; /* who says that the server has that key: words for a message */
@@ -149,13 +149,8 @@ static int decide_trust(struct http_client *c) {
 /* ---- who am I: the header fields ---------------------------------------------------------------------------------
  */
 
-static bool add_field(struct http_client *c, const char *field) {
-    struct curl_slist *fields = curl_slist_append(c->fields, field);
-    if (fields) c->fields = fields;
-    return fields != NULL;
-}
-
-static bool add_credentials(struct http_client *c) {
+/* What is sent of who asks. False: no memory, or too long. */
+static bool make_authorization(struct http_client *c) {
     char field[MAX_CREDENTIALS_BYTES], plain[MAX_CREDENTIALS_BYTES / 2];
     const struct http_client_options *o = c->options;
     int size = -1;
@@ -172,15 +167,39 @@ static bool add_credentials(struct http_client *c) {
     } else {
         return true;
     }
-    bool ok = size > 0 && (size_t)size < sizeof field && add_field(c, field);
+    bool fits = size > 0 && (size_t)size < sizeof field;
+    c->authorization = fits ? strdup(field) : NULL;
     explicit_bzero(field, sizeof field);
     explicit_bzero(plain, sizeof plain);
-    return ok;
+    return c->authorization != NULL;
 }
 
-static void free_fields(struct http_client *c) {
-    for (struct curl_slist *f = c->fields; f; f = f->next) explicit_bzero(f->data, strlen(f->data));
-    curl_slist_free_all(c->fields);
+static void forget(char *secret) {
+    if (secret) explicit_bzero(secret, strlen(secret));
+    free(secret);
+}
+
+static void free_fields(struct curl_slist *fields) {
+    for (struct curl_slist *f = fields; f; f = f->next) explicit_bzero(f->data, strlen(f->data));
+    curl_slist_free_all(fields);
+}
+
+/* False: no memory. NULL adds nothing. */
+static bool add_field(struct curl_slist **fields, const char *field) {
+    struct curl_slist *longer = field ? curl_slist_append(*fields, field) : *fields;
+    if (longer) *fields = longer;
+    return !field || longer;
+}
+
+/* The header fields of one request. NULL: no memory. */
+static struct curl_slist *make_fields(const struct http_client *c, const struct http_exchange *x) {
+    struct curl_slist *fields = NULL;
+    /* No "Expect: 100-continue": waiting for the answer costs a second where there is none. */
+    bool good = add_field(&fields, "Expect:") && add_field(&fields, c->authorization);
+    for (size_t i = 0; i < HTTP_EXCHANGE_FIELDS; i++) good = good && add_field(&fields, x->fields[i]);
+    if (good) return fields;
+    free_fields(fields);
+    return NULL;
 }
 
 int http_client_open(const struct http_client_options *options, struct http_client **out) {
@@ -193,9 +212,7 @@ int http_client_open(const struct http_client_options *options, struct http_clie
     }
     c->options = options;
     c->curl = curl_easy_init();
-    /* No "Expect: 100-continue": bodies are small, and waiting for the answer costs a second where there is none. */
-    if (c->curl && add_field(c, "Accept: application/json, application/problem+json") && add_field(c, "Expect:") &&
-        add_field(c, "Content-Type: application/json") && add_credentials(c)) {
+    if (c->curl && make_authorization(c)) {
         code = read_url(c);
         if (!code) code = decide_trust(c);
     } else {
@@ -211,7 +228,7 @@ int http_client_open(const struct http_client_options *options, struct http_clie
 void http_client_free(struct http_client *c) {
     if (!c) return;
     if (c->curl) curl_easy_cleanup(c->curl);
-    free_fields(c);
+    forget(c->authorization);
     free(c->base);
     free(c->server);
     free(c);
@@ -220,6 +237,12 @@ void http_client_free(struct http_client *c) {
 
 /* ---- the reply ---------------------------------------------------------------------------------------------------
  */
+
+/* What libcurl's calls back are given. */
+struct transfer {
+    struct http_client *client;
+    struct http_exchange *exchange;
+};
 
 void http_reply_free(struct http_reply *reply) {
     if (reply->body) explicit_bzero(reply->body, reply->capacity);
@@ -244,14 +267,52 @@ static bool grow(struct http_reply *reply, size_t needed) {
     return true;
 }
 
-/* Called by libcurl with what came; anything but `size` ends the transfer. */
-static size_t receive(char *bytes, size_t one, size_t size, void *arg) {
-    struct http_reply *reply = arg;
-    (void)one; /* always 1 */
-    if (size > HTTP_REPLY_MAX_BYTES - reply->size || !grow(reply, reply->size + size)) return size ? 0 : 1;
+static bool keep(struct http_reply *reply, const char *bytes, size_t size) {
+    if (size > HTTP_REPLY_MAX_BYTES - reply->size || !grow(reply, reply->size + size)) return false;
     if (size) memcpy(reply->body + reply->size, bytes, size);
     reply->size += size;
-    return size;
+    return true;
+}
+
+static bool is_success(long status) {
+    return status >= 200 && status <= 299;
+}
+
+/* Called by libcurl with what came; anything but `size` ends the transfer. */
+static size_t receive(char *bytes, size_t one, size_t size, void *arg) {
+    struct transfer *t = arg;
+    struct http_exchange *x = t->exchange;
+    (void)one; /* always 1 */
+    if (!x->reply.status) (void)curl_easy_getinfo(t->client->curl, CURLINFO_RESPONSE_CODE, &x->reply.status);
+    if (x->write && is_success(x->reply.status)) {
+        x->interrupted = !x->write(x->arg, bytes, size);
+        return x->interrupted ? CURL_WRITEFUNC_ERROR : size;
+    }
+    return keep(&x->reply, bytes, size) ? size : CURL_WRITEFUNC_ERROR;
+}
+
+/* Called by libcurl for what is to be sent next. */
+static size_t send_piece(char *out, size_t one, size_t size, void *arg) {
+    struct transfer *t = arg;
+    struct http_exchange *x = t->exchange;
+    size_t got = x->read(x->arg, out, one * size);
+    if (got != HTTP_READ_FAILED) return got;
+    x->interrupted = true;
+    return CURL_READFUNC_ABORT;
+}
+
+/* Called by libcurl for each line of the reply's header. */
+static size_t take_field(char *line, size_t one, size_t size, void *arg) {
+    struct transfer *t = arg;
+    struct http_exchange *x = t->exchange;
+    const char *colon = memchr(line, ':', one * size);
+    size_t end = one * size;
+    if (!colon || !x->field) return end;
+    while (end && (line[end - 1] == '\r' || line[end - 1] == '\n' || line[end - 1] == ' ')) end--;
+    const char *value = colon + 1;
+    while (value < line + end && *value == ' ') value++;
+    x->field(x->arg, velocity_bytes(line, (size_t)(colon - line)), velocity_bytes(value, (size_t)(line + end - value)));
+    return one * size;
 }
 
 /* What to do about it, for people. */
@@ -293,8 +354,7 @@ static int complain_of_reply(struct http_client *c, const struct http_reply *rep
                     about ? ": " : "", what, reply->status, *code ? " " : "", code, advice);
 }
 
-static int judge_reply(struct http_client *c, const struct http_reply *reply, const char *about) {
-    if (reply->status < 200 || reply->status > 299) return complain_of_reply(c, reply, about);
+static int judge_json(struct http_client *c, const struct http_reply *reply) {
     if (!reply->size || json_valid(velocity_bytes(reply->body, reply->size), NULL)) return EXIT_DONE;
     return complain(EXIT_FAILED, "what %s answers is not JSON: is it the right address?", c->base);
 }
@@ -328,7 +388,6 @@ static int complain_of_transfer(struct http_client *c, CURLcode result, bool saf
     case CURLE_SSL_CONNECT_ERROR:
         return complain(EXIT_FAILED, "can't speak TLS with %s: %s; is it a plain http:// server?", c->base, why);
     case CURLE_WRITE_ERROR:
-    case CURLE_FILESIZE_EXCEEDED:
         return complain(EXIT_FAILED, "%s answers more than %u MiB%s", c->base, HTTP_REPLY_MAX_BYTES >> 20, doubt);
     case CURLE_OPERATION_TIMEDOUT: return complain(EXIT_FAILED, "%s did not answer in time%s", c->base, doubt);
     default: return complain(EXIT_FAILED, "no answer from %s: %s%s", c->base, why, doubt);
@@ -359,29 +418,44 @@ static bool prepare_trust(struct http_client *c) {
            (!c->options->ca_file || !curl_easy_setopt(c->curl, CURLOPT_CAINFO, c->options->ca_file));
 }
 
-static bool prepare_request(struct http_client *c, const struct http_request *request, const char *url,
-                            struct http_reply *reply) {
-    velocity_slice body = request->body;
-    if (!prepare(c, c->curl, url, c->error) || !prepare_trust(c)) return false;
-    if (body.size && (curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, (const char *)body.data) ||
-                      curl_easy_setopt(c->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.size)))
-        return false;
-    return !curl_easy_setopt(c->curl, CURLOPT_CUSTOMREQUEST, request->method) &&
-           !curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, c->fields) &&
-           !curl_easy_setopt(c->curl, CURLOPT_TIMEOUT_MS, c->options->timeout_ms) &&
-           !curl_easy_setopt(c->curl, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)HTTP_REPLY_MAX_BYTES) &&
-           !curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, receive) &&
-           !curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, reply);
+/* A body that is read, in libcurl's words: an upload, whose method is another. */
+static bool prepare_body(struct http_client *c, const struct http_exchange *x, struct transfer *transfer) {
+    velocity_slice body = x->body;
+    if (x->read)
+        return !curl_easy_setopt(c->curl, CURLOPT_UPLOAD, 1L) &&
+               !curl_easy_setopt(c->curl, CURLOPT_READFUNCTION, send_piece) &&
+               !curl_easy_setopt(c->curl, CURLOPT_READDATA, transfer) &&
+               (x->body_bytes < 0 || !curl_easy_setopt(c->curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)x->body_bytes));
+    if (!body.data) return true;
+    return !curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, (const char *)body.data) &&
+           !curl_easy_setopt(c->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.size);
 }
 
-/* NULL: no memory. The caller frees it. */
-static char *make_url(struct http_client *c, const char *collection, const char *name) {
-    char *url = NULL, *escaped = name ? curl_easy_escape(c->curl, name, (int)strlen(name)) : NULL;
-    if ((name && !escaped) ||
-        asprintf(&url, "%s/api/%s%s%s", c->base, collection, name ? "/" : "", name ? escaped : "") < 0)
-        url = NULL;
+static bool prepare_time(struct http_client *c, const struct http_exchange *x) {
+    if (!x->endless) return !curl_easy_setopt(c->curl, CURLOPT_TIMEOUT_MS, c->options->timeout_ms);
+    if (!x->silent_s) return true;
+    return !curl_easy_setopt(c->curl, CURLOPT_LOW_SPEED_LIMIT, 1L) &&
+           !curl_easy_setopt(c->curl, CURLOPT_LOW_SPEED_TIME, (long)x->silent_s);
+}
+
+static bool prepare_exchange(struct http_client *c, struct http_exchange *x, const char *url,
+                             struct curl_slist *fields, struct transfer *transfer) {
+    bool bodyless = strcmp(x->method, "HEAD") == 0;
+    return prepare(c, c->curl, url, c->error) && prepare_trust(c) && prepare_body(c, x, transfer) &&
+           prepare_time(c, x) && (!bodyless || !curl_easy_setopt(c->curl, CURLOPT_NOBODY, 1L)) &&
+           !curl_easy_setopt(c->curl, CURLOPT_CUSTOMREQUEST, x->method) &&
+           !curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, fields) &&
+           !curl_easy_setopt(c->curl, CURLOPT_HEADERFUNCTION, take_field) &&
+           !curl_easy_setopt(c->curl, CURLOPT_HEADERDATA, transfer) &&
+           !curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, receive) &&
+           !curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, transfer);
+}
+
+char *http_client_escape(velocity_slice bytes) {
+    if (bytes.size == 0) return strdup(""); /* libcurl would measure it itself */
+    char *escaped = curl_easy_escape(NULL, bytes.data, (int)bytes.size), *copy = escaped ? strdup(escaped) : NULL;
     curl_free(escaped);
-    return url;
+    return copy;
 }
 
 static int no_memory(void) {
@@ -434,25 +508,79 @@ static int trust_on_first_use(struct http_client *c, CURLcode result) {
 
 /* ---- the request ------------------------------------------------------------------------------------------------ */
 
-int http_client_send(struct http_client *c, const struct http_request *request, struct http_reply *reply) {
+/* Did the transfer end early by the other side's doing? */
+static bool is_break(CURLcode result) {
+    switch (result) {
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_GOT_NOTHING:
+    case CURLE_PARTIAL_FILE:
+    case CURLE_RECV_ERROR:
+    case CURLE_SEND_ERROR:
+    case CURLE_OPERATION_TIMEDOUT: return true;
+    default: return false;
+    }
+}
+
+static int judge(struct http_client *c, struct http_exchange *x, CURLcode result, bool quiet) {
+    (void)curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &x->reply.status);
+    if (x->interrupted) return EXIT_DONE;
+    x->broken = is_break(result);
+    if (x->broken && quiet) return EXIT_FAILED;
+    bool safe = strcmp(x->method, "GET") == 0 || strcmp(x->method, "HEAD") == 0;
+    /* A refusal that came while the body was still sent counts more than that it could not be sent. */
+    if (result && (!x->reply.status || is_success(x->reply.status))) return complain_of_transfer(c, result, safe);
+    return is_success(x->reply.status) ? EXIT_DONE : complain_of_reply(c, &x->reply, x->about);
+}
+
+int http_client_exchange(struct http_client *c, struct http_exchange *x, bool quiet) {
+    struct transfer transfer = {c, x};
+    struct curl_slist *fields = make_fields(c, x);
+    char *url = NULL;
     int code = EXIT_DONE;
-    *reply = (struct http_reply){0};
-    char *url = make_url(c, request->collection, request->name);
-    if (!url || !prepare_request(c, request, url, reply)) {
-        free(url);
+    x->reply = (struct http_reply){0};
+    x->interrupted = x->broken = false;
+    if (!fields || asprintf(&url, "%s%s", c->base, x->path) < 0) {
+        free_fields(fields);
         return no_memory();
     }
-    CURLcode result = curl_easy_perform(c->curl);
-    if (is_unknown(c, result)) {
+    bool ready = prepare_exchange(c, x, url, fields, &transfer);
+    CURLcode result = ready ? curl_easy_perform(c->curl) : CURLE_OUT_OF_MEMORY;
+    if (is_unknown(c, result)) { /* nothing was said yet */
         code = trust_on_first_use(c, result);
-        if (!code) result = prepare_request(c, request, url, reply) ? curl_easy_perform(c->curl) : CURLE_OUT_OF_MEMORY;
+        ready = !code && prepare_exchange(c, x, url, fields, &transfer);
+        if (!code) result = ready ? curl_easy_perform(c->curl) : CURLE_OUT_OF_MEMORY;
     }
+    if (!code) code = judge(c, x, result, quiet);
+    free_fields(fields);
     free(url);
-    if (!code && result) code = complain_of_transfer(c, result, strcmp(request->method, "GET") == 0);
-    if (!code) {
-        (void)curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &reply->status);
-        code = judge_reply(c, reply, request->about);
-    }
+    return code;
+}
+
+/* "/api/COLLECTION/NAME"; the caller frees it. NULL: no memory. */
+static char *make_path(const struct http_request *request) {
+    char *path = NULL, *escaped = request->name ? http_client_escape(velocity_str(request->name)) : NULL;
+    if (request->name && !escaped) return NULL;
+    if (asprintf(&path, "/api/%s%s%s", request->collection, escaped ? "/" : "", escaped ? escaped : "") < 0)
+        path = NULL;
+    free(escaped);
+    return path;
+}
+
+int http_client_send(struct http_client *c, const struct http_request *request, struct http_reply *reply) {
+    char *path = make_path(request);
+    struct http_exchange x = {
+        .method = request->method,
+        .path = path,
+        .fields = {"Accept: application/json, application/problem+json", "Content-Type: application/json"},
+        .body = request->body,
+        .about = request->about,
+    };
+    *reply = (struct http_reply){0};
+    if (!path) return no_memory();
+    int code = http_client_exchange(c, &x, false);
+    if (!code) code = judge_json(c, &x.reply);
+    free(path);
+    *reply = x.reply;
     if (code) http_reply_free(reply);
     return code;
 }

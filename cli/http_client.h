@@ -1,5 +1,6 @@
 /*
- * http_client.h - the program as a client of a server: one JSON request at a time, over libcurl. The one door to it.
+ * http_client.h - the program as a client of a server: one request at a time, over libcurl. The one door to it. Bodies
+ * of any size go by in pieces, both ways; what is small is JSON, and answered whole.
  *
  * What is sent only where it belongs: passwords and tokens go in a header field or the body, never in a URL; over plain
  * HTTP to this machine only, unless it is asked for; over TLS to a server that was verified first; and never along a
@@ -16,6 +17,8 @@
 #define VELOCITY_CLI_HTTP_CLIENT_H
 
 #include "engine/velocity.h"
+
+#include <stdint.h>
 
 struct http_client;
 
@@ -55,5 +58,40 @@ struct http_request {
 /* EXIT_DONE: the status is 2xx, and the reply must be freed. EXIT_NOT_FOUND: it is 404. */
 int http_client_send(struct http_client *client, const struct http_request *request, struct http_reply *reply);
 void http_reply_free(struct http_reply *reply); /* overwrites it, and makes it empty */
+
+/* ---- requests of any kind --------------------------------------------------------------------------------------- */
+
+#define HTTP_EXCHANGE_FIELDS 8
+#define HTTP_READ_FAILED     SIZE_MAX
+
+/* What is not set is NULL or 0. */
+struct http_exchange {
+    const char *method;
+    const char *path; /* behind the server's address: "/api/keys/user%3A1?ttl=60", escaped */
+    const char *fields[HTTP_EXCHANGE_FIELDS]; /* "Name: value" */
+    velocity_slice body;                      /* the body, or ... */
+    /* ... its next piece, at most `size` bytes; 0: that was all; HTTP_READ_FAILED ends the transfer */
+    size_t (*read)(void *arg, char *out, size_t size);
+    int64_t body_bytes; /* that `read` will bring; negative: not known */
+    /* What comes of a reply that is 2xx, piece by piece. False ends the transfer. NULL: into `reply`. */
+    bool (*write)(void *arg, const char *bytes, size_t size);
+    /* Each header field of the reply; without NULs behind them */
+    void (*field)(void *arg, velocity_slice name, velocity_slice value);
+    void *arg;
+    bool endless;      /* no limit of time: it is bounded by `arg`'s own ends, or by silence */
+    uint32_t silent_s; /* of an endless one: so long without a byte ends it; 0: may be silent for ever */
+    const char *about; /* as above */
+    /* out */
+    bool interrupted;        /* ended by read or write; the answer is EXIT_DONE */
+    bool broken;             /* the connection ended before the reply did, or never came about */
+    struct http_reply reply; /* its status; its body where it is not 2xx, or nothing takes it. It must be freed */
+};
+
+/* EXIT_DONE: the status is 2xx, or it was interrupted. EXIT_NOT_FOUND: it is 404. `quiet`: no complaint where the
+ * connection broke: the caller tries again. */
+int http_client_exchange(struct http_client *client, struct http_exchange *exchange, bool quiet);
+
+/* Percent-escapes bytes for one segment or a parameter; the caller frees it. NULL: no memory. */
+char *http_client_escape(velocity_slice bytes);
 
 #endif

@@ -61,9 +61,8 @@ static const struct command_option benchmark_options[] = {
 };
 
 /* clang-format off */
-/* Which server, who asks, and how the answer looks: of every command of velocity admin. */
-#define ADMIN_OPTIONS \
-    {"url", "URL", NULL, NULL, "that server; else the one that runs over the data directory, else the directory itself"}, \
+/* Which server, who asks, and how the answer looks: of every command that is a client. */
+#define CONNECTION_OPTIONS \
     {"data-dir", "DIR", "server.data_dir", NULL, "the data directory (default: what the configuration says)"}, \
     {"config", "FILE", NULL, NULL, "the server's configuration, for where its data directory is"}, \
     {"login", "NAME", NULL, NULL, "log in with that user's password, which is asked for, instead of a token"}, \
@@ -72,9 +71,22 @@ static const struct command_option benchmark_options[] = {
     {"ca-file", "FILE", NULL, NULL, "trust the authorities in this PEM file instead of the system's"}, \
     {"fingerprint", "SHA256:...", NULL, NULL, "trust the server that has this key, whoever signed it"}, \
     {"allow-plaintext", NULL, NULL, NULL, "send passwords and tokens over http:// to another machine"}, \
-    {"timeout", "SECONDS", NULL, NULL, "wait so long for the answer (60)"}, \
+    {"timeout", "SECONDS", NULL, NULL, "wait so long for the answer (60)"}
+
+#define ADMIN_OPTIONS \
+    {"url", "URL", NULL, NULL, "that server; else the one that runs over the data directory, else the directory itself"}, \
+    CONNECTION_OPTIONS, \
     {"json", NULL, NULL, NULL, "as JSON, as the server says it"}, \
     {0}
+
+#define CLIENT_OPTIONS \
+    {"database", "NAME", NULL, NULL, "in that database (default: default)"}, \
+    {"url", "URL", NULL, NULL, "that server (default: VELOCITY_URL, else the one that runs over the data directory)"}, \
+    CONNECTION_OPTIONS, \
+    {0}
+
+#define KEY64_OPTION {"key64", "TEXT", NULL, NULL, "the key in base64url, instead of as it is"}
+#define CONDITION_OPTION(what) {"if-version", "N", NULL, NULL, what " only that version of it"}
 
 #define SCOPE_OPTIONS \
     {"role", "ROLE", NULL, NULL, "admin, write (users' default), read or monitor"}, \
@@ -109,7 +121,6 @@ static const struct command_option create_token_options[] = {
     SCOPE_OPTIONS,
     ADMIN_OPTIONS,
 };
-_Static_assert(sizeof create_token_options / sizeof *create_token_options <= COMMAND_MAX_OPTIONS, "the longest table");
 
 static const struct command_option create_database_options[] = {
     {"max-disk-bytes", "N", NULL, NULL, "beyond that, puts get 507 (default: what the configuration says)"},
@@ -119,6 +130,82 @@ static const struct command_option create_database_options[] = {
 static const struct command_option drop_database_options[] = {
     {"yes", NULL, NULL, NULL, "do not ask"},
     ADMIN_OPTIONS,
+};
+
+static const struct command_option get_options[] = {
+    {"output", "FILE", NULL, NULL, "write the value there, instead of to standard output"},
+    {"json", NULL, NULL, NULL, "as an item: key, version, type, size, value"},
+    KEY64_OPTION,
+    CLIENT_OPTIONS,
+};
+
+static const struct command_option put_options[] = {
+    {"file", "FILE", NULL, NULL, "the value is what is in the file"},
+    {"type", "TYPE", NULL, NULL, "a media type, or json, text (of words) or bytes (of all else)"},
+    {"ttl", "SECONDS", NULL, NULL, "it expires after so long"},
+    {"expires-at", "TIME", NULL, NULL, "it expires then: 2027-01-31T12:00:00Z"},
+    {"create", NULL, NULL, NULL, "only where nothing is stored at the key"},
+    {"if-exists", NULL, NULL, NULL, "only where something is"},
+    CONDITION_OPTION("replace"),
+    {"json", NULL, NULL, NULL, "print the version, as JSON"},
+    KEY64_OPTION,
+    CLIENT_OPTIONS,
+};
+
+static const struct command_option delete_options[] = {
+    CONDITION_OPTION("delete"),
+    {"prefix", "TEXT", NULL, NULL, "all keys that begin so, in one step"},
+    {"start", "KEY", NULL, NULL, "all keys from this one on"},
+    {"end", "KEY", NULL, NULL, "all keys before this one"},
+    {"all", NULL, NULL, NULL, "all keys"},
+    {"dry-run", NULL, NULL, NULL, "only count the keys of the range"},
+    {"yes", NULL, NULL, NULL, "do not ask"},
+    {"json", NULL, NULL, NULL, "print the version, or the count, as JSON"},
+    KEY64_OPTION,
+    CLIENT_OPTIONS,
+};
+_Static_assert(sizeof delete_options / sizeof *delete_options <= COMMAND_MAX_OPTIONS, "the longest table");
+
+static const struct command_option scan_options[] = {
+    {"start", "KEY", NULL, NULL, "from this key on"},
+    {"end", "KEY", NULL, NULL, "up to this key, without it"},
+    {"limit", "N", NULL, NULL, "so many at most (default: all)"},
+    {"reverse", NULL, NULL, NULL, "from the last to the first"},
+    {"values", NULL, NULL, NULL, "show values, instead of versions, sizes and types"},
+    {"delimiter", "TEXT", NULL, NULL, "fold keys that go on behind it, as folders"},
+    {"count", NULL, NULL, NULL, "only count them"},
+    {"json", NULL, NULL, NULL, "as NDJSON, an item a line"},
+    CLIENT_OPTIONS,
+};
+
+static const struct command_option watch_options[] = {
+    {"since", "VERSION", NULL, NULL, "from what came after that version (default: from now on)"},
+    {"events", "N", NULL, NULL, "end after so many"},
+    {"json", NULL, NULL, NULL, "as NDJSON, an event a line"},
+    CLIENT_OPTIONS,
+};
+
+static const struct command_option batch_options[] = {CLIENT_OPTIONS};
+
+static const struct command_option import_options[] = {
+    {"format", "FORMAT", NULL, NULL, "ndjson (default), csv, sqlite or redis (a URL, or the file of a dump)"},
+    {"prefix", "TEXT", NULL, NULL, "put that before each key; not of ndjson"},
+    {"table", "NAME", NULL, NULL, "sqlite: the table to read"},
+    {"key-column", "NAME", NULL, NULL, "csv, sqlite: the column that is the key (default: the first)"},
+    {"value-column", "NAME", NULL, NULL, "csv, sqlite: the column that is the value (default: all others, as JSON)"},
+    {"match", "PATTERN", NULL, NULL, "redis, of a server: only keys that match"},
+    {"resume", NULL, NULL, NULL, "go on where it was ended"},
+    {"state", "FILE", NULL, NULL, "keep there how far it is (default: SOURCE.import-state, where that is a file)"},
+    {"report", "FILE", NULL, NULL, "add to it what is skipped, and why, as NDJSON"},
+    {"json", NULL, NULL, NULL, "print the counts as JSON"},
+    CLIENT_OPTIONS,
+};
+_Static_assert(sizeof import_options / sizeof *import_options <= COMMAND_MAX_OPTIONS, "the longest table");
+
+static const struct command_option export_options[] = {
+    {"format", "FORMAT", NULL, NULL, "ndjson (default), csv or sqlite"},
+    {"output", "FILE", NULL, NULL, "write it there, instead of to standard output"},
+    CLIENT_OPTIONS,
 };
 
 const struct command commands[] = {
@@ -141,9 +228,20 @@ const struct command commands[] = {
     {"admin create-database", NULL, "NAME", "make a database", create_database_options, run_admin},
     {"admin list-databases", NULL, NULL, "list the databases, their state and size", admin_options, run_admin},
     {"admin drop-database", NULL, "NAME", "delete a database and all that is in it", drop_database_options, run_admin},
+    {"get", NULL, "KEY", "print the value of a key", get_options, run_get},
+    {"put", NULL, "KEY [VALUE]", "store a value: the word, a file, or what comes on standard input", put_options, run_put},
+    {"delete", NULL, "[KEY]", "delete a key, or all keys of a range", delete_options, run_delete},
+    {"scan", NULL, "[PREFIX]", "list keys in their order", scan_options, run_scan},
+    {"watch", NULL, "[PREFIX]", "show what changes, as it happens", watch_options, run_watch},
+    {"batch", NULL, "[FILE]", "do several operations as one: JSON as POST /api/batch takes it", batch_options, run_batch},
+    {"import", NULL, "[SOURCE]", "store the rows of a file, or of a Redis server", import_options, run_import},
+    {"export", NULL, "[PREFIX]", "write all keys, as of one instant, to a file", export_options, run_export},
     {"benchmark", NULL, NULL, "measure the storage engine on this machine", benchmark_options, run_benchmark},
     {"check-config", NULL, NULL, "check the configuration and show what is in force, and from where",
      check_config_options, run_check_config},
+    {"completion", NULL, "SHELL", "print what bash, zsh or fish need to complete commands and options", NULL,
+     run_completion},
+    {"manual", NULL, NULL, "print the manual page: velocity manual | man -l -", NULL, run_manual},
     {"version", "--version", NULL, "print the version", version_options, run_version},
     {"help", "--help", "[COMMAND]", "explain the program, a command, or every setting (help configuration)", NULL,
      run_help},
@@ -201,9 +299,14 @@ static int read_option(const struct command *command, int count, char **words, i
 
 static int read_arguments(const struct command *command, int count, char **words, struct command_arguments *arguments,
                           bool *wants_help) {
+    bool only_operands = false; /* behind "--" */
     arguments->operands = words;
     for (int i = 0; i < count; i++) {
-        if (strcmp(words[i], "--help") == 0 || strcmp(words[i], "-h") == 0) {
+        if (only_operands && command->operand) {
+            words[arguments->operand_count++] = words[i];
+        } else if (strcmp(words[i], "--") == 0) {
+            only_operands = true;
+        } else if (strcmp(words[i], "--help") == 0 || strcmp(words[i], "-h") == 0) {
             *wants_help = true;
         } else if (strncmp(words[i], "--", 2) == 0) {
             int code = read_option(command, count, words, &i, arguments);

@@ -204,15 +204,22 @@ static bool load_secret(struct loading *l, const struct config_key *key, const c
     return ok ? true : config_fail(l->error, CONFIG_ENVIRONMENT, "%s: %.256s: %s", variable, path, why);
 }
 
+/* Those that tell a client which server it asks, and who it is. */
+static bool is_clients(const char *entry, int size) {
+    static const char *const names[] = {"VELOCITY_TOKEN", "VELOCITY_URL"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (size == (int)strlen(names[i]) && memcmp(entry, names[i], (size_t)size) == 0) return true;
+    return false;
+}
+
 static bool load_variable(struct loading *l, const char *entry, int size) {
     char why[512], variable[128];
     const char *value = entry + size + 1;
     bool names_file;
     const struct config_key *key = find_variable(entry, (size_t)size, &names_file);
     if (!key) {
-        bool clients = size == (int)strlen("VELOCITY_TOKEN") && memcmp(entry, "VELOCITY_TOKEN", (size_t)size) == 0;
         (void)snprintf(why, sizeof why, "unknown environment variable %.*s has no effect", size, entry);
-        if (l->request->warn && !clients) l->request->warn(l->request->warn_arg, why);
+        if (l->request->warn && !is_clients(entry, size)) l->request->warn(l->request->warn_arg, why);
         return true;
     }
     (void)snprintf(variable, sizeof variable, "%.*s", size, entry);

@@ -1,0 +1,188 @@
+/*
+ * client_scan.c - velocity scan: keys in order, page after page, until the range ends or --limit is reached.
+ *
+ * What a page folds (--delimiter) comes in a list of its own; both lists are in key order and are printed as one.
+ */
+#include "cli/client.h"
+#include "cli/document.h"
+#include "server/json.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PAGE_ROWS     1000
+#define KEY_BYTES     (4 * 16384) /* of the longest key, as text */
+#define CURSOR_BYTES  (32 * 1024)
+#define NUMBER_BYTES  24
+#define LINE_VALUE    (1u << 20) /* bytes of a value on a line; a longer one is cut */
+
+struct scan {
+    const struct command *command;
+    const struct command_arguments *arguments;
+    const char *prefix;
+    bool json, values, reverse;
+    uint64_t left; /* rows to print */
+    char cursor[CURSOR_BYTES];
+    char key[KEY_BYTES], folded[KEY_BYTES];
+    char *value; /* LINE_VALUE bytes, where --values asks for them */
+};
+
+static void make_path(const struct scan *s, struct json_writer *path) {
+    static const char *const options[] = {"start", "end", "delimiter"};
+    char limit[NUMBER_BYTES];
+    path_begin(path, s->command, s->arguments, "keys");
+    path_parameter(path, "prefix", s->prefix);
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+        path_parameter(path, options[i], command_value(s->command, s->arguments, options[i]));
+    if (command_value(s->command, s->arguments, "count")) {
+        path_parameter(path, "count", "true");
+        return;
+    }
+    if (s->reverse) path_parameter(path, "reverse", "true");
+    if (s->values) path_parameter(path, "values", "true");
+    (void)snprintf(limit, sizeof limit, "%" PRIu64, s->left < PAGE_ROWS ? s->left : PAGE_ROWS);
+    path_parameter(path, "limit", limit);
+    if (*s->cursor) path_parameter(path, "cursor", s->cursor);
+}
+
+/* ---- rows ------------------------------------------------------------------------------------------------------- */
+
+/* The key as text; one that is not UTF-8 as key64 shows it. */
+static void take_key(struct json_value item, char out[KEY_BYTES]) {
+    struct json_value key;
+    document_text(item, document_member(item, "key", &key) ? "key" : "key64", out, KEY_BYTES);
+}
+
+static bool print_value(struct scan *s, struct json_value item) {
+    struct json_value value;
+    if (document_member(item, "value", &value)) return print_bytes(value.raw.data, value.raw.size);
+    document_text(item, document_member(item, "text", &value) ? "text" : "base64", s->value, LINE_VALUE);
+    return fputs(s->value, stdout) != EOF;
+}
+
+static bool print_item(struct scan *s, struct json_value item) {
+    char version[NUMBER_BYTES], type[256], expires[64];
+    struct json_value size;
+    if (s->json) return print_bytes(item.raw.data, item.raw.size) && print_bytes("\n", 1);
+    if (fputs(s->key, stdout) == EOF || putchar('\t') == EOF) return false;
+    if (s->values) return print_value(s, item) && putchar('\n') != EOF;
+    document_text(item, "version", version, sizeof version);
+    document_text(item, "type", type, sizeof type);
+    document_text(item, "expires_at", expires, sizeof expires);
+    if (!document_member(item, "size", &size)) size.raw = velocity_str("?");
+    return printf("%s\t%.*s\t%s%s%s\n", version, (int)size.raw.size, (const char *)size.raw.data, type,
+                  *expires ? "\t" : "", expires) >= 0;
+}
+
+static bool print_folded(struct scan *s, struct json_value prefix) {
+    if (!s->json) return printf("%s\n", s->folded) >= 0;
+    return fputs("{\"prefix\":", stdout) != EOF && print_bytes(prefix.raw.data, prefix.raw.size) && puts("}") != EOF;
+}
+
+/* A folded prefix stands in its list as a string, or as {"key64":...}. */
+static void take_folded(struct json_value prefix, char out[KEY_BYTES]) {
+    velocity_slice text;
+    size_t size = 0;
+    char *buffer = prefix.type == JSON_STRING ? malloc(json_string_buffer_bytes(prefix)) : NULL;
+    if (prefix.type != JSON_STRING) {
+        take_key(prefix, out);
+        return;
+    }
+    if (buffer && json_string(prefix, buffer, &text)) {
+        size = text.size < KEY_BYTES - 1 ? text.size : KEY_BYTES - 1;
+        memcpy(out, text.data, size);
+    }
+    out[size] = 0;
+    document_clean(out, size);
+    free(buffer);
+}
+
+/* Both lists as one, in the order of the scan. */
+static bool print_page(struct scan *s, struct json_value items, struct json_value prefixes) {
+    struct json_reader rows, folds;
+    struct json_value item, fold;
+    json_read(&rows, items);
+    json_read(&folds, prefixes);
+    bool row = json_next_element(&rows, &item), folded = json_next_element(&folds, &fold), good = true;
+    if (row) take_key(item, s->key);
+    if (folded) take_folded(fold, s->folded);
+    while (good && s->left && (row || folded)) {
+        int order = !folded ? -1 : !row ? 1 : strcmp(s->key, s->folded) * (s->reverse ? -1 : 1);
+        s->left--;
+        if (order <= 0) {
+            good = print_item(s, item);
+            row = json_next_element(&rows, &item);
+            if (row) take_key(item, s->key);
+        } else {
+            good = print_folded(s, fold);
+            folded = json_next_element(&folds, &fold);
+            if (folded) take_folded(fold, s->folded);
+        }
+    }
+    return good;
+}
+
+/* ---- pages ------------------------------------------------------------------------------------------------------ */
+
+static int show_page(struct scan *s, const struct http_reply *reply) {
+    struct json_value root, items, prefixes;
+    bool good = json_parse(velocity_bytes(reply->body, reply->size), &root, NULL) &&
+                document_member(root, "items", &items) && items.type == JSON_ARRAY &&
+                document_member(root, "prefixes", &prefixes) && prefixes.type == JSON_ARRAY;
+    if (!good) return complain(EXIT_FAILED, "the answer is not what was asked for: is it a server of Velocity?");
+    document_text(root, "cursor", s->cursor, sizeof s->cursor);
+    return print_page(s, items, prefixes) ? EXIT_DONE : complain_of_output();
+}
+
+static int show_count(const struct scan *s, const struct http_reply *reply) {
+    struct json_value root, count, exact;
+    velocity_slice body = velocity_bytes(reply->body, reply->size);
+    bool sure = true, good = json_parse(body, &root, NULL) && document_member(root, "count", &count);
+    if (!good) return complain(EXIT_FAILED, "the answer is not what was asked for: is it a server of Velocity?");
+    if (document_member(root, "exact", &exact)) (void)json_bool(exact, &sure);
+    if (!s->json) body = count.raw;
+    if (!print_bytes(body.data, body.size) || putchar('\n') == EOF) return complain_of_output();
+    return sure ? EXIT_DONE : complain(EXIT_DONE, "there are at least so many: counting them all takes too long");
+}
+
+static int scan_pages(struct http_client *client, struct scan *s) {
+    struct json_writer path = {0};
+    struct http_reply reply;
+    bool count = command_value(s->command, s->arguments, "count") != NULL;
+    int code;
+    do {
+        make_path(s, &path);
+        code = client_get_json(client, &path, &reply);
+        if (!code) code = count ? show_count(s, &reply) : show_page(s, &reply);
+        http_reply_free(&reply);
+    } while (!code && !count && *s->cursor && s->left);
+    json_writer_free(&path);
+    return code;
+}
+
+int run_scan(const struct command *command, const struct command_arguments *arguments) {
+    struct connection connection = {0};
+    struct scan *s = calloc(1, sizeof *s);
+    if (s) s->value = malloc(LINE_VALUE);
+    int code = s && s->value ? EXIT_DONE : complain(EXIT_FAILED, "no memory");
+    if (!code && arguments->operand_count > 1)
+        code = complain(EXIT_USAGE, "scan takes one prefix; see \"velocity help scan\"");
+    if (!code) {
+        s->command = command;
+        s->arguments = arguments;
+        s->prefix = arguments->operand_count ? arguments->operands[0] : NULL;
+        s->json = command_value(command, arguments, "json");
+        s->values = command_value(command, arguments, "values");
+        s->reverse = command_value(command, arguments, "reverse");
+        s->left = UINT64_MAX;
+        code = read_number("limit", command_value(command, arguments, "limit"), 1, UINT64_MAX, &s->left);
+    }
+    if (!code) code = connect_find(command, arguments, &connection);
+    if (!code) code = scan_pages(connection.client, s);
+    connect_close(&connection);
+    if (s) free(s->value);
+    free(s);
+    return code;
+}

@@ -1,0 +1,520 @@
+/*
+ * rows_rdb.c - a Redis dump (RDB, versions up to 12), without a Redis.
+ *
+ *     "REDIS" version | (opcode ... | expiry? type key value)* | 0xFF checksum
+ *
+ * Source: the comments of Redis's rdb.h and rdb.c. A string is a value; a list, set, sorted set or hash becomes JSON;
+ * what has no such form (streams, values of modules) is passed over, with its reason. Lengths are checked against what
+ * the file still holds before anything is allocated.
+ *
+ * A position is the offset behind a row; expiry and database number of a row stand before it, so `seek` reads on from
+ * the beginning and shows nothing until then.
+ */
+#include "cli/rdb_packed.h"
+#include "cli/rows.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define VERSION_MAX      12
+#define STRING_MAX_BYTES ((uint64_t)512 << 20) /* Redis's own limit */
+
+enum opcode {
+    OP_SLOT_INFO = 0xF4,
+    OP_FUNCTION = 0xF5,
+    OP_MODULE_AUX = 0xF7,
+    OP_IDLE = 0xF8,
+    OP_FREQUENCY = 0xF9,
+    OP_AUX = 0xFA,
+    OP_RESIZE = 0xFB,
+    OP_EXPIRE_MS = 0xFC,
+    OP_EXPIRE_S = 0xFD,
+    OP_SELECT = 0xFE,
+    OP_END = 0xFF,
+};
+
+enum type {
+    TYPE_STRING = 0,
+    TYPE_LIST = 1,
+    TYPE_SET = 2,
+    TYPE_ZSET = 3,
+    TYPE_HASH = 4,
+    TYPE_ZSET_2 = 5,
+    TYPE_MODULE_2 = 7,
+    TYPE_HASH_ZIPMAP = 9,
+    TYPE_LIST_ZIPLIST = 10,
+    TYPE_SET_INTSET = 11,
+    TYPE_ZSET_ZIPLIST = 12,
+    TYPE_HASH_ZIPLIST = 13,
+    TYPE_LIST_QUICKLIST = 14,
+    TYPE_STREAM = 15,
+    TYPE_HASH_LISTPACK = 16,
+    TYPE_ZSET_LISTPACK = 17,
+    TYPE_LIST_QUICKLIST_2 = 18,
+    TYPE_STREAM_2 = 19,
+    TYPE_SET_LISTPACK = 20,
+    TYPE_STREAM_3 = 21,
+};
+
+enum { QUICKLIST_PLAIN = 1 };
+
+struct bytes {
+    uint8_t *data;
+    size_t size, capacity;
+};
+
+struct rdb {
+    struct rows rows;
+    FILE *file;
+    uint64_t offset, size;
+    uint64_t skip_to; /* after seek */
+    int64_t expires_at_ms;
+    struct bytes key, value, element;
+    struct json_writer json;
+    bool failed;
+    const char *skipped; /* why the row at hand can't be stored; NULL: it can */
+};
+
+/* ---- bytes ------------------------------------------------------------------------------------------------------ */
+
+static bool fail(struct rdb *r, const char *why) {
+    if (!r->failed)
+        (void)snprintf(r->rows.message, sizeof r->rows.message, "the dump is damaged at byte %" PRIu64 ": %s",
+                       r->offset, why);
+    r->failed = true;
+    return false;
+}
+
+static bool read_bytes(struct rdb *r, void *out, size_t size) {
+    if (size > r->size - r->offset) return fail(r, "it ends in the middle");
+    if (size && fread(out, 1, size, r->file) != size) return fail(r, "it can't be read");
+    r->offset += size;
+    return true;
+}
+
+static bool room(struct rdb *r, struct bytes *b, size_t size) {
+    if (size <= b->capacity) return true;
+    uint8_t *data = realloc(b->data, size);
+    if (!data) return fail(r, "no memory for a value of its size");
+    b->data = data;
+    b->capacity = size;
+    return true;
+}
+
+static bool read_little(struct rdb *r, size_t bytes, uint64_t *out) {
+    uint8_t raw[8];
+    if (!read_bytes(r, raw, bytes)) return false;
+    *out = 0;
+    for (size_t i = bytes; i-- > 0;) *out = *out << 8 | raw[i];
+    return true;
+}
+
+static bool read_big(struct rdb *r, size_t bytes, uint64_t *out) {
+    uint8_t raw[8];
+    if (!read_bytes(r, raw, bytes)) return false;
+    *out = 0;
+    for (size_t i = 0; i < bytes; i++) *out = *out << 8 | raw[i];
+    return true;
+}
+
+/* A length, or the number of an encoding of strings (*encoded). */
+static bool read_length_or_encoding(struct rdb *r, uint64_t *out, bool *encoded) {
+    uint64_t first, more = 0;
+    *encoded = false;
+    if (!read_little(r, 1, &first)) return false;
+    switch (first >> 6) {
+    case 0: *out = first & 0x3F; return true;
+    case 1:
+        if (!read_little(r, 1, &more)) return false;
+        *out = (first & 0x3F) << 8 | more;
+        return true;
+    case 3:
+        *encoded = true;
+        *out = first & 0x3F;
+        return true;
+    default:
+        if (first == 0x80) return read_big(r, 4, out);
+        return first == 0x81 ? read_big(r, 8, out) : fail(r, "a length of no known form");
+    }
+}
+
+static bool read_length(struct rdb *r, uint64_t *out) {
+    bool encoded;
+    return read_length_or_encoding(r, out, &encoded) && (!encoded || fail(r, "a length of no known form"));
+}
+
+static bool read_integer_string(struct rdb *r, size_t bytes, struct bytes *out) {
+    uint64_t n;
+    if (!read_little(r, bytes, &n) || !room(r, out, 24)) return false;
+    uint64_t sign = UINT64_C(1) << (bytes * 8 - 1);
+    out->size = (size_t)snprintf((char *)out->data, 24, "%" PRId64, (int64_t)((n ^ sign) - sign));
+    return true;
+}
+
+static bool read_lzf_string(struct rdb *r, struct bytes *out) {
+    uint64_t packed, size;
+    if (!read_length(r, &packed) || !read_length(r, &size)) return false;
+    if (packed > r->size - r->offset || size > STRING_MAX_BYTES) return fail(r, "a string that is too long");
+    /* What LZF may make of a byte is limited: a small lie about the size must not cost memory. */
+    if (size > (packed + 1) * 264) return fail(r, "a compressed string that can't be so long");
+    uint8_t *in = malloc(packed + 1);
+    bool good = in || fail(r, "no memory for a value of its size");
+    good = good && read_bytes(r, in, packed) && room(r, out, size + 1);
+    good = good && (lzf_decompress(velocity_bytes(in, packed), out->data, size) || fail(r, "a compressed string"));
+    out->size = good ? size : 0;
+    free(in);
+    return good;
+}
+
+static bool read_string(struct rdb *r, struct bytes *out) {
+    static const size_t integer_bytes[] = {1, 2, 4};
+    uint64_t n;
+    bool encoded;
+    if (!read_length_or_encoding(r, &n, &encoded)) return false;
+    if (encoded && n < 3) return read_integer_string(r, integer_bytes[n], out);
+    if (encoded) return n == 3 ? read_lzf_string(r, out) : fail(r, "a string of no known form");
+    if (n > r->size - r->offset || n > STRING_MAX_BYTES) return fail(r, "a string that is too long");
+    out->size = n;
+    return room(r, out, n + 1) && read_bytes(r, out->data, n);
+}
+
+static velocity_slice slice_of(const struct bytes *b) {
+    return velocity_bytes(b->data, b->size);
+}
+
+/* ---- values as JSON --------------------------------------------------------------------------------------------- */
+
+/* A hash's field and a sorted set's member become names of an object, which are text. */
+static void write_name(struct rdb *r, velocity_slice name) {
+    struct json_writer *w = &r->json;
+    if (!utf8_valid(name)) r->skipped = "a field or member of it is not UTF-8";
+    json_write_string(w, name);
+    json_append(w, ":", 1);
+    w->comma = false;
+}
+
+/* Redis's numbers are doubles as text: "3", "1e+17", "inf". */
+static void write_score(struct rdb *r, velocity_slice text) {
+    char copy[64];
+    if (text.size < sizeof copy) {
+        memcpy(copy, text.data, text.size);
+        copy[text.size] = 0;
+        json_write_double(&r->json, strtod(copy, NULL));
+    } else {
+        json_write_null(&r->json);
+    }
+}
+
+enum shape { SHAPE_ARRAY, SHAPE_HASH, SHAPE_SCORES };
+
+static void begin(struct rdb *r, enum shape shape) {
+    if (shape == SHAPE_ARRAY)
+        json_begin_array(&r->json);
+    else
+        json_begin_object(&r->json);
+}
+
+static bool end(struct rdb *r, enum shape shape) {
+    if (shape == SHAPE_ARRAY)
+        json_end_array(&r->json);
+    else
+        json_end_object(&r->json);
+    return !r->json.failed || fail(r, "no memory for a value of its size");
+}
+
+static bool write_packed(struct rdb *r, enum packed_form form, enum shape shape, velocity_slice bytes) {
+    struct packed p;
+    velocity_slice element;
+    if (!packed_begin(&p, form, bytes)) return fail(r, "a packed collection");
+    while (packed_next(&p, &element)) {
+        if (shape != SHAPE_ARRAY) {
+            write_name(r, element);
+            if (!packed_next(&p, &element)) return fail(r, "a packed collection"); /* of pairs */
+        }
+        if (shape == SHAPE_SCORES)
+            write_score(r, element);
+        else
+            rows_write_text(&r->json, element);
+    }
+    return !p.damaged || fail(r, "a packed collection");
+}
+
+static bool read_packed(struct rdb *r, enum packed_form form, enum shape shape) {
+    begin(r, shape);
+    return read_string(r, &r->element) && write_packed(r, form, shape, slice_of(&r->element)) && end(r, shape);
+}
+
+static bool read_elements(struct rdb *r, enum shape shape) {
+    uint64_t count;
+    begin(r, shape);
+    if (!read_length(r, &count)) return false;
+    for (uint64_t i = 0; i < count; i++) {
+        if (!read_string(r, &r->element)) return false;
+        if (shape == SHAPE_HASH) {
+            write_name(r, slice_of(&r->element));
+            if (!read_string(r, &r->element)) return false;
+        }
+        rows_write_text(&r->json, slice_of(&r->element));
+        if (r->json.failed) break;
+    }
+    return end(r, shape);
+}
+
+/* An old score: the length of its text, or one of three that are no numbers. */
+static bool read_old_score(struct rdb *r, double *out) {
+    static const double others[] = {NAN, INFINITY, -INFINITY};
+    char text[256];
+    uint64_t size;
+    if (!read_little(r, 1, &size)) return false;
+    if (size >= 253) {
+        *out = others[size - 253];
+        return true;
+    }
+    if (!read_bytes(r, text, size)) return false;
+    text[size] = 0;
+    *out = strtod(text, NULL);
+    return true;
+}
+
+static bool read_binary_score(struct rdb *r, double *out) {
+    uint64_t bits;
+    if (!read_little(r, 8, &bits)) return false;
+    memcpy(out, &bits, sizeof *out);
+    return true;
+}
+
+static bool read_scores(struct rdb *r, bool binary) {
+    uint64_t count;
+    double score = 0;
+    begin(r, SHAPE_SCORES);
+    if (!read_length(r, &count)) return false;
+    for (uint64_t i = 0; i < count && !r->json.failed; i++) {
+        if (!read_string(r, &r->element)) return false;
+        write_name(r, slice_of(&r->element));
+        if (binary ? !read_binary_score(r, &score) : !read_old_score(r, &score)) return false;
+        json_write_double(&r->json, score);
+    }
+    return end(r, SHAPE_SCORES);
+}
+
+/* A list of packed nodes; in the second form a node may be one plain element. */
+static bool read_quicklist(struct rdb *r, bool second) {
+    uint64_t count, container = 0;
+    begin(r, SHAPE_ARRAY);
+    if (!read_length(r, &count)) return false;
+    for (uint64_t i = 0; i < count && !r->json.failed; i++) {
+        if (second && !read_length(r, &container)) return false;
+        if (!read_string(r, &r->element)) return false;
+        if (container == QUICKLIST_PLAIN)
+            rows_write_text(&r->json, slice_of(&r->element));
+        else if (!write_packed(r, second ? PACKED_LISTPACK : PACKED_ZIPLIST, SHAPE_ARRAY, slice_of(&r->element)))
+            return false;
+    }
+    return end(r, SHAPE_ARRAY);
+}
+
+/* ---- what is passed over ---------------------------------------------------------------------------------------- */
+
+static bool skip_bytes(struct rdb *r, uint64_t bytes) {
+    uint8_t piece[64];
+    while (bytes) {
+        size_t size = bytes < sizeof piece ? (size_t)bytes : sizeof piece;
+        if (!read_bytes(r, piece, size)) return false;
+        bytes -= size;
+    }
+    return true;
+}
+
+static bool skip_lengths(struct rdb *r, int count) {
+    uint64_t ignored;
+    while (count-- > 0)
+        if (!read_length(r, &ignored)) return false;
+    return true;
+}
+
+/* Ids that were given and not acknowledged; `times`: with when and how often. */
+static bool skip_pending(struct rdb *r, bool times) {
+    uint64_t count;
+    if (!read_length(r, &count)) return false;
+    for (uint64_t i = 0; i < count; i++)
+        if (!skip_bytes(r, times ? 16 + 8 : 16) || (times && !skip_lengths(r, 1))) return false;
+    return true;
+}
+
+static bool skip_group(struct rdb *r, enum type type) {
+    uint64_t consumers;
+    if (!read_string(r, &r->element) || !skip_lengths(r, type == TYPE_STREAM ? 2 : 3) || !skip_pending(r, true) ||
+        !read_length(r, &consumers))
+        return false;
+    for (uint64_t i = 0; i < consumers; i++)
+        if (!read_string(r, &r->element) || !skip_bytes(r, type == TYPE_STREAM_3 ? 16 : 8) || !skip_pending(r, false))
+            return false;
+    return true;
+}
+
+static bool skip_stream(struct rdb *r, enum type type) {
+    uint64_t nodes, groups;
+    r->skipped = "it is a stream, which has no counterpart";
+    if (!read_length(r, &nodes)) return false;
+    for (uint64_t i = 0; i < nodes; i++)
+        if (!read_string(r, &r->element) || !read_string(r, &r->element)) return false;
+    if (!skip_lengths(r, type == TYPE_STREAM ? 3 : 8) || !read_length(r, &groups)) return false;
+    for (uint64_t i = 0; i < groups; i++)
+        if (!skip_group(r, type)) return false;
+    return true;
+}
+
+/* A module's own value: parts with their kinds, up to a mark. */
+static bool skip_module(struct rdb *r) {
+    uint64_t kind;
+    r->skipped = "it belongs to a module of Redis";
+    if (!skip_lengths(r, 1)) return false;
+    for (;;) {
+        if (!read_length(r, &kind)) return false;
+        bool good = false;
+        switch (kind) {
+        case 0: return true;
+        case 1:
+        case 2: good = skip_lengths(r, 1); break;
+        case 3: good = skip_bytes(r, 4); break;
+        case 4: good = skip_bytes(r, 8); break;
+        case 5: good = read_string(r, &r->element); break;
+        default: return fail(r, "a module's value of no known form");
+        }
+        if (!good) return false;
+    }
+}
+
+/* ---- rows ------------------------------------------------------------------------------------------------------- */
+
+static bool read_value(struct rdb *r, uint64_t type) {
+    json_writer_clear(&r->json);
+    r->skipped = NULL;
+    switch (type) {
+    case TYPE_STRING: return read_string(r, &r->value);
+    case TYPE_LIST:
+    case TYPE_SET: return read_elements(r, SHAPE_ARRAY);
+    case TYPE_HASH: return read_elements(r, SHAPE_HASH);
+    case TYPE_ZSET: return read_scores(r, false);
+    case TYPE_ZSET_2: return read_scores(r, true);
+    case TYPE_LIST_ZIPLIST: return read_packed(r, PACKED_ZIPLIST, SHAPE_ARRAY);
+    case TYPE_SET_INTSET: return read_packed(r, PACKED_INTSET, SHAPE_ARRAY);
+    case TYPE_SET_LISTPACK: return read_packed(r, PACKED_LISTPACK, SHAPE_ARRAY);
+    case TYPE_ZSET_ZIPLIST: return read_packed(r, PACKED_ZIPLIST, SHAPE_SCORES);
+    case TYPE_ZSET_LISTPACK: return read_packed(r, PACKED_LISTPACK, SHAPE_SCORES);
+    case TYPE_HASH_ZIPLIST: return read_packed(r, PACKED_ZIPLIST, SHAPE_HASH);
+    case TYPE_HASH_LISTPACK: return read_packed(r, PACKED_LISTPACK, SHAPE_HASH);
+    case TYPE_LIST_QUICKLIST: return read_quicklist(r, false);
+    case TYPE_LIST_QUICKLIST_2: return read_quicklist(r, true);
+    case TYPE_HASH_ZIPMAP: r->skipped = "it is a zipmap, of a Redis before 2.6"; return read_string(r, &r->value);
+    case TYPE_STREAM:
+    case TYPE_STREAM_2:
+    case TYPE_STREAM_3: return skip_stream(r, (enum type)type);
+    case TYPE_MODULE_2: return skip_module(r);
+    default: return fail(r, "a value of a type that is not known here");
+    }
+}
+
+/* Up to the next type of a value. *type OP_END: that was all. */
+static bool read_opcodes(struct rdb *r, uint64_t *type) {
+    uint64_t n;
+    r->expires_at_ms = 0;
+    for (;;) {
+        if (!read_little(r, 1, type)) return false;
+        bool good = true;
+        switch (*type) {
+        case OP_END: return true;
+        case OP_AUX: good = read_string(r, &r->element) && read_string(r, &r->element); break;
+        case OP_FUNCTION: good = read_string(r, &r->element); break;
+        case OP_RESIZE: good = skip_lengths(r, 2); break;
+        case OP_SLOT_INFO: good = skip_lengths(r, 3); break;
+        case OP_SELECT:
+        case OP_IDLE: good = skip_lengths(r, 1); break;
+        case OP_FREQUENCY: good = skip_bytes(r, 1); break;
+        case OP_MODULE_AUX: good = skip_module(r); break;
+        case OP_EXPIRE_MS:
+        case OP_EXPIRE_S:
+            good = read_little(r, *type == OP_EXPIRE_MS ? 8 : 4, &n);
+            if (good) r->expires_at_ms = (int64_t)(*type == OP_EXPIRE_MS ? n : n * 1000);
+            break;
+        default: return true;
+        }
+        if (!good) return false;
+    }
+}
+
+static enum row_result show(struct rdb *r, uint64_t type, struct row *out) {
+    bool text = type == TYPE_STRING;
+    *out = (struct row){.key = slice_of(&r->key), .expires_at_ms = r->expires_at_ms};
+    out->value = text ? slice_of(&r->value) : velocity_bytes(r->json.data, r->json.size);
+    out->type = text ? rows_type_of(out->value) : ROWS_TYPE_JSON;
+    if (!r->skipped) return ROW_READ;
+    (void)snprintf(r->rows.message, sizeof r->rows.message, "%s", r->skipped);
+    return ROW_SKIPPED;
+}
+
+static enum row_result rdb_next(struct rows *rows, struct row *out) {
+    struct rdb *r = (struct rdb *)rows;
+    uint64_t type;
+    do {
+        if (r->failed || !read_opcodes(r, &type)) return ROW_FAILED;
+        if (type == OP_END) return ROW_END;
+        if (!read_string(r, &r->key) || !read_value(r, type)) return ROW_FAILED;
+        rows->position = rows->done = r->offset;
+    } while (r->offset <= r->skip_to);
+    return show(r, type, out);
+}
+
+static bool rdb_seek(struct rows *rows, uint64_t position) {
+    struct rdb *r = (struct rdb *)rows;
+    r->skip_to = position;
+    return position <= r->size || fail(r, "it is shorter than where it was left");
+}
+
+static void rdb_close(struct rows *rows) {
+    struct rdb *r = (struct rdb *)rows;
+    if (r->file && r->file != stdin) (void)fclose(r->file);
+    free(r->key.data);
+    free(r->value.data);
+    free(r->element.data);
+    json_writer_free(&r->json);
+    free(r);
+}
+
+static bool read_head(struct rdb *r) {
+    char head[10] = "";
+    if (!read_bytes(r, head, 9)) return false;
+    int version = atoi(head + 5);
+    if (memcmp(head, "REDIS", 5) != 0) return fail(r, "it does not begin as a Redis dump does");
+    if (version >= 1 && version <= VERSION_MAX) return true;
+    r->failed = true;
+    (void)snprintf(r->rows.message, sizeof r->rows.message,
+                   "the dump is of version %d; versions up to %d are known: import from the running Redis instead",
+                   version, VERSION_MAX);
+    return false;
+}
+
+bool rows_open_rdb(const struct rows_options *options, struct rows **out, char message[ROWS_MESSAGE_BYTES]) {
+    struct rdb *r = calloc(1, sizeof *r);
+    struct stat info;
+    const char *why = "no memory";
+    if (!r) goto failed;
+    r->rows = (struct rows){.next = rdb_next, .seek = rdb_seek, .close = rdb_close};
+    r->file = options->path ? fopen(options->path, "re") : NULL;
+    why = options->path ? strerror(errno) : "a dump is read from a file: name it";
+    if (!r->file || fstat(fileno(r->file), &info) != 0) goto failed;
+    r->size = r->rows.total = (uint64_t)info.st_size;
+    why = r->rows.message;
+    if (!read_head(r)) goto failed;
+    *out = &r->rows;
+    return true;
+failed:
+    (void)snprintf(message, ROWS_MESSAGE_BYTES, "%s: %s", options->path ? options->path : "standard input", why);
+    if (r) rdb_close(&r->rows);
+    return false;
+}
