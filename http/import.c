@@ -14,12 +14,15 @@
 #include "http/server_internal.h"
 #include "server/timestamp.h"
 
+#include <stdio.h>
+
 #define PIECE_BYTES      ((size_t)256 << 10)
 #define BATCH_OPERATIONS 1000u
 #define BATCH_BYTES      ((size_t)1 << 20)
 /* A line: a value as base64, or a text of which each byte is escaped; key and type. */
 #define LINE_OVERHEAD    (256u << 10)
 #define LINE_GROWTH      6
+#define REMARK_BYTES     32
 
 /* In the request's scratch. */
 struct import {
@@ -126,9 +129,18 @@ static void work(struct http_request *request) {
 
 /* ---- the reply -------------------------------------------------------------------------------------------------- */
 
+/* For the audit log. */
+static void remark(struct http_request *request) {
+    const struct import *import = request->state;
+    char *text = scratch_alloc(&request->scratch, REMARK_BYTES);
+    if (text) (void)snprintf(text, REMARK_BYTES, "%llu rows", (unsigned long long)import->imported);
+    request->service.remark = text;
+}
+
 /* False: it ends here, and the reply says why. */
 static bool went_well(struct http_request *request) {
     struct import *import = request->state;
+    remark(request);
     if (request->service.status != VELOCITY_OK) {
         reply_failure(request, true);
         return false;
