@@ -190,6 +190,7 @@ static bool answer_preflight(struct http_request *request) {
 
 static uint64_t body_limit(const struct http_request *request) {
     const struct route *route = request->match.route;
+    if (route->body == BODY_PIECES) return route->pieces->limit(request);
     if (route->body != BODY_FORM) return request->server->max_value_bytes;
     return route->action.permission == PERMISSION_NONE ? ROUTE_STRANGER_FORM_BYTES : ROUTE_FORM_BYTES;
 }
@@ -211,11 +212,12 @@ static bool admit_route(struct http_request *request) {
 static bool admit_body(struct http_request *request) {
     const struct request_headers *headers = &request->headers;
     const struct route *route = request->match.route;
-    bool needed = route->body == BODY_REQUIRED || route->body == BODY_FORM;
+    bool needed = route->body != BODY_NONE && route->body != BODY_OPTIONAL;
     if (headers->expect.data && !header_is(headers->expect, "100-continue"))
         return refuse(request, PROBLEM_EXPECTATION_FAILED, "only 100-continue can be expected");
     if (needed && !headers->has_content_length && !headers->chunked)
         return refuse(request, PROBLEM_LENGTH_REQUIRED, "a body must come with it");
+    if (route->body == BODY_PIECES) return true; /* of any size */
     if (headers->has_content_length && headers->content_length > request->body.limit) {
         reply_problem(request, PROBLEM_TOO_LARGE, "a body of %llu bytes; at most %llu are taken here",
                       (unsigned long long)headers->content_length, (unsigned long long)request->body.limit);

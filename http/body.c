@@ -64,6 +64,12 @@ enum body_result body_append(struct body *body, struct service *service, struct 
     return BODY_OK;
 }
 
+void body_drop_front(struct body *body, size_t size) {
+    unsigned char *first = body->memory + BODY_HEADROOM_BYTES;
+    body->size -= size;
+    if (size) memmove(first, first + size, body->size);
+}
+
 void body_free(struct body *body, struct service *service) {
     if (!body->in_scratch) free(body->memory);
     if (body->counted) service_give_bytes(service, body->counted);

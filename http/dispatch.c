@@ -105,7 +105,50 @@ static enum MHD_Result header_is_here(struct http_request *request, const char *
     return admit_on(request) == ADMISSION_REFUSED ? refused(request) : MHD_YES;
 }
 
+static enum MHD_Result refuse_piece(struct http_request *request) {
+    request->in_body = false;
+    if (!connection_enter(request->connection, CONNECTION_BUSY, CONNECTION_READING)) return MHD_NO;
+    return refuse_and_linger(request);
+}
+
+/* What came is worked on, and nothing more is taken meanwhile: what libmicrohttpd holds of it makes it call again. */
+static enum MHD_Result work_on_piece(struct http_request *request) {
+    const struct route_pieces *pieces = request->match.route->pieces;
+    if (!request_still_admitted(request)) return refuse_piece(request);
+    request_wait_begin(request);
+    switch (service_reserve(request->server->service, &request->service)) {
+    case SERVICE_PENDING:
+        request->stage = REQUEST_RESERVING;
+        request_wait(request);
+        return MHD_YES;
+    case SERVICE_REFUSED: reply_refusal(request); return refuse_piece(request);
+    case SERVICE_ADMITTED: break;
+    }
+    request->stage = REQUEST_BODY;
+    request_call(request, pieces->work, pieces->done);
+    if (request->suspended) return MHD_YES;
+    return refuse_piece(request); /* it was not begun, and the reply says why */
+}
+
+static enum MHD_Result begin_piece(struct http_request *request) {
+    if (!connection_enter(request->connection, CONNECTION_READING, CONNECTION_BUSY)) return MHD_NO;
+    request->in_body = true;
+    return work_on_piece(request);
+}
+
+/* False: it can't go on, and the reply says why. The deadline is that of a piece. */
+static bool end_piece(struct http_request *request) {
+    request->stage = REQUEST_BODY;
+    request->finish(request);
+    if (request->reply.status) return false;
+    request->in_body = false;
+    atomic_store_explicit(&request->connection->since_us, clock_us(), memory_order_relaxed);
+    return true;
+}
+
 static enum MHD_Result take_body(struct http_request *request, const char *bytes, size_t *size) {
+    const struct route_pieces *pieces = request->match.route->pieces;
+    if (pieces && pieces->ready(request)) return begin_piece(request);
     enum body_result result = body_append(&request->body, request->server->service, &request->scratch,
                                           request->headers.content_length, bytes, *size);
     *size = 0;
@@ -172,6 +215,13 @@ static enum MHD_Result answer_is_here(struct http_request *request) {
     return handled(request);
 }
 
+/* A piece is done; the rest of what libmicrohttpd holds is there again. */
+static enum MHD_Result body_goes_on(struct http_request *request, const char *bytes, size_t *size) {
+    if (!end_piece(request)) return refuse_piece(request);
+    if (!connection_enter(request->connection, CONNECTION_BUSY, CONNECTION_READING)) return MHD_NO;
+    return *size ? take_body(request, bytes, size) : request_is_here(request);
+}
+
 /* What it waited for is there. For a request that was suspended in its first call libmicrohttpd makes that call once
  * more, without any of the body, which comes afterwards. */
 static enum MHD_Result admission_goes_on(struct http_request *request) {
@@ -194,8 +244,9 @@ enum MHD_Result dispatch(void *arg, struct MHD_Connection *mhd, const char *url,
         if (*size == 0) return MHD_NO;
         *size = 0;
         return MHD_YES;
-    case REQUEST_RESERVING: return handle(request);
-    case REQUEST_WAITING: return answer_is_here(request);
+    case REQUEST_RESERVING: return request->in_body ? work_on_piece(request) : handle(request);
+    case REQUEST_WAITING:
+        return request->in_body ? body_goes_on(request, bytes, size) : answer_is_here(request);
     case REQUEST_SETTLING: return answer(request);
     case REQUEST_ANSWERED: break;
     }

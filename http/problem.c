@@ -54,5 +54,11 @@ void problem_write(struct json_writer *w, const struct problem *p) {
         json_name(w, "offset");
         json_write_u64(w, p->offset);
     }
+    if (p->has_line) {
+        json_name(w, "line");
+        json_write_u64(w, p->line);
+        json_name(w, "imported");
+        json_write_u64(w, p->imported);
+    }
     json_end_object(w);
 }

@@ -87,6 +87,8 @@ struct problem {
     uint64_t index;
     bool has_offset; /* "offset": of the byte of the body that can't be */
     uint64_t offset;
+    bool has_line; /* "line": of an import, from 1 on; "imported": how many before it are in */
+    uint64_t line, imported;
 };
 
 /* Appends the object; the writer's failure is the caller's to look at. */

@@ -9,7 +9,8 @@
  *                                                     then the end)
  *
  * In ADMITTING it may wait for a password to be hashed, in RESERVING (between BODY and its handler) for room in the
- * audit log, in SETTLING for the audit log to be on disk: then it is suspended until request_wake.
+ * audit log, in SETTLING for the audit log to be on disk: then it is suspended until request_wake. A body that is worked
+ * on in pieces goes from BODY to RESERVING and WAITING and back, with in_body set.
  *
  * A request takes its small memory from `scratch`, which ends with it. It lives until both libmicrohttpd's request and
  * the response whose body it holds have ended (`references`), then its worker keeps it for reuse.
@@ -72,6 +73,7 @@ struct http_request {
     bool identified;      /* credentials were judged */
     bool settled;         /* the audit log has it */
     bool had_large_body;  /* what was kept of it for reuse is too much to keep */
+    bool in_body;         /* a piece of its body is being worked on, and more of it will come */
     bool secret;          /* there may be one in its scratch or reply: overwritten when it ends */
     bool cookie_ended;    /* it came with a session's cookie that is none any more */
     _Atomic uint8_t wait; /* see request_wait */

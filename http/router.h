@@ -26,6 +26,7 @@ enum route_body {
     BODY_NONE,     /* any body is too large */
     BODY_OPTIONAL, /* up to max_value_bytes; none is an empty one */
     BODY_REQUIRED, /* up to max_value_bytes; none: 411 */
+    BODY_PIECES,   /* of any size, worked on piece by piece; none: 411 */
     BODY_FORM,     /* JSON of a few members: up to ROUTE_FORM_BYTES, of strangers less; none: 411 */
 };
 
@@ -33,6 +34,17 @@ enum route_body {
 /* Where nobody has to be logged in: name and password, all of it escaped. So as many strangers as there may be
  * connections can't take all of max_inflight_bytes, which others' writes need. */
 #define ROUTE_STRANGER_FORM_BYTES 8192u
+
+/*
+ * How a body of any size is worked on: it is collected until `ready`, then `work` runs on the executor, with no more of
+ * it coming meanwhile; it takes off the body what it has done. What is left at the end is the handler's.
+ */
+struct route_pieces {
+    uint64_t (*limit)(const struct http_request *request); /* of what is collected */
+    bool (*ready)(struct http_request *request);
+    void (*work)(struct http_request *request);
+    void (*done)(struct http_request *request); /* on the worker; sets the reply where it can't go on */
+};
 
 struct route {
     enum http_method method;
@@ -45,6 +57,7 @@ struct route {
     bool (*begin)(struct http_request *request);
     /* Sets the reply, or has it set later; see request.h. */
     void (*handle)(struct http_request *request);
+    const struct route_pieces *pieces; /* BODY_PIECES */
 };
 
 struct route_match {

@@ -183,11 +183,16 @@ static bool takes_space(const struct service_request *request) {
     return request->operation == SERVICE_BATCH && service_batch_takes_space(request->batch);
 }
 
+bool service_refuses_space(struct service *service) {
+    if (!disk_is_low(&service->disk)) return false;
+    atomic_fetch_add_explicit(&service->refused_disk_low, 1, memory_order_relaxed);
+    return true;
+}
+
 bool service_try(struct service *service, struct service_request *request) {
     request->begun = true;
     if (!service_in_scope(request)) return true;
-    if (takes_space(request) && disk_is_low(&service->disk)) {
-        atomic_fetch_add_explicit(&service->refused_disk_low, 1, memory_order_relaxed);
+    if (takes_space(request) && service_refuses_space(service)) {
         service_refuse(request, VELOCITY_NO_SPACE, SERVICE_DISK_LOW);
         return true;
     }

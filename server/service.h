@@ -226,6 +226,10 @@ const char *service_request_message(const struct service_request *request);
 
 /* ---- around requests -------------------------------------------------------------------------------------------- */
 
+/* Less than disk_reserve_bytes is free: what takes space is refused. Counts it as refused. For calls, which say
+ * themselves what they do. */
+VELOCITY_CHECK_RESULT bool service_refuses_space(struct service *service);
+
 /* A budget of bytes of request bodies. False: it would be exceeded, nothing was taken. */
 VELOCITY_CHECK_RESULT bool service_take_bytes(struct service *service, uint64_t bytes);
 void service_give_bytes(struct service *service, uint64_t bytes);
