@@ -129,6 +129,10 @@ void request_wake(struct http_request *request);
 /* False: the key is missing or impossible, and the reply says so. Takes the path's key, or else the parameter key64.
  * Other parameters are refused. */
 bool request_key(struct http_request *request, velocity_slice *key);
+/* The same where these parameters, at most REQUEST_KEY_PARAMETERS, may stand beside it: see request_parameters. */
+#define REQUEST_KEY_PARAMETERS 7
+bool request_key_with(struct http_request *request, const char *const *names, size_t count, velocity_slice *values,
+                      velocity_slice *key);
 /* The path's last segment, decoded, with a NUL behind it and none inside. False: the reply says why. */
 bool request_segment(struct http_request *request, velocity_slice *segment);
 /* Where only these parameters are known: values[i] is decoded, data NULL where names[i] was not given. False: the reply

@@ -5,7 +5,10 @@
 #define VELOCITY_SERVER_SERVICE_INTERNAL_H
 
 #include "server/disk.h"
+#include "server/json_write.h"
 #include "server/service.h"
+
+#define SERVICE_ATTEMPTS 100 /* of read, judge, write-if-unchanged before BUSY */
 
 struct service {
     struct databases *databases;
@@ -26,6 +29,21 @@ static inline void service_refuse(struct service_request *request, velocity_stat
     request->status = status;
     request->refusal = refusal;
 }
+
+static inline void service_say(struct service_request *request, const char *message) {
+    request->commit.message[0] = 0;
+    strncat(request->commit.message, message, sizeof request->commit.message - 1);
+}
+
+/* The condition that a key still stands where it was read: what a transaction wrote itself has no version yet. */
+static inline uint64_t service_seen_version(bool found, uint64_t version) {
+    if (!found) return VELOCITY_ABSENT;
+    return version == VELOCITY_ABSENT ? VELOCITY_EXISTS : version;
+}
+
+/* Of a patch: what becomes of what stands there (NULL: nothing) goes to *out, its bytes in `memory`. False: refused. */
+bool service_patch(struct service_request *request, const velocity_value *current, struct json_writer *memory,
+                   struct store_operation *out);
 
 /* What the request's key, batch or range may not be for whoever asks; then it is refused. */
 bool service_in_scope(struct service_request *request);
