@@ -7,6 +7,7 @@
  */
 #include "http/count.h"
 #include "http/cursor.h"
+#include "http/encoding.h"
 #include "http/handlers.h"
 #include "http/item.h"
 #include "http/reply.h"
@@ -248,6 +249,7 @@ static void render(struct service_request *service) {
     json_name(w, "version");
     json_write_u64_string(w, listing->scan.version);
     json_end_object(w);
+    encoding_apply(request);
 }
 
 static void listed(struct http_request *request) {

@@ -55,6 +55,8 @@ void reply_json(struct http_request *request) {
     if (request->reply.status == 0) reply_begin(request, MHD_HTTP_OK, "application/json");
     request->reply.body = velocity_bytes(request->writer.data, request->writer.size);
     reply_header(request, "X-Content-Type-Options", "nosniff");
+    if (request->negotiated) reply_header(request, "Vary", "Accept-Encoding");
+    if (request->gzipped) reply_header(request, "Content-Encoding", "gzip");
 }
 
 /* "" where there is no memory for it. */

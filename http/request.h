@@ -72,6 +72,8 @@ struct http_request {
     bool identified;      /* credentials were judged */
     bool settled;         /* the audit log has it */
     bool secret;          /* there may be one in its scratch or reply: overwritten when it ends */
+    bool negotiated;      /* what the writer holds depends on Accept-Encoding */
+    bool gzipped;         /* and is gzip */
     _Atomic uint8_t wait; /* see request_wait */
     enum request_stage stage;
     uint64_t begun_us;
