@@ -21,7 +21,8 @@ struct store_operation {
     uint32_t flags;        /* of a put */
     int64_t expires_at_ms; /* of a put: Unix time; 0: never */
     velocity_slice key, value;
-    velocity_slice end; /* of a range: every key >= key (without data: from the first) and < end (without: to the last) */
+    velocity_slice
+        end; /* of a range: every key >= key (without data: from the first) and < end (without: to the last) */
 };
 
 /* `key` must stand at `version`, VELOCITY_ABSENT or VELOCITY_EXISTS before the batch. */
@@ -73,12 +74,13 @@ struct store_scan {
     /* Is the value of this row wanted? NULL: all are. What is not wanted and stands apart is not read from the disk. */
     bool (*wants_value)(void *arg, uint32_t flags, size_t value_size);
     /* Called in order; slices live during the call. False ends the scan before this row. Where it sets `pass`, all
-     * further keys that begin with that are passed over by seeking, not by reading; it must live until the next call. */
+     * further keys that begin with that are passed over by seeking, not by reading; it must live until the next call.
+     */
     bool (*row)(void *arg, const struct store_row *row);
     void *arg;
     velocity_slice pass; /* empty: none; the store empties it */
-    bool complete;    /* out: the range was seen to its end */
-    uint64_t version; /* out: the state that was seen */
+    bool complete;       /* out: the range was seen to its end */
+    uint64_t version;    /* out: the state that was seen */
 };
 
 struct store_operations {
