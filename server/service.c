@@ -122,8 +122,7 @@ static void write_async(struct service_request *request) {
 static bool precondition_holds(struct service_request *request, uint64_t version) {
     bool holds = true;
     if (request->precondition == SERVICE_IF_HOLDS) holds = request->holds(request->holds_arg, version);
-    if (request->precondition == SERVICE_AT_VERSION)
-        holds = request->if_version == VELOCITY_EXISTS ? version != VELOCITY_ABSENT : request->if_version == version;
+    if (request->precondition == SERVICE_AT_VERSION) holds = store_condition_holds(request->if_version, version);
     if (holds) return true;
     request->status = VELOCITY_CONFLICT;
     request->current_version = version;
@@ -138,11 +137,11 @@ static bool read_and_decide(struct service_request *request, struct json_writer 
     request->status = store->operations->get(store, request->key, false, &current);
     bool found = request->status == VELOCITY_OK;
     if (!found && request->status != VELOCITY_NOT_FOUND) return false;
-    uint64_t version = found ? current.sequence : VELOCITY_ABSENT;
+    uint64_t version = store_standing(request->status, &current);
     bool goes_on = precondition_holds(request, version);
     if (goes_on && request->operation == SERVICE_PATCH)
         goes_on = service_patch(request, found ? &current : NULL, memory, operation);
-    *condition = (struct store_condition){.key = request->key, .version = service_seen_version(found, version)};
+    *condition = (struct store_condition){.key = request->key, .version = version};
     store->operations->release(store, &current);
     return goes_on;
 }

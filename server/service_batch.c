@@ -162,16 +162,12 @@ static void attempt_plan(struct attempt *a, struct service_batch *batch) {
     }
 }
 
-static bool condition_holds(uint64_t required, uint64_t version) {
-    return required == VELOCITY_EXISTS ? version != VELOCITY_ABSENT : required == version;
-}
-
 /* The caller's conditions against what was read, with the answer that the engine would give. */
 static bool conditions_hold(const struct attempt *a, const struct service_batch *batch) {
     for (size_t i = 0; i < batch->condition_count; i++) {
         size_t at = a->read_count + i;
-        uint64_t version = a->statuses[at] == VELOCITY_OK ? batch->values[at].sequence : VELOCITY_ABSENT;
-        if (condition_holds(batch->conditions[i].version, version)) continue;
+        uint64_t version = store_standing(a->statuses[at], &batch->values[at]);
+        if (store_condition_holds(batch->conditions[i].version, version)) continue;
         a->request->status = VELOCITY_CONFLICT;
         a->request->failed_condition = i;
         a->request->current_version = version;
@@ -296,18 +292,19 @@ static bool go_through_all(struct attempt *a, struct service_batch *batch) {
 
 /* ---- attempts --------------------------------------------------------------------------------------------------- */
 
+/* Inside of a transaction none has a number yet. */
 static void number_writes(struct service_batch *batch, uint64_t last_version, size_t write_count) {
-    uint64_t next = last_version - write_count + 1;
+    bool numbered = last_version != VELOCITY_ABSENT;
+    uint64_t next = numbered ? last_version - write_count + 1 : VELOCITY_ABSENT;
     for (size_t i = 0; i < batch->operation_count; i++)
-        if (writes(&batch->operations[i])) batch->operations[i].version = next++;
+        if (writes(&batch->operations[i])) batch->operations[i].version = numbered ? next++ : next;
 }
 
 /* Of the keys that were read: each must still stand there. */
 static void add_conditions(struct attempt *a, const struct service_batch *batch) {
     a->condition_count = batch->condition_count;
     for (size_t i = 0; i < a->read_count; i++) {
-        bool found = a->statuses[i] == VELOCITY_OK;
-        uint64_t seen = service_seen_version(found, found ? batch->values[i].sequence : VELOCITY_ABSENT);
+        uint64_t seen = store_standing(a->statuses[i], &batch->values[i]);
         a->conditions[a->condition_count++] = (struct store_condition){.key = a->keys[i], .version = seen};
     }
 }

@@ -35,12 +35,6 @@ static inline void service_say(struct service_request *request, const char *mess
     strncat(request->commit.message, message, sizeof request->commit.message - 1);
 }
 
-/* The condition that a key still stands where it was read: what a transaction wrote itself has no version yet. */
-static inline uint64_t service_seen_version(bool found, uint64_t version) {
-    if (!found) return VELOCITY_ABSENT;
-    return version == VELOCITY_ABSENT ? VELOCITY_EXISTS : version;
-}
-
 /* Of a patch: what becomes of what stands there (NULL: nothing) goes to *out, its bytes in `memory`. False: refused. */
 bool service_patch(struct service_request *request, const velocity_value *current, struct json_writer *memory,
                    struct store_operation *out);

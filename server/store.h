@@ -44,11 +44,22 @@ struct store_commit {
     velocity_status status;
     uint64_t version;         /* OK: of the last operation; without operations: of the state that was looked at */
     size_t failed_condition;  /* CONFLICT: its index */
-    uint64_t current_version; /* CONFLICT: what that key stands at, VELOCITY_ABSENT if nowhere */
+    uint64_t current_version; /* CONFLICT: what that key stands at (store_standing) */
     char message[160];        /* neither OK nor CONFLICT: why, with a NUL */
     void *memory;             /* the store's own, kept for the next use */
     void (*memory_free)(void *memory);
 };
+
+/* What a get has found, in the words of conditions: a version, VELOCITY_ABSENT, or VELOCITY_EXISTS for what a
+ * transaction has put itself, which has no version yet. */
+static inline uint64_t store_standing(velocity_status status, const velocity_value *value) {
+    if (status != VELOCITY_OK) return VELOCITY_ABSENT;
+    return value->sequence == VELOCITY_ABSENT ? VELOCITY_EXISTS : value->sequence;
+}
+
+static inline bool store_condition_holds(uint64_t required, uint64_t standing) {
+    return required == VELOCITY_EXISTS ? standing != VELOCITY_ABSENT : required == standing;
+}
 
 /* Gives back what a commit kept for reuse. */
 static inline void store_commit_free(struct store_commit *commit) {
