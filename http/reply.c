@@ -125,7 +125,11 @@ void reply_refusal(struct http_request *request) {
                       "the role \"%s\" does not allow it, or the scope is too narrow for it",
                       role_name(request->principal->role));
         return;
-    case SERVICE_OUT_OF_SCOPE: reply_problem(request, PROBLEM_OUT_OF_SCOPE, NULL); return;
+    case SERVICE_OUT_OF_SCOPE:
+        reply_problem_with(
+            request, PROBLEM_OUT_OF_SCOPE,
+            (struct problem){.has_index = service->operation == SERVICE_BATCH, .index = service->failed_condition});
+        return;
     case SERVICE_RATE_LIMITED:
         request->retry_after_seconds = (service->rate.retry_after_ms + 999) / 1000;
         reply_problem(request, PROBLEM_RATE_LIMITED, "at most %llu a second", (unsigned long long)service->rate.limit);

@@ -68,7 +68,7 @@ describe('a batch', () => {
     await admin.put('/api/keys/batch', 'x');
     const reads = await people.read.post('/api/batch', { ops: [{ op: 'get', key: 'batch' }] });
     assert.equal(reads.status, 200, reads.text);
-    for (const op of [{ op: 'put', key: 'batch', text: 'y' }, { op: 'delete', key: 'batch' }]) {
+    for (const op of [{ op: 'put', key: 'batch', text: 'y' }, { op: 'delete', key: 'batch' }, { op: 'increment', key: 'counter' }, { op: 'touch', key: 'batch', ttl: 5 }]) {
       assert.equal(assertProblem(await people.read.post('/api/batch', { ops: [{ op: 'get', key: 'batch' }, op] }), 403).code, 'forbidden');
     }
     assert.equal((await admin.get('/api/keys/batch')).text, 'x');
@@ -122,6 +122,10 @@ describe('a scope of prefixes', () => {
     assert.equal(read.json.results[1], null);
     const write = assertProblem(await batch({ ops: [{ op: 'put', key: 'a:9', text: 'x' }, { op: 'put', key: 'c:9', text: 'x' }] }), 403);
     assert.equal(write.code, 'out_of_scope');
+    for (const op of ['increment', 'touch']) {
+      const refused = assertProblem(await batch({ ops: [{ op: 'put', key: 'a:9', text: 'x' }, { op, key: 'c:9' }] }), 403, op);
+      assert.deepEqual([refused.code, refused.index], ['out_of_scope', 1]);
+    }
     assert.equal(assertProblem(await batch({ if: [{ key: 'c:1', exists: true }], ops: [{ op: 'put', key: 'a:9', text: 'x' }] }), 403).code, 'out_of_scope');
     assertProblem(await admin.get('/api/keys/a:9'), 404);
   });
