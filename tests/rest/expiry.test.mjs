@@ -1,7 +1,7 @@
 // Keys that expire: ttl and expires_at, what shows of them, and what clears, keeps and changes an expiry.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { assertProblem, key64, Server, sleep, versionOf } from './support.mjs';
+import { assertProblem, key64, Server, sleep, versionOf, Wire } from './support.mjs';
 
 let server;
 let client;
@@ -103,6 +103,15 @@ describe('a PUT', () => {
       assert.equal((await client.get('/api/keys/wrong')).text, 'kept');
     });
   }
+
+  it('with a wrong expiry is refused before its body is sent', async () => {
+    for (const query of ['ttl=0', 'expires_at=never', `ttl=5&expires_at=${FAR}`]) {
+      const wire = await Wire.open(server.port);
+      wire.send(`PUT /api/keys/wrong?${query} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n`);
+      assertProblem(await wire.response(), 400, query);
+      wire.close();
+    }
+  });
 
   it('may live for a hundred years', async () => {
     assert.equal((await client.put('/api/keys/long?ttl=3155760000', 'v')).status, 204);

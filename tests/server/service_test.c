@@ -546,7 +546,20 @@ static void with_the_disk_nearly_full_puts_are_refused_and_deletes_are_not(void 
     assert_int_equal(perform(f, &call), VELOCITY_NO_SPACE);
     assert_int_equal(call.request.refusal, SERVICE_DISK_LOW);
     end(&call);
+    call = make_patch("a", "{}");
+    assert_int_equal(perform(f, &call), VELOCITY_NO_SPACE);
+    end(&call);
+    struct service_batch_operation operations[] = {INCREMENT("a", 1), TOUCH("a", 0)};
+    for (size_t i = 0; i < 2; i++) {
+        struct service_batch batch = {.operations = &operations[i], .operation_count = 1};
+        assert_int_equal(run_batch(f, &call, &batch), VELOCITY_NO_SPACE);
+        assert_int_equal(call.request.refusal, SERVICE_DISK_LOW);
+        end(&call);
+    }
     call = (struct call){.request = {.operation = SERVICE_DELETE, .key = velocity_str("a")}};
+    assert_int_equal(perform(f, &call), VELOCITY_OK);
+    end(&call);
+    call = (struct call){.request = {.operation = SERVICE_DELETE_RANGE}};
     assert_int_equal(perform(f, &call), VELOCITY_OK);
     end(&call);
     assert_value(f, "a", NULL);
