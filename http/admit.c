@@ -179,9 +179,10 @@ static bool admit_origin(struct http_request *request) {
 static bool answer_preflight(struct http_request *request) {
     request->reply.status = MHD_HTTP_NO_CONTENT;
     reply_header(request, "Access-Control-Allow-Methods", "GET, HEAD, PUT, POST, DELETE, PATCH");
-    reply_header(request, "Access-Control-Allow-Headers",
-                 "Authorization, Content-Type, If-Match, If-None-Match, Range, X-Request-Id, Velocity-Transaction, "
-                 "Last-Event-ID");
+    reply_header(
+        request, "Access-Control-Allow-Headers",
+        "Authorization, Content-Type, If-Match, If-None-Match, If-Range, Range, X-Request-Id, Velocity-Transaction, "
+        "Last-Event-ID");
     reply_header(request, "Access-Control-Max-Age", "600");
     return false;
 }

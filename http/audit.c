@@ -5,6 +5,7 @@
  * row for a key: so it is bound to what was asked for.
  */
 #include "http/cursor.h"
+#include "http/encoding.h"
 #include "http/handlers.h"
 #include "http/management.h"
 #include "http/reply.h"
@@ -172,6 +173,7 @@ static void read_page(struct http_request *request) {
     json_end_array(w);
     write_cursor(request, page, more);
     json_end_object(w);
+    if (request->service.status == VELOCITY_OK) encoding_apply(request);
 }
 
 static void shown(struct http_request *request) {

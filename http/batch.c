@@ -10,12 +10,29 @@
 #define FOUND_MAX_BYTES ((uint64_t)8 << 20) /* what the gets of one batch may find, as a page of a listing */
 
 static void write_found(struct json_writer *w, const struct service_batch_operation *operation) {
-    struct item item = {.key = operation->key, .version = operation->version};
+    struct item item = {
+        .key = operation->key, .version = operation->version, .expires_at_ms = operation->expires_at_ms};
     if (!operation->found || !item_unpack(operation->found_flags, operation->value, &item.type, &item.value)) {
         json_write_null(w);
         return;
     }
     item_write(w, &item, true, UINT64_MAX);
+}
+
+/* A number of 64 bits does not fit a double: it is written as a string, as versions are. */
+static void write_written(struct json_writer *w, const struct service_batch_operation *operation) {
+    if (operation->action == SERVICE_BATCH_TOUCH && !operation->found) {
+        json_write_null(w);
+        return;
+    }
+    json_begin_object(w);
+    json_name(w, "version");
+    json_write_u64_string(w, operation->version);
+    if (operation->action == SERVICE_BATCH_INCREMENT) {
+        json_name(w, "value");
+        json_write_string(w, operation->value);
+    }
+    json_end_object(w);
 }
 
 /* On the executor where the batch reads, else on the worker. */
@@ -29,14 +46,10 @@ static void write_results(struct http_request *request) {
     json_begin_array(w);
     for (size_t i = 0; i < batch->operation_count; i++) {
         const struct service_batch_operation *operation = &batch->operations[i];
-        if (operation->action == SERVICE_BATCH_GET) {
+        if (operation->action == SERVICE_BATCH_GET)
             write_found(w, operation);
-            continue;
-        }
-        json_begin_object(w);
-        json_name(w, "version");
-        json_write_u64_string(w, operation->version);
-        json_end_object(w);
+        else
+            write_written(w, operation);
     }
     json_end_array(w);
     json_end_object(w);
@@ -80,6 +93,7 @@ void batch_post(struct http_request *request) {
     }
     request->service.operation = SERVICE_BATCH;
     request->service.batch = batch;
+    request->service.look_into = item_look_into;
     request->service.render = render;
     request_run(request, done);
 }

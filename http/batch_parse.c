@@ -4,6 +4,7 @@
  */
 #include "http/batch_parse.h"
 
+#include "http/expiry.h"
 #include "http/headers.h"
 #include "http/item.h"
 #include "http/request.h"
@@ -87,8 +88,9 @@ static bool parse_condition(struct parse *p, struct json_value value, struct sto
 
 /* ---- operations ------------------------------------------------------------------------------------------------- */
 
-enum { OP, OP_KEY, OP_KEY64, OP_VALUE, OP_TEXT, OP_BASE64, OP_TYPE, OP_MEMBERS };
-static const char *const operation_members[OP_MEMBERS] = {"op", "key", "key64", "value", "text", "base64", "type"};
+enum { OP, OP_KEY, OP_KEY64, OP_VALUE, OP_TEXT, OP_BASE64, OP_TYPE, OP_TTL, OP_EXPIRES_AT, OP_BY, OP_MEMBERS };
+static const char *const operation_members[OP_MEMBERS] = {"op",     "key",  "key64", "value",      "text",
+                                                          "base64", "type", "ttl",   "expires_at", "by"};
 
 static bool take_type(struct parse *p, const struct json_value *members, struct media_type *out) {
     velocity_slice name;
@@ -134,17 +136,56 @@ static bool take_value(struct parse *p, const struct json_value *members, struct
     return store_value(p, &type, value, &out->value);
 }
 
+/* ttl or expires_at; neither is 0, never. */
+static bool take_expiry(struct parse *p, const struct json_value *members, struct service_batch_operation *out) {
+    const struct json_value *ttl = &members[OP_TTL], *at = &members[OP_EXPIRES_AT];
+    velocity_slice text;
+    uint64_t seconds;
+    if (ttl->raw.data && at->raw.data) return fail(p, "give either ttl or expires_at");
+    if (ttl->raw.data)
+        return (json_u64(*ttl, &seconds) && expiry_after(seconds, &out->expires_at_ms)) || fail(p, EXPIRY_TTL_RULE);
+    if (!at->raw.data) return true;
+    return take_string(p, *at, &text) && (expiry_at(text, &out->expires_at_ms) || fail(p, EXPIRY_AT_RULE));
+}
+
+/* What to add: an integer of 64 bits, as a number or, for those whose numbers are doubles, as a string; 1 if not given.
+ */
+static bool take_by(struct parse *p, struct json_value by, struct service_batch_operation *out) {
+    static const char rule[] = "by is an integer of 64 bits, as a number or a string";
+    velocity_slice text;
+    out->flags = VALUE_TEXT;
+    out->by = 1;
+    if (!by.raw.data || json_i64(by, &out->by)) return true;
+    if (by.type != JSON_STRING) return fail(p, rule);
+    return take_string(p, by, &text) && (decimal_i64(text, &out->by) || fail(p, rule));
+}
+
 static bool take_action(struct parse *p, struct json_value op, enum service_batch_action *out) {
-    static const char *const names[] = {"put", "delete", "get"};
-    static const enum service_batch_action actions[] = {SERVICE_BATCH_PUT, SERVICE_BATCH_DELETE, SERVICE_BATCH_GET};
+    static const char *const names[] = {"put", "delete", "get", "increment", "touch"};
+    static const enum service_batch_action actions[] = {SERVICE_BATCH_PUT, SERVICE_BATCH_DELETE, SERVICE_BATCH_GET,
+                                                        SERVICE_BATCH_INCREMENT, SERVICE_BATCH_TOUCH};
     velocity_slice name;
     uint64_t seen = 0;
     if (!op.raw.data) return fail(p, "op is missing");
     if (!take_string(p, op, &name)) return false;
-    int index = field_index(name, names, 3, &seen);
-    if (index < 0) return fail(p, "op is not one of put, delete and get");
+    int index = field_index(name, names, sizeof names / sizeof *names, &seen);
+    if (index < 0) return fail(p, "op is not one of put, delete, get, increment and touch");
     *out = actions[index];
     return true;
+}
+
+/* A member that the action does not have. */
+static bool has_foreign_member(enum service_batch_action action, uint64_t seen) {
+    const uint64_t value = 1 << OP_VALUE | 1 << OP_TEXT | 1 << OP_BASE64 | 1 << OP_TYPE;
+    const uint64_t expiry = 1 << OP_TTL | 1 << OP_EXPIRES_AT, by = 1 << OP_BY;
+    switch (action) {
+    case SERVICE_BATCH_PUT: return seen & by;
+    case SERVICE_BATCH_INCREMENT: return seen & (value | expiry);
+    case SERVICE_BATCH_TOUCH: return seen & (value | by);
+    case SERVICE_BATCH_DELETE:
+    case SERVICE_BATCH_GET: break;
+    }
+    return seen & (value | expiry | by);
 }
 
 static bool parse_operation(struct parse *p, struct json_value value, struct service_batch_operation *out) {
@@ -162,9 +203,15 @@ static bool parse_operation(struct parse *p, struct json_value value, struct ser
     memset(out, 0, sizeof *out);
     if (!take_action(p, members[OP], &out->action)) return false;
     if (!take_key(p, members[OP_KEY], members[OP_KEY64], &out->key)) return false;
-    if (out->action == SERVICE_BATCH_PUT) return take_value(p, members, out);
-    for (int i = OP_VALUE; i <= OP_TYPE; i++)
-        if (members[i].raw.data) return fail(p, "only a put has a value");
+    if (has_foreign_member(out->action, seen))
+        return fail(p, "only a put has a value, a put or touch an expiry, an increment a by");
+    switch (out->action) {
+    case SERVICE_BATCH_PUT: return take_value(p, members, out) && take_expiry(p, members, out);
+    case SERVICE_BATCH_INCREMENT: return take_by(p, members[OP_BY], out);
+    case SERVICE_BATCH_TOUCH: return take_expiry(p, members, out);
+    case SERVICE_BATCH_DELETE:
+    case SERVICE_BATCH_GET: break;
+    }
     return true;
 }
 

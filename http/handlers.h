@@ -11,6 +11,11 @@ void keys_get(struct http_request *request);
 bool keys_put_begin(struct http_request *request);
 void keys_put(struct http_request *request);
 void keys_delete(struct http_request *request);
+/* patch.c */
+bool keys_patch_begin(struct http_request *request);
+void keys_patch(struct http_request *request);
+/* range_delete.c: DELETE /api/keys, which is keys_delete where a key64 parameter names the key */
+void keys_delete_range(struct http_request *request);
 /* listing.c: GET /api/keys, which is keys_get where a key64 parameter names the key */
 void keys_list(struct http_request *request);
 /* batch.c */

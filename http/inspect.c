@@ -154,6 +154,7 @@ static enum MHD_Result field(void *arg, enum MHD_ValueKind kind, const char *nam
         if (IS("Sec-Fetch-Site")) once(h, &h->fetch_site, value, "Sec-Fetch-Site is given twice");
         break;
     case 15:
+        if (IS("Accept-Encoding")) listed(h, &h->accept_encoding, value);
         if (IS("X-Forwarded-For")) listed(h, &h->forwarded_for, value);
         break;
     case 17:

@@ -2,6 +2,7 @@
 #include "http/item.h"
 
 #include "server/json.h"
+#include "server/timestamp.h"
 
 bool item_unpack(uint32_t flags, velocity_slice stored, velocity_slice *type, velocity_slice *value) {
     const char *name = value_type_name(flags & ITEM_VALUE_TYPE_MASK);
@@ -19,6 +20,15 @@ bool item_unpack(uint32_t flags, velocity_slice stored, velocity_slice *type, ve
     if (stored.size < 2 || p[0] == 0 || stored.size < 1 + (size_t)p[0]) return false;
     *type = velocity_bytes(p + 1, p[0]);
     *value = velocity_bytes(p + 1 + p[0], stored.size - 1 - p[0]);
+    return true;
+}
+
+bool item_look_into(uint32_t flags, velocity_slice stored, struct service_content *out) {
+    velocity_slice type, value;
+    struct media_type parsed;
+    if (!item_unpack(flags, stored, &type, &value)) return false;
+    out->at = stored.size - value.size;
+    out->json = media_type_parse(type, &parsed) && parsed.json;
     return true;
 }
 
@@ -45,6 +55,10 @@ void item_write(struct json_writer *w, const struct item *item, bool with_value,
     json_write_string(w, item->type);
     json_name(w, "size");
     json_write_u64(w, item->value.size);
+    if (item->expires_at_ms) {
+        json_name(w, "expires_at");
+        timestamp_write(w, item->expires_at_ms);
+    }
     if (with_value && item->value.size > omit_bytes) {
         json_name(w, "omitted");
         json_write_bool(w, true);

@@ -10,6 +10,7 @@
 
 #include "http/headers.h"
 #include "server/json_write.h"
+#include "server/service.h"
 
 #define ITEM_VALUE_TYPE_MASK 0xFFu
 #define ITEM_PREFIX_MAX      (1 + MEDIA_TYPE_MAX_BYTES)
@@ -20,10 +21,13 @@ struct item {
     uint64_t version;
     velocity_slice type; /* a Content-Type */
     velocity_slice value;
+    int64_t expires_at_ms; /* 0: never */
 };
 
 /* Takes a stored value apart. False: what stands before the value is not what its flags say. */
 bool item_unpack(uint32_t flags, velocity_slice stored, velocity_slice *type, velocity_slice *value);
+/* The same in the service's terms. */
+bool item_look_into(uint32_t flags, velocity_slice stored, struct service_content *out);
 /* Writes what stands before a value of this type, and returns how many bytes; 0 but for VALUE_OTHER. */
 size_t item_prefix(const struct media_type *type, unsigned char out[ITEM_PREFIX_MAX]);
 /* Is the value JSON that can stand in a document as it is? */

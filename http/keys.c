@@ -1,41 +1,17 @@
 /*
  * keys.c - one key: GET, HEAD, PUT, DELETE.
  */
+#include "http/byte_range.h"
+#include "http/conditions.h"
+#include "http/expiry.h"
 #include "http/handlers.h"
-#include "http/headers.h"
 #include "http/item.h"
 #include "http/reply.h"
 
+#include <stdio.h>
 #include <strings.h>
 
-/* What If-Match and If-None-Match ask of the key's version. */
-struct conditions {
-    bool has_match, has_none_match;
-    struct etag_condition match, none_match;
-};
-
-/* False: malformed, and the reply says so. */
-static bool parse_conditions(struct http_request *request, struct conditions *out) {
-    const struct request_headers *headers = &request->headers;
-    memset(out, 0, sizeof *out);
-    out->has_match = headers->if_match.data != NULL;
-    out->has_none_match = headers->if_none_match.data != NULL;
-    if (out->has_match && !etag_condition_parse(headers->if_match, &out->match)) {
-        reply_problem(request, PROBLEM_INVALID_HEADER, "If-Match is not a list of entity tags");
-        return false;
-    }
-    if (out->has_none_match && !etag_condition_parse(headers->if_none_match, &out->none_match)) {
-        reply_problem(request, PROBLEM_INVALID_HEADER, "If-None-Match is not a list of entity tags");
-        return false;
-    }
-    return true;
-}
-
-static bool conditions_hold(void *arg, uint64_t version) {
-    const struct conditions *c = arg;
-    return (!c->has_match || etag_if_match(&c->match, version)) &&
-           (!c->has_none_match || etag_if_none_match(&c->none_match, version));
-}
+#define CONTENT_RANGE_BYTES 80
 
 /* ---- GET, HEAD -------------------------------------------------------------------------------------------------- */
 
@@ -67,6 +43,37 @@ static const char *type_name(struct http_request *request, uint32_t flags, veloc
     return scratch_copy(&request->scratch, type, &copy) ? copy.data : value_type_name(VALUE_OCTET_STREAM);
 }
 
+static void content_range(struct http_request *request, uint64_t first, uint64_t count, uint64_t size) {
+    char *text = scratch_alloc(&request->scratch, CONTENT_RANGE_BYTES);
+    if (!text) return;
+    if (count)
+        (void)snprintf(text, CONTENT_RANGE_BYTES, "bytes %llu-%llu/%llu", (unsigned long long)first,
+                       (unsigned long long)(first + count - 1), (unsigned long long)size);
+    else
+        (void)snprintf(text, CONTENT_RANGE_BYTES, "bytes */%llu", (unsigned long long)size);
+    reply_header(request, "Content-Range", text);
+}
+
+/* The part of the value that is asked for: 206. False: 416. */
+static bool cut(struct http_request *request, uint64_t version, velocity_slice *value) {
+    const struct request_headers *headers = &request->headers;
+    uint64_t first, count;
+    reply_header(request, "Accept-Ranges", "bytes");
+    if (request->method == HTTP_HEAD || !byte_range_applies(headers->if_range, version)) return true;
+    switch (byte_range_parse(headers->range, value->size, &first, &count)) {
+    case BYTE_RANGE_WHOLE: return true;
+    case BYTE_RANGE_PART:
+        request->reply.status = MHD_HTTP_PARTIAL_CONTENT;
+        content_range(request, first, count, value->size);
+        *value = velocity_bytes((const char *)value->data + first, (size_t)count);
+        return true;
+    case BYTE_RANGE_UNSATISFIABLE: break;
+    }
+    reply_problem(request, PROBLEM_RANGE_NOT_SATISFIABLE, "the value has %zu bytes", value->size);
+    content_range(request, 0, 0, value->size);
+    return false;
+}
+
 static void got(struct http_request *request) {
     const struct service_request *service = &request->service;
     struct conditions *conditions = request->state;
@@ -91,7 +98,9 @@ static void got(struct http_request *request) {
     bool unchanged = conditions->has_none_match && !etag_if_none_match(&conditions->none_match, found->sequence);
     request->reply.status = unchanged ? MHD_HTTP_NOT_MODIFIED : MHD_HTTP_OK;
     reply_version(request, "ETag", found->sequence, true);
-    if (unchanged || (request->method != HTTP_HEAD && !reply_count(request, value.size))) return;
+    expiry_header(request, found->expires_at_ms);
+    if (unchanged || !cut(request, found->sequence, &value)) return;
+    if (request->method != HTTP_HEAD && !reply_count(request, value.size)) return;
     request->reply.content_type = type_name(request, found->flags, type);
     defuse(request, found->flags, type);
     request->reply.body = value;
@@ -104,7 +113,7 @@ void keys_get(struct http_request *request) {
         return;
     }
     request->state = conditions;
-    if (!request_key(request, &request->service.key) || !parse_conditions(request, conditions)) return;
+    if (!request_key(request, &request->service.key) || !conditions_parse(request, conditions)) return;
     request->service.operation = SERVICE_GET;
     request_run(request, got);
 }
@@ -117,34 +126,18 @@ struct write {
     struct media_type type;
 };
 
-/* Into the service's terms: where one version is named the write carries it, else the key must be read first. */
-static void set_precondition(struct service_request *service, struct conditions *conditions) {
-    bool match = conditions->has_match, none_match = conditions->has_none_match;
-    service->precondition = match || none_match ? SERVICE_IF_HOLDS : SERVICE_ALWAYS;
-    service->holds = conditions_hold;
-    service->holds_arg = conditions;
-    if (match && !none_match && conditions->match.any) {
-        service->precondition = SERVICE_AT_VERSION;
-        service->if_version = VELOCITY_EXISTS;
-    } else if (none_match && !match && conditions->none_match.any) {
-        service->precondition = SERVICE_AT_VERSION;
-        service->if_version = VELOCITY_ABSENT;
-    } else if (match && !none_match && etag_single_version(&conditions->match, &service->if_version)) {
-        /* "0" and the largest number are the engine's words for absent and any; no version is called so. */
-        bool plain = service->if_version != VELOCITY_ABSENT && service->if_version != VELOCITY_EXISTS;
-        service->precondition = plain ? SERVICE_AT_VERSION : SERVICE_IF_HOLDS;
-    }
-}
-
-static bool begin_write(struct http_request *request) {
+/* The parameters that it may have besides key64: values[i] of names[i]. */
+static bool begin_write(struct http_request *request, const char *const *names, size_t count, velocity_slice *values) {
     struct write *write = scratch_alloc(&request->scratch, sizeof *write);
     request->state = write;
     if (!write) {
         reply_problem(request, PROBLEM_OVERLOADED, "no memory");
         return false;
     }
-    if (!request_key(request, &request->service.key) || !parse_conditions(request, &write->conditions)) return false;
-    set_precondition(&request->service, &write->conditions);
+    if (!request_key_with(request, names, count, values, &request->service.key) ||
+        !conditions_parse(request, &write->conditions))
+        return false;
+    conditions_set(&request->service, &write->conditions);
     return true;
 }
 
@@ -160,8 +153,10 @@ static void put(struct http_request *request) {
 }
 
 bool keys_put_begin(struct http_request *request) {
-    velocity_slice given = request->headers.content_type;
-    if (!begin_write(request)) return false;
+    static const char *const names[] = {"ttl", "expires_at"};
+    velocity_slice given = request->headers.content_type, values[2];
+    if (!begin_write(request, names, 2, values)) return false;
+    if (!expiry_from_parameters(request, values[0], values[1], &request->service.expires_at_ms)) return false;
     struct write *write = request->state;
     if (!given.data) given = velocity_str(value_type_name(VALUE_OCTET_STREAM));
     if (media_type_parse(given, &write->type)) return true;
@@ -210,7 +205,7 @@ static void deleted(struct http_request *request) {
 }
 
 void keys_delete(struct http_request *request) {
-    if (!begin_write(request)) return;
+    if (!begin_write(request, NULL, 0, NULL)) return;
     request->service.operation = SERVICE_DELETE;
     request_run(request, deleted);
 }

@@ -28,16 +28,20 @@ const struct openapi_component openapi_schemas[] = {
     {"Role", "{'type':'string','enum':['admin','write','read','monitor']}"},
     /* keys */
     {"Item", "{'type':'object','required':['version','type','size'],'properties':{'key':" TEXT ",'key64':" TEXT
-             ",'version':" VERSION ",'type':" TEXT ",'size':" NUMBER ",'value':{},'text':" TEXT ",'base64':" TEXT
-             ",'omitted':{'const':true}}}"},
+             ",'version':" VERSION ",'type':" TEXT ",'size':" NUMBER ",'expires_at':" TIME
+             ",'value':{},'text':" TEXT ",'base64':" TEXT ",'omitted':{'const':true}}}"},
     {"Listing", "{'type':'object','required':['items','prefixes','cursor','complete','version'],'properties':{'items':"
-                ARRAY(REF("Item")) ",'prefixes':" ARRAY(TEXT) ",'cursor':" TEXT_OR_NULL ",'complete':" BOOL
-                ",'version':" VERSION "}}"},
+                ARRAY(REF("Item")) ",'prefixes':" ARRAY("{'type':['string','object']}") ",'cursor':" TEXT_OR_NULL
+                ",'complete':" BOOL ",'version':" VERSION "}}"},
+    {"Count", "{'type':'object','required':['count','exact'],'properties':{'count':" NUMBER ",'exact':" BOOL "}}"},
+    {"ListingOrCount", "{'oneOf':[" REF("Listing") "," REF("Count") "]}"},
+    {"MergePatch", "{'description':'RFC 7396'}"},
     {"Condition", "{'type':'object','additionalProperties':false,'properties':{'key':" TEXT ",'key64':" TEXT
                   ",'version':" VERSION ",'exists':" BOOL "}}"},
     {"Operation", "{'type':'object','additionalProperties':false,'required':['op'],'properties':{'op':{'enum':['put',"
-                  "'get','delete']},'key':" TEXT ",'key64':" TEXT ",'value':{},'text':" TEXT ",'base64':" TEXT
-                  ",'type':" TEXT "}}"},
+                  "'get','delete','increment','touch']},'key':" TEXT ",'key64':" TEXT ",'value':{},'text':" TEXT
+                  ",'base64':" TEXT ",'type':" TEXT ",'ttl':{'type':'integer','minimum':1,'maximum':3155760000},"
+                  "'expires_at':" TIME ",'by':{'type':['integer','string'],'default':1}}}"},
     {"Batch", "{'type':'object','additionalProperties':false,'required':['ops'],'properties':{'if':"
               ARRAY(REF("Condition")) ",'ops':" ARRAY(REF("Operation")) "}}"},
     {"BatchResult", "{'type':'object','required':['version','results'],'properties':{'version':" VERSION

@@ -3,24 +3,30 @@
  */
 #include "http/openapi.h"
 
+#define PUT_PROBLEMS "invalid_key invalid_header precondition_failed value_not_json read_only outcome_unknown no_space"
+#define PATCH_PROBLEMS                                                                                                 \
+    "invalid_key key_not_found invalid_header conflict precondition_failed unsupported_media_type value_not_json "     \
+    "read_only outcome_unknown no_space"
+
 /* clang-format off */
 const struct openapi_operation openapi_operations[] = {
     /* keys */
-    {"get", NULL, "if_match if_none_match", NULL, 200, "", "invalid_key key_not_found precondition_failed"},
+    {"get", NULL, "if_match if_none_match range if_range", NULL, 200, "",
+     "invalid_key key_not_found precondition_failed range_not_satisfiable"},
     {"head", NULL, "if_match if_none_match", NULL, 200, NULL, "invalid_key key_not_found precondition_failed"},
-    {"put", "/api/keys", "key64_required if_match if_none_match", "", 204, NULL,
-     "invalid_key invalid_header precondition_failed value_not_json read_only outcome_unknown no_space"},
-    {"put", NULL, "if_match if_none_match", "", 204, NULL,
-     "invalid_key invalid_header precondition_failed value_not_json read_only outcome_unknown no_space"},
-    {"delete", "/api/keys", "key64_required if_match if_none_match", NULL, 204, NULL,
-     "invalid_key invalid_header precondition_failed read_only outcome_unknown no_space"},
+    {"put", "/api/keys", "key64_required ttl expires_at if_match if_none_match", "", 204, NULL, PUT_PROBLEMS},
+    {"put", NULL, "ttl expires_at if_match if_none_match", "", 204, NULL, PUT_PROBLEMS},
     {"delete", NULL, "if_match if_none_match", NULL, 204, NULL,
      "invalid_key invalid_header precondition_failed read_only outcome_unknown no_space"},
-    {"list", NULL, "prefix start end limit cursor reverse values key64", NULL, 200, "Listing",
-     "invalid_cursor invalid_key key_not_found"},
+    {"delete_range", NULL, "prefix start end delete_all dry_run key64_delete if_match if_none_match", NULL, 204, NULL,
+     "invalid_key invalid_header precondition_failed read_only outcome_unknown no_space"},
+    {"patch", "/api/keys", "key64_required if_match if_none_match", "MergePatch", 204, NULL, PATCH_PROBLEMS},
+    {"patch", NULL, "if_match if_none_match", "MergePatch", 204, NULL, PATCH_PROBLEMS},
+    {"list", NULL, "prefix start end limit cursor reverse values delimiter count key64", NULL, 200, "ListingOrCount",
+     "invalid_cursor invalid_key key_not_found precondition_failed range_not_satisfiable"},
     {"batch", NULL, "", "Batch", 200, "BatchResult",
      "invalid_json invalid_body invalid_operation invalid_condition unsupported_media_type precondition_failed "
-     "value_not_json read_only outcome_unknown no_space"},
+     "value_not_json conflict read_only outcome_unknown no_space"},
     /* databases */
     {"databases", NULL, "", NULL, 200, "Databases", ""},
     {"database.create", NULL, "", "NewDatabase", 201, "Database", "name_taken too_many no_space"},
@@ -72,6 +78,16 @@ const struct openapi_component openapi_parameters[] = {
     {"path_id", PATH("id", "Of a session (or the word current), a token or a job.")},
     {"if_match", HEADER("If-Match", "Entity tags, or *: only where the key stands at one of these versions.")},
     {"if_none_match", HEADER("If-None-Match", "Entity tags, or *: only where it stands at none of them.")},
+    {"range", HEADER("Range", "bytes=FIRST-LAST, bytes=FIRST- or bytes=-COUNT: one part of the value; others are "
+                     "passed over.")},
+    {"if_range", HEADER("If-Range", "An entity tag: Range counts only where the key stands at this version.")},
+    {"ttl", QUERY("ttl", "{'type':'integer','minimum':1,'maximum':3155760000}", "Seconds until it expires.")},
+    {"expires_at", QUERY("expires_at", "{'type':'string','format':'date-time'}", "When it expires.")},
+    {"key64_delete", QUERY("key64", TEXT, "A key in base64url without padding, alone: deletes it instead.")},
+    {"delete_all", QUERY("all", "{'type':'boolean'}", "In place of bounds: every key.")},
+    {"dry_run", QUERY("dry_run", "{'type':'boolean','default':false}", "Delete nothing, count instead.")},
+    {"delimiter", QUERY("delimiter", TEXT, "Keys that hold it behind the prefix are folded into prefixes.")},
+    {"count", QUERY("count", "{'type':'boolean','default':false}", "With bounds alone: only how many there are.")},
     {"key64", QUERY("key64", TEXT, "A key in base64url without padding, alone: reads its value instead.")},
     {"key64_required", "{'name':'key64','in':'query','required':true,'description':'The key in base64url without "
                        "padding.','schema':{'type':'string'}}"},

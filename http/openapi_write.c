@@ -104,11 +104,20 @@ static void write_problem(struct json_writer *w, const bool *set, unsigned statu
     json_end_object(w);
 }
 
-/* What comes of If-None-Match. */
+/* What comes of Range, dry_run and If-None-Match. */
 static void write_other_success(struct json_writer *w, const struct route *route,
                                 const struct openapi_operation *operation) {
     bool reads = route->method == HTTP_GET || route->method == HTTP_HEAD;
-    if (!strstr(operation->parameters, "if_none_match") || route->method == HTTP_DELETE) return;
+    if (strstr(operation->parameters, " range")) {
+        json_name(w, "206");
+        write_json(w, "{'description':'The part that Range asked for.','content':{'*/*':{}}}");
+    }
+    if (strstr(operation->parameters, "dry_run")) {
+        json_name(w, "200");
+        write_json(w, "{'description':'dry_run: how many there are.','content':{'application/json':{'schema':{'$ref':"
+                      "'#/components/schemas/Count'}}}}");
+    }
+    if (!strstr(operation->parameters, "if_none_match") || (!reads && route->method != HTTP_PUT)) return;
     json_name(w, reads ? "304" : "201");
     write_json(w, reads ? "{'description':'It stands at a version that was named.'}"
                         : "{'description':'Done, and it was not there before: If-None-Match was *.'}");
@@ -151,11 +160,8 @@ static const char *method_name(enum http_method method) {
 
 /* The action's name where this is its first route, else method and path: never the same for two. */
 static void write_id(struct json_writer *w, const struct route *route, bool in_database) {
-    size_t count;
-    const struct route *first = route_table(&count);
     char id[ID_BYTES];
-    while (strcmp(first->action.name, route->action.name) != 0) first++;
-    if (first == route)
+    if (route_of_action(route->action.name) == route)
         (void)snprintf(id, sizeof id, "%s%s", route->action.name, in_database ? "_in_database" : "");
     else
         (void)snprintf(id, sizeof id, "%s%s%s", method_name(route->method), route->path,
@@ -189,11 +195,12 @@ static void write_parameters(struct json_writer *w, const char *path, const char
 }
 
 static void write_body(struct json_writer *w, const struct route *route, const char *schema) {
+    bool merge_patch = strcmp(schema, "MergePatch") == 0;
     json_name(w, "requestBody");
     json_begin_object(w);
     json_name(w, "required");
     json_write_bool(w, route->body != BODY_OPTIONAL);
-    write_content(w, "application/json", schema);
+    write_content(w, merge_patch ? "application/merge-patch+json" : "application/json", schema);
     json_end_object(w);
 }
 

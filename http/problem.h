@@ -48,9 +48,10 @@
     X(PRECONDITION_FAILED,    412, "precondition_failed",    "A condition does not hold; nothing was done")            \
     X(TOO_LARGE,              413, "too_large",              "The body is larger than allowed")                        \
     X(UNSUPPORTED_MEDIA_TYPE, 415, "unsupported_media_type", "The body has a media type that is not taken here")       \
+    X(RANGE_NOT_SATISFIABLE,  416, "range_not_satisfiable",  "The value has none of the bytes that were asked for")    \
     X(EXPECTATION_FAILED,     417, "expectation_failed",     "The expectation can't be met")                           \
     X(FOREIGN_HOST,           421, "foreign_host",           "This server does not answer for that host")              \
-    X(VALUE_NOT_JSON,         422, "value_not_json",         "The value is declared as JSON and is not")               \
+    X(VALUE_NOT_JSON,         422, "value_not_json",         "The body is declared as JSON and is not")                \
     X(HEADERS_TOO_LARGE,      431, "headers_too_large",      "The header fields are larger than allowed")              \
     X(RATE_LIMITED,           429, "rate_limited",            "Too many requests; nothing was done")                   \
     X(BANNED,                 429, "banned",                  "Too many wrong credentials; nothing was done")          \

@@ -58,6 +58,8 @@ void reply_json(struct http_request *request) {
     if (request->reply.status == 0) reply_begin(request, MHD_HTTP_OK, "application/json");
     request->reply.body = velocity_bytes(request->writer.data, request->writer.size);
     reply_header(request, "X-Content-Type-Options", "nosniff");
+    if (request->negotiated) reply_header(request, "Vary", "Accept-Encoding");
+    if (request->gzipped) reply_header(request, "Content-Encoding", "gzip");
 }
 
 /* "" where there is no memory for it. */
@@ -146,7 +148,11 @@ void reply_refusal(struct http_request *request) {
                       "the role \"%s\" does not allow it, or the scope is too narrow for it",
                       role_name(request->principal->role));
         return;
-    case SERVICE_OUT_OF_SCOPE: reply_problem(request, PROBLEM_OUT_OF_SCOPE, NULL); return;
+    case SERVICE_OUT_OF_SCOPE:
+        reply_problem_with(
+            request, PROBLEM_OUT_OF_SCOPE,
+            (struct problem){.has_index = service->operation == SERVICE_BATCH, .index = service->failed_condition});
+        return;
     case SERVICE_RATE_LIMITED:
         request->retry_after_seconds = (service->rate.retry_after_ms + 999) / 1000;
         reply_problem(request, PROBLEM_RATE_LIMITED, "at most %llu a second", (unsigned long long)service->rate.limit);
@@ -164,7 +170,9 @@ void reply_refusal(struct http_request *request) {
     case SERVICE_NOT_JSON:
     case SERVICE_QUEUE_FULL:
     case SERVICE_DISK_LOW:
-    case SERVICE_FOUND_TOO_LARGE: break;
+    case SERVICE_FOUND_TOO_LARGE:
+    case SERVICE_UNFIT:
+    case SERVICE_RESULT_TOO_LARGE: break;
     }
     reply_failure(request, false);
 }
@@ -173,10 +181,11 @@ static enum problem_code failure_code(const struct service_request *service, boo
     switch (service->status) {
     case VELOCITY_NOT_FOUND: return PROBLEM_KEY_NOT_FOUND;
     case VELOCITY_INVALID:
-        return service->refusal == SERVICE_NOT_JSON          ? PROBLEM_VALUE_NOT_JSON
-               : service->refusal == SERVICE_FOUND_TOO_LARGE ? PROBLEM_TOO_LARGE
-                                                             : PROBLEM_INVALID_REQUEST;
-    case VELOCITY_CONFLICT: return PROBLEM_PRECONDITION_FAILED;
+        if (service->refusal == SERVICE_NOT_JSON) return PROBLEM_VALUE_NOT_JSON;
+        if (service->refusal == SERVICE_FOUND_TOO_LARGE || service->refusal == SERVICE_RESULT_TOO_LARGE)
+            return PROBLEM_TOO_LARGE;
+        return PROBLEM_INVALID_REQUEST;
+    case VELOCITY_CONFLICT: return service->refusal == SERVICE_UNFIT ? PROBLEM_CONFLICT : PROBLEM_PRECONDITION_FAILED;
     case VELOCITY_BUSY: return PROBLEM_OVERLOADED;
     case VELOCITY_CORRUPT: return PROBLEM_CORRUPT;
     case VELOCITY_IO: return write ? PROBLEM_OUTCOME_UNKNOWN : PROBLEM_INTERNAL;
@@ -209,9 +218,13 @@ void reply_failure(struct http_request *request, bool write) {
     if (service->refusal == SERVICE_DISK_LOW) problem.detail = velocity_str("less than disk_reserve_bytes is free");
     if (service->refusal == SERVICE_FOUND_TOO_LARGE)
         problem.detail = velocity_str("the batch reads more than one reply may hold; nothing was done");
+    if (service->refusal == SERVICE_RESULT_TOO_LARGE)
+        problem.detail =
+            velocity_str("the value would be larger than max_value_bytes, or the patch has too many members");
     if (service->status == VELOCITY_CONFLICT) {
-        problem.detail = velocity_str(conflict_detail(service));
-        problem.has_current_version = true;
+        bool unfit = service->refusal == SERVICE_UNFIT;
+        if (!unfit) problem.detail = velocity_str(conflict_detail(service));
+        problem.has_current_version = !unfit;
         problem.current_version = service->current_version;
         problem.has_index = service->operation == SERVICE_BATCH;
         problem.index = service->failed_condition;
@@ -272,9 +285,10 @@ static void add_common_headers(struct http_request *request) {
         velocity_slice origin;
         if (!scratch_copy(&request->scratch, request->cors_origin, &origin)) return;
         reply_header(request, "Access-Control-Allow-Origin", origin.data);
-        reply_header(request, "Access-Control-Expose-Headers",
-                     "ETag, Velocity-Version, Velocity-Expires-At, X-Request-Id, Retry-After, RateLimit-Limit, "
-                     "RateLimit-Remaining, RateLimit-Reset");
+        reply_header(
+            request, "Access-Control-Expose-Headers",
+            "ETag, Velocity-Version, Velocity-Expires-At, Content-Range, X-Request-Id, Retry-After, RateLimit-Limit, "
+            "RateLimit-Remaining, RateLimit-Reset");
     }
 }
 

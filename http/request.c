@@ -185,10 +185,19 @@ static bool take_key(struct http_request *request, velocity_slice key, velocity_
 }
 
 bool request_key(struct http_request *request, velocity_slice *key) {
-    static const char *const names[] = {"key64"};
-    velocity_slice key64, decoded, raw = request->match.key;
-    bool by_path = raw.data != NULL;
-    if (!request_parameters(request, names, by_path ? 0 : 1, &key64)) return false;
+    return request_key_with(request, NULL, 0, NULL, key);
+}
+
+bool request_key_with(struct http_request *request, const char *const *names, size_t count, velocity_slice *values,
+                      velocity_slice *key) {
+    const char *known[REQUEST_KEY_PARAMETERS + 1];
+    velocity_slice found[REQUEST_KEY_PARAMETERS + 1], decoded, raw = request->match.key;
+    bool by_path = raw.data != NULL; /* which leaves no place for key64 */
+    for (size_t i = 0; i < count; i++) known[i] = names[i];
+    known[count] = "key64";
+    if (!request_parameters(request, known, by_path ? count : count + 1, found)) return false;
+    for (size_t i = 0; i < count; i++) values[i] = found[i];
+    velocity_slice key64 = by_path ? velocity_bytes(NULL, 0) : found[count];
     if (by_path) {
         char *buffer = scratch_alloc(&request->scratch, raw.size);
         if (!buffer || !target_decode(raw, false, buffer, &decoded)) {

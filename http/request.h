@@ -76,6 +76,8 @@ struct http_request {
     bool in_body;         /* a piece of its body is being worked on, and more of it will come */
     bool secret;          /* there may be one in its scratch or reply: overwritten when it ends */
     bool cookie_ended;    /* it came with a session's cookie that is none any more */
+    bool negotiated;      /* what the writer holds depends on Accept-Encoding */
+    bool gzipped;         /* and is gzip */
     _Atomic uint8_t wait; /* see request_wait */
     enum request_stage stage;
     uint64_t begun_us;
@@ -140,6 +142,10 @@ void request_note_refusal(struct http_request *request, enum problem_code code, 
 /* False: the key is missing or impossible, and the reply says so. Takes the path's key, or else the parameter key64.
  * Other parameters are refused. */
 bool request_key(struct http_request *request, velocity_slice *key);
+/* The same where these parameters, at most REQUEST_KEY_PARAMETERS, may stand beside it: see request_parameters. */
+#define REQUEST_KEY_PARAMETERS 7
+bool request_key_with(struct http_request *request, const char *const *names, size_t count, velocity_slice *values,
+                      velocity_slice *key);
 /* The path's last segment, decoded, with a NUL behind it and none inside. False: the reply says why. */
 bool request_segment(struct http_request *request, velocity_slice *segment);
 /* Where only these parameters are known: values[i] is decoded, data NULL where names[i] was not given. False: the reply

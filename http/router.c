@@ -29,8 +29,12 @@ static const struct route routes[] = {
      "The same without its body", NULL, keys_list},
     {HTTP_PUT,    "/api/keys",               BODY_OPTIONAL, LATENCY_WRITE, ACTION("put", WRITE, WRITE, IN_DATABASE),
      "Store a value at ?key64=", keys_put_begin, keys_put},
-    {HTTP_DELETE, "/api/keys",               BODY_NONE,     LATENCY_WRITE, ACTION("delete", WRITE, WRITE, IN_DATABASE),
-     "Delete the key ?key64=", NULL, keys_delete},
+    {HTTP_DELETE, "/api/keys",               BODY_NONE,     LATENCY_WRITE, ACTION("delete_range", WRITE, WRITE, IN_DATABASE),
+     "Delete a range of keys, or ?key64=", NULL, keys_delete_range},
+    {HTTP_PATCH,  "/api/keys/" KEY,          BODY_REQUIRED, LATENCY_WRITE, ACTION("patch", WRITE, WRITE, IN_DATABASE),
+     "Change members of a JSON value", keys_patch_begin, keys_patch},
+    {HTTP_PATCH,  "/api/keys",               BODY_REQUIRED, LATENCY_WRITE, ACTION("patch", WRITE, WRITE, IN_DATABASE),
+     "Change members of the JSON value at ?key64=", keys_patch_begin, keys_patch},
     {HTTP_GET,    "/api/databases",          BODY_NONE,     LATENCY_OTHER, ACTION("databases", MONITOR, READ, EVERYWHERE),
      "List the databases", NULL, databases_get},
     {HTTP_POST,   "/api/databases",          BODY_FORM,     LATENCY_OTHER, ACTION("database.create", ADMIN, ADMIN, EVERYWHERE),
@@ -125,6 +129,12 @@ void route_allow(unsigned allowed, char *out) {
         if (out[0]) strcat(out, ", ");
         strcat(out, methods[i].name);
     }
+}
+
+const struct route *route_of_action(const char *name) {
+    const struct route *route = routes;
+    while (strcmp(route->action.name, name) != 0) route++;
+    return route;
 }
 
 const struct route *route_table(size_t *count) {

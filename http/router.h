@@ -73,6 +73,8 @@ void route_find(enum http_method method, velocity_slice path, struct route_match
 /* "GET, HEAD, PUT" for a set of methods; `out` has ROUTE_ALLOW_BYTES. */
 #define ROUTE_ALLOW_BYTES 64
 void route_allow(unsigned methods, char *out);
+/* The first row of the action, which there is. */
+const struct route *route_of_action(const char *name);
 /* The table, in its order. */
 const struct route *route_table(size_t *count);
 

@@ -61,6 +61,26 @@ bool json_next_element(struct json_reader *reader, struct json_value *out);
 bool json_next_member(struct json_reader *reader, struct json_member *out);
 
 /*
+ * A walk that goes into values without passing over them before, so that each byte is looked at once however deep it
+ * goes: the next member's name and the type of its value, on which the reader then stands. One of the two must follow:
+ * json_pass takes the value whole; json_enter, of an array or object, goes into it, and what comes next are its own
+ * members or elements. At their end json_leave goes on behind it.
+ */
+bool json_next_name(struct json_reader *reader, velocity_slice *name, enum json_type *type);
+void json_pass(struct json_reader *reader, struct json_value *out);
+void json_enter(struct json_reader *reader);
+void json_leave(struct json_reader *reader);
+
+/* Has the name no escape? Then it is its own bytes. */
+bool json_name_is_plain(velocity_slice name);
+/*
+ * The bytes of a name: borrowed where it is plain, else in `buffer`, which has name.size bytes. A lone surrogate has
+ * the three bytes of its code point, which are in no UTF-8: two names have the same bytes exactly where they are the
+ * same.
+ */
+velocity_slice json_name_bytes(velocity_slice name, char *buffer);
+
+/*
  * Which of names[0..count) the member is, escapes in its name resolved; see field_index(). Names hold ASCII only and
  * are at most JSON_FIELD_BYTES long.
  */

@@ -92,19 +92,44 @@ bool json_next_element(struct json_reader *reader, struct json_value *out) {
     return true;
 }
 
-bool json_next_member(struct json_reader *reader, struct json_member *out) {
+/* The next member's name; the reader then stands on its value. */
+static bool take_name(struct json_reader *reader, velocity_slice *name) {
     const unsigned char *begin;
     if (!next(reader) || *reader->at != '"') return false;
     begin = reader->at + 1;
     reader->at = skip_string(begin, reader->end);
     if (reader->at == begin) return false;
-    out->name = velocity_bytes(begin, (size_t)(reader->at - begin) - 1);
+    *name = velocity_bytes(begin, (size_t)(reader->at - begin) - 1);
     reader->at = skip_space(reader->at, reader->end);
     if (reader->at == reader->end || *reader->at != ':') return false;
     reader->at = skip_space(reader->at + 1, reader->end);
-    if (reader->at == reader->end) return false;
+    return reader->at < reader->end;
+}
+
+bool json_next_member(struct json_reader *reader, struct json_member *out) {
+    if (!take_name(reader, &out->name)) return false;
     take_value(reader, &out->value);
     return true;
+}
+
+bool json_next_name(struct json_reader *reader, velocity_slice *name, enum json_type *type) {
+    if (!take_name(reader, name)) return false;
+    *type = json_type_of(*reader->at);
+    return true;
+}
+
+void json_pass(struct json_reader *reader, struct json_value *out) {
+    take_value(reader, out);
+}
+
+void json_enter(struct json_reader *reader) {
+    reader->at++;
+    reader->first = true;
+}
+
+void json_leave(struct json_reader *reader) {
+    if (reader->at < reader->end) reader->at++;
+    reader->first = false;
 }
 
 /* ---- strings ---------------------------------------------------------------------------------------------------- */
@@ -125,15 +150,15 @@ static bool hex4(const unsigned char *p, const unsigned char *end, uint32_t *out
     return true;
 }
 
-/* *p stands behind "\u". A pair of surrogates is one code point; one alone is false. */
-static bool decode_unicode(const unsigned char **p, const unsigned char *end, uint32_t *out) {
+/* *p stands behind "\u". A pair of surrogates is one code point; one alone is what `lone` says. */
+static bool decode_unicode(const unsigned char **p, const unsigned char *end, bool lone, uint32_t *out) {
     uint32_t high, low;
     if (!hex4(*p, end, &high)) return false;
     *p += 4;
     *out = high;
     if (high < 0xD800 || high > 0xDFFF) return true;
-    if (high > 0xDBFF || end - *p < 6 || (*p)[0] != '\\' || (*p)[1] != 'u' || !hex4(*p + 2, end, &low)) return false;
-    if (low < 0xDC00 || low > 0xDFFF) return false;
+    if (high > 0xDBFF || end - *p < 6 || (*p)[0] != '\\' || (*p)[1] != 'u' || !hex4(*p + 2, end, &low)) return lone;
+    if (low < 0xDC00 || low > 0xDFFF) return lone;
     *p += 6;
     *out = 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00);
     return true;
@@ -154,8 +179,9 @@ static unsigned char short_escape(unsigned char c) {
     }
 }
 
-/* Resolves the escapes of what stands between quotes. What comes out is never longer than what went in. */
-static bool unescape(velocity_slice raw, char *buffer, size_t *size) {
+/* Resolves the escapes of what stands between quotes. What comes out is never longer than what went in. `lone`: a
+ * surrogate alone has the three bytes of its code point; else it is false. */
+static bool unescape(velocity_slice raw, bool lone, char *buffer, size_t *size) {
     const unsigned char *p = raw.data, *end = p + raw.size;
     unsigned char *out = (unsigned char *)buffer;
     while (p < end) {
@@ -169,7 +195,7 @@ static bool unescape(velocity_slice raw, char *buffer, size_t *size) {
         if (p[1] == 'u') {
             uint32_t c;
             p += 2;
-            if (!decode_unicode(&p, end, &c)) return false;
+            if (!decode_unicode(&p, end, lone, &c)) return false;
             out += utf8_encode(c, out);
         } else {
             if (!(*out = short_escape(p[1]))) return false;
@@ -199,17 +225,27 @@ bool json_string(struct json_value string, char *buffer, velocity_slice *out) {
         *out = raw;
         return true;
     }
-    if (!unescape(raw, buffer, &size)) return false;
+    if (!unescape(raw, false, buffer, &size)) return false;
     *out = velocity_bytes(buffer, size);
     return true;
+}
+
+bool json_name_is_plain(velocity_slice name) {
+    return name.size == 0 || !memchr(name.data, '\\', name.size);
+}
+
+velocity_slice json_name_bytes(velocity_slice name, char *buffer) {
+    size_t size;
+    if (json_name_is_plain(name) || !unescape(name, true, buffer, &size)) return name;
+    return velocity_bytes(buffer, size);
 }
 
 int json_field(const struct json_member *member, const char *const *names, size_t count, uint64_t *seen) {
     char buffer[6 * JSON_FIELD_BYTES]; /* every character as \uXXXX */
     velocity_slice name = member->name;
     size_t size;
-    if (name.size == 0 || !memchr(name.data, '\\', name.size)) return field_index(name, names, count, seen);
-    if (name.size > sizeof buffer || !unescape(name, buffer, &size)) return FIELD_UNKNOWN;
+    if (json_name_is_plain(name)) return field_index(name, names, count, seen);
+    if (name.size > sizeof buffer || !unescape(name, false, buffer, &size)) return FIELD_UNKNOWN;
     return field_index(velocity_bytes(buffer, size), names, count, seen);
 }
 

@@ -13,22 +13,12 @@
 #include "engine/env.h"
 #include "engine/status.h"
 #include "server/databases.h"
+#include "server/key_range.h"
 
 #include <stdlib.h>
 
-static int compare(velocity_slice a, velocity_slice b) {
-    size_t shared = a.size < b.size ? a.size : b.size;
-    int order = shared ? memcmp(a.data, b.data, shared) : 0;
-    if (order) return order;
-    return a.size < b.size ? -1 : a.size > b.size;
-}
-
-static bool begins_with(velocity_slice s, velocity_slice prefix) {
-    return s.size >= prefix.size && (prefix.size == 0 || memcmp(s.data, prefix.data, prefix.size) == 0);
-}
-
 static int compare_elements(const void *a, const void *b) {
-    return compare(*(const velocity_slice *)a, *(const velocity_slice *)b);
+    return key_compare(*(const velocity_slice *)a, *(const velocity_slice *)b);
 }
 
 /* ---- making ----------------------------------------------------------------------------------------------------- */
@@ -38,7 +28,7 @@ static size_t make_disjoint(velocity_slice *prefixes, size_t count) {
     size_t kept = 0;
     if (count) qsort(prefixes, count, sizeof *prefixes, compare_elements);
     for (size_t i = 0; i < count; i++)
-        if (kept == 0 || !begins_with(prefixes[i], prefixes[kept - 1])) prefixes[kept++] = prefixes[i];
+        if (kept == 0 || !key_begins_with(prefixes[i], prefixes[kept - 1])) prefixes[kept++] = prefixes[i];
     return kept;
 }
 
@@ -126,7 +116,7 @@ bool scope_is_all(const struct scope *scope) {
 
 bool scope_has_database(const struct scope *scope, velocity_slice name) {
     for (size_t i = 0; i < scope->database_count; i++)
-        if (compare(velocity_str(scope->databases[i]), name) == 0) return true;
+        if (key_compare(velocity_str(scope->databases[i]), name) == 0) return true;
     return scope->database_count == 0;
 }
 
@@ -135,7 +125,7 @@ static size_t prefixes_up_to(const struct scope *scope, velocity_slice key) {
     size_t low = 0, high = scope->prefix_count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (compare(scope->prefixes[middle], key) <= 0)
+        if (key_compare(scope->prefixes[middle], key) <= 0)
             low = middle + 1;
         else
             high = middle;
@@ -146,7 +136,7 @@ static size_t prefixes_up_to(const struct scope *scope, velocity_slice key) {
 bool scope_has_key(const struct scope *scope, velocity_slice key) {
     if (scope->prefix_count == 0) return true;
     size_t count = prefixes_up_to(scope, key);
-    return count > 0 && begins_with(key, scope->prefixes[count - 1]);
+    return count > 0 && key_begins_with(key, scope->prefixes[count - 1]);
 }
 
 /* An end of a range: a string, or the successor of one, which is never written out. */
@@ -175,7 +165,7 @@ static int compare_edges(const struct edge *a, const struct edge *b) {
 
 bool scope_has_range(const struct scope *scope, velocity_slice start, velocity_slice end, velocity_slice prefix) {
     if (scope->prefix_count == 0) return true;
-    velocity_slice first = compare(start, prefix) > 0 ? start : prefix;
+    velocity_slice first = key_compare(start, prefix) > 0 ? start : prefix;
     if (first.size == 0) first = velocity_bytes("", 1); /* the least key: one byte, a zero */
     struct edge from = {.bytes = first}, to = prefix.size ? successor_of(prefix) : (struct edge){.none = true};
     struct edge given_end = {.bytes = end, .none = end.size == 0};
@@ -183,7 +173,7 @@ bool scope_has_range(const struct scope *scope, velocity_slice start, velocity_s
     if (compare_edges(&from, &to) >= 0) return true; /* it holds no key */
 
     size_t i = prefixes_up_to(scope, first);
-    if (i == 0 || !begins_with(first, scope->prefixes[i - 1])) return false;
+    if (i == 0 || !key_begins_with(first, scope->prefixes[i - 1])) return false;
     struct edge reached = successor_of(scope->prefixes[i - 1]);
     for (; i < scope->prefix_count && compare_edges(&reached, &to) < 0; i++) {
         struct edge next = {.bytes = scope->prefixes[i]};

@@ -12,7 +12,6 @@
 
 #define JSON_INLINE_BYTES 65536u     /* larger documents are checked on the executor */
 #define COPY_INLINE_BYTES (1u << 20) /* larger values are copied into their batch there */
-#define CHECK_ATTEMPTS    100        /* of read, check, write-if-unchanged before BUSY */
 #define DEFAULT_QUEUE     1024u
 #define VALUE_TYPE(flags) ((flags)&0xFFu)
 #define VALUE_TYPE_JSON   1u
@@ -99,10 +98,17 @@ static bool json_holds(struct service_request *request) {
 /* ---- single writes ---------------------------------------------------------------------------------------------- */
 
 static struct store_operation single_operation(const struct service_request *request) {
-    struct store_operation operation = {.action = request->operation == SERVICE_PUT ? STORE_PUT : STORE_DELETE,
-                                        .flags = request->flags,
-                                        .key = request->key,
-                                        .value = request->value};
+    struct store_operation operation = {.action = STORE_DELETE, .key = request->key};
+    if (request->operation == SERVICE_PUT) {
+        operation.action = STORE_PUT;
+        operation.flags = request->flags;
+        operation.expires_at_ms = request->expires_at_ms;
+        operation.value = request->value;
+    } else if (request->operation == SERVICE_DELETE_RANGE) {
+        operation.action = STORE_DELETE_RANGE;
+        operation.key = request->range_start;
+        operation.end = request->range_end;
+    }
     return operation;
 }
 
@@ -118,29 +124,52 @@ static void write_async(struct service_request *request) {
     store->operations->write_async(store, &batch, &request->commit);
 }
 
-/* Reads, asks holds(), and writes if the key still stands where it was read; else again. */
-static void write_if_holds(struct service_request *request) {
+/* Does what was asked for hold of the key at this version? Else that is the answer. */
+static bool precondition_holds(struct service_request *request, uint64_t version) {
+    bool holds = true;
+    if (request->precondition == SERVICE_IF_HOLDS) holds = request->holds(request->holds_arg, version);
+    if (request->precondition == SERVICE_AT_VERSION) holds = store_condition_holds(request->if_version, version);
+    if (holds) return true;
+    request->status = VELOCITY_CONFLICT;
+    request->current_version = version;
+    return false;
+}
+
+/* Reads the key and decides by what stands there. False: answered. */
+static bool read_and_decide(struct service_request *request, struct json_writer *memory,
+                            struct store_operation *operation, struct store_condition *condition) {
+    struct store *store = request->store;
+    velocity_value current = {0};
+    request->status = store->operations->get(store, request->key, false, &current);
+    bool found = request->status == VELOCITY_OK;
+    if (!found && request->status != VELOCITY_NOT_FOUND) return false;
+    uint64_t version = store_standing(request->status, &current);
+    bool goes_on = precondition_holds(request, version);
+    if (goes_on && request->operation == SERVICE_PATCH)
+        goes_on = service_patch(request, found ? &current : NULL, memory, operation);
+    *condition = (struct store_condition){.key = request->key, .version = version};
+    store->operations->release(store, &current);
+    return goes_on;
+}
+
+/* Reads, decides, and writes if the key still stands where it was read; else again. */
+static void write_if_unchanged(struct service_request *request) {
     struct store *store = request->store;
     struct store_operation operation = single_operation(request);
-    for (int attempt = 0; attempt < CHECK_ATTEMPTS; attempt++) {
-        velocity_value current = {0};
-        request->status = store->operations->get(store, request->key, false, &current);
-        if (request->status != VELOCITY_OK && request->status != VELOCITY_NOT_FOUND) return;
-        uint64_t version = request->status == VELOCITY_OK ? current.sequence : VELOCITY_ABSENT;
-        store->operations->release(store, &current);
-        if (!request->holds(request->holds_arg, version)) {
-            request->status = VELOCITY_CONFLICT;
-            request->current_version = version;
-            return;
-        }
-        struct store_condition condition = {.key = request->key, .version = version};
-        struct store_batch batch = {
-            .conditions = &condition, .condition_count = 1, .operations = &operation, .operation_count = 1};
+    struct store_condition condition;
+    struct json_writer memory = {0};
+    struct store_batch batch = {
+        .conditions = &condition, .condition_count = 1, .operations = &operation, .operation_count = 1};
+    bool answered = false;
+    for (int attempt = 0; attempt < SERVICE_ATTEMPTS && !answered; attempt++) {
+        answered = !read_and_decide(request, &memory, &operation, &condition);
+        if (answered) break;
         store->operations->write(store, &batch, &request->commit);
         take_commit(request);
-        if (request->status != VELOCITY_CONFLICT) return;
+        answered = request->status != VELOCITY_CONFLICT;
     }
-    service_refuse(request, VELOCITY_BUSY, SERVICE_NO_REFUSAL);
+    if (!answered) service_refuse(request, VELOCITY_BUSY, SERVICE_NO_REFUSAL);
+    json_writer_free(&memory);
 }
 
 /* ---- the executor's side ---------------------------------------------------------------------------------------- */
@@ -160,8 +189,10 @@ static bool execute(struct service_request *request) {
             write_async(request);
             return false;
         }
-        write_if_holds(request);
+        write_if_unchanged(request);
         break;
+    case SERVICE_PATCH: write_if_unchanged(request); break;
+    case SERVICE_DELETE_RANGE: write_async(request); return false;
     }
     /* The words are this thread's. */
     if (request->status != VELOCITY_OK && request->status != VELOCITY_CONFLICT && !request->commit.message[0])
@@ -179,7 +210,7 @@ static void run_task(struct executor_task *task) {
 /* ---- admission -------------------------------------------------------------------------------------------------- */
 
 static bool takes_space(const struct service_request *request) {
-    if (request->operation == SERVICE_PUT) return true;
+    if (request->operation == SERVICE_PUT || request->operation == SERVICE_PATCH) return true;
     return request->operation == SERVICE_BATCH && service_batch_takes_space(request->batch);
 }
 
@@ -212,7 +243,9 @@ static bool needs_executor(const struct service_request *request) {
         return request->precondition == SERVICE_IF_HOLDS || request->value.size > COPY_INLINE_BYTES ||
                (must_be_json(request) && request->value.size > JSON_INLINE_BYTES);
     case SERVICE_BATCH: return service_batch_reads(request->batch);
+    case SERVICE_DELETE_RANGE: return false;
     case SERVICE_GET:
+    case SERVICE_PATCH:
     case SERVICE_SCAN:
     case SERVICE_CALL: break;
     }

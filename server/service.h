@@ -33,6 +33,7 @@
 #include "server/executor.h"
 #include "server/jobs.h"
 #include "server/json.h"
+#include "server/scratch.h"
 #include "server/store.h"
 
 #include <stdatomic.h>
@@ -73,6 +74,8 @@ enum service_operation {
     SERVICE_GET,
     SERVICE_PUT,
     SERVICE_DELETE,
+    SERVICE_PATCH, /* a JSON merge patch (RFC 7396) of what stands there */
+    SERVICE_DELETE_RANGE,
     SERVICE_BATCH,
     SERVICE_SCAN,
     SERVICE_CALL, /* anything else that may wait: `call` runs on the executor */
@@ -96,7 +99,7 @@ struct service_caller {
     const char *request_id;
 };
 
-/* What must hold of the key for a put or delete to happen; else CONFLICT. */
+/* What must hold of the key for a put, delete or patch to happen; else CONFLICT. */
 enum service_precondition {
     SERVICE_ALWAYS,
     SERVICE_AT_VERSION, /* it stands at if_version, VELOCITY_ABSENT or VELOCITY_EXISTS */
@@ -104,16 +107,24 @@ enum service_precondition {
 };
 
 /* One operation of a batch, and afterwards its result. */
-enum service_batch_action { SERVICE_BATCH_PUT, SERVICE_BATCH_DELETE, SERVICE_BATCH_GET };
+enum service_batch_action {
+    SERVICE_BATCH_PUT,
+    SERVICE_BATCH_DELETE,
+    SERVICE_BATCH_GET,
+    SERVICE_BATCH_INCREMENT, /* of a decimal i64, 0 where there is none: UNFIT where it is something else, or too far */
+    SERVICE_BATCH_TOUCH,     /* changes nothing but the expiry; of a key that is absent it does nothing */
+};
 
 struct service_batch_operation {
     enum service_batch_action action;
-    uint32_t flags; /* of a put */
+    uint32_t flags; /* of a put; of an increment, where it makes the key */
     velocity_slice key;
-    velocity_slice value; /* of a put; out: of a get that found one */
-    bool found;           /* out, get */
-    uint64_t version;     /* out: of the write, or of what the get found */
-    uint32_t found_flags; /* out, get */
+    velocity_slice value;  /* of a put; out: of a get that found one, and the digits that an increment came to */
+    int64_t by;            /* of an increment */
+    int64_t expires_at_ms; /* of a put or touch: 0: never; out: of a get that found one */
+    bool found;            /* out: of a get or touch */
+    uint64_t version;      /* out: of the write, or of what the get found */
+    uint32_t found_flags;  /* out, get */
 };
 
 struct service_batch {
@@ -121,19 +132,28 @@ struct service_batch {
     size_t condition_count;
     struct service_batch_operation *operations;
     size_t operation_count;
-    uint64_t max_found_bytes; /* gets that find more together: INVALID, nothing done */
+    uint64_t max_found_bytes; /* gets and touches that find more together: INVALID, nothing done */
     /* internal */
     velocity_value *values;
     size_t value_count;
+    struct scratch made; /* values of increments */
+};
+
+/* What a front knows of a value that it stored. */
+struct service_content {
+    size_t at; /* bytes before it: its type's name */
+    bool json; /* its type is JSON */
 };
 
 /* Why a request was refused where the status alone does not say. */
 enum service_refusal {
     SERVICE_NO_REFUSAL,
-    SERVICE_NOT_JSON,        /* INVALID: json_error says why */
-    SERVICE_QUEUE_FULL,      /* BUSY */
-    SERVICE_DISK_LOW,        /* NO_SPACE */
-    SERVICE_FOUND_TOO_LARGE, /* INVALID: batch.max_found_bytes */
+    SERVICE_NOT_JSON,         /* INVALID: json_error says why */
+    SERVICE_QUEUE_FULL,       /* BUSY */
+    SERVICE_DISK_LOW,         /* NO_SPACE */
+    SERVICE_FOUND_TOO_LARGE,  /* INVALID: batch.max_found_bytes */
+    SERVICE_UNFIT,            /* CONFLICT: what is stored is not what the operation needs; the message says what */
+    SERVICE_RESULT_TOO_LARGE, /* INVALID: what a patch makes is larger than a value may be */
     /* of service_admit; nothing was done */
     SERVICE_LOGIN_NEEDED,
     SERVICE_LOGIN_WRONG,
@@ -156,12 +176,17 @@ struct service_request {
     enum service_operation operation;
     velocity_slice key; /* of get, put, delete; else what the audit log shall name: a user, a prefix */
     const char *remark; /* for the audit log, may be NULL; never a value or a secret */
+    /* put, patch */
+    velocity_slice value; /* of a patch: the patch */
     /* put */
-    velocity_slice value;
-    uint32_t flags;  /* type JSON is always checked */
-    bool check_json; /* check the value though its type is another */
-    size_t json_at;  /* bytes before the JSON in the value: its type's name */
-    /* put, delete */
+    uint32_t flags;        /* type JSON is always checked */
+    int64_t expires_at_ms; /* 0: never */
+    bool check_json;       /* check the value though its type is another */
+    size_t json_at;        /* bytes before the JSON in the value: its type's name */
+    /* patch, and a batch with increments: takes a stored value apart. False: it is damaged. */
+    bool (*look_into)(uint32_t flags, velocity_slice stored, struct service_content *out);
+    velocity_slice range_start, range_end; /* of delete_range; empty: no bound */
+    /* put, delete, patch */
     enum service_precondition precondition;
     uint64_t if_version;
     bool (*holds)(void *arg, uint64_t version);
@@ -169,6 +194,7 @@ struct service_request {
     /* batch, scan; the caller's */
     struct service_batch *batch;
     struct store_scan *scan;
+    bool scan_whole; /* refused where the scan's range is not wholly inside of the scope; else it is clipped */
     /* Runs where the answer of a batch or scan was made and may take its time, before done; NULL: nothing. */
     void (*render)(struct service_request *request);
     void (*call)(struct service_request *request);
@@ -180,7 +206,7 @@ struct service_request {
     struct rate_answer rate;  /* the limit that has the least left; limit 0: none */
     uint64_t version;         /* OK: of the write; of a batch without writes: of what was read */
     uint64_t current_version; /* CONFLICT */
-    size_t failed_condition;  /* CONFLICT of a batch; OUT_OF_SCOPE of a batch: the operation or condition */
+    size_t failed_condition;  /* CONFLICT, OUT_OF_SCOPE of a batch: the operation or condition */
     struct json_error json_error;
     velocity_value found; /* get, OK; released by service_request_end */
 

@@ -116,11 +116,18 @@ bool service_in_scope(struct service_request *request) {
         service_refuse(request, VELOCITY_NOT_FOUND, SERVICE_NO_REFUSAL); /* reads are clipped */
         return false;
     case SERVICE_SCAN:
+        inside = !request->scan_whole ||
+                 scope_has_range(&principal->scope, request->scan->start, request->scan->end, request->scan->prefix);
+        if (!inside) break;
         request->scan->prefixes = principal->scope.prefixes;
         request->scan->prefix_count = principal->scope.prefix_count;
         return true;
     case SERVICE_PUT:
-    case SERVICE_DELETE: inside = scope_has_key(&principal->scope, request->key); break;
+    case SERVICE_DELETE:
+    case SERVICE_PATCH: inside = scope_has_key(&principal->scope, request->key); break;
+    case SERVICE_DELETE_RANGE:
+        inside = scope_has_range(&principal->scope, request->range_start, request->range_end, velocity_bytes(NULL, 0));
+        break;
     case SERVICE_BATCH: inside = batch_in_scope(request, &principal->scope); break;
     case SERVICE_CALL: return true;
     }

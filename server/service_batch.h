@@ -7,15 +7,16 @@
 
 #include "server/service.h"
 
-/* Has it a put? */
+/* Has it what may take space: a put, an increment, a touch? */
 bool service_batch_takes_space(const struct service_batch *batch);
-/* Has it a get, or nothing to write? Then service_batch_run, which waits; else service_batch_write_async. */
+/* Has it anything that reads, or nothing to write? Then service_batch_run, which waits; else service_batch_write_async.
+ */
 bool service_batch_reads(const struct service_batch *batch);
 void service_batch_run(struct service_request *request);
 void service_batch_write_async(struct service_request *request);
 /* After the commit of service_batch_write_async: the operations' versions. */
 void service_batch_committed(struct service_request *request);
-/* What its gets pin. */
+/* What its reads pin, and its increments made. */
 void service_batch_release(struct service_request *request);
 
 #endif

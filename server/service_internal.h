@@ -5,7 +5,10 @@
 #define VELOCITY_SERVER_SERVICE_INTERNAL_H
 
 #include "server/disk.h"
+#include "server/json_write.h"
 #include "server/service.h"
+
+#define SERVICE_ATTEMPTS 100 /* of read, judge, write-if-unchanged before BUSY */
 
 struct service {
     struct databases *databases;
@@ -27,6 +30,15 @@ static inline void service_refuse(struct service_request *request, velocity_stat
     request->status = status;
     request->refusal = refusal;
 }
+
+static inline void service_say(struct service_request *request, const char *message) {
+    request->commit.message[0] = 0;
+    strncat(request->commit.message, message, sizeof request->commit.message - 1);
+}
+
+/* Of a patch: what becomes of what stands there (NULL: nothing) goes to *out, its bytes in `memory`. False: refused. */
+bool service_patch(struct service_request *request, const velocity_value *current, struct json_writer *memory,
+                   struct store_operation *out);
 
 /* What the request's key, batch or range may not be for whoever asks; then it is refused. */
 bool service_in_scope(struct service_request *request);

@@ -3,6 +3,8 @@
  */
 #include "server/store.h"
 
+#include "server/key_range.h"
+
 #include <stdlib.h>
 
 struct lsm {
@@ -40,11 +42,30 @@ static void lsm_release(struct store *store, velocity_value *value) {
 
 /* ---- scans ------------------------------------------------------------------------------------------------------ */
 
+/* From a row whose key begins with `prefix` to the next whose key does not. *ended: no key can follow. */
+static velocity_status pass_over(velocity_iterator *it, velocity_slice prefix, bool reverse, bool *ended) {
+    if (reverse) {
+        velocity_iterator_seek(it, prefix); /* the least of them; before it is what comes next */
+        if (velocity_iterator_valid(it) && key_begins_with(velocity_iterator_key(it), prefix))
+            velocity_iterator_next(it);
+        return VELOCITY_OK;
+    }
+    unsigned char *behind = malloc(prefix.size);
+    if (!behind) return VELOCITY_NO_MEMORY;
+    size_t size = key_behind(prefix, behind);
+    if (size) velocity_iterator_seek(it, velocity_bytes(behind, size));
+    *ended = size == 0;
+    free(behind);
+    return VELOCITY_OK;
+}
+
 /* One stretch of the scan: the rows of `range`. *more: it may go on behind it. */
 static velocity_status scan_range(struct store *store, const velocity_range *range, struct store_scan *scan,
                                   bool *more) {
     velocity_iterator *it = velocity_iterator_new(database(store), range);
-    while (*more && velocity_iterator_valid(it)) {
+    velocity_status status = VELOCITY_OK;
+    bool ended = false;
+    while (*more && !ended && !status && velocity_iterator_valid(it)) {
         struct store_row row = {.key = velocity_iterator_key(it),
                                 .value_size = velocity_iterator_value_size(it),
                                 .flags = velocity_iterator_flags(it),
@@ -53,10 +74,14 @@ static velocity_status scan_range(struct store *store, const velocity_range *ran
         if (!scan->wants_value || scan->wants_value(scan->arg, row.flags, row.value_size))
             row.value = velocity_iterator_value(it);
         if (!velocity_iterator_valid(it)) break; /* the value could not be read */
+        scan->pass = velocity_bytes(NULL, 0);
         *more = scan->row(scan->arg, &row);
-        if (*more) velocity_iterator_next(it);
+        if (*more && scan->pass.size)
+            status = pass_over(it, scan->pass, range->reverse, &ended);
+        else if (*more)
+            velocity_iterator_next(it);
     }
-    velocity_status status = velocity_iterator_status(it);
+    if (!status) status = velocity_iterator_status(it);
     scan->version = velocity_iterator_snapshot_sequence(it);
     velocity_iterator_free(it);
     return status;
@@ -99,6 +124,7 @@ static velocity_status scan_clipped(struct store *store, struct store_scan *scan
         velocity_range range = range_of(scan);
         range.snapshot = snapshot;
         velocity_slice clip = scan->prefixes[scan->reverse ? scan->prefix_count - 1 - i : i];
+        if (scan->pass.size && key_begins_with(clip, scan->pass)) continue; /* passed over in the stretch before */
         if (narrow_prefix(&range, clip) && has_keys(&range)) status = scan_range(store, &range, scan, more);
     }
     scan->version = velocity_snapshot_sequence(snapshot);
@@ -109,6 +135,7 @@ static velocity_status scan_clipped(struct store *store, struct store_scan *scan
 static velocity_status lsm_scan(struct store *store, struct store_scan *scan) {
     bool more = true;
     velocity_range range = range_of(scan);
+    scan->pass = velocity_bytes(NULL, 0);
     velocity_status status =
         scan->prefix_count ? scan_clipped(store, scan, &more) : scan_range(store, &range, scan, &more);
     scan->complete = more && !status;
@@ -119,6 +146,22 @@ static velocity_status lsm_scan(struct store *store, struct store_scan *scan) {
 
 static void batch_free(void *memory) {
     velocity_batch_free(memory);
+}
+
+/* The engine wants both bounds. The greatest key of all, 64 KiB of 0xFF, is beyond every range; no front can name it.
+ * False: no memory. */
+static bool add_range(velocity_batch *batch, const struct store_operation *operation) {
+    velocity_slice start = operation->key.size ? operation->key : velocity_bytes("", 1);
+    if (operation->end.size) {
+        velocity_batch_delete_range(batch, start, operation->end);
+        return true;
+    }
+    unsigned char *greatest = malloc(VELOCITY_MAX_KEY_BYTES);
+    if (!greatest) return false;
+    memset(greatest, 0xFF, VELOCITY_MAX_KEY_BYTES);
+    velocity_batch_delete_range(batch, start, velocity_bytes(greatest, VELOCITY_MAX_KEY_BYTES));
+    free(greatest);
+    return true;
 }
 
 /* The commit's engine batch, filled. NULL: no memory. What is wrong with an operation, the batch reports at the write.
@@ -139,10 +182,14 @@ static velocity_batch *fill(const struct store_batch *from, struct store_commit 
     for (size_t i = 0; i < from->operation_count; i++) {
         const struct store_operation *operation = &from->operations[i];
         options.flags = operation->flags;
-        if (operation->action == STORE_PUT)
-            velocity_batch_put(batch, operation->key, operation->value, &options);
-        else
-            velocity_batch_delete(batch, operation->key);
+        options.expires_at_ms = operation->expires_at_ms;
+        switch (operation->action) {
+        case STORE_PUT: velocity_batch_put(batch, operation->key, operation->value, &options); break;
+        case STORE_DELETE: velocity_batch_delete(batch, operation->key); break;
+        case STORE_DELETE_RANGE:
+            if (!add_range(batch, operation)) return NULL;
+            break;
+        }
     }
     return batch;
 }

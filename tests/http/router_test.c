@@ -74,12 +74,12 @@ static void another_method_gets_those_that_there_are(void **state) {
     struct route_match match = find(HTTP_POST, "/api/keys/a");
     assert_null(match.route);
     route_allow(match.allowed, allow);
-    assert_string_equal(allow, "GET, HEAD, PUT, DELETE");
+    assert_string_equal(allow, "GET, HEAD, PUT, DELETE, PATCH");
     route_allow(find(HTTP_GET, "/api/batch").allowed, allow);
     assert_string_equal(allow, "POST");
     assert_int_equal(find(http_method_parse("get"), "/api/keys/a").allowed,
-                     HTTP_GET | HTTP_HEAD | HTTP_PUT | HTTP_DELETE);
-    assert_null(find(http_method_parse("PATCH"), "/api/keys/a").route);
+                     HTTP_GET | HTTP_HEAD | HTTP_PUT | HTTP_DELETE | HTTP_PATCH);
+    assert_null(find(http_method_parse("PATCH"), "/api/batch").route);
 }
 
 static void every_row_can_be_reached_and_says_what_it_is(void **state) {

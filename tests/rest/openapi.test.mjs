@@ -19,6 +19,9 @@ const ROUTES = `
   HEAD /api/keys/{key}
   PUT /api/keys/{key}
   DELETE /api/keys/{key}
+  PATCH /api/keys/{key}
+  PATCH /api/keys
+  DELETE /api/keys
   GET /api/keys
   POST /api/batch
   GET /api/databases

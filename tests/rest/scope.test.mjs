@@ -22,7 +22,7 @@ const READERS = ['admin', 'limited', 'write', 'read'];
 const WRITERS = ['admin', 'limited', 'write'];
 const ALLOWED = {
   get: READERS, head: READERS, list: READERS, head_api_keys: READERS, batch: READERS,
-  put: WRITERS, put_api_keys: WRITERS, delete: WRITERS, delete_api_keys: WRITERS,
+  put: WRITERS, put_api_keys: WRITERS, delete: WRITERS, delete_range: WRITERS, patch: WRITERS, patch_api_keys: WRITERS,
   databases: EVERYONE, database: EVERYONE, stats: EVERYONE, head_api_stats: EVERYONE,
   sessions: EVERYONE, session_end: EVERYONE, whoami: EVERYONE, user_own_password: EVERYONE,
   tokens: EVERYONE, token_create: EVERYONE, token_revoke: EVERYONE,
@@ -69,7 +69,7 @@ describe('a batch', () => {
     await admin.put('/api/keys/batch', 'x');
     const reads = await people.read.post('/api/batch', { ops: [{ op: 'get', key: 'batch' }] });
     assert.equal(reads.status, 200, reads.text);
-    for (const op of [{ op: 'put', key: 'batch', text: 'y' }, { op: 'delete', key: 'batch' }]) {
+    for (const op of [{ op: 'put', key: 'batch', text: 'y' }, { op: 'delete', key: 'batch' }, { op: 'increment', key: 'counter' }, { op: 'touch', key: 'batch', ttl: 5 }]) {
       assert.equal(assertProblem(await people.read.post('/api/batch', { ops: [{ op: 'get', key: 'batch' }, op] }), 403).code, 'forbidden');
     }
     assert.equal((await admin.get('/api/keys/batch')).text, 'x');
@@ -123,6 +123,10 @@ describe('a scope of prefixes', () => {
     assert.equal(read.json.results[1], null);
     const write = assertProblem(await batch({ ops: [{ op: 'put', key: 'a:9', text: 'x' }, { op: 'put', key: 'c:9', text: 'x' }] }), 403);
     assert.equal(write.code, 'out_of_scope');
+    for (const op of ['increment', 'touch']) {
+      const refused = assertProblem(await batch({ ops: [{ op: 'put', key: 'a:9', text: 'x' }, { op, key: 'c:9' }] }), 403, op);
+      assert.deepEqual([refused.code, refused.index], ['out_of_scope', 1]);
+    }
     assert.equal(assertProblem(await batch({ if: [{ key: 'c:1', exists: true }], ops: [{ op: 'put', key: 'a:9', text: 'x' }] }), 403).code, 'out_of_scope');
     assertProblem(await admin.get('/api/keys/a:9'), 404);
   });

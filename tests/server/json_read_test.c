@@ -314,12 +314,64 @@ static void a_reader_over_bytes_that_nobody_checked_stays_within_them(void **sta
         }
 }
 
+/* "{a b{c d} e}": into b, over the rest, and back out. */
+static void a_walk_may_go_into_a_value_and_on_behind_it(void **state) {
+    struct json_value root =
+        parsed(" { \"a\" : [1, {\"x\":\"}\"}] , \"b\" : { \"c\":{} , \"d\":{\"x\":1} } , \"e\":\"\\\"\" } ");
+    struct json_reader r;
+    struct json_value value;
+    velocity_slice name;
+    enum json_type type;
+    char met[64] = "";
+    (void)state;
+    json_read(&r, root);
+    for (int depth = 0;;) {
+        if (!json_next_name(&r, &name, &type)) {
+            strcat(met, ")");
+            if (depth-- == 0) break;
+            json_leave(&r);
+            continue;
+        }
+        strncat(met, name.data, name.size);
+        if (type == JSON_OBJECT && *(const char *)name.data != 'd') {
+            strcat(met, "(");
+            json_enter(&r);
+            depth++;
+        } else {
+            json_pass(&r, &value);
+            assert_int_equal(value.type, type);
+            assert_true(json_valid(value.raw, NULL));
+        }
+    }
+    assert_string_equal(met, "ab(c()d)e)");
+}
+
+static void names_have_the_same_bytes_where_they_are_the_same(void **state) {
+    static const char *const same[][2] = {{"a", "\\u0061"},       {"\\n", "\\u000A"},
+                                          {"\\/", "/"},           {"\\ud83d\\ude00", "\xf0\x9f\x98\x80"},
+                                          {"\\ud800", "\\uD800"}, {"", ""}};
+    static const char *const other[][2] = {{"\\ud800", "\\ud801"},
+                                           {"\\ud83d", "\\ud83d\\ude00"},
+                                           {"\\\\u0061", "a"},
+                                           {"\\ude00\\ud83d", "\\ud83d\\ude00"},
+                                           {"\\ufffd", "\\udc00"}};
+    char one[32], two[32];
+    (void)state;
+    for (size_t i = 0; i < COUNT(same); i++)
+        assert_slice(json_name_bytes(velocity_str(same[i][0]), one), json_name_bytes(velocity_str(same[i][1]), two));
+    for (size_t i = 0; i < COUNT(other); i++)
+        assert_false(slice_equal(json_name_bytes(velocity_str(other[i][0]), one),
+                                 json_name_bytes(velocity_str(other[i][1]), two)));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(members_come_in_order_with_their_raw_values),
         cmocka_unit_test(elements_come_in_order_and_a_container_can_be_entered),
         cmocka_unit_test(empty_containers_and_scalars_read_as_empty),
         cmocka_unit_test(a_walk_meets_every_value_of_the_document),
+        cmocka_unit_test(a_walk_may_go_into_a_value_and_on_behind_it),
+        cmocka_unit_test(names_have_the_same_bytes_where_they_are_the_same),
         cmocka_unit_test(the_end_of_a_container_is_found_wherever_strings_and_backslashes_fall),
         cmocka_unit_test(unknown_and_repeated_members_are_told_apart_however_they_are_spelled),
         cmocka_unit_test(a_name_too_long_or_with_a_lone_surrogate_is_unknown),

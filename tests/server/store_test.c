@@ -226,6 +226,166 @@ static void a_value_that_is_not_wanted_and_stands_apart_is_not_read(void **state
     }
 }
 
+/* ---- passing over --------------------------------------------------------------------------------------------------
+ */
+
+/* The beginnings of keys, each noted once: as a listing with a delimiter does, whose place is the first `depth` bytes.
+ */
+struct folding {
+    struct store_scan *scan;
+    struct seen seen;
+    size_t depth, rows;
+};
+
+static bool fold(void *arg, const struct store_row *row) {
+    struct folding *folding = arg;
+    struct seen *seen = &folding->seen;
+    folding->rows++;
+    if (seen->count == seen->limit) return false;
+    struct text *t = &seen->keys[seen->count++];
+    t->size = row->key.size < folding->depth ? row->key.size : folding->depth;
+    memcpy(t->bytes, row->key.data, t->size);
+    if (row->key.size >= folding->depth) folding->scan->pass = slice_of(t);
+    return true;
+}
+
+static void expect_folded(const struct store_scan *scan, const struct folding *folding, const struct text *keys,
+                          size_t count) {
+    struct text last = {.size = SIZE_MAX};
+    size_t shown = 0, wanted = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct text key = keys[scan->reverse ? count - 1 - i : i];
+        if (!is_wanted(scan, slice_of(&key))) continue;
+        if (key.size > folding->depth) key.size = folding->depth;
+        if (last.size != SIZE_MAX && key.size == folding->depth && slice_equal(slice_of(&last), slice_of(&key)))
+            continue;
+        last = key;
+        if (wanted++ >= folding->seen.limit) continue;
+        assert_true(shown < folding->seen.count);
+        assert_slice(slice_of(&folding->seen.keys[shown++]), slice_of(&key));
+    }
+    assert_int_equal(folding->seen.count, shown);
+    assert_int_equal(scan->complete, wanted <= folding->seen.limit);
+    /* One more, where the limit was reached. */
+    assert_in_range(folding->rows, shown, shown + 1);
+}
+
+static void what_a_row_passes_over_is_not_shown_in_either_direction(void **state) {
+    struct fixture *f = *state;
+    static struct text keys[KEYS];
+    static struct folding folding;
+    size_t count = fill(f, keys), passed = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        struct text texts[PREFIXES_MAX], start = any_text(1), end = any_text(1);
+        velocity_slice prefixes[PREFIXES_MAX];
+        size_t prefix_count = below(2) ? any_prefixes(texts) : 0;
+        for (size_t i = 0; i < prefix_count; i++) prefixes[i] = slice_of(&texts[i]);
+        struct store_scan scan = {.prefixes = prefixes,
+                                  .prefix_count = prefix_count,
+                                  .reverse = below(2),
+                                  .wants_value = no_value,
+                                  .row = fold,
+                                  .arg = &folding};
+        if (below(3) == 0) scan.start = slice_of(&start);
+        if (below(3) == 0) scan.end = slice_of(&end);
+        folding.scan = &scan;
+        folding.depth = 1 + below(3);
+        folding.rows = 0;
+        folding.seen = (struct seen){.limit = below(3) ? KEYS : below(8)};
+        assert_int_equal(f->store->operations->scan(f->store, &scan), VELOCITY_OK);
+        expect_folded(&scan, &folding, keys, count);
+        passed += folding.seen.count;
+    }
+    assert_true(passed > ROUNDS);
+}
+
+/* A folder of many: counting the blocks that a scan looks at tells. */
+static void what_is_passed_over_is_not_read(void **state) {
+    struct fixture *f = *state;
+    static struct folding folding;
+    char key[32], value[1000] = {0};
+    for (int i = 0; i < 20000; i++) {
+        (void)snprintf(key, sizeof key, "%c%04d", i < 10 ? 'a' : i < 19990 ? 'm' : 'z', i);
+        assert_int_equal(velocity_put(f->db, velocity_bytes(key, 5), velocity_bytes(value, sizeof value)), VELOCITY_OK);
+    }
+    assert_int_equal(velocity_compact(f->db, NULL), VELOCITY_OK);
+    velocity_stats before = {.struct_size = sizeof before}, after = {.struct_size = sizeof after};
+    assert_int_equal(velocity_stats_get(f->db, &before), VELOCITY_OK);
+    for (int reverse = 0; reverse < 2; reverse++) {
+        struct store_scan scan = {.reverse = reverse, .wants_value = no_value, .row = fold, .arg = &folding};
+        folding = (struct folding){.scan = &scan, .depth = 1, .seen.limit = KEYS};
+        assert_int_equal(f->store->operations->scan(f->store, &scan), VELOCITY_OK);
+        assert_true(scan.complete);
+        assert_int_equal(folding.seen.count, 3);
+        assert_int_equal(folding.rows, 3);
+    }
+    assert_int_equal(velocity_stats_get(f->db, &after), VELOCITY_OK);
+    uint64_t blocks = after.cache_hits + after.cache_misses - before.cache_hits - before.cache_misses;
+    assert_in_range(blocks, 2, 80); /* of some 5,000 */
+}
+
+/* ---- ranges and expiry ---------------------------------------------------------------------------------------------
+ */
+
+static void write_one(struct fixture *f, struct store_operation operation, velocity_status expected) {
+    struct store_batch batch = {.operations = &operation, .operation_count = 1};
+    struct store_commit commit = {0};
+    f->store->operations->write(f->store, &batch, &commit);
+    assert_int_equal(commit.status, expected);
+    store_commit_free(&commit);
+}
+
+static void a_range_delete_takes_what_lies_between_its_bounds_or_everything(void **state) {
+    struct fixture *f = *state;
+    static char greatest[16385];
+    memset(greatest, 0xFF, sizeof greatest);
+    velocity_slice keys[] = {velocity_bytes("", 1),
+                             LITERAL("a"),
+                             LITERAL("b"),
+                             LITERAL("b\0"),
+                             LITERAL("c"),
+                             LITERAL("\xff\xff"),
+                             velocity_bytes(greatest, sizeof greatest)};
+    static const struct {
+        velocity_slice start, end;
+        const char *left; /* by number */
+    } ranges[] = {
+        {{"b", 1}, {"c", 1}, "01456"}, {{NULL, 0}, {"b", 1}, "23456"},    {{"b", 1}, {NULL, 0}, "01"},
+        {{NULL, 0}, {NULL, 0}, ""},    {{"bb", 2}, {"bc", 2}, "0123456"},
+    };
+    for (size_t round = 0; round < COUNT(ranges); round++) {
+        for (size_t i = 0; i < COUNT(keys); i++)
+            write_one(f, (struct store_operation){.action = STORE_PUT, .key = keys[i]}, VELOCITY_OK);
+        write_one(f,
+                  (struct store_operation){
+                      .action = STORE_DELETE_RANGE, .key = ranges[round].start, .end = ranges[round].end},
+                  VELOCITY_OK);
+        char left[COUNT(keys) + 1] = "";
+        for (size_t i = 0; i < COUNT(keys); i++)
+            if (velocity_contains(f->db, keys[i]) == VELOCITY_OK) strncat(left, &"0123456"[i], 1);
+        assert_string_equal(left, ranges[round].left);
+    }
+    write_one(f, (struct store_operation){.action = STORE_DELETE_RANGE, .key = LITERAL("b"), .end = LITERAL("a")},
+              VELOCITY_INVALID);
+}
+
+static void what_is_put_with_an_expiry_has_it(void **state) {
+    struct fixture *f = *state;
+    static struct seen seen;
+    struct store_operation put = {.action = STORE_PUT, .key = LITERAL("a"), .expires_at_ms = INT64_C(4102444800000)};
+    velocity_value value = {0};
+    write_one(f, put, VELOCITY_OK);
+    assert_int_equal(f->store->operations->get(f->store, put.key, false, &value), VELOCITY_OK);
+    assert_int_equal(value.expires_at_ms, put.expires_at_ms);
+    f->store->operations->release(f->store, &value);
+    put.expires_at_ms = 1;
+    write_one(f, put, VELOCITY_OK);
+    struct store_scan scan = {.row = note, .arg = &seen};
+    seen = (struct seen){.limit = KEYS};
+    assert_int_equal(f->store->operations->scan(f->store, &scan), VELOCITY_OK);
+    assert_int_equal(seen.count, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void) {
@@ -233,6 +393,10 @@ int main(void) {
         TEST(a_clipped_scan_shows_what_a_filter_would_in_both_directions),
         TEST(what_lies_between_prefixes_is_not_read),
         TEST(a_value_that_is_not_wanted_and_stands_apart_is_not_read),
+        TEST(what_a_row_passes_over_is_not_shown_in_either_direction),
+        TEST(what_is_passed_over_is_not_read),
+        TEST(a_range_delete_takes_what_lies_between_its_bounds_or_everything),
+        TEST(what_is_put_with_an_expiry_has_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,22 @@
+/*
+ * conditions.h - what If-Match and If-None-Match ask of a key's version (RFC 9110, section 13).
+ */
+#ifndef VELOCITY_HTTP_CONDITIONS_H
+#define VELOCITY_HTTP_CONDITIONS_H
+
+#include "http/headers.h"
+#include "http/request.h"
+
+struct conditions {
+    bool has_match, has_none_match;
+    struct etag_condition match, none_match;
+};
+
+/* False: malformed, and the reply says so. */
+bool conditions_parse(struct http_request *request, struct conditions *out);
+/* Do they hold for a key at this version (VELOCITY_ABSENT: nowhere)? `arg` is a struct conditions. */
+bool conditions_hold(void *arg, uint64_t version);
+/* Into the service's terms: where one version is named the write carries it, else the key must be read first. */
+void conditions_set(struct service_request *service, struct conditions *conditions);
+
+#endif

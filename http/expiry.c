@@ -1,0 +1,43 @@
+/* expiry.c - see expiry.h. */
+#include "http/expiry.h"
+
+#include "http/reply.h"
+#include "server/decimal.h"
+#include "server/timestamp.h"
+
+bool expiry_after(uint64_t seconds, int64_t *expires_at_ms) {
+    if (seconds == 0 || seconds > EXPIRY_MAX_SECONDS) return false;
+    *expires_at_ms = timestamp_now() + (int64_t)seconds * 1000;
+    return true;
+}
+
+bool expiry_at(velocity_slice text, int64_t *expires_at_ms) {
+    int64_t ms;
+    if (!timestamp_parse(text, &ms)) return false;
+    *expires_at_ms = ms > 0 ? ms : 1; /* 0 stands for never */
+    return true;
+}
+
+static bool bad(struct http_request *request, const char *reason) {
+    reply_problem(request, PROBLEM_INVALID_PARAMETER, "%s", reason);
+    return false;
+}
+
+bool expiry_from_parameters(struct http_request *request, velocity_slice ttl, velocity_slice at,
+                            int64_t *expires_at_ms) {
+    uint64_t seconds;
+    *expires_at_ms = 0;
+    if (ttl.data && at.data) return bad(request, "give either ttl or expires_at");
+    if (ttl.data)
+        return (decimal_u64(ttl, &seconds) && expiry_after(seconds, expires_at_ms)) || bad(request, EXPIRY_TTL_RULE);
+    if (at.data) return expiry_at(at, expires_at_ms) || bad(request, EXPIRY_AT_RULE);
+    return true;
+}
+
+void expiry_header(struct http_request *request, int64_t expires_at_ms) {
+    if (expires_at_ms == 0) return;
+    char *text = scratch_alloc(&request->scratch, TIMESTAMP_BYTES);
+    if (!text) return;
+    timestamp_format(expires_at_ms, text);
+    reply_header(request, "Velocity-Expires-At", text);
+}

@@ -1,0 +1,46 @@
+/*
+ * patch.c - PATCH of one key: a JSON merge patch (RFC 7396; RFC 5789 is about the method).
+ */
+#include "http/conditions.h"
+#include "http/handlers.h"
+#include "http/item.h"
+#include "http/reply.h"
+
+#define MERGE_PATCH_TYPE "application/merge-patch+json"
+
+/* Whatever its parameters are: the media type has none that would change what it says. */
+static bool is_merge_patch(velocity_slice type) {
+    const char *semicolon = type.size ? memchr(type.data, ';', type.size) : NULL;
+    size_t size = semicolon ? (size_t)(semicolon - (const char *)type.data) : type.size;
+    return header_is(header_trim(velocity_bytes(type.data, size)), MERGE_PATCH_TYPE);
+}
+
+bool keys_patch_begin(struct http_request *request) {
+    struct conditions *conditions = scratch_alloc(&request->scratch, sizeof *conditions);
+    if (!conditions) {
+        reply_problem(request, PROBLEM_OVERLOADED, "no memory");
+        return false;
+    }
+    if (!request_key(request, &request->service.key) || !conditions_parse(request, conditions)) return false;
+    conditions_set(&request->service, conditions);
+    if (is_merge_patch(request->headers.content_type)) return true;
+    reply_problem(request, PROBLEM_UNSUPPORTED_MEDIA_TYPE, "a patch has the Content-Type " MERGE_PATCH_TYPE);
+    reply_header(request, "Accept-Patch", MERGE_PATCH_TYPE);
+    return false;
+}
+
+static void patched(struct http_request *request) {
+    if (request->service.status != VELOCITY_OK) {
+        reply_failure(request, true);
+        return;
+    }
+    request->reply.status = MHD_HTTP_NO_CONTENT;
+    reply_version(request, "ETag", request->service.version, true);
+}
+
+void keys_patch(struct http_request *request) {
+    request->service.operation = SERVICE_PATCH;
+    request->service.value = body_slice(&request->body);
+    request->service.look_into = item_look_into;
+    request_run(request, patched);
+}

@@ -1,0 +1,132 @@
+// increment in POST /api/batch: decimal numbers of 64 bits that nobody loses a count of.
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { assertProblem, Server } from './support.mjs';
+
+let server;
+let client;
+before(async () => {
+  server = await Server.start();
+  client = server.client;
+});
+after(() => server?.stop());
+
+const post = (document) => client.post('/api/batch', document);
+const batch = async (ops) => {
+  const response = await post({ ops });
+  assert.equal(response.status, 200, response.text);
+  return response.json.results;
+};
+const FAR = '2100-01-01T00:00:00.000Z';
+
+describe('an increment', () => {
+  it('counts from 0 where the key is not there, by 1 where nothing is said, and answers what it came to', async () => {
+    const [first, second, third] = await batch([{ op: 'increment', key: 'n' }, { op: 'increment', key: 'n', by: 41 }, { op: 'increment', key: 'n', by: -50 }]);
+    assert.deepEqual([first.value, second.value, third.value], ['1', '42', '-8']);
+    assert.equal(BigInt(third.version), BigInt(first.version) + 2n);
+    const got = await client.get('/api/keys/n');
+    assert.equal(got.text, '-8');
+    assert.equal(got.headers.etag, `"${third.version}"`);
+    assert.equal(got.headers['content-type'], 'text/plain; charset=utf-8');
+  });
+
+  it('keeps type and expiry', async () => {
+    for (const type of ['application/json', 'text/plain', 'application/vnd.counter+x; a=b', 'application/octet-stream']) {
+      await client.put(`/api/keys/typed?expires_at=${FAR}`, '7', { 'Content-Type': type });
+      const [{ value }] = await batch([{ op: 'increment', key: 'typed', by: 3 }]);
+      assert.equal(value, '10');
+      const got = await client.get('/api/keys/typed');
+      assert.deepEqual([got.text, got.headers['content-type'], got.headers['velocity-expires-at']], ['10', type, FAR]);
+    }
+  });
+
+  it('takes by as a number or a string, and goes to both ends of 64 bits', async () => {
+    const max = '9223372036854775807';
+    const min = '-9223372036854775808';
+    const response = await client.post('/api/batch', `{"ops":[{"op":"increment","key":"wide","by":${max}},{"op":"increment","key":"wide","by":"${min}"},{"op":"increment","key":"wide","by":1},` +
+      `{"op":"increment","key":"low","by":"${min}"}]}`);
+    assert.equal(response.status, 200, response.text);
+    assert.deepEqual(response.json.results.map(({ value }) => value), [max, '-1', '0', min]);
+    assert.equal((await client.get('/api/keys/low')).text, min);
+    for (const [key, by] of [['low', -1], ['low', min], ['high', 1]]) {
+      await client.put('/api/keys/high', max);
+      const problem = assertProblem(await post({ ops: [{ op: 'put', key: 'beside', text: 'x' }, { op: 'increment', key, by }] }), 409, `${key} ${by}`);
+      assert.deepEqual([problem.code, problem.index], ['conflict', 1]);
+      assertProblem(await client.get('/api/keys/beside'), 404);
+    }
+    assert.equal((await client.get('/api/keys/low')).text, min);
+  });
+
+  for (const value of ['', 'x', ' 1', '1 ', '01', '-0', '+1', '1.0', '1e3', '0x1', '--1', '-', '9223372036854775808', '-9223372036854775809', '1\0', '\uff11', 'null', '"1"']) {
+    it(`of ${JSON.stringify(value)}, which is no such number, is 409 with its index, and nothing is done`, async () => {
+      await client.put('/api/keys/not-a-number', value);
+      const problem = assertProblem(await post({ ops: [{ op: 'increment', key: 'fine' }, { op: 'increment', key: 'not-a-number' }] }), 409);
+      assert.deepEqual([problem.code, problem.index, 'current_version' in problem], ['conflict', 1, false]);
+      assert.equal((await client.get('/api/keys/not-a-number')).text, value);
+      assertProblem(await client.get('/api/keys/fine'), 404);
+    });
+  }
+
+  for (const by of [1.5, '1.5', '', '+1', '01', ' 1', '-0', null, true, [1], '9223372036854775808']) {
+    it(`by ${JSON.stringify(by)} is 400 with its index`, async () => {
+      const problem = assertProblem(await post({ ops: [{ op: 'increment', key: 'never', by }] }), 400);
+      assert.deepEqual([problem.code, problem.index], ['invalid_operation', 0]);
+      assertProblem(await client.get('/api/keys/never'), 404);
+    });
+  }
+
+  it('by 1e0 or a number beyond 64 bits is 400', async () => {
+    for (const by of ['1e0', '9223372036854775808', '1.0']) assertProblem(await client.post('/api/batch', `{"ops":[{"op":"increment","key":"never","by":${by}}]}`), 400);
+  });
+
+  it('has no value, type or expiry of its own: 400', async () => {
+    for (const more of [{ value: 1 }, { text: '1' }, { base64: 'MQ==' }, { type: 'text/plain' }, { ttl: 5 }, { expires_at: FAR }]) {
+      assertProblem(await post({ ops: [{ op: 'increment', key: 'never', ...more }] }), 400, JSON.stringify(more));
+    }
+  });
+
+  it('sees what stands before it in the batch, and is seen by what stands behind', async () => {
+    const results = await batch([
+      { op: 'put', key: 'mixed', text: '10' }, { op: 'increment', key: 'mixed' }, { op: 'get', key: 'mixed' }, { op: 'delete', key: 'mixed' }, { op: 'get', key: 'mixed' },
+      { op: 'increment', key: 'mixed', by: 5 }, { op: 'touch', key: 'mixed', expires_at: FAR }, { op: 'increment', key: 'mixed' }, { op: 'get', key: 'mixed' },
+    ]);
+    assert.deepEqual([results[1].value, results[2].text, results[4], results[5].value, results[7].value, results[8].text], ['11', '11', null, '5', '6', '6']);
+    assert.equal(results[8].expires_at, FAR);
+    assert.equal(results[8].version, results[7].version);
+    assert.equal((await client.get('/api/keys/mixed')).headers.etag, `"${results[7].version}"`);
+  });
+
+  it('is done under the conditions of its batch only', async () => {
+    await client.put('/api/keys/guarded', '1');
+    assert.equal(assertProblem(await post({ if: [{ key: 'guarded', exists: false }], ops: [{ op: 'increment', key: 'guarded' }] }), 412).index, 0);
+    assert.equal((await client.get('/api/keys/guarded')).text, '1');
+  });
+
+  it('is never lost, whoever counts beside it', async () => {
+    const each = 60;
+    const counter = async () => {
+      for (let i = 0; i < each; i++) await batch([{ op: 'increment', key: 'shared' }, { op: 'increment', key: 'shared:twice', by: 2 }]);
+    };
+    const putter = async () => {
+      for (let i = 0; i < each; i++) await client.put('/api/keys/beside', `${i}`);
+    };
+    await Promise.all([counter(), counter(), counter(), counter(), counter(), counter(), putter()]);
+    assert.equal((await client.get('/api/keys/shared')).text, `${6 * each}`);
+    assert.equal((await client.get('/api/keys/shared:twice')).text, `${12 * each}`);
+  });
+
+  it('that was answered survives kill -9', async () => {
+    const [{ value }] = await batch([{ op: 'increment', key: 'durable', by: 5 }]);
+    await server.kill();
+    server = await server.again();
+    client = server.client;
+    assert.equal((await client.get('/api/keys/durable')).text, value);
+    assert.equal((await batch([{ op: 'increment', key: 'durable' }]))[0].value, '6');
+  });
+
+  it('may stand 10,000 times in a batch', async () => {
+    const results = await batch(Array.from({ length: 10_000 }, (_, i) => ({ op: 'increment', key: `many:${i % 3}` })));
+    assert.equal(results.at(-1).value, '3334');
+    assert.equal((await client.get('/api/keys/many:1')).text, '3333');
+  });
+});

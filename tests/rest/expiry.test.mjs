@@ -1,0 +1,228 @@
+// Keys that expire: ttl and expires_at, what shows of them, and what clears, keeps and changes an expiry.
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { assertProblem, key64, Server, sleep, versionOf, Wire } from './support.mjs';
+
+let server;
+let client;
+before(async () => {
+  server = await Server.start();
+  client = server.client;
+});
+after(() => server?.stop());
+
+const FAR = '2100-01-01T00:00:00.000Z';
+const expiry = (response) => response.headers['velocity-expires-at'];
+const batch = async (ops) => {
+  const response = await client.post('/api/batch', { ops });
+  assert.equal(response.status, 200, response.text);
+  return response.json.results;
+};
+/** Until the key is gone. */
+const goes = async (target) => {
+  for (let i = 0; i < 100; i++) {
+    if ((await client.get(target)).status === 404) return;
+    await sleep(50);
+  }
+  assert.fail(`${target} is still there`);
+};
+
+describe('a PUT', () => {
+  it('with a ttl lives so many seconds, and says until when', async () => {
+    const before = Date.now();
+    assert.equal((await client.put('/api/keys/ttl?ttl=100', 'v')).status, 204);
+    const after = Date.now();
+    const got = await client.get('/api/keys/ttl');
+    assert.match(expiry(got), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+    const at = Date.parse(expiry(got));
+    assert.ok(at >= before + 100_000 && at <= after + 100_000, `${at - before}`);
+    assert.equal(expiry(await client.request('HEAD', '/api/keys/ttl')), expiry(got));
+    assert.equal(expiry(await client.get('/api/keys/ttl', { 'If-None-Match': got.headers.etag })), expiry(got));
+  });
+
+  it('with expires_at lives until then, in whatever offset it is given', async () => {
+    for (const at of [FAR, '2100-01-01T00:00:00Z', '2100-01-01T02:30:00%2B02:30', '2099-12-31t23:00:00.0-01:00']) {
+      assert.equal((await client.put(`/api/keys/at?expires_at=${at}`, 'v')).status, 204, at);
+      assert.equal(expiry(await client.get('/api/keys/at')), FAR, at);
+    }
+  });
+
+  it('is gone when its time has come: for GET, HEAD, listings, counts, batches and conditions', async () => {
+    const put = await client.put('/api/keys/short:1?ttl=1', 'v');
+    assert.equal((await client.get('/api/keys/short:1')).text, 'v');
+    await goes('/api/keys/short:1');
+    assertProblem(await client.get('/api/keys/short:1'), 404);
+    assert.equal((await client.request('HEAD', '/api/keys/short:1')).status, 404);
+    assert.deepEqual((await client.get('/api/keys?prefix=short:')).json.items, []);
+    assert.equal((await client.get('/api/keys?prefix=short:&count=true')).json.count, 0);
+    assert.deepEqual(await batch([{ op: 'get', key: 'short:1' }]), [null]);
+    assertProblem(await client.put('/api/keys/short:1', 'v', { 'If-Match': put.headers.etag }), 412);
+    assert.equal((await client.put('/api/keys/short:1', 'v', { 'If-None-Match': '*' })).status, 201);
+  });
+
+  it('with a moment that has passed is done, and the key is gone at once', async () => {
+    for (const at of ['2020-01-01T00:00:00Z', '1970-01-01T00:00:00Z', '0001-01-01T00:00:00Z']) {
+      await client.put('/api/keys/past', 'before');
+      const put = await client.put(`/api/keys/past?expires_at=${at}`, 'v');
+      assert.equal(put.status, 204, at);
+      versionOf(put);
+      assertProblem(await client.get('/api/keys/past'), 404, at);
+    }
+  });
+
+  it('without an expiry clears one that was there', async () => {
+    await client.put('/api/keys/clear?ttl=100', 'v');
+    await client.put('/api/keys/clear', 'w');
+    assert.equal(expiry(await client.get('/api/keys/clear')), undefined);
+  });
+
+  it('with conditions takes it along', async () => {
+    const created = await client.put(`/api/keys/conditional?expires_at=${FAR}`, 'v', { 'If-None-Match': '*' });
+    assert.equal(created.status, 201);
+    assert.equal(expiry(await client.get('/api/keys/conditional')), FAR);
+    const tags = `"1", ${created.headers.etag}`; // more than one: read first
+    assert.equal((await client.put('/api/keys/conditional?ttl=50', 'v', { 'If-Match': tags })).status, 204);
+    assert.notEqual(expiry(await client.get('/api/keys/conditional')), FAR);
+  });
+
+  it('at ?key64= takes it too', async () => {
+    const key = key64(Buffer.from([0xff, 1]));
+    assert.equal((await client.put(`/api/keys?key64=${key}&expires_at=${FAR}`, 'v')).status, 204);
+    assert.equal((await client.put(`/api/keys?ttl=5&key64=${key}!`, 'v')).status, 400, 'a malformed key64');
+    assert.equal(expiry(await client.get(`/api/keys?key64=${key}`)), FAR);
+  });
+
+  for (const query of [
+    'ttl=0', 'ttl=-1', 'ttl=', 'ttl=1.5', 'ttl=1e3', 'ttl=01', 'ttl=+1', 'ttl=3155760001', 'ttl=18446744073709551616', 'ttl=a', 'ttl=5&ttl=5',
+    `ttl=5&expires_at=${FAR}`, 'expires_at=', 'expires_at=4102444800', 'expires_at=2100-01-01', 'expires_at=2100-01-01T00:00:00', 'expires_at=2100-02-30T00:00:00Z',
+    'expires_at=10000-01-01T00:00:00Z', 'expires_at=2100-01-01T00:00:00+02:00', 'expires_at=never',
+  ]) {
+    it(`?${query} is 400, and nothing is done`, async () => {
+      await client.put('/api/keys/wrong', 'kept');
+      assertProblem(await client.put(`/api/keys/wrong?${query}`, 'changed'), 400);
+      assert.equal((await client.get('/api/keys/wrong')).text, 'kept');
+    });
+  }
+
+  it('with a wrong expiry is refused before its body is sent', async () => {
+    for (const query of ['ttl=0', 'expires_at=never', `ttl=5&expires_at=${FAR}`]) {
+      const wire = await Wire.open(server.port);
+      wire.send(`PUT /api/keys/wrong?${query} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n`);
+      assertProblem(await wire.response(), 400, query);
+      wire.close();
+    }
+  });
+
+  it('may live for a hundred years', async () => {
+    assert.equal((await client.put('/api/keys/long?ttl=3155760000', 'v')).status, 204);
+    assert.ok(Date.parse(expiry(await client.get('/api/keys/long'))) > Date.now() + 3155759000000);
+  });
+
+  it('refuses a ttl where nothing is put', async () => {
+    for (const method of ['GET', 'DELETE', 'HEAD']) assert.equal((await client.request(method, '/api/keys/long?ttl=5')).status, 400, method);
+  });
+});
+
+describe('an expiry', () => {
+  it('stands in listings and in the gets of a batch', async () => {
+    await client.put(`/api/keys/shown:1?expires_at=${FAR}`, 'v');
+    await client.put('/api/keys/shown:2', 'v');
+    for (const values of ['true', 'false']) {
+      const { items } = (await client.get(`/api/keys?prefix=shown:&values=${values}`)).json;
+      assert.equal(items[0].expires_at, FAR);
+      assert.ok(!('expires_at' in items[1]));
+    }
+    const [one, two] = await batch([{ op: 'get', key: 'shown:1' }, { op: 'get', key: 'shown:2' }]);
+    assert.equal(one.expires_at, FAR);
+    assert.ok(!('expires_at' in two));
+  });
+
+  it('survives kill -9', async () => {
+    await client.put(`/api/keys/durable?expires_at=${FAR}`, 'v');
+    await client.put('/api/keys/durable-past?expires_at=2020-01-01T00:00:00Z', 'v');
+    await server.kill();
+    server = await server.again();
+    client = server.client;
+    assert.equal(expiry(await client.get('/api/keys/durable')), FAR);
+    assertProblem(await client.get('/api/keys/durable-past'), 404);
+  });
+});
+
+describe('in a batch', () => {
+  it('a put takes ttl or expires_at, and the gets behind it see that', async () => {
+    const results = await batch([
+      { op: 'put', key: 'b:1', text: 'v', expires_at: FAR }, { op: 'get', key: 'b:1' }, { op: 'put', key: 'b:2', value: 1, ttl: 100 }, { op: 'put', key: 'b:1', text: 'w' },
+      { op: 'get', key: 'b:1' },
+    ]);
+    assert.equal(results[1].expires_at, FAR);
+    assert.ok(!('expires_at' in results[4]));
+    assert.equal(expiry(await client.get('/api/keys/b:1')), undefined);
+    assert.ok(Date.parse(expiry(await client.get('/api/keys/b:2'))) > Date.now() + 90_000);
+  });
+
+  it('without gets takes it too', async () => {
+    await batch([{ op: 'put', key: 'b:async', text: 'v', expires_at: FAR }]);
+    assert.equal(expiry(await client.get('/api/keys/b:async')), FAR);
+  });
+
+  it('a touch changes the expiry and nothing else, under a new version', async () => {
+    const put = await client.put('/api/keys/touched', '{"a": 1.0}', { 'Content-Type': 'application/json; x=1' });
+    const [result] = await batch([{ op: 'touch', key: 'touched', expires_at: FAR }]);
+    const got = await client.get('/api/keys/touched');
+    assert.deepEqual([got.text, got.headers['content-type'], expiry(got)], ['{"a": 1.0}', 'application/json; x=1', FAR]);
+    assert.equal(String(versionOf(got)), result.version);
+    assert.ok(versionOf(got) > versionOf(put));
+    await batch([{ op: 'touch', key: 'touched', ttl: 100 }]);
+    assert.ok(Date.parse(expiry(await client.get('/api/keys/touched'))) < Date.now() + 101_000);
+    await batch([{ op: 'touch', key: 'touched' }]);
+    assert.equal(expiry(await client.get('/api/keys/touched')), undefined, 'a touch without an expiry clears it');
+    assert.equal((await client.get('/api/keys/touched')).text, '{"a": 1.0}');
+  });
+
+  it('a touch with a moment that has passed takes the key away', async () => {
+    await client.put('/api/keys/touched-away', 'v');
+    await batch([{ op: 'touch', key: 'touched-away', expires_at: '2020-01-01T00:00:00Z' }]);
+    assertProblem(await client.get('/api/keys/touched-away'), 404);
+  });
+
+  it('a touch of a key that is not there is null, does nothing, and the rest is done', async () => {
+    const results = await batch([{ op: 'touch', key: 'touched-not', ttl: 5 }, { op: 'put', key: 'touched-else', text: 'v' }, { op: 'delete', key: 'touched-else' }, { op: 'touch', key: 'touched-else' }]);
+    assert.equal(results[0], null);
+    assert.equal(results[3], null);
+    assert.equal(BigInt(results[2].version), BigInt(results[1].version) + 1n);
+    assertProblem(await client.get('/api/keys/touched-not'), 404);
+  });
+
+  it('a touch of a large value keeps all of it', async () => {
+    const large = Buffer.alloc(1_000_000, 'large ');
+    await client.put('/api/keys/touched-large', large);
+    await batch([{ op: 'touch', key: 'touched-large', expires_at: FAR }]);
+    const got = await client.get('/api/keys/touched-large');
+    assert.ok(got.body.equals(large));
+    assert.equal(expiry(got), FAR);
+  });
+
+  const invalid = {
+    'a ttl of 0': { op: 'put', text: 'v', ttl: 0 },
+    'a ttl in the past': { op: 'touch', ttl: -1 },
+    'a ttl that is no integer': { op: 'put', text: 'v', ttl: 1.5 },
+    'a ttl that is a string': { op: 'put', text: 'v', ttl: '5' },
+    'a ttl too large': { op: 'touch', ttl: 3155760001 },
+    'ttl and expires_at': { op: 'put', text: 'v', ttl: 5, expires_at: FAR },
+    'an expires_at that is none': { op: 'touch', expires_at: 'tomorrow' },
+    'an expires_at that is a number': { op: 'touch', expires_at: 4102444800 },
+    'a ttl to get': { op: 'get', ttl: 5 },
+    'a ttl to delete': { op: 'delete', ttl: 5 },
+    'a ttl to increment': { op: 'increment', ttl: 5 },
+    'a value to touch': { op: 'touch', text: 'v' },
+    'a type to touch': { op: 'touch', type: 'text/plain' },
+    'a by to touch': { op: 'touch', by: 1 },
+  };
+  for (const [what, op] of Object.entries(invalid)) {
+    it(`${what} is 400 with its index, and nothing is done`, async () => {
+      const response = await client.post('/api/batch', { ops: [{ op: 'put', key: 'b:invalid', text: 'v' }, { key: 'b:invalid', ...op }] });
+      assert.equal(assertProblem(response, 400).index, 1);
+      assertProblem(await client.get('/api/keys/b:invalid'), 404);
+    });
+  }
+});
