@@ -24,7 +24,10 @@ static void write_results(struct http_request *request) {
     struct json_writer *w = &request->writer;
     json_begin_object(w);
     json_name(w, "version");
-    json_write_u64_string(w, request->service.version);
+    if (request->service.transaction_id.size)
+        json_write_version(w, request->service.version);
+    else
+        json_write_u64_string(w, request->service.version); /* "0": nothing was ever written */
     json_name(w, "results");
     json_begin_array(w);
     for (size_t i = 0; i < batch->operation_count; i++) {
@@ -35,7 +38,7 @@ static void write_results(struct http_request *request) {
         }
         json_begin_object(w);
         json_name(w, "version");
-        json_write_u64_string(w, operation->version);
+        json_write_version(w, operation->version);
         json_end_object(w);
     }
     json_end_array(w);

@@ -17,7 +17,7 @@
 
 struct item {
     velocity_slice key;
-    uint64_t version;
+    uint64_t version;    /* VELOCITY_ABSENT: none yet */
     velocity_slice type; /* a Content-Type */
     velocity_slice value;
 };

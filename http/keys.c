@@ -31,10 +31,19 @@ static bool parse_conditions(struct http_request *request, struct conditions *ou
     return true;
 }
 
-static bool conditions_hold(void *arg, uint64_t version) {
-    const struct conditions *c = arg;
-    return (!c->has_match || etag_if_match(&c->match, version)) &&
-           (!c->has_none_match || etag_if_none_match(&c->none_match, version));
+/* What a transaction has put itself has no version: no tag names it, but "*" does. */
+static bool match_holds(const struct conditions *c, uint64_t standing) {
+    if (!c->has_match) return true;
+    return standing == VELOCITY_EXISTS ? c->match.any : etag_if_match(&c->match, standing);
+}
+
+static bool none_match_holds(const struct conditions *c, uint64_t standing) {
+    if (!c->has_none_match) return true;
+    return standing == VELOCITY_EXISTS ? !c->none_match.any : etag_if_none_match(&c->none_match, standing);
+}
+
+static bool conditions_hold(void *arg, uint64_t standing) {
+    return match_holds(arg, standing) && none_match_holds(arg, standing);
 }
 
 /* ---- GET, HEAD -------------------------------------------------------------------------------------------------- */
@@ -79,16 +88,18 @@ static void got(struct http_request *request) {
         return;
     }
     const velocity_value *found = &service->found;
-    if (conditions->has_match && !etag_if_match(&conditions->match, found->sequence)) {
-        reply_problem_with(request, PROBLEM_PRECONDITION_FAILED,
-                           (struct problem){.has_current_version = true, .current_version = found->sequence});
+    uint64_t standing = store_standing(VELOCITY_OK, found);
+    if (!match_holds(conditions, standing)) {
+        reply_problem_with(
+            request, PROBLEM_PRECONDITION_FAILED,
+            (struct problem){.has_current_version = standing != VELOCITY_EXISTS, .current_version = standing});
         return;
     }
     if (!item_unpack(found->flags, velocity_bytes(found->data, found->size), &type, &value)) {
         reply_problem(request, PROBLEM_CORRUPT, "the value's type is damaged");
         return;
     }
-    bool unchanged = conditions->has_none_match && !etag_if_none_match(&conditions->none_match, found->sequence);
+    bool unchanged = !none_match_holds(conditions, standing);
     request->reply.status = unchanged ? MHD_HTTP_NOT_MODIFIED : MHD_HTTP_OK;
     reply_version(request, "ETag", found->sequence, true);
     if (unchanged || (request->method != HTTP_HEAD && !reply_count(request, value.size))) return;

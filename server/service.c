@@ -27,10 +27,18 @@ struct service *service_new(const struct service_options *options) {
     service->audit = options->audit;
     service->max_value_bytes = options->max_value_bytes;
     service->max_inflight_bytes = options->max_inflight_bytes;
+    struct transactions_options transactions = {.databases = options->databases,
+                                                .auth = options->auth,
+                                                .idle_seconds = options->transaction_idle_seconds,
+                                                .max_seconds = options->transaction_max_seconds,
+                                                .max_per_user = options->max_transactions_per_user,
+                                                .max_bytes = options->max_transaction_bytes,
+                                                .max_total_bytes = options->max_inflight_bytes};
+    service->transactions = transactions_new(&transactions);
     service->executor = executor_new(threads, options->executor_queue ? options->executor_queue : DEFAULT_QUEUE);
     bool watched = disk_init(&service->disk, options->data_dir, options->disk_reserve_bytes);
     bool seeded = env_random(env_posix(), &service->hash_seed, sizeof service->hash_seed) == VELOCITY_OK;
-    if (service->executor && watched && seeded) return service;
+    if (service->executor && service->transactions && watched && seeded) return service;
     service_free(service);
     return NULL;
 }
@@ -38,6 +46,7 @@ struct service *service_new(const struct service_options *options) {
 void service_free(struct service *service) {
     if (!service) return;
     executor_free(service->executor);
+    transactions_free(service->transactions);
     disk_destroy(&service->disk);
     free(service);
 }
@@ -58,6 +67,10 @@ struct auth *service_auth(struct service *service) {
 
 struct audit *service_audit(struct service *service) {
     return service->audit;
+}
+
+struct transactions *service_transactions(struct service *service) {
+    return service->transactions;
 }
 
 /* ---- answering -------------------------------------------------------------------------------------------------- */
@@ -100,7 +113,8 @@ static struct store_operation single_operation(const struct service_request *req
     return operation;
 }
 
-static void write_async(struct service_request *request) {
+/* True: answered; false: it is under way. Inside of a transaction nothing has to reach the disk yet. */
+static bool write_single(struct service_request *request) {
     struct store *store = request->store;
     struct store_operation operation = single_operation(request);
     struct store_condition condition = {.key = request->key, .version = request->if_version};
@@ -108,8 +122,14 @@ static void write_async(struct service_request *request) {
                                 .condition_count = request->precondition == SERVICE_AT_VERSION,
                                 .operations = &operation,
                                 .operation_count = 1};
+    if (request->transaction) {
+        store->operations->write(store, &batch, &request->commit);
+        take_commit(request);
+        return true;
+    }
     request->commit.done = committed;
     store->operations->write_async(store, &batch, &request->commit);
+    return false;
 }
 
 /* Reads, asks holds(), and writes if the key still stands where it was read; else again. */
@@ -120,7 +140,7 @@ static void write_if_holds(struct service_request *request) {
         velocity_value current = {0};
         request->status = store->operations->get(store, request->key, false, &current);
         if (request->status != VELOCITY_OK && request->status != VELOCITY_NOT_FOUND) return;
-        uint64_t version = request->status == VELOCITY_OK ? current.sequence : VELOCITY_ABSENT;
+        uint64_t version = store_standing(request->status, &current);
         store->operations->release(store, &current);
         if (!request->holds(request->holds_arg, version)) {
             request->status = VELOCITY_CONFLICT;
@@ -147,14 +167,13 @@ static bool execute(struct service_request *request) {
     case SERVICE_SCAN: request->status = store->operations->scan(store, request->scan); break;
     case SERVICE_BATCH: service_batch_run(request); break;
     case SERVICE_CALL: request->call(request); break;
+    case SERVICE_COMMIT: service_commit(request); return false;
+    case SERVICE_ROLLBACK: service_rollback(request->service, request); break;
     case SERVICE_PUT:
     case SERVICE_DELETE:
         if (must_be_json(request) && !json_holds(request)) return true;
-        if (request->precondition != SERVICE_IF_HOLDS) {
-            write_async(request);
-            return false;
-        }
-        write_if_holds(request);
+        if (request->precondition != SERVICE_IF_HOLDS && !write_single(request)) return false;
+        if (request->precondition == SERVICE_IF_HOLDS) write_if_holds(request);
         break;
     }
     /* The words are this thread's. */
@@ -167,6 +186,7 @@ static void run_task(struct executor_task *task) {
     struct service_request *request = (struct service_request *)((char *)task - offsetof(struct service_request, task));
     if (!execute(request)) return;
     if (request->render) request->render(request);
+    service_leave_transaction(request);
     request->done(request);
 }
 
@@ -177,6 +197,11 @@ static bool takes_space(const struct service_request *request) {
     return request->operation == SERVICE_BATCH && service_batch_takes_space(request->batch);
 }
 
+/* To roll back nobody needs to be inside. */
+static bool is_inside(const struct service_request *request) {
+    return request->transaction_id.size && request->operation != SERVICE_ROLLBACK;
+}
+
 bool service_try(struct service *service, struct service_request *request) {
     request->begun = true;
     if (!service_in_scope(request)) return true;
@@ -185,16 +210,16 @@ bool service_try(struct service *service, struct service_request *request) {
         service_refuse(request, VELOCITY_NO_SPACE, SERVICE_DISK_LOW);
         return true;
     }
-    if (request->operation == SERVICE_GET) {
-        request->status = request->store->operations->get(request->store, request->key, true, &request->found);
-        return request->status != VELOCITY_INCOMPLETE;
-    }
-    if (must_be_json(request) && request->value.size <= JSON_INLINE_BYTES) return !json_holds(request);
-    return false;
+    if (must_be_json(request) && request->value.size <= JSON_INLINE_BYTES && !json_holds(request)) return true;
+    if (is_inside(request)) return !service_enter_transaction(service, request);
+    if (request->operation != SERVICE_GET) return false;
+    request->status = request->store->operations->get(request->store, request->key, true, &request->found);
+    return request->status != VELOCITY_INCOMPLETE;
 }
 
 /* Does it need a thread that may wait? */
 static bool needs_executor(const struct service_request *request) {
+    if (request->transaction) return true;
     switch (request->operation) {
     case SERVICE_PUT:
     case SERVICE_DELETE:
@@ -203,7 +228,9 @@ static bool needs_executor(const struct service_request *request) {
     case SERVICE_BATCH: return service_batch_reads(request->batch);
     case SERVICE_GET:
     case SERVICE_SCAN:
-    case SERVICE_CALL: break;
+    case SERVICE_CALL:
+    case SERVICE_COMMIT:
+    case SERVICE_ROLLBACK: break;
     }
     return true;
 }
@@ -214,7 +241,7 @@ void service_start(struct service *service, struct service_request *request) {
             request->commit.done = committed;
             service_batch_write_async(request);
         } else {
-            write_async(request);
+            (void)write_single(request);
         }
         return;
     }
@@ -222,6 +249,7 @@ void service_start(struct service *service, struct service_request *request) {
     if (executor_submit(service->executor, &request->task)) return;
     atomic_fetch_add_explicit(&service->refused_queue_full, 1, memory_order_relaxed);
     service_refuse(request, VELOCITY_BUSY, SERVICE_QUEUE_FULL);
+    service_leave_transaction(request);
     request->done(request);
 }
 

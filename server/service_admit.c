@@ -122,7 +122,9 @@ bool service_in_scope(struct service_request *request) {
     case SERVICE_PUT:
     case SERVICE_DELETE: inside = scope_has_key(&principal->scope, request->key); break;
     case SERVICE_BATCH: inside = batch_in_scope(request, &principal->scope); break;
-    case SERVICE_CALL: return true;
+    case SERVICE_CALL:
+    case SERVICE_COMMIT:
+    case SERVICE_ROLLBACK: return true;
     }
     if (!inside && request->refusal == SERVICE_NO_REFUSAL)
         service_refuse(request, VELOCITY_INVALID, SERVICE_OUT_OF_SCOPE);
@@ -163,10 +165,10 @@ enum service_verdict service_reserve(struct service *service, struct service_req
 #define REMARK_BYTES 1024
 
 /* "3 writes: a, b, c", as many keys as there is room for. */
-static void describe_batch(const struct service_batch *batch, char remark[REMARK_BYTES]) {
-    size_t writes = 0, used;
+static void describe_batch(const struct service_batch *batch, char *remark, size_t used) {
+    size_t writes = 0;
     for (size_t i = 0; i < batch->operation_count; i++) writes += batch->operations[i].action != SERVICE_BATCH_GET;
-    used = (size_t)snprintf(remark, REMARK_BYTES, "%zu writes", writes);
+    used += (size_t)snprintf(remark + used, REMARK_BYTES - used, "%zu writes", writes);
     const char *separator = ": ";
     for (size_t i = 0; i < batch->operation_count; i++) {
         const struct service_batch_operation *operation = &batch->operations[i];
@@ -183,8 +185,22 @@ static void describe_batch(const struct service_batch *batch, char remark[REMARK
     }
 }
 
+/* What there is to add: of a batch its writes, inside of a transaction which one it is. */
+static const char *describe(const struct service_request *request, char remark[REMARK_BYTES]) {
+    bool inside = request->transaction_id.size >= TRANSACTION_PREFIX_BYTES && request->action->in_transaction;
+    bool batch = request->operation == SERVICE_BATCH && request->batch;
+    if (!inside && !batch) return request->remark ? request->remark : "";
+    const char *more = !batch && request->remark ? request->remark : "";
+    size_t used = 0;
+    if (inside)
+        used = (size_t)snprintf(remark, REMARK_BYTES, "in transaction %.*s%s%.500s", TRANSACTION_PREFIX_BYTES,
+                                (const char *)request->transaction_id.data, batch || *more ? ", " : "", more);
+    if (batch) describe_batch(request->batch, remark, used);
+    return remark;
+}
+
 static void record(struct service_request *request, unsigned status) {
-    char batch[REMARK_BYTES];
+    char remark[REMARK_BYTES];
     static const char *const logins[] = {
         [LOGIN_OPEN] = "open", [LOGIN_PASSWORD] = "password", [LOGIN_TOKEN] = "token", [LOGIN_SESSION] = "session"};
     const struct service_caller *caller = &request->caller;
@@ -200,12 +216,8 @@ static void record(struct service_request *request, unsigned status) {
         .key = request->key,
         .status = status,
         .request_id = caller->request_id,
-        .detail = request->remark ? request->remark : "",
+        .detail = login ? "" : describe(request, remark),
     };
-    if (!login && request->operation == SERVICE_BATCH && request->batch) {
-        describe_batch(request->batch, batch);
-        event.detail = batch;
-    }
     audit_record(request->service->audit, &event);
     request->reserved = false;
 }
@@ -280,5 +292,7 @@ enum service_verdict service_admit(struct service *service, struct service_reque
         if (verdict == SERVICE_PENDING) return verdict;
     }
     if (request->refusal != SERVICE_NO_REFUSAL) return SERVICE_REFUSED;
-    return enter_database(service, request) ? SERVICE_ADMITTED : SERVICE_REFUSED;
+    if (!enter_database(service, request)) return SERVICE_REFUSED;
+    if (request->transaction_id.size && !service_look_at_transaction(service, request)) return SERVICE_REFUSED;
+    return SERVICE_ADMITTED;
 }

@@ -144,16 +144,12 @@ static void attempt_plan(struct attempt *a, struct service_batch *batch) {
     }
 }
 
-static bool condition_holds(uint64_t required, uint64_t version) {
-    return required == VELOCITY_EXISTS ? version != VELOCITY_ABSENT : required == version;
-}
-
 /* The caller's conditions against what was read, with the answer that the engine would give. */
 static bool conditions_hold(const struct attempt *a, const struct service_batch *batch) {
     for (size_t i = 0; i < batch->condition_count; i++) {
         size_t at = a->read_count + i;
-        uint64_t version = a->statuses[at] == VELOCITY_OK ? batch->values[at].sequence : VELOCITY_ABSENT;
-        if (condition_holds(batch->conditions[i].version, version)) continue;
+        uint64_t version = store_standing(a->statuses[at], &batch->values[at]);
+        if (store_condition_holds(batch->conditions[i].version, version)) continue;
         a->request->status = VELOCITY_CONFLICT;
         a->request->failed_condition = i;
         a->request->current_version = version;
@@ -187,10 +183,12 @@ static bool fill_found(struct attempt *a, struct service_batch *batch) {
     return bytes <= batch->max_found_bytes;
 }
 
+/* Inside of a transaction none has a number yet. */
 static void number_writes(struct service_batch *batch, uint64_t last_version, size_t write_count) {
-    uint64_t next = last_version - write_count + 1;
+    bool numbered = last_version != VELOCITY_ABSENT;
+    uint64_t next = numbered ? last_version - write_count + 1 : VELOCITY_ABSENT;
     for (size_t i = 0; i < batch->operation_count; i++)
-        if (batch->operations[i].action != SERVICE_BATCH_GET) batch->operations[i].version = next++;
+        if (batch->operations[i].action != SERVICE_BATCH_GET) batch->operations[i].version = numbered ? next++ : next;
 }
 
 /* True: answered, one way or the other. False: a key moved between read and write. */
@@ -217,7 +215,7 @@ static bool attempt_once(struct attempt *a) {
     if (a->write_count == 0) return true;
     a->condition_count = batch->condition_count;
     for (size_t i = 0; i < a->read_count; i++) {
-        uint64_t seen = a->statuses[i] == VELOCITY_OK ? batch->values[i].sequence : VELOCITY_ABSENT;
+        uint64_t seen = store_standing(a->statuses[i], &batch->values[i]);
         a->conditions[a->condition_count++] = (struct store_condition){.key = a->keys[i], .version = seen};
     }
     struct store_batch write = {.conditions = a->conditions,

@@ -21,7 +21,8 @@ struct store_operation {
     uint32_t flags;        /* of a put */
     int64_t expires_at_ms; /* of a put: Unix time; 0: never */
     velocity_slice key, value;
-    velocity_slice end; /* of a range: every key >= key (without data: from the first) and < end (without: to the last) */
+    velocity_slice
+        end; /* of a range: every key >= key (without data: from the first) and < end (without: to the last) */
 };
 
 /* `key` must stand at `version`, VELOCITY_ABSENT or VELOCITY_EXISTS before the batch. */
@@ -43,11 +44,22 @@ struct store_commit {
     velocity_status status;
     uint64_t version;         /* OK: of the last operation; without operations: of the state that was looked at */
     size_t failed_condition;  /* CONFLICT: its index */
-    uint64_t current_version; /* CONFLICT: what that key stands at, VELOCITY_ABSENT if nowhere */
+    uint64_t current_version; /* CONFLICT: what that key stands at (store_standing) */
     char message[160];        /* neither OK nor CONFLICT: why, with a NUL */
     void *memory;             /* the store's own, kept for the next use */
     void (*memory_free)(void *memory);
 };
+
+/* What a get has found, in the words of conditions: a version, VELOCITY_ABSENT, or VELOCITY_EXISTS for what a
+ * transaction has put itself, which has no version yet. */
+static inline uint64_t store_standing(velocity_status status, const velocity_value *value) {
+    if (status != VELOCITY_OK) return VELOCITY_ABSENT;
+    return value->sequence == VELOCITY_ABSENT ? VELOCITY_EXISTS : value->sequence;
+}
+
+static inline bool store_condition_holds(uint64_t required, uint64_t standing) {
+    return required == VELOCITY_EXISTS ? standing != VELOCITY_ABSENT : required == standing;
+}
 
 /* Gives back what a commit kept for reuse. */
 static inline void store_commit_free(struct store_commit *commit) {
@@ -73,12 +85,13 @@ struct store_scan {
     /* Is the value of this row wanted? NULL: all are. What is not wanted and stands apart is not read from the disk. */
     bool (*wants_value)(void *arg, uint32_t flags, size_t value_size);
     /* Called in order; slices live during the call. False ends the scan before this row. Where it sets `pass`, all
-     * further keys that begin with that are passed over by seeking, not by reading; it must live until the next call. */
+     * further keys that begin with that are passed over by seeking, not by reading; it must live until the next call.
+     */
     bool (*row)(void *arg, const struct store_row *row);
     void *arg;
     velocity_slice pass; /* empty: none; the store empties it */
-    bool complete;    /* out: the range was seen to its end */
-    uint64_t version; /* out: the state that was seen */
+    bool complete;       /* out: the range was seen to its end */
+    uint64_t version;    /* out: the state that was seen */
 };
 
 struct store_operations {
@@ -124,6 +137,8 @@ struct store_operations {
     /* See velocity_changes_notify. */
     void (*feed_notify)(struct store_feed *feed, void (*ready)(void *arg), void *arg);
     void (*feed_free)(struct store_feed *feed);
+
+    void (*free)(struct store *store);
 };
 
 struct store {
