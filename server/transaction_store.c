@@ -70,9 +70,40 @@ static void release(struct store *store, velocity_value *value) {
     inner_of(store)->operations->release(inner_of(store), value);
 }
 
+/* A scan, and how many ranges it reads: one more wherever it passes over some. */
+struct counted {
+    struct store_scan *scan;
+    bool (*wants_value)(void *arg, uint32_t flags, size_t value_size);
+    bool (*row)(void *arg, const struct store_row *row);
+    void *arg;
+    uint64_t passed_bytes;
+};
+
+static bool ask_for_value(void *arg, uint32_t flags, size_t value_size) {
+    const struct counted *counted = arg;
+    return counted->wants_value(counted->arg, flags, value_size);
+}
+
+static bool count_row(void *arg, const struct store_row *row) {
+    struct counted *counted = arg;
+    bool more = counted->row(counted->arg, row);
+    if (counted->scan->pass.size) counted->passed_bytes += SCAN_BYTES + row->key.size;
+    return more;
+}
+
 static velocity_status scan(struct store *store, struct store_scan *scan) {
-    velocity_status status = note(transaction_of(store), SCAN_BYTES + scan->start.size + scan->end.size);
-    return status ? status : inner_of(store)->operations->scan(inner_of(store), scan);
+    struct transaction *t = transaction_of(store);
+    struct counted counted = {.scan = scan, .wants_value = scan->wants_value, .row = scan->row, .arg = scan->arg};
+    velocity_status status = note(t, SCAN_BYTES + scan->start.size + scan->end.size);
+    if (status) return status;
+    scan->row = count_row;
+    scan->arg = &counted;
+    if (scan->wants_value) scan->wants_value = ask_for_value;
+    status = t->inner->operations->scan(t->inner, scan);
+    scan->row = counted.row;
+    scan->arg = counted.arg;
+    scan->wants_value = counted.wants_value;
+    return status ? status : note(t, counted.passed_bytes);
 }
 
 /* ---- writing ---------------------------------------------------------------------------------------------------- */
@@ -103,10 +134,18 @@ static void refuse(struct transaction *t, struct store_commit *commit) {
             sizeof commit->message - 1);
 }
 
+/* Each condition is a read. */
+static uint64_t cost_of_conditions(const struct store_batch *batch) {
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < batch->condition_count; i++) bytes += batch->conditions[i].key.size + READ_BYTES;
+    return bytes;
+}
+
 static void write_inside(struct store *store, const struct store_batch *batch, struct store_commit *commit) {
     struct transaction *t = transaction_of(store);
     uint64_t bytes = cost(batch);
-    if (!transaction_take_bytes(t, &t->written_bytes, bytes, t->all->max_bytes)) {
+    if (note(t, cost_of_conditions(batch)) != VELOCITY_OK ||
+        !transaction_take_bytes(t, &t->written_bytes, bytes, t->all->max_bytes)) {
         refuse(t, commit);
         return;
     }

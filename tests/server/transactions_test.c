@@ -322,6 +322,51 @@ static void reads_of_serializable_ones_are_counted_up_to_what_the_engine_remembe
     assert_int_equal(stats_of(b).bytes, 0);
 }
 
+static bool pass_over(void *arg, const struct store_row *row) {
+    struct store_scan *scan = arg;
+    static char prefix[2];
+    memcpy(prefix, row->key.data, sizeof prefix);
+    scan->pass = velocity_bytes(prefix, sizeof prefix);
+    return true;
+}
+
+static bool want_nothing(void *arg, uint32_t flags, size_t value_size) {
+    (void)flags, (void)value_size;
+    assert_non_null(((struct store_scan *)arg)->row); /* it is the caller's own */
+    return false;
+}
+
+static void scans_and_conditions_are_reads_too(void **state) {
+    struct bench *b = *state;
+    struct transaction_caller caller = in(b->ann, "default");
+    struct transaction_info info;
+    char key[8];
+    for (int i = 0; i < 30; i++) {
+        (void)snprintf(key, sizeof key, "%02d:%d", i / 3, i);
+        (void)put(&b->behind, key, "x");
+    }
+    assert_int_equal(transactions_begin(b->all, &caller, VELOCITY_ISOLATION_SERIALIZABLE, &info), VELOCITY_OK);
+    struct transaction *transaction = inside(b, &info);
+    struct store *store = transaction_store(transaction);
+    uint64_t before = stats_of(b).bytes;
+    struct store_scan scan = {.row = pass_over, .wants_value = want_nothing};
+    scan.arg = &scan;
+    assert_int_equal(store->operations->scan(store, &scan), VELOCITY_OK);
+    assert_true(scan.complete);
+    assert_ptr_equal(scan.arg, &scan);
+    assert_in_range(stats_of(b).bytes - before, 11 * 512, 11 * 512 + 200); /* itself, and ten times over three keys */
+    before = stats_of(b).bytes;
+    struct store_condition condition = {.key = LITERAL("none"), .version = VELOCITY_EXISTS};
+    struct store_batch batch = {.conditions = &condition, .condition_count = 1};
+    struct store_commit commit = {0};
+    store->operations->write(store, &batch, &commit);
+    assert_int_equal(commit.status, VELOCITY_CONFLICT);
+    assert_in_range(stats_of(b).bytes - before, 4, 100);
+    transaction_leave(transaction);
+    assert_int_equal(roll_back(b, &info), TRANSACTION_ENTERED);
+    assert_int_equal(stats_of(b).bytes, 0);
+}
+
 /* ---- when it ends ------------------------------------------------------------------------------------------------ */
 
 static void one_that_nobody_comes_to_ends_and_one_that_is_used_does_not(void **state) {
@@ -502,6 +547,37 @@ static void who_lost_is_told_the_same_again(void **state) {
     assert_int_equal(stats_of(b).committed, 0);
 }
 
+static void a_commit_without_room_can_be_tried_again(void **state) {
+    struct bench *b = *state;
+    static char large[MIB];
+    struct databases *databases = b->behind.databases;
+    struct transaction_info info = begin(b, b->ann);
+    put_inside(b, &info, "a", "1");
+    assert_int_equal(databases_set_limit(databases, velocity_str("default"), 32 * (uint64_t)MIB), VELOCITY_OK);
+    uint64_t seed = 1;
+    velocity_status status = VELOCITY_OK;
+    for (int i = 0; i < 64 && status == VELOCITY_OK; i++) { /* until it is full */
+        char key[16];
+        (void)snprintf(key, sizeof key, "fill:%d", i);
+        for (size_t k = 0; k + 8 <= sizeof large; k += 8) {
+            seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
+            memcpy(large + k, &seed, 8); /* which nothing compresses */
+        }
+        struct call call = make_put(key, "");
+        call.request.value = velocity_bytes(large, sizeof large);
+        status = perform(&b->behind, &call);
+        end(&call);
+    }
+    assert_int_equal(status, VELOCITY_NO_SPACE);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(commit(b, &info).status, VELOCITY_NO_SPACE);
+        transaction_leave(inside(b, &info)); /* it goes on */
+    }
+    assert_int_equal(databases_set_limit(databases, velocity_str("default"), 0), VELOCITY_OK);
+    assert_int_equal(commit(b, &info).status, VELOCITY_OK);
+    assert_value(&b->behind, "a", "1");
+}
+
 static bool count_row(void *arg, const struct transaction_info *info) {
     assert_true(info->user[0]);
     ++*(int *)arg;
@@ -635,6 +711,7 @@ int main(void) {
         TEST(a_write_that_fails_holds_nothing),
         TEST(all_together_hold_so_much),
         TEST(reads_of_serializable_ones_are_counted_up_to_what_the_engine_remembers),
+        TEST(scans_and_conditions_are_reads_too),
         TEST(one_that_nobody_comes_to_ends_and_one_that_is_used_does_not),
         TEST(none_lives_for_ever),
         TEST(whoever_is_inside_is_not_disturbed_and_then_it_ends),
@@ -644,6 +721,7 @@ int main(void) {
         TEST(a_drop_waits_for_who_is_inside_and_no_longer),
         TEST(a_commit_is_answered_again_for_ten_minutes),
         TEST(who_lost_is_told_the_same_again),
+        TEST(a_commit_without_room_can_be_tried_again),
         TEST(open_ones_are_listed_by_database_and_user),
         TEST(many_threads_at_once_lose_no_update_and_no_answer),
     };
