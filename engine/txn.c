@@ -78,6 +78,10 @@ velocity_status velocity_txn_begin(velocity *db, velocity_isolation isolation, v
     return VELOCITY_OK;
 }
 
+uint64_t velocity_txn_snapshot_sequence(const velocity_txn *txn) {
+    return txn->snapshot ? txn->snapshot->sequence : atomic_load(&txn->db->visible_sequence);
+}
+
 static velocity_status check_active(const velocity_txn *txn) {
     switch ((enum txn_state)atomic_load(&txn->state)) {
     case TXN_ACTIVE: return VELOCITY_OK;
@@ -389,16 +393,12 @@ static velocity_status prepare(velocity_txn *txn) {
     return status;
 }
 
-/* Without writes the transaction's place is its snapshot, where all that it read is true (head of this file). */
-static uint64_t place_of_reader(const velocity_txn *txn) {
-    return txn->snapshot ? txn->snapshot->sequence : atomic_load(&txn->db->visible_sequence);
-}
-
 velocity_status velocity_txn_commit(velocity_txn *txn, const velocity_write_options *options, uint64_t *sequence) {
     velocity_status status = check_active(txn);
     if (status) return status;
     if (txn->batch->count == 0) {
-        if (sequence) *sequence = place_of_reader(txn);
+        /* Its place is its snapshot, where all that it read is true (head of this file). */
+        if (sequence) *sequence = velocity_txn_snapshot_sequence(txn);
     } else {
         status = prepare(txn);
         if (!status) status = velocity_write(txn->db, txn->batch, options, sequence);

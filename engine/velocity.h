@@ -495,6 +495,8 @@ typedef enum {
 /* *out must be freed. INVALID: no such isolation. NO_MEMORY. */
 VELOCITY_CHECK_RESULT velocity_status velocity_txn_begin(velocity *db, velocity_isolation isolation,
                                                          velocity_txn **out);
+/* The sequence whose state it reads: that of its begin, for READ_COMMITTED the newest. Not once it has ended. */
+uint64_t velocity_txn_snapshot_sequence(const velocity_txn *txn);
 
 /*
  * As their counterparts outside of transactions, with the transaction's own writes over its view. The version

@@ -243,6 +243,18 @@ static bool name_database(struct http_request *request) {
     return refuse(request, PROBLEM_DATABASE_NOT_FOUND, "no database can have this name");
 }
 
+/* False: it is named where nothing can be done inside of one, or is none. */
+static bool name_transaction(struct http_request *request) {
+    velocity_slice id = header_trim(request->headers.transaction);
+    if (!request->headers.transaction.data) return true;
+    if (!request->match.route->action.in_transaction)
+        return refuse(request, PROBLEM_INVALID_HEADER, "this can't be done inside of a transaction");
+    if (!transaction_id_is_good(id))
+        return refuse(request, PROBLEM_INVALID_HEADER, "Velocity-Transaction is no id of a transaction");
+    request->service.transaction_id = id;
+    return true;
+}
+
 static void ready(struct service_request *service) {
     request_wake((struct http_request *)((char *)service - offsetof(struct http_request, service)));
 }
@@ -277,6 +289,7 @@ enum admission request_admit_on(struct http_request *request) {
         enum admission identity = identify(request);
         if (identity != ADMISSION_GRANTED) return identity;
         if (request->match.route->action.in_database && !name_database(request)) return ADMISSION_REFUSED;
+        if (!name_transaction(request)) return ADMISSION_REFUSED;
     }
     request_wait_begin(request);
     switch (service_admit(request->server->service, &request->service)) {

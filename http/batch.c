@@ -27,7 +27,7 @@ static void write_written(struct json_writer *w, const struct service_batch_oper
     }
     json_begin_object(w);
     json_name(w, "version");
-    json_write_u64_string(w, operation->version);
+    json_write_version(w, operation->version);
     if (operation->action == SERVICE_BATCH_INCREMENT) {
         json_name(w, "value");
         json_write_string(w, operation->value);
@@ -41,7 +41,10 @@ static void write_results(struct http_request *request) {
     struct json_writer *w = &request->writer;
     json_begin_object(w);
     json_name(w, "version");
-    json_write_u64_string(w, request->service.version);
+    if (request->service.transaction_id.size)
+        json_write_version(w, request->service.version);
+    else
+        json_write_u64_string(w, request->service.version); /* "0": nothing was ever written */
     json_name(w, "results");
     json_begin_array(w);
     for (size_t i = 0; i < batch->operation_count; i++) {

@@ -19,10 +19,18 @@ bool conditions_parse(struct http_request *request, struct conditions *out) {
     return true;
 }
 
-bool conditions_hold(void *arg, uint64_t version) {
-    const struct conditions *c = arg;
-    return (!c->has_match || etag_if_match(&c->match, version)) &&
-           (!c->has_none_match || etag_if_none_match(&c->none_match, version));
+bool conditions_match_holds(const struct conditions *c, uint64_t standing) {
+    if (!c->has_match) return true;
+    return standing == VELOCITY_EXISTS ? c->match.any : etag_if_match(&c->match, standing);
+}
+
+bool conditions_none_match_holds(const struct conditions *c, uint64_t standing) {
+    if (!c->has_none_match) return true;
+    return standing == VELOCITY_EXISTS ? !c->none_match.any : etag_if_none_match(&c->none_match, standing);
+}
+
+bool conditions_hold(void *arg, uint64_t standing) {
+    return conditions_match_holds(arg, standing) && conditions_none_match_holds(arg, standing);
 }
 
 void conditions_set(struct service_request *service, struct conditions *conditions) {

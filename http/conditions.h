@@ -14,8 +14,12 @@ struct conditions {
 
 /* False: malformed, and the reply says so. */
 bool conditions_parse(struct http_request *request, struct conditions *out);
-/* Do they hold for a key at this version (VELOCITY_ABSENT: nowhere)? `arg` is a struct conditions. */
-bool conditions_hold(void *arg, uint64_t version);
+/* Do they hold for a key that stands there (store_standing)? What a transaction has put itself has no version: no tag
+ * names it, but "*" does. */
+bool conditions_match_holds(const struct conditions *conditions, uint64_t standing);
+bool conditions_none_match_holds(const struct conditions *conditions, uint64_t standing);
+/* Both. `arg` is a struct conditions. */
+bool conditions_hold(void *arg, uint64_t standing);
 /* Into the service's terms: where one version is named the write carries it, else the key must be read first. */
 void conditions_set(struct service_request *service, struct conditions *conditions);
 

@@ -21,6 +21,11 @@ void keys_list(struct http_request *request);
 /* batch.c */
 bool batch_begin(struct http_request *request);
 void batch_post(struct http_request *request);
+/* transactions.c */
+void transactions_post(struct http_request *request);
+void transactions_get(struct http_request *request);
+void transaction_commit_post(struct http_request *request);
+void transaction_delete(struct http_request *request);
 /* databases.c */
 void databases_get(struct http_request *request);
 void databases_post(struct http_request *request);

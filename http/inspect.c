@@ -161,6 +161,9 @@ static enum MHD_Result field(void *arg, enum MHD_ValueKind kind, const char *nam
         if (IS("X-Forwarded-Proto")) once(h, &h->forwarded_proto, value, "X-Forwarded-Proto is given twice");
         if (IS("Transfer-Encoding")) transfer_encoding(h, value);
         break;
+    case 20:
+        if (IS("Velocity-Transaction")) once(h, &h->transaction, value, "Velocity-Transaction is given twice");
+        break;
     case 29:
         if (IS("Access-Control-Request-Method"))
             once(h, &h->request_method, value, "Access-Control-Request-Method is given twice");

@@ -14,7 +14,7 @@
 struct request_headers {
     velocity_slice host, content_type, if_match, if_none_match, if_range, range, request_id, origin, fetch_site, expect;
     velocity_slice accept_encoding;
-    velocity_slice authorization, cookie, csrf;
+    velocity_slice authorization, cookie, csrf, transaction;
     velocity_slice forwarded_for, forwarded_proto, forwarded_field; /* X-Forwarded-For, X-Forwarded-Proto, Forwarded */
     velocity_slice request_method;                                  /* Access-Control-Request-Method */
     uint64_t content_length;

@@ -50,7 +50,7 @@ void item_write(struct json_writer *w, const struct item *item, bool with_value,
     json_begin_object(w);
     json_write_key(w, item->key);
     json_name(w, "version");
-    json_write_u64_string(w, item->version);
+    json_write_version(w, item->version);
     json_name(w, "type");
     json_write_string(w, item->type);
     json_name(w, "size");

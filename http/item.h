@@ -18,7 +18,7 @@
 
 struct item {
     velocity_slice key;
-    uint64_t version;
+    uint64_t version;    /* VELOCITY_ABSENT: none yet */
     velocity_slice type; /* a Content-Type */
     velocity_slice value;
     int64_t expires_at_ms; /* 0: never */

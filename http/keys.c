@@ -86,16 +86,18 @@ static void got(struct http_request *request) {
         return;
     }
     const velocity_value *found = &service->found;
-    if (conditions->has_match && !etag_if_match(&conditions->match, found->sequence)) {
-        reply_problem_with(request, PROBLEM_PRECONDITION_FAILED,
-                           (struct problem){.has_current_version = true, .current_version = found->sequence});
+    uint64_t standing = store_standing(VELOCITY_OK, found);
+    if (!conditions_match_holds(conditions, standing)) {
+        reply_problem_with(
+            request, PROBLEM_PRECONDITION_FAILED,
+            (struct problem){.has_current_version = standing != VELOCITY_EXISTS, .current_version = standing});
         return;
     }
     if (!item_unpack(found->flags, velocity_bytes(found->data, found->size), &type, &value)) {
         reply_problem(request, PROBLEM_CORRUPT, "the value's type is damaged");
         return;
     }
-    bool unchanged = conditions->has_none_match && !etag_if_none_match(&conditions->none_match, found->sequence);
+    bool unchanged = !conditions_none_match_holds(conditions, standing);
     request->reply.status = unchanged ? MHD_HTTP_NOT_MODIFIED : MHD_HTTP_OK;
     reply_version(request, "ETag", found->sequence, true);
     expiry_header(request, found->expires_at_ms);

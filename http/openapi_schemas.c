@@ -15,11 +15,13 @@
 #define TIME              "{'type':'string','format':'date-time'}"
 #define TIME_OR_NULL      "{'type':['string','null'],'format':'date-time'}"
 #define VERSION           "{'type':'string','pattern':'^[0-9]+$'}"
+#define VERSION_OR_NULL   "{'type':['string','null'],'pattern':'^[0-9]+$'}"
 #define PASSWORD          "{'type':'string','minLength':8,'maxLength':1024,'format':'password'}"
 #define TEXTS_OR_NULL     "{'type':['array','null'],'items':{'type':'string'},'minItems':1,'maxItems':100}"
 #define RIGHTS            "'role':" REF("Role") ",'databases':" TEXTS_OR_NULL ",'prefixes':" TEXTS_OR_NULL \
                           ",'prefixes64':" TEXTS_OR_NULL
 #define SECRET            "'id':" TEXT ",'user':" TEXT "," RIGHTS ",'created_at':" TIME ",'expires_at':" TIME
+#define ISOLATION         "{'enum':['serializable','snapshot','read_committed']}"
 #define LIMIT             "'max_disk_bytes':{'oneOf':[{'type':'integer','minimum':33554432},{'type':'null'}," \
                           "{'const':'default'}]}"
 
@@ -28,7 +30,7 @@ const struct openapi_component openapi_schemas[] = {
     {"Role", "{'type':'string','enum':['admin','write','read','monitor']}"},
     /* keys */
     {"Item", "{'type':'object','required':['version','type','size'],'properties':{'key':" TEXT ",'key64':" TEXT
-             ",'version':" VERSION ",'type':" TEXT ",'size':" NUMBER ",'expires_at':" TIME
+             ",'version':" VERSION_OR_NULL ",'type':" TEXT ",'size':" NUMBER ",'expires_at':" TIME
              ",'value':{},'text':" TEXT ",'base64':" TEXT ",'omitted':{'const':true}}}"},
     {"Listing", "{'type':'object','required':['items','prefixes','cursor','complete','version'],'properties':{'items':"
                 ARRAY(REF("Item")) ",'prefixes':" ARRAY("{'type':['string','object']}") ",'cursor':" TEXT_OR_NULL
@@ -44,8 +46,17 @@ const struct openapi_component openapi_schemas[] = {
                   "'expires_at':" TIME ",'by':{'type':['integer','string'],'default':1}}}"},
     {"Batch", "{'type':'object','additionalProperties':false,'required':['ops'],'properties':{'if':"
               ARRAY(REF("Condition")) ",'ops':" ARRAY(REF("Operation")) "}}"},
-    {"BatchResult", "{'type':'object','required':['version','results'],'properties':{'version':" VERSION
+    {"BatchResult", "{'type':'object','required':['version','results'],'properties':{'version':" VERSION_OR_NULL
                     ",'results':" ARRAY("{'type':['object','null']}") "}}"},
+    /* transactions; a version is null of what they have written themselves */
+    {"NewTransaction", "{'type':'object','additionalProperties':false,'properties':{'isolation':" ISOLATION "}}"},
+    {"Transaction", "{'type':'object','required':['id','isolation','expires_at','idle_seconds'],'properties':{'id':"
+                    TEXT ",'isolation':" ISOLATION ",'expires_at':" TIME ",'idle_seconds':" NUMBER "}}"},
+    {"Transactions", "{'type':'object','required':['transactions'],'properties':{'transactions':" ARRAY(
+                     "{'type':'object','required':['id_prefix','user','isolation','expires_at','begun_at'],"
+                     "'properties':{'id_prefix':" TEXT ",'user':" TEXT_OR_NULL ",'isolation':" ISOLATION
+                     ",'expires_at':" TIME ",'begun_at':" TIME "}}") "}}"},
+    {"Committed", "{'type':'object','required':['version'],'properties':{'version':" VERSION "}}"},
     /* databases */
     {"Level", "{'type':'object','required':['level','tables','bytes'],'properties':{'level':" NUMBER ",'tables':" NUMBER
               ",'bytes':" NUMBER "}}"},

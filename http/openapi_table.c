@@ -27,6 +27,13 @@ const struct openapi_operation openapi_operations[] = {
     {"batch", NULL, "", "Batch", 200, "BatchResult",
      "invalid_json invalid_body invalid_operation invalid_condition unsupported_media_type precondition_failed "
      "value_not_json conflict read_only outcome_unknown no_space"},
+    /* transactions */
+    {"transaction.begin", NULL, "", "NewTransaction", 201, "Transaction", "too_many read_only"},
+    {"transactions", NULL, "user all", NULL, 200, "Transactions", ""},
+    {"transaction.commit", NULL, "", NULL, 200, "Committed",
+     "transaction_not_found transaction_busy transaction_conflict transaction_expired transaction_ended read_only "
+     "outcome_unknown no_space"},
+    {"transaction.rollback", NULL, "", NULL, 204, NULL, "transaction_not_found transaction_busy transaction_ended"},
     /* databases */
     {"databases", NULL, "", NULL, 200, "Databases", ""},
     {"database.create", NULL, "", "NewDatabase", 201, "Database", "name_taken too_many no_space"},
@@ -75,7 +82,8 @@ const struct openapi_component openapi_parameters[] = {
     {"path_key", PATH("key", "Any bytes, percent-encoded once; the rest of the path, slashes and all.")},
     {"path_db", PATH("db", "A database.")},
     {"path_name", PATH("name", "A database, or a user.")},
-    {"path_id", PATH("id", "Of a session (or the word current), a token or a job.")},
+    {"path_id", PATH("id", "Of a session (or the word current), a token, a job or a transaction.")},
+    {"transaction", HEADER("Velocity-Transaction", "The id of a transaction: all of it is done inside of that one.")},
     {"if_match", HEADER("If-Match", "Entity tags, or *: only where the key stands at one of these versions.")},
     {"if_none_match", HEADER("If-None-Match", "Entity tags, or *: only where it stands at none of them.")},
     {"range", HEADER("Range", "bytes=FIRST-LAST, bytes=FIRST- or bytes=-COUNT: one part of the value; others are "

@@ -78,6 +78,9 @@ static void add_common(bool *set, const struct route *route, bool in_database) {
     if (action->audit != AUDIT_NEVER) add(set, "audit_failing");
     if (action->in_database) add(set, "out_of_scope database_damaged corrupt");
     if (in_database) add(set, "database_not_found");
+    if (action->in_transaction)
+        add(set, "invalid_header transaction_not_found transaction_busy transaction_expired transaction_ended "
+                 "transaction_too_large");
     if (route->body != BODY_NONE) add(set, "too_large request_timeout");
     if (route->body == BODY_REQUIRED || route->body == BODY_FORM) add(set, "length_required");
     if (route->body == BODY_FORM) add(set, "invalid_json invalid_body unsupported_media_type");
@@ -180,7 +183,8 @@ static void write_tag(struct json_writer *w, const char *path) {
     json_end_array(w);
 }
 
-static void write_parameters(struct json_writer *w, const char *path, const char *list) {
+static void write_parameters(struct json_writer *w, const struct route *route, const char *path, const char *list) {
+    static const char transaction[] = "transaction";
     const char *word;
     size_t size;
     json_name(w, "parameters");
@@ -191,6 +195,7 @@ static void write_parameters(struct json_writer *w, const char *path, const char
         write_reference(w, "parameters", name, strlen(name));
     }
     while (next_word(&list, &word, &size)) write_reference(w, "parameters", word, size);
+    if (route->action.in_transaction) write_reference(w, "parameters", transaction, sizeof transaction - 1);
     json_end_array(w);
 }
 
@@ -218,7 +223,7 @@ static void write_operation(struct json_writer *w, const struct route *route, co
         json_begin_array(w);
         json_end_array(w);
     }
-    write_parameters(w, path, operation->parameters);
+    write_parameters(w, route, path, operation->parameters);
     if (operation->body) write_body(w, route, operation->body);
     write_responses(w, route, operation, in_database);
     json_end_object(w);

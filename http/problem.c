@@ -41,10 +41,7 @@ void problem_write(struct json_writer *w, const struct problem *p) {
     }
     if (p->has_current_version) {
         json_name(w, "current_version");
-        if (p->current_version == VELOCITY_ABSENT)
-            json_write_null(w);
-        else
-            json_write_u64_string(w, p->current_version);
+        json_write_version(w, p->current_version);
     }
     if (p->has_index) {
         json_name(w, "index");

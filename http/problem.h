@@ -36,6 +36,7 @@
     X(NOT_FOUND,              404, "not_found",              "There is nothing at this address")                       \
     X(KEY_NOT_FOUND,          404, "key_not_found",          "The key is not there")                                   \
     X(DATABASE_NOT_FOUND,     404, "database_not_found",     "The database is not there")                              \
+    X(TRANSACTION_NOT_FOUND,  404, "transaction_not_found",   "The transaction is not there")                          \
     X(METHOD_NOT_ALLOWED,     405, "method_not_allowed",     "The address does not take this method")                  \
     X(REQUEST_TIMEOUT,        408, "request_timeout",        "The request took too long to arrive")                    \
     X(CONFLICT,               409, "conflict",               "The request conflicts with the state of the database")   \
@@ -44,9 +45,14 @@
     X(CONFIGURED,             409, "configured",              "This stands in the configuration and is changed there") \
     X(DATABASE_IN_USE,        409, "database_in_use",         "The database is in use")                                \
     X(TOO_MANY,               409, "too_many",                "There are as many as there may be")                     \
+    X(TRANSACTION_BUSY,       409, "transaction_busy",        "Another request is inside of the transaction")          \
+    X(TRANSACTION_CONFLICT,   409, "transaction_conflict",    "The transaction lost against another; nothing was done") \
+    X(TRANSACTION_EXPIRED,    410, "transaction_expired",     "The transaction was idle or open for too long")         \
+    X(TRANSACTION_ENDED,      410, "transaction_ended",       "The transaction is over")                               \
     X(LENGTH_REQUIRED,        411, "length_required",        "The request needs a Content-Length")                     \
     X(PRECONDITION_FAILED,    412, "precondition_failed",    "A condition does not hold; nothing was done")            \
     X(TOO_LARGE,              413, "too_large",              "The body is larger than allowed")                        \
+    X(TRANSACTION_TOO_LARGE,  413, "transaction_too_large",   "The transaction would hold too much; this was not done") \
     X(UNSUPPORTED_MEDIA_TYPE, 415, "unsupported_media_type", "The body has a media type that is not taken here")       \
     X(RANGE_NOT_SATISFIABLE,  416, "range_not_satisfiable",  "The value has none of the bytes that were asked for")    \
     X(EXPECTATION_FAILED,     417, "expectation_failed",     "The expectation can't be met")                           \

@@ -21,6 +21,7 @@ void reply_header(struct http_request *request, const char *name, const char *va
 }
 
 void reply_version(struct http_request *request, const char *name, uint64_t version, bool quoted) {
+    if (version == VELOCITY_ABSENT) return; /* it gets one when its transaction commits */
     char *text = scratch_alloc(&request->scratch, ETAG_BYTES + 1);
     if (!text) return;
     size_t size = etag_format(version, text);
@@ -135,7 +136,13 @@ void reply_problem(struct http_request *request, enum problem_code code, const c
 
 static const char *conflict_detail(const struct service_request *service) {
     if (service->operation == SERVICE_BATCH) return "a condition of the batch does not hold";
+    if (service->current_version == VELOCITY_EXISTS)
+        return "the transaction has put the key itself: it has no version yet";
     return service->current_version == VELOCITY_ABSENT ? "the key is not there" : "the key stands at another version";
+}
+
+static void reply_transaction(struct http_request *request, enum problem_code code) {
+    reply_problem(request, code, "%s", service_request_message(&request->service));
 }
 
 void reply_refusal(struct http_request *request) {
@@ -166,6 +173,11 @@ void reply_refusal(struct http_request *request) {
         else
             reply_problem(request, PROBLEM_DATABASE_DAMAGED, "%s", service_request_message(service));
         return;
+    case SERVICE_TRANSACTION_UNKNOWN: reply_transaction(request, PROBLEM_TRANSACTION_NOT_FOUND); return;
+    case SERVICE_TRANSACTION_BUSY: reply_transaction(request, PROBLEM_TRANSACTION_BUSY); return;
+    case SERVICE_TRANSACTION_EXPIRED: reply_transaction(request, PROBLEM_TRANSACTION_EXPIRED); return;
+    case SERVICE_TRANSACTION_ENDED: reply_transaction(request, PROBLEM_TRANSACTION_ENDED); return;
+    case SERVICE_TRANSACTION_TOO_LARGE: reply_transaction(request, PROBLEM_TRANSACTION_TOO_LARGE); return;
     case SERVICE_NO_REFUSAL:
     case SERVICE_NOT_JSON:
     case SERVICE_QUEUE_FULL:
@@ -204,7 +216,8 @@ static enum problem_code failure_code(const struct service_request *service, boo
 void reply_failure(struct http_request *request, bool write) {
     const struct service_request *service = &request->service;
     struct problem problem = {.detail = velocity_str(service_request_message(service))};
-    if (service->refusal == SERVICE_OUT_OF_SCOPE || service->refusal == SERVICE_ROLE_TOO_LOW) {
+    if (service->refusal == SERVICE_OUT_OF_SCOPE || service->refusal == SERVICE_ROLE_TOO_LOW ||
+        service->refusal >= SERVICE_TRANSACTION_UNKNOWN) {
         reply_refusal(request);
         return;
     }
@@ -224,7 +237,7 @@ void reply_failure(struct http_request *request, bool write) {
     if (service->status == VELOCITY_CONFLICT) {
         bool unfit = service->refusal == SERVICE_UNFIT;
         if (!unfit) problem.detail = velocity_str(conflict_detail(service));
-        problem.has_current_version = !unfit;
+        problem.has_current_version = !unfit && service->current_version != VELOCITY_EXISTS;
         problem.current_version = service->current_version;
         problem.has_index = service->operation == SERVICE_BATCH;
         problem.index = service->failed_condition;

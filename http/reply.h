@@ -24,7 +24,7 @@ bool reply_count(struct http_request *request, size_t size);
 void reply_json(struct http_request *request);
 /* `value` lives as long as the request. Beyond REPLY_HEADERS it is dropped, which is a bug. */
 void reply_header(struct http_request *request, const char *name, const char *value);
-/* ETag, or any header whose value is a version; quoted or not. False: no memory, and the reply says so. */
+/* ETag, or any header whose value is a version; quoted or not. VELOCITY_ABSENT, of what a transaction wrote: none. */
 void reply_version(struct http_request *request, const char *name, uint64_t version, bool quoted);
 
 /* Queues the reply with libmicrohttpd. MHD_NO: the connection has to end. */

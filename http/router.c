@@ -8,33 +8,42 @@
 
 /* clang-format off */
 #define ACTION(name, permission, audit, ...) {name, PERMISSION_##permission, AUDIT_##audit, __VA_ARGS__}
-#define EVERYWHERE  false, false
-#define IN_DATABASE false, true
-#define UNLIMITED   true, false
+#define EVERYWHERE     false, false, false
+#define IN_DATABASE    false, true, false
+#define IN_TRANSACTION false, true, true
+#define UNLIMITED      true, false, false
 
 static const struct route routes[] = {
-    {HTTP_GET,    "/api/keys/" KEY,          BODY_NONE,     LATENCY_READ,  ACTION("get", READ, READ, IN_DATABASE),
+    {HTTP_GET,    "/api/keys/" KEY,          BODY_NONE,     LATENCY_READ,  ACTION("get", READ, READ, IN_TRANSACTION),
      "Read a value", NULL, keys_get},
-    {HTTP_PUT,    "/api/keys/" KEY,          BODY_OPTIONAL, LATENCY_WRITE, ACTION("put", WRITE, WRITE, IN_DATABASE),
+    {HTTP_PUT,    "/api/keys/" KEY,          BODY_OPTIONAL, LATENCY_WRITE, ACTION("put", WRITE, WRITE, IN_TRANSACTION),
      "Store a value", keys_put_begin, keys_put},
-    {HTTP_DELETE, "/api/keys/" KEY,          BODY_NONE,     LATENCY_WRITE, ACTION("delete", WRITE, WRITE, IN_DATABASE),
+    {HTTP_DELETE, "/api/keys/" KEY,          BODY_NONE,     LATENCY_WRITE, ACTION("delete", WRITE, WRITE, IN_TRANSACTION),
      "Delete a key", NULL, keys_delete},
-    {HTTP_HEAD,   "/api/keys/" KEY,          BODY_NONE,     LATENCY_READ,  ACTION("head", READ, READ, IN_DATABASE),
+    {HTTP_HEAD,   "/api/keys/" KEY,          BODY_NONE,     LATENCY_READ,  ACTION("head", READ, READ, IN_TRANSACTION),
      "Look at a key without its value", NULL, keys_get},
-    {HTTP_POST,   "/api/batch",              BODY_REQUIRED, LATENCY_WRITE, ACTION("batch", READ, WRITE, IN_DATABASE),
+    {HTTP_POST,   "/api/batch",              BODY_REQUIRED, LATENCY_WRITE, ACTION("batch", READ, WRITE, IN_TRANSACTION),
      "Do several operations as one", batch_begin, batch_post},
-    {HTTP_GET,    "/api/keys",               BODY_NONE,     LATENCY_OTHER, ACTION("list", READ, READ, IN_DATABASE),
+    {HTTP_GET,    "/api/keys",               BODY_NONE,     LATENCY_OTHER, ACTION("list", READ, READ, IN_TRANSACTION),
      "List keys, or read ?key64=", NULL, keys_list},
-    {HTTP_HEAD,   "/api/keys",               BODY_NONE,     LATENCY_OTHER, ACTION("list", READ, READ, IN_DATABASE),
+    {HTTP_HEAD,   "/api/keys",               BODY_NONE,     LATENCY_OTHER, ACTION("list", READ, READ, IN_TRANSACTION),
      "The same without its body", NULL, keys_list},
-    {HTTP_PUT,    "/api/keys",               BODY_OPTIONAL, LATENCY_WRITE, ACTION("put", WRITE, WRITE, IN_DATABASE),
+    {HTTP_PUT,    "/api/keys",               BODY_OPTIONAL, LATENCY_WRITE, ACTION("put", WRITE, WRITE, IN_TRANSACTION),
      "Store a value at ?key64=", keys_put_begin, keys_put},
-    {HTTP_DELETE, "/api/keys",               BODY_NONE,     LATENCY_WRITE, ACTION("delete_range", WRITE, WRITE, IN_DATABASE),
+    {HTTP_DELETE, "/api/keys",               BODY_NONE,     LATENCY_WRITE, ACTION("delete_range", WRITE, WRITE, IN_TRANSACTION),
      "Delete a range of keys, or ?key64=", NULL, keys_delete_range},
-    {HTTP_PATCH,  "/api/keys/" KEY,          BODY_REQUIRED, LATENCY_WRITE, ACTION("patch", WRITE, WRITE, IN_DATABASE),
+    {HTTP_PATCH,  "/api/keys/" KEY,          BODY_REQUIRED, LATENCY_WRITE, ACTION("patch", WRITE, WRITE, IN_TRANSACTION),
      "Change members of a JSON value", keys_patch_begin, keys_patch},
-    {HTTP_PATCH,  "/api/keys",               BODY_REQUIRED, LATENCY_WRITE, ACTION("patch", WRITE, WRITE, IN_DATABASE),
+    {HTTP_PATCH,  "/api/keys",               BODY_REQUIRED, LATENCY_WRITE, ACTION("patch", WRITE, WRITE, IN_TRANSACTION),
      "Change members of the JSON value at ?key64=", keys_patch_begin, keys_patch},
+    {HTTP_POST,   "/api/transactions",       BODY_FORM,     LATENCY_OTHER, ACTION("transaction.begin", READ, WRITE, IN_DATABASE),
+     "Begin a transaction", NULL, transactions_post},
+    {HTTP_GET,    "/api/transactions",       BODY_NONE,     LATENCY_OTHER, ACTION("transactions", READ, READ, IN_DATABASE),
+     "List open transactions", NULL, transactions_get},
+    {HTTP_POST,   "/api/transactions/{id}/commit", BODY_NONE, LATENCY_WRITE, ACTION("transaction.commit", READ, WRITE, IN_DATABASE),
+     "Commit a transaction", NULL, transaction_commit_post},
+    {HTTP_DELETE, "/api/transactions/{id}",  BODY_NONE,     LATENCY_OTHER, ACTION("transaction.rollback", READ, WRITE, IN_DATABASE),
+     "Roll a transaction back", NULL, transaction_delete},
     {HTTP_GET,    "/api/databases",          BODY_NONE,     LATENCY_OTHER, ACTION("databases", MONITOR, READ, EVERYWHERE),
      "List the databases", NULL, databases_get},
     {HTTP_POST,   "/api/databases",          BODY_FORM,     LATENCY_OTHER, ACTION("database.create", ADMIN, ADMIN, EVERYWHERE),
@@ -146,16 +155,21 @@ static velocity_slice slice_from(velocity_slice s, size_t from) {
     return velocity_bytes((const char *)s.data + from, s.size - from);
 }
 
-/* Does the path match, and what stands where the template has its braces? */
+/* Does the path match, and what stands where the template has its braces? What stands behind them is fixed, too. */
 static bool path_matches(const char *template, velocity_slice path, velocity_slice *rest) {
-    size_t size = strlen(template), tail = sizeof KEY - 1;
-    if (template[size - 1] != '}') return path.size == size && memcmp(path.data, template, size) == 0;
     const char *brace = strchr(template, '{');
-    size_t fixed = (size_t)(brace - template);
+    size_t fixed = brace ? (size_t)(brace - template) : strlen(template);
     if (path.size < fixed || memcmp(path.data, template, fixed) != 0) return false;
+    if (!brace) return path.size == fixed;
     velocity_slice behind = slice_from(path, fixed);
-    bool takes_all = size - fixed == tail && strcmp(brace, KEY) == 0;
-    if (!takes_all && (behind.size == 0 || memchr(behind.data, '/', behind.size))) return false;
+    if (strcmp(brace, KEY) != 0) {
+        const char *tail = strchr(brace, '}') + 1;
+        size_t size = strlen(tail);
+        if (behind.size <= size || memcmp((const char *)behind.data + behind.size - size, tail, size) != 0)
+            return false;
+        behind.size -= size;
+        if (memchr(behind.data, '/', behind.size)) return false;
+    }
     *rest = behind;
     return true;
 }

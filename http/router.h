@@ -48,7 +48,7 @@ struct route_pieces {
 
 struct route {
     enum http_method method;
-    const char *path; /* "{key}" at its end takes the rest, slashes and all; "{name}" there takes one segment */
+    const char *path; /* "{key}" at its end takes the rest, slashes and all; "{name}" takes one segment */
     enum route_body body;
     enum latency_class latency;
     struct service_action action; /* in_database: "/api/X" is also "/api/databases/{db}/X" */

@@ -258,6 +258,24 @@ static void write_limits(struct json_writer *w, struct http_server *server) {
     json_end_object(w);
 }
 
+static void write_transactions(struct json_writer *w, struct transactions *transactions) {
+    struct transactions_stats s;
+    transactions_stats(transactions, &s);
+    json_name(w, "transactions");
+    json_begin_object(w);
+    number(w, "open", s.open);
+    number(w, "bytes", s.bytes);
+    number(w, "max_bytes", s.max_bytes);
+    number(w, "begun", s.begun);
+    number(w, "committed", s.committed);
+    number(w, "conflicts", s.conflicts);
+    number(w, "rolled_back", s.rolled_back);
+    number(w, "timed_out", s.timed_out);
+    number(w, "refused", s.refused);
+    number(w, "answers_remembered", s.remembered);
+    json_end_object(w);
+}
+
 static void write_logins(struct json_writer *w, struct auth *auth) {
     struct auth_stats s;
     auth_stats(auth, &s);
@@ -316,6 +334,7 @@ static bool write_server(struct json_writer *w, struct http_server *server) {
     write_requests(w, t);
     write_latency(w, t);
     write_limits(w, server);
+    write_transactions(w, service_transactions(server->service));
     write_logins(w, service_auth(server->service));
     write_audit(w, service_audit(server->service));
     json_end_object(w);

@@ -99,6 +99,10 @@ struct config {
         uint64_t max_value_bytes;
         uint64_t max_frame_bytes; /* never 0 */
         uint64_t max_inflight_bytes;
+        uint64_t transaction_idle_seconds;
+        uint64_t transaction_max_seconds;
+        uint64_t max_transactions_per_user;
+        uint64_t max_transaction_bytes;
         uint64_t disk_reserve_bytes;
         uint64_t http_threads; /* 0: as many as cores */
         bool allow_plaintext;

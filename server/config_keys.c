@@ -103,8 +103,18 @@ const struct config_key config_keys[] = {
      "The largest frame of the Velocity Protocol; at least 64 KiB more than `max_value_bytes`. 0: 1 MiB more "
      "than it."},
     {"server", "max_inflight_bytes", CONFIG_BYTES, 0, FIELD(server.max_inflight_bytes), 1 * MIB, 1 * TIB, "256 MiB", NULL,
-     "Memory for the bodies of all requests under way, and as much for large replies not yet read; beyond: 503."
-     " At least `max_value_bytes`."},
+     "Memory for the bodies of all requests under way, as much for large replies not yet read, and as much for "
+     "open transactions; beyond: 503. At least `max_value_bytes`."},
+    {"server", "transaction_idle_seconds", CONFIG_INTEGER, 0, FIELD(server.transaction_idle_seconds), 1, 3600, "30", NULL,
+     "A transaction is rolled back when no request came inside of it for so long."},
+    {"server", "transaction_max_seconds", CONFIG_INTEGER, 0, FIELD(server.transaction_max_seconds), 1, 86400, "300", NULL,
+     "A transaction is rolled back so long after its begin, whatever comes; meanwhile what it sees can't be "
+     "reclaimed."},
+    {"server", "max_transactions_per_user", CONFIG_INTEGER, 0, FIELD(server.max_transactions_per_user), 1, 1024, "16", NULL,
+     "Open transactions of one user (of everybody, where there are no users); beyond: 409. All together have at "
+     "most 1024."},
+    {"server", "max_transaction_bytes", CONFIG_BYTES, 0, FIELD(server.max_transaction_bytes), 1 * MIB, 1 * GIB, "64 MiB", NULL,
+     "Memory for what one transaction writes: keys and values, held twice, and 300 bytes for each; beyond: 413."},
     {"server", "disk_reserve_bytes", CONFIG_BYTES, 0, FIELD(server.disk_reserve_bytes), 0, 1024 * TIB, "256 MiB", NULL,
      "With less room than this on the disk, writes get 507; deletes and reads work."},
     {"server", "http_threads", CONFIG_INTEGER, 0, FIELD(server.http_threads), 0, 256, "0", NULL,

@@ -155,6 +155,25 @@ struct store *database_store(struct database *database) {
     return database->store;
 }
 
+bool database_is_closing(const struct database *database) {
+    return atomic_load(&database->users) & DATABASES_CLOSED;
+}
+
+void databases_listen(struct databases *all, struct databases_listener *listener) {
+    env_mutex_lock(&all->mutex);
+    listener->next = all->listeners;
+    all->listeners = listener;
+    env_mutex_unlock(&all->mutex);
+}
+
+void databases_unlisten(struct databases *all, struct databases_listener *listener) {
+    env_mutex_lock(&all->mutex);
+    struct databases_listener **link = &all->listeners;
+    while (*link && *link != listener) link = &(*link)->next;
+    if (*link) *link = listener->next;
+    env_mutex_unlock(&all->mutex);
+}
+
 /* ---- every one of them ------------------------------------------------------------------------------------------ */
 
 static int by_name(const void *a, const void *b) {

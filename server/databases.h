@@ -54,6 +54,17 @@ VELOCITY_CHECK_RESULT velocity_status databases_acquire(struct databases *databa
 void database_release(struct database *database); /* NULL is allowed */
 const char *database_name(const struct database *database);
 struct store *database_store(struct database *database);
+/* It is being dropped: nobody new gets in, and whoever stays inside keeps it from going. */
+bool database_is_closing(const struct database *database);
+
+/* Of those who stay inside for longer than a request: told after the door was closed, so that they can leave. Added and
+ * removed while nothing is dropped. */
+struct databases_listener {
+    void (*leave)(struct databases_listener *listener, struct database *database); /* waits for nobody */
+    struct databases_listener *next;                                               /* internal */
+};
+void databases_listen(struct databases *databases, struct databases_listener *listener);
+void databases_unlisten(struct databases *databases, struct databases_listener *listener); /* harmless twice */
 
 /* CONFLICT: it is there already; BUSY: max_databases; INVALID: the name, or a limit below 32 MiB or above 2^53.
  * UINT64_MAX: the default limit; 0: none. */

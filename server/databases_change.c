@@ -102,18 +102,24 @@ velocity_status databases_adopt(struct databases *all, velocity_slice name, uint
 
 /* ---- drop ------------------------------------------------------------------------------------------------------- */
 
-/* Under the mutex: nobody new gets in; waits for those inside. False: they stayed. */
+/* Nobody new gets in, and those who stay for long are told; waits for all to leave. False: they stayed. */
 static bool clear_out(struct database *database, uint32_t wait_ms) {
     struct databases *all = database->all;
     uint64_t now_ms = env_monotonic_us(env_posix()) / 1000, deadline_ms = now_ms + wait_ms;
+    env_mutex_lock(&all->mutex);
     databases_set_state(database, DATABASE_DROPPING);
     (void)atomic_fetch_or(&database->users, DATABASES_CLOSED);
-    while (atomic_load(&database->users) != DATABASES_CLOSED) {
-        if (now_ms >= deadline_ms) return false;
+    struct databases_listener *listener = all->listeners;
+    env_mutex_unlock(&all->mutex);
+    for (; listener; listener = listener->next) listener->leave(listener, database);
+    env_mutex_lock(&all->mutex);
+    bool empty;
+    while (!(empty = atomic_load(&database->users) == DATABASES_CLOSED) && now_ms < deadline_ms) {
         (void)env_condition_wait_ms(&all->changed, &all->mutex, deadline_ms - now_ms);
         now_ms = env_monotonic_us(env_posix()) / 1000;
     }
-    return true;
+    env_mutex_unlock(&all->mutex);
+    return empty;
 }
 
 /* The floor for the next of that name; 0: the record's, for who can't write can't say what it has handed out. */
@@ -181,9 +187,7 @@ static velocity_status put_back(struct database *database, velocity_status statu
 static velocity_status drop(struct database *database, uint32_t wait_ms) {
     struct databases *all = database->all;
     char *aside = NULL;
-    env_mutex_lock(&all->mutex);
     bool empty = clear_out(database, wait_ms);
-    env_mutex_unlock(&all->mutex);
     velocity_status status =
         empty ? take_away(database, &aside)
               : status_set(VELOCITY_BUSY, "the database \"%s\" is in use, and was not left within %u ms",

@@ -104,6 +104,7 @@ struct databases {
     velocity_options template;
     uint64_t default_max_disk_bytes;
     uint32_t present; /* entries that are not GONE */
+    struct databases_listener *listeners;
 };
 
 /* databases.c; under the mutex, but for the first */

@@ -152,6 +152,13 @@ void json_write_u64_string(struct json_writer *w, uint64_t value) {
     json_write_raw(w, velocity_bytes(text, size));
 }
 
+void json_write_version(struct json_writer *w, uint64_t version) {
+    if (version == VELOCITY_ABSENT)
+        json_write_null(w);
+    else
+        json_write_u64_string(w, version);
+}
+
 static void append_escape(struct json_writer *w, unsigned char c) {
     static const char hex[] = "0123456789abcdef";
     char escape[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};

@@ -53,6 +53,8 @@ void json_write_double(struct json_writer *w,
 void json_write_string(struct json_writer *w, velocity_slice text);
 /* A number as a string ("42"), as versions are written: 64 bits do not fit a double. */
 void json_write_u64_string(struct json_writer *w, uint64_t value);
+/* A version; VELOCITY_ABSENT, which what a transaction has written itself has: null. */
+void json_write_version(struct json_writer *w, uint64_t version);
 /* A value that is JSON already, byte for byte. */
 void json_write_raw(struct json_writer *w, velocity_slice json);
 void json_write_base64(struct json_writer *w, velocity_slice bytes);

@@ -26,11 +26,19 @@ struct service *service_new(const struct service_options *options) {
     service->audit = options->audit;
     service->max_value_bytes = options->max_value_bytes;
     service->max_inflight_bytes = options->max_inflight_bytes;
+    struct transactions_options transactions = {.databases = options->databases,
+                                                .auth = options->auth,
+                                                .idle_seconds = options->transaction_idle_seconds,
+                                                .max_seconds = options->transaction_max_seconds,
+                                                .max_per_user = options->max_transactions_per_user,
+                                                .max_bytes = options->max_transaction_bytes,
+                                                .max_total_bytes = options->max_inflight_bytes};
+    service->transactions = transactions_new(&transactions);
     service->executor = executor_new(threads, options->executor_queue ? options->executor_queue : DEFAULT_QUEUE);
     service->jobs = jobs_new(options->databases);
     bool watched = disk_init(&service->disk, options->data_dir, options->disk_reserve_bytes);
     bool seeded = env_random(env_posix(), &service->hash_seed, sizeof service->hash_seed) == VELOCITY_OK;
-    if (service->executor && service->jobs && watched && seeded) return service;
+    if (service->executor && service->jobs && service->transactions && watched && seeded) return service;
     service_free(service);
     return NULL;
 }
@@ -39,6 +47,7 @@ void service_free(struct service *service) {
     if (!service) return;
     jobs_free(service->jobs);
     executor_free(service->executor);
+    transactions_free(service->transactions);
     disk_destroy(&service->disk);
     free(service);
 }
@@ -63,6 +72,10 @@ struct audit *service_audit(struct service *service) {
 
 struct jobs *service_jobs(struct service *service) {
     return service->jobs;
+}
+
+struct transactions *service_transactions(struct service *service) {
+    return service->transactions;
 }
 
 /* ---- answering -------------------------------------------------------------------------------------------------- */
@@ -112,7 +125,8 @@ static struct store_operation single_operation(const struct service_request *req
     return operation;
 }
 
-static void write_async(struct service_request *request) {
+/* True: answered; false: it is under way. Inside of a transaction nothing has to reach the disk yet. */
+static bool write_single(struct service_request *request) {
     struct store *store = request->store;
     struct store_operation operation = single_operation(request);
     struct store_condition condition = {.key = request->key, .version = request->if_version};
@@ -120,8 +134,14 @@ static void write_async(struct service_request *request) {
                                 .condition_count = request->precondition == SERVICE_AT_VERSION,
                                 .operations = &operation,
                                 .operation_count = 1};
+    if (request->transaction) {
+        store->operations->write(store, &batch, &request->commit);
+        take_commit(request);
+        return true;
+    }
     request->commit.done = committed;
     store->operations->write_async(store, &batch, &request->commit);
+    return false;
 }
 
 /* Does what was asked for hold of the key at this version? Else that is the answer. */
@@ -182,17 +202,18 @@ static bool execute(struct service_request *request) {
     case SERVICE_SCAN: request->status = store->operations->scan(store, request->scan); break;
     case SERVICE_BATCH: service_batch_run(request); break;
     case SERVICE_CALL: request->call(request); break;
+    case SERVICE_COMMIT: service_commit(request); return false;
+    case SERVICE_ROLLBACK: service_rollback(request->service, request); break;
     case SERVICE_PUT:
     case SERVICE_DELETE:
+    case SERVICE_DELETE_RANGE:
         if (must_be_json(request) && !json_holds(request)) return true;
-        if (request->precondition != SERVICE_IF_HOLDS) {
-            write_async(request);
+        if (request->precondition == SERVICE_IF_HOLDS)
+            write_if_unchanged(request);
+        else if (!write_single(request))
             return false;
-        }
-        write_if_unchanged(request);
         break;
     case SERVICE_PATCH: write_if_unchanged(request); break;
-    case SERVICE_DELETE_RANGE: write_async(request); return false;
     }
     /* The words are this thread's. */
     if (request->status != VELOCITY_OK && request->status != VELOCITY_CONFLICT && !request->commit.message[0])
@@ -204,6 +225,7 @@ static void run_task(struct executor_task *task) {
     struct service_request *request = (struct service_request *)((char *)task - offsetof(struct service_request, task));
     if (!execute(request)) return;
     if (request->render) request->render(request);
+    service_leave_transaction(request);
     request->done(request);
 }
 
@@ -212,6 +234,11 @@ static void run_task(struct executor_task *task) {
 static bool takes_space(const struct service_request *request) {
     if (request->operation == SERVICE_PUT || request->operation == SERVICE_PATCH) return true;
     return request->operation == SERVICE_BATCH && service_batch_takes_space(request->batch);
+}
+
+/* To roll back nobody needs to be inside. */
+static bool is_inside(const struct service_request *request) {
+    return request->transaction_id.size && request->operation != SERVICE_ROLLBACK;
 }
 
 bool service_refuses_space(struct service *service) {
@@ -227,16 +254,16 @@ bool service_try(struct service *service, struct service_request *request) {
         service_refuse(request, VELOCITY_NO_SPACE, SERVICE_DISK_LOW);
         return true;
     }
-    if (request->operation == SERVICE_GET) {
-        request->status = request->store->operations->get(request->store, request->key, true, &request->found);
-        return request->status != VELOCITY_INCOMPLETE;
-    }
-    if (must_be_json(request) && request->value.size <= JSON_INLINE_BYTES) return !json_holds(request);
-    return false;
+    if (must_be_json(request) && request->value.size <= JSON_INLINE_BYTES && !json_holds(request)) return true;
+    if (is_inside(request)) return !service_enter_transaction(service, request);
+    if (request->operation != SERVICE_GET) return false;
+    request->status = request->store->operations->get(request->store, request->key, true, &request->found);
+    return request->status != VELOCITY_INCOMPLETE;
 }
 
 /* Does it need a thread that may wait? */
 static bool needs_executor(const struct service_request *request) {
+    if (request->transaction) return true;
     switch (request->operation) {
     case SERVICE_PUT:
     case SERVICE_DELETE:
@@ -247,7 +274,9 @@ static bool needs_executor(const struct service_request *request) {
     case SERVICE_GET:
     case SERVICE_PATCH:
     case SERVICE_SCAN:
-    case SERVICE_CALL: break;
+    case SERVICE_CALL:
+    case SERVICE_COMMIT:
+    case SERVICE_ROLLBACK: break;
     }
     return true;
 }
@@ -258,7 +287,7 @@ void service_start(struct service *service, struct service_request *request) {
             request->commit.done = committed;
             service_batch_write_async(request);
         } else {
-            write_async(request);
+            (void)write_single(request);
         }
         return;
     }
@@ -266,6 +295,7 @@ void service_start(struct service *service, struct service_request *request) {
     if (executor_submit(service->executor, &request->task)) return;
     atomic_fetch_add_explicit(&service->refused_queue_full, 1, memory_order_relaxed);
     service_refuse(request, VELOCITY_BUSY, SERVICE_QUEUE_FULL);
+    service_leave_transaction(request);
     request->done(request);
 }
 

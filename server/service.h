@@ -35,6 +35,7 @@
 #include "server/json.h"
 #include "server/scratch.h"
 #include "server/store.h"
+#include "server/transactions.h"
 
 #include <stdatomic.h>
 
@@ -47,6 +48,9 @@ struct service_options {
     uint64_t max_inflight_bytes; /* of request bodies held at once */
     uint64_t disk_reserve_bytes; /* free space of data_dir's file system below which writes answer NO_SPACE; 0: none */
     const char *data_dir;        /* copied */
+    /* Of transactions; 0: as transactions_options has it. All open ones together hold at most max_inflight_bytes. */
+    uint32_t transaction_idle_seconds, transaction_max_seconds, max_transactions_per_user;
+    uint64_t max_transaction_bytes;
     /* The caller's; they must outlive the service. */
     struct databases *databases;
     struct auth *auth;
@@ -67,6 +71,7 @@ struct databases *service_databases(struct service *service);
 struct auth *service_auth(struct service *service);
 struct audit *service_audit(struct service *service); /* NULL: none */
 struct jobs *service_jobs(struct service *service);   /* its own, and ended with it */
+struct transactions *service_transactions(struct service *service);
 
 /* ---- requests --------------------------------------------------------------------------------------------------- */
 
@@ -79,6 +84,8 @@ enum service_operation {
     SERVICE_BATCH,
     SERVICE_SCAN,
     SERVICE_CALL, /* anything else that may wait: `call` runs on the executor */
+    SERVICE_COMMIT,
+    SERVICE_ROLLBACK, /* both: of the transaction `transaction_id` */
 };
 
 /* What a front declares of one of its operations, in its table. */
@@ -86,8 +93,9 @@ struct service_action {
     const char *name; /* in figures, audit log and documents: "put" */
     enum permission permission;
     enum audit_class audit;
-    bool unlimited;   /* rate limits do not count it */
-    bool in_database; /* it concerns the keys of one database, which is acquired */
+    bool unlimited;      /* rate limits do not count it */
+    bool in_database;    /* it concerns the keys of one database, which is acquired */
+    bool in_transaction; /* it can be done inside of one */
 };
 
 /* Who asks, and from where. Everything is the front's, until the request has ended. */
@@ -103,7 +111,7 @@ struct service_caller {
 enum service_precondition {
     SERVICE_ALWAYS,
     SERVICE_AT_VERSION, /* it stands at if_version, VELOCITY_ABSENT or VELOCITY_EXISTS */
-    SERVICE_IF_HOLDS,   /* holds(holds_arg, its version or VELOCITY_ABSENT); the key is read first */
+    SERVICE_IF_HOLDS,   /* holds(holds_arg, what it stands at: store_standing); the key is read first */
 };
 
 /* One operation of a batch, and afterwards its result. */
@@ -162,6 +170,12 @@ enum service_refusal {
     SERVICE_RATE_LIMITED, /* rate.retry_after_ms */
     SERVICE_NOT_AUDITED,  /* the audit log can't be written */
     SERVICE_NO_DATABASE,  /* status: NOT_FOUND, or why it could not be opened */
+    /* of what is done with a transaction, by service_admit too; a message says more */
+    SERVICE_TRANSACTION_UNKNOWN,
+    SERVICE_TRANSACTION_BUSY,
+    SERVICE_TRANSACTION_EXPIRED,  /* idle or open for too long */
+    SERVICE_TRANSACTION_ENDED,    /* otherwise */
+    SERVICE_TRANSACTION_TOO_LARGE /* INVALID: what it would hold */
 };
 
 enum service_verdict { SERVICE_ADMITTED, SERVICE_REFUSED, SERVICE_PENDING };
@@ -171,6 +185,7 @@ struct service_request {
     const struct service_action *action;
     struct service_caller caller;
     velocity_slice database_name;
+    velocity_slice transaction_id;                  /* all of it is done inside of this one; empty: of none */
     void (*ready)(struct service_request *request); /* after PENDING; on any thread */
     /* set before service_try */
     enum service_operation operation;
@@ -189,7 +204,7 @@ struct service_request {
     /* put, delete, patch */
     enum service_precondition precondition;
     uint64_t if_version;
-    bool (*holds)(void *arg, uint64_t version);
+    bool (*holds)(void *arg, uint64_t standing);
     void *holds_arg;
     /* batch, scan; the caller's */
     struct service_batch *batch;
@@ -203,9 +218,10 @@ struct service_request {
     /* the reply */
     velocity_status status;
     enum service_refusal refusal;
-    struct rate_answer rate;  /* the limit that has the least left; limit 0: none */
-    uint64_t version;         /* OK: of the write; of a batch without writes: of what was read */
-    uint64_t current_version; /* CONFLICT */
+    struct rate_answer rate; /* the limit that has the least left; limit 0: none */
+    uint64_t version; /* OK: of the write, inside of a transaction VELOCITY_ABSENT; of a batch without writes: of what
+                         was read */
+    uint64_t current_version; /* CONFLICT: as store_standing has it; of a commit: the message names the key */
     size_t failed_condition;  /* CONFLICT, OUT_OF_SCOPE of a batch: the operation or condition */
     struct json_error json_error;
     velocity_value found; /* get, OK; released by service_request_end */
@@ -213,9 +229,10 @@ struct service_request {
     /* internal */
     struct service *service;
     struct database *database;
-    struct store *store; /* the database's */
-    bool reserved;       /* room in the audit log */
-    bool begun;          /* service_try was called */
+    struct store *store;             /* the database's, or the transaction's while it is entered */
+    struct transaction *transaction; /* entered; NULL: none */
+    bool reserved;                   /* room in the audit log */
+    bool begun;                      /* service_try was called */
     struct audit_waiter waiter;
     struct executor_task task;
     struct store_commit commit;

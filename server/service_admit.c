@@ -129,7 +129,9 @@ bool service_in_scope(struct service_request *request) {
         inside = scope_has_range(&principal->scope, request->range_start, request->range_end, velocity_bytes(NULL, 0));
         break;
     case SERVICE_BATCH: inside = batch_in_scope(request, &principal->scope); break;
-    case SERVICE_CALL: return true;
+    case SERVICE_CALL:
+    case SERVICE_COMMIT:
+    case SERVICE_ROLLBACK: return true;
     }
     if (!inside && request->refusal == SERVICE_NO_REFUSAL)
         service_refuse(request, VELOCITY_INVALID, SERVICE_OUT_OF_SCOPE);
@@ -170,10 +172,10 @@ enum service_verdict service_reserve(struct service *service, struct service_req
 #define REMARK_BYTES 1024
 
 /* "3 writes: a, b, c", as many keys as there is room for. */
-static void describe_batch(const struct service_batch *batch, char remark[REMARK_BYTES]) {
-    size_t writes = 0, used;
+static void describe_batch(const struct service_batch *batch, char *remark, size_t used) {
+    size_t writes = 0;
     for (size_t i = 0; i < batch->operation_count; i++) writes += batch->operations[i].action != SERVICE_BATCH_GET;
-    used = (size_t)snprintf(remark, REMARK_BYTES, "%zu writes", writes);
+    used += (size_t)snprintf(remark + used, REMARK_BYTES - used, "%zu writes", writes);
     const char *separator = ": ";
     for (size_t i = 0; i < batch->operation_count; i++) {
         const struct service_batch_operation *operation = &batch->operations[i];
@@ -188,6 +190,21 @@ static void describe_batch(const struct service_batch *batch, char remark[REMARK
         remark[used] = 0;
         separator = ", ";
     }
+}
+
+/* What there is to add: of a batch its writes, inside of a transaction which one it is. */
+static const char *describe(const struct service_request *request, char remark[REMARK_BYTES]) {
+    bool inside = request->transaction_id.size >= TRANSACTION_PREFIX_BYTES && request->action->in_transaction;
+    bool batch = request->operation == SERVICE_BATCH && request->batch;
+    const char *own = request->remark ? request->remark : "";
+    if (!inside && !batch) return own;
+    const char *more = batch ? "" : own;
+    size_t used = 0;
+    if (inside)
+        used = (size_t)snprintf(remark, REMARK_BYTES, "in transaction %.*s%s%.500s", TRANSACTION_PREFIX_BYTES,
+                                (const char *)request->transaction_id.data, batch || *more ? ", " : "", more);
+    if (batch) describe_batch(request->batch, remark, used);
+    return remark;
 }
 
 /* Who it was, from where; the rest is to be filled in. */
@@ -211,7 +228,7 @@ static bool is_refusal(const struct service_request *request, unsigned status) {
 }
 
 static void record(struct service_request *request, unsigned status) {
-    char batch[REMARK_BYTES];
+    char remark[REMARK_BYTES];
     struct audit *audit = request->service->audit;
     /* The key is the name that was tried. */
     bool login = request->refusal == SERVICE_LOGIN_WRONG && !request->caller.principal;
@@ -220,11 +237,7 @@ static void record(struct service_request *request, unsigned status) {
     event.database = login && request->key.size ? velocity_bytes(NULL, 0) : request->database_name;
     event.key = request->key;
     event.status = status;
-    event.detail = request->remark ? request->remark : "";
-    if (!login && request->operation == SERVICE_BATCH && request->batch) {
-        describe_batch(request->batch, batch);
-        event.detail = batch;
-    }
+    event.detail = describe(request, remark);
     if (is_refusal(request, status))
         audit_record_refusal(audit, &event);
     else
@@ -316,5 +329,7 @@ enum service_verdict service_admit(struct service *service, struct service_reque
         if (verdict == SERVICE_PENDING) return verdict;
     }
     if (request->refusal != SERVICE_NO_REFUSAL) return SERVICE_REFUSED;
-    return enter_database(service, request) ? SERVICE_ADMITTED : SERVICE_REFUSED;
+    if (!enter_database(service, request)) return SERVICE_REFUSED;
+    if (request->transaction_id.size && !service_look_at_transaction(service, request)) return SERVICE_REFUSED;
+    return SERVICE_ADMITTED;
 }

@@ -16,6 +16,7 @@ struct service {
     struct audit *audit;
     struct executor *executor;
     struct jobs *jobs;
+    struct transactions *transactions;
     struct disk disk;
     uint64_t max_value_bytes, max_inflight_bytes;
     _Atomic uint64_t inflight_bytes;
@@ -42,6 +43,15 @@ bool service_patch(struct service_request *request, const velocity_value *curren
 
 /* What the request's key, batch or range may not be for whoever asks; then it is refused. */
 bool service_in_scope(struct service_request *request);
+/* service_transaction.c. False: it is not there for whoever asks, or is over; then it is refused, or for the commit of
+ * one whose commit was answered already, answered. */
+bool service_look_at_transaction(struct service *service, struct service_request *request);
+bool service_enter_transaction(struct service *service, struct service_request *request);
+/* Harmless where none was entered. */
+void service_leave_transaction(struct service_request *request);
+/* On the executor. Of the transaction that was entered; done runs once. */
+void service_commit(struct service_request *request);
+void service_rollback(struct service *service, struct service_request *request);
 /* Gives back reservation and database. What was done and not settled is recorded: its client left. */
 void service_release(struct service_request *request);
 

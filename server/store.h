@@ -21,8 +21,9 @@ struct store_operation {
     uint32_t flags;        /* of a put */
     int64_t expires_at_ms; /* of a put: Unix time; 0: never */
     velocity_slice key, value;
-    velocity_slice
-        end; /* of a range: every key >= key (without data: from the first) and < end (without: to the last) */
+    /* Of a range: every key >= key (empty: from the first) and < end (empty: all but the greatest that there can be,
+     * VELOCITY_MAX_KEY_BYTES of 0xFF). */
+    velocity_slice end;
 };
 
 /* `key` must stand at `version`, VELOCITY_ABSENT or VELOCITY_EXISTS before the batch. */

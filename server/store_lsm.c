@@ -1,8 +1,9 @@
 /*
  * store_lsm.c - the store over the engine. Stateless but for the handle; each commit keeps an engine batch for reuse.
  */
-#include "server/store.h"
+#include "server/store_lsm.h"
 
+#include "engine/status.h"
 #include "server/key_range.h"
 
 #include <stdlib.h>
@@ -35,7 +36,7 @@ static velocity_status lsm_get_many(struct store *store, size_t n, const velocit
     return status;
 }
 
-static void lsm_release(struct store *store, velocity_value *value) {
+void lsm_release(struct store *store, velocity_value *value) {
     (void)store;
     velocity_value_release(value);
 }
@@ -59,10 +60,11 @@ static velocity_status pass_over(velocity_iterator *it, velocity_slice prefix, b
     return VELOCITY_OK;
 }
 
-/* One stretch of the scan: the rows of `range`. *more: it may go on behind it. */
-static velocity_status scan_range(struct store *store, const velocity_range *range, struct store_scan *scan,
-                                  bool *more) {
-    velocity_iterator *it = velocity_iterator_new(database(store), range);
+/* One stretch of the scan: the rows of `range`. *more: it may go on behind it. *pass goes on from stretch to stretch.
+ */
+static velocity_status scan_range(const struct lsm_source *source, const velocity_range *range, struct store_scan *scan,
+                                  velocity_slice *pass, bool *more) {
+    velocity_iterator *it = source->iterator(source->handle, range);
     velocity_status status = VELOCITY_OK;
     bool ended = false;
     while (*more && !ended && !status && velocity_iterator_valid(it)) {
@@ -71,15 +73,19 @@ static velocity_status scan_range(struct store *store, const velocity_range *ran
                                 .flags = velocity_iterator_flags(it),
                                 .version = velocity_iterator_sequence(it),
                                 .expires_at_ms = velocity_iterator_expires_at_ms(it)};
+        if (pass->size && key_begins_with(row.key, *pass)) {
+            status = pass_over(it, *pass, scan->reverse, &ended);
+            continue;
+        }
         if (!scan->wants_value || scan->wants_value(scan->arg, row.flags, row.value_size))
             row.value = velocity_iterator_value(it);
         if (!velocity_iterator_valid(it)) break; /* the value could not be read */
         scan->pass = velocity_bytes(NULL, 0);
         *more = scan->row(scan->arg, &row);
-        if (*more && scan->pass.size)
-            status = pass_over(it, scan->pass, range->reverse, &ended);
-        else if (*more)
-            velocity_iterator_next(it);
+        *pass = scan->pass;
+        scan->pass = velocity_bytes(NULL, 0);
+        bool passes = pass->size && key_begins_with(row.key, *pass);
+        if (*more && !passes) velocity_iterator_next(it);
     }
     if (!status) status = velocity_iterator_status(it);
     scan->version = velocity_iterator_snapshot_sequence(it);
@@ -106,39 +112,44 @@ static bool has_keys(const velocity_range *range) {
     return order < 0 || (order == 0 && prefix.size < end.size);
 }
 
-static velocity_range range_of(const struct store_scan *scan) {
+static velocity_range range_of(const struct lsm_source *source, const struct store_scan *scan) {
     velocity_range range = velocity_range_default();
     range.start = scan->start;
     range.end = scan->end;
     range.prefix = scan->prefix;
     range.reverse = scan->reverse;
+    range.snapshot = source->snapshot;
     return range;
 }
 
-/* Prefix by prefix, of one instant. */
-static velocity_status scan_clipped(struct store *store, struct store_scan *scan, bool *more) {
-    velocity_snapshot *snapshot = velocity_snapshot_new(database(store));
-    if (!snapshot) return VELOCITY_NO_MEMORY;
-    velocity_status status = VELOCITY_OK;
-    for (size_t i = 0; i < scan->prefix_count && *more && !status; i++) {
-        velocity_range range = range_of(scan);
-        range.snapshot = snapshot;
+velocity_status lsm_scan_source(const struct lsm_source *source, struct store_scan *scan) {
+    bool more = true;
+    velocity_slice pass = {NULL, 0};
+    velocity_range all = range_of(source, scan);
+    velocity_status status = scan->prefix_count ? VELOCITY_OK : scan_range(source, &all, scan, &pass, &more);
+    for (size_t i = 0; i < scan->prefix_count && more && !status; i++) {
+        velocity_range range = all;
         velocity_slice clip = scan->prefixes[scan->reverse ? scan->prefix_count - 1 - i : i];
-        if (scan->pass.size && key_begins_with(clip, scan->pass)) continue; /* passed over in the stretch before */
-        if (narrow_prefix(&range, clip) && has_keys(&range)) status = scan_range(store, &range, scan, more);
+        if (pass.size && key_begins_with(clip, pass)) continue; /* passed over in the stretch before */
+        if (narrow_prefix(&range, clip) && has_keys(&range)) status = scan_range(source, &range, scan, &pass, &more);
     }
-    scan->version = velocity_snapshot_sequence(snapshot);
-    velocity_snapshot_free(snapshot);
+    scan->complete = more && !status;
     return status;
 }
 
+static velocity_iterator *database_iterator(void *handle, const velocity_range *range) {
+    return velocity_iterator_new(handle, range);
+}
+
 static velocity_status lsm_scan(struct store *store, struct store_scan *scan) {
-    bool more = true;
-    velocity_range range = range_of(scan);
-    scan->pass = velocity_bytes(NULL, 0);
-    velocity_status status =
-        scan->prefix_count ? scan_clipped(store, scan, &more) : scan_range(store, &range, scan, &more);
-    scan->complete = more && !status;
+    struct lsm_source source = {.iterator = database_iterator, .handle = database(store)};
+    if (!scan->prefix_count) return lsm_scan_source(&source, scan);
+    velocity_snapshot *snapshot = velocity_snapshot_new(database(store)); /* several stretches, of one instant */
+    if (!snapshot) return VELOCITY_NO_MEMORY;
+    source.snapshot = snapshot;
+    scan->version = velocity_snapshot_sequence(snapshot);
+    velocity_status status = lsm_scan_source(&source, scan);
+    velocity_snapshot_free(snapshot);
     return status;
 }
 
@@ -148,20 +159,31 @@ static void batch_free(void *memory) {
     velocity_batch_free(memory);
 }
 
-/* The engine wants both bounds. The greatest key of all, 64 KiB of 0xFF, is beyond every range; no front can name it.
- * False: no memory. */
-static bool add_range(velocity_batch *batch, const struct store_operation *operation) {
-    velocity_slice start = operation->key.size ? operation->key : velocity_bytes("", 1);
-    if (operation->end.size) {
-        velocity_batch_delete_range(batch, start, operation->end);
-        return true;
-    }
-    unsigned char *greatest = malloc(VELOCITY_MAX_KEY_BYTES);
-    if (!greatest) return false;
-    memset(greatest, 0xFF, VELOCITY_MAX_KEY_BYTES);
-    velocity_batch_delete_range(batch, start, velocity_bytes(greatest, VELOCITY_MAX_KEY_BYTES));
-    free(greatest);
-    return true;
+velocity_put_options lsm_put_options(const struct store_operation *operation) {
+    velocity_put_options options = velocity_put_options_default();
+    options.flags = operation->flags;
+    options.expires_at_ms = operation->expires_at_ms;
+    return options;
+}
+
+velocity_status lsm_range_bounds(const struct store_operation *operation, struct lsm_bounds *out) {
+    out->memory = NULL;
+    out->start = operation->key.size ? operation->key : velocity_bytes("", 1);
+    out->end = operation->end;
+    if (out->end.size) return VELOCITY_OK;
+    out->memory = malloc(VELOCITY_MAX_KEY_BYTES);
+    if (!out->memory) return status_set(VELOCITY_NO_MEMORY, "no memory for a range delete");
+    memset(out->memory, 0xFF, VELOCITY_MAX_KEY_BYTES);
+    out->end = velocity_bytes(out->memory, VELOCITY_MAX_KEY_BYTES);
+    return VELOCITY_OK;
+}
+
+static velocity_status add_range(velocity_batch *batch, const struct store_operation *operation) {
+    struct lsm_bounds bounds;
+    velocity_status status = lsm_range_bounds(operation, &bounds);
+    if (!status) velocity_batch_delete_range(batch, bounds.start, bounds.end);
+    free(bounds.memory);
+    return status;
 }
 
 /* The commit's engine batch, filled. NULL: no memory. What is wrong with an operation, the batch reports at the write.
@@ -178,20 +200,23 @@ static velocity_batch *fill(const struct store_batch *from, struct store_commit 
     }
     for (size_t i = 0; i < from->condition_count; i++)
         velocity_batch_require(batch, from->conditions[i].key, from->conditions[i].version);
-    velocity_put_options options = velocity_put_options_default();
     for (size_t i = 0; i < from->operation_count; i++) {
         const struct store_operation *operation = &from->operations[i];
-        options.flags = operation->flags;
-        options.expires_at_ms = operation->expires_at_ms;
+        velocity_put_options options = lsm_put_options(operation);
         switch (operation->action) {
         case STORE_PUT: velocity_batch_put(batch, operation->key, operation->value, &options); break;
         case STORE_DELETE: velocity_batch_delete(batch, operation->key); break;
         case STORE_DELETE_RANGE:
-            if (!add_range(batch, operation)) return NULL;
+            if (add_range(batch, operation)) return NULL;
             break;
         }
     }
     return batch;
+}
+
+void lsm_commit_explain(struct store_commit *commit, velocity_status status) {
+    commit->message[0] = 0;
+    if (status != VELOCITY_OK) strncat(commit->message, velocity_error_message(), sizeof commit->message - 1);
 }
 
 static void settle(struct store_commit *commit, velocity_status status, uint64_t version) {
@@ -199,8 +224,8 @@ static void settle(struct store_commit *commit, velocity_status status, uint64_t
     commit->version = version;
     if (status == VELOCITY_CONFLICT)
         commit->failed_condition = velocity_batch_conflict(commit->memory, &commit->current_version);
-    else if (status != VELOCITY_OK)
-        strncat(commit->message, velocity_error_message(), sizeof commit->message - 1);
+    else
+        lsm_commit_explain(commit, status);
 }
 
 static void lsm_write(struct store *store, const struct store_batch *from, struct store_commit *commit) {
@@ -239,6 +264,10 @@ static velocity_status lsm_compact(struct store *store, const velocity_range *ra
     return velocity_compact_with(database(store), range, progress, arg);
 }
 
+static velocity_status lsm_begin(struct store *store, velocity_isolation isolation, struct store **txn) {
+    return store_lsm_begin(database(store), isolation, txn);
+}
+
 static void lsm_free(struct store *store) {
     free(store);
 }
@@ -254,6 +283,7 @@ struct store *store_lsm_new(velocity *db) {
         .stats = lsm_stats,
         .flush = lsm_flush,
         .compact = lsm_compact,
+        .begin = lsm_begin,
         .free = lsm_free,
     };
     struct lsm *lsm = calloc(1, sizeof *lsm);

@@ -734,13 +734,18 @@ static void commits_and_conflicts_are_counted_and_a_reader_commits_at_its_snapsh
     velocity_stats stats = {.struct_size = sizeof stats};
     uint64_t sequence = 0;
     velocity_txn *reader = serializable(), *loser = snapshot(), *winner = snapshot();
+    velocity_txn *newest = begin(VELOCITY_ISOLATION_READ_COMMITTED);
     OK(velocity_stats_get(db, &stats));
     uint64_t before = stats.last_sequence;
+    assert_int_equal(velocity_txn_snapshot_sequence(newest), before);
     sees(reader, "a", NULL);
     txn_put(loser, "a", "1");
     txn_put(winner, "a", "2");
     commits(winner);
     loses(loser, "key a");
+    assert_int_equal(velocity_txn_snapshot_sequence(reader), before);
+    assert_int_equal(velocity_txn_snapshot_sequence(newest), before + 1);
+    velocity_txn_free(newest);
     OK(velocity_txn_commit(reader, NULL, &sequence));
     velocity_txn_free(reader);
     assert_int_equal(sequence, before);

@@ -69,6 +69,7 @@ static void if_range_holds_for_the_very_version_alone(void **state) {
     assert_true(byte_range_applies(velocity_bytes(NULL, 0), 5));
     assert_true(byte_range_applies(velocity_str("\"5\""), 5));
     for (size_t i = 0; i < COUNT(others); i++) assert_false(byte_range_applies(velocity_str(others[i]), 5));
+    assert_false(byte_range_applies(velocity_str("\"0\""), VELOCITY_ABSENT)); /* a transaction's own write */
 }
 
 int main(void) {

@@ -94,7 +94,8 @@ static void every_row_can_be_reached_and_says_what_it_is(void **state) {
         assert_non_null(table[i].handle);
         assert_true(strlen(table[i].summary) > 0 && strlen(table[i].action.name) > 0);
         unsigned with_body = (unsigned)HTTP_PUT | (unsigned)HTTP_POST | (unsigned)HTTP_PATCH;
-        assert_int_equal(table[i].body != BODY_NONE, ((unsigned)table[i].method & with_body) != 0);
+        bool says_all = strcmp(table[i].action.name, "transaction.commit") == 0; /* its path does */
+        assert_int_equal(table[i].body != BODY_NONE, !says_all && ((unsigned)table[i].method & with_body) != 0);
     }
 }
 
@@ -112,6 +113,38 @@ static void a_name_in_braces_is_one_segment(void **state) {
     assert_null(match.database.data);
 }
 
+static void a_segment_in_the_middle_is_one_too(void **state) {
+    (void)state;
+    struct route_match match = find(HTTP_POST, "/api/transactions/0af/commit");
+    assert_non_null(match.route);
+    assert_string_equal(match.route->action.name, "transaction.commit");
+    assert_slice(match.key, velocity_str("0af"));
+    match = find(HTTP_POST, "/api/databases/mine/transactions/commit/commit");
+    assert_slice(match.key, velocity_str("commit"));
+    assert_slice(match.database, velocity_str("mine"));
+    static const char *const none[] = {"/api/transactions//commit", "/api/transactions/a/b/commit",
+                                       "/api/transactions/a/commit/", "/api/transactions/a/commits",
+                                       "/api/transactions/acommit"};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) assert_null(find(HTTP_POST, none[i]).route);
+    assert_string_equal(find(HTTP_DELETE, "/api/transactions/commit").route->action.name, "transaction.rollback");
+}
+
+/* Whatever a handler does inside of a transaction it does with the transaction's store: only those that were made for
+ * that may be let in. */
+static void only_keys_listings_and_batches_can_be_done_inside_of_a_transaction(void **state) {
+    static const char *const inside[] = {"get", "head", "put", "delete", "patch", "list", "delete_range", "batch"};
+    size_t count;
+    const struct route *table = route_table(&count);
+    (void)state;
+    for (size_t i = 0; i < count; i++) {
+        bool expected = false;
+        for (size_t k = 0; k < sizeof inside / sizeof *inside; k++)
+            expected |= strcmp(table[i].action.name, inside[k]) == 0;
+        assert_int_equal(table[i].action.in_transaction, expected);
+        assert_true(table[i].action.in_database || !expected);
+    }
+}
+
 /* Whoever forgets to say who may is told here: what needs no login is a short list. */
 static void what_needs_no_login_and_what_only_an_admin_may_is_as_written_here(void **state) {
     static const char *const open[] = {"login", "openapi", "live", "ready"};
@@ -126,9 +159,10 @@ static void what_needs_no_login_and_what_only_an_admin_may_is_as_written_here(vo
         found += is_open;
         bool changes = ((unsigned)table[i].method & ~((unsigned)HTTP_GET | (unsigned)HTTP_HEAD)) != 0;
         if (changes) assert_true(action->audit != AUDIT_NEVER && action->audit != AUDIT_READ);
+        /* A batch may hold only reads, and so may a transaction: what is written there is judged by itself. */
+        bool judged_inside = strcmp(action->name, "batch") == 0 || strncmp(action->name, "transaction.", 12) == 0;
         if (changes && action->in_database)
-            assert_int_equal(action->permission,
-                             strcmp(action->name, "batch") == 0 ? PERMISSION_READ : PERMISSION_WRITE);
+            assert_int_equal(action->permission, judged_inside ? PERMISSION_READ : PERMISSION_WRITE);
     }
     assert_int_equal(found, 8);
 }
@@ -154,6 +188,8 @@ int main(void) {
         cmocka_unit_test(another_method_gets_those_that_there_are),
         cmocka_unit_test(every_row_can_be_reached_and_says_what_it_is),
         cmocka_unit_test(a_name_in_braces_is_one_segment),
+        cmocka_unit_test(a_segment_in_the_middle_is_one_too),
+        cmocka_unit_test(only_keys_listings_and_batches_can_be_done_inside_of_a_transaction),
         cmocka_unit_test(what_needs_no_login_and_what_only_an_admin_may_is_as_written_here),
         cmocka_unit_test(latencies_fall_into_buckets_that_hold_them),
     };

@@ -23,6 +23,7 @@ const WRITERS = ['admin', 'limited', 'write'];
 const ALLOWED = {
   get: READERS, head: READERS, list: READERS, head_api_keys: READERS, batch: READERS,
   put: WRITERS, put_api_keys: WRITERS, delete: WRITERS, delete_range: WRITERS, patch: WRITERS, patch_api_keys: WRITERS,
+  transaction_begin: READERS, transactions: READERS, transaction_commit: READERS, transaction_rollback: READERS,
   databases: EVERYONE, database: EVERYONE, stats: EVERYONE, head_api_stats: EVERYONE,
   sessions: EVERYONE, session_end: EVERYONE, whoami: EVERYONE, user_own_password: EVERYONE,
   tokens: EVERYONE, token_create: EVERYONE, token_revoke: EVERYONE,

@@ -118,6 +118,40 @@ static void what_is_in_use_is_not_dropped_and_goes_on(void **state) {
     assert_false(path_exists(f, ".dropped-a-0"));
 }
 
+struct resident {
+    struct databases_listener listener;
+    struct database *inside;
+    unsigned told;
+};
+
+static void leave(struct databases_listener *listener, struct database *database) {
+    struct resident *resident = (struct resident *)listener;
+    resident->told++;
+    if (resident->inside != database) return;
+    assert_true(database_is_closing(database));
+    database_release(resident->inside);
+    resident->inside = NULL;
+}
+
+static void who_stays_for_long_is_told_to_leave(void **state) {
+    struct fixture *f = *state;
+    struct resident residents[2] = {{.listener.leave = leave}, {.listener.leave = leave}};
+    OK(create(f, "a"));
+    OK(create(f, "b"));
+    for (int i = 0; i < 2; i++) {
+        databases_listen(f->all, &residents[i].listener);
+        OK(acquire(f, "a", &residents[i].inside));
+    }
+    assert_false(database_is_closing(residents[0].inside));
+    OK(databases_drop(f->all, velocity_str("a"), 0));
+    databases_unlisten(f->all, &residents[0].listener);
+    databases_unlisten(f->all, &residents[0].listener);
+    OK(databases_drop(f->all, velocity_str("b"), 0));
+    databases_unlisten(f->all, &residents[1].listener);
+    assert_int_equal(residents[0].told, 1);
+    assert_int_equal(residents[1].told, 2);
+}
+
 struct guest {
     struct fixture *f;
     struct database *inside;
@@ -358,6 +392,7 @@ int main(void) {
         TEST(more_than_are_allowed_are_opened_where_they_are_found),
         TEST(they_are_listed_by_name_until_the_caller_has_enough),
         TEST(what_is_in_use_is_not_dropped_and_goes_on),
+        TEST(who_stays_for_long_is_told_to_leave),
         TEST(a_drop_waits_for_the_last_one_to_leave_and_lets_nobody_in),
         TEST(a_value_that_outlives_its_guest_keeps_the_database),
         TEST(a_limit_holds_at_once_and_lasts),

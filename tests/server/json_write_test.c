@@ -50,9 +50,12 @@ static void integers_are_written_to_the_last_digit(void **state) {
     json_write_i64(&w, INT64_MIN);
     json_write_i64(&w, INT64_MAX);
     json_write_u64_string(&w, UINT64_MAX);
+    json_write_u64_string(&w, 0);
+    json_write_version(&w, 7);
+    json_write_version(&w, VELOCITY_ABSENT);
     json_end_array(&w);
     assert_written(&w, "[0,18446744073709551615,0,-1,-9223372036854775808,9223372036854775807,"
-                       "\"18446744073709551615\"]");
+                       "\"18446744073709551615\",\"0\",\"7\",null]");
     json_writer_free(&w);
 }
 

@@ -172,6 +172,84 @@ static void a_clipped_scan_shows_what_a_filter_would_in_both_directions(void **s
     assert_true(shown > ROUNDS);
 }
 
+/* As a listing does that shows what begins alike up to its first "a" as one. */
+struct folded {
+    struct store_scan *scan;
+    struct text shown[KEYS], fold;
+    size_t count;
+};
+
+static struct text fold_of(velocity_slice key) {
+    struct text t = {.size = key.size < KEY_BYTES_MAX ? key.size : KEY_BYTES_MAX};
+    memcpy(t.bytes, key.data, t.size);
+    const char *a = memchr(t.bytes, 'a', t.size);
+    if (a) t.size = (size_t)(a + 1 - t.bytes);
+    return t;
+}
+
+static bool fold(void *arg, const struct store_row *row) {
+    struct folded *folded = arg;
+    folded->fold = fold_of(row->key);
+    folded->shown[folded->count++] = folded->fold;
+    if (memchr(row->key.data, 'a', row->key.size)) folded->scan->pass = slice_of(&folded->fold);
+    return true;
+}
+
+static void what_is_passed_over_is_shown_once_in_both_directions_and_clipped(void **state) {
+    struct fixture *f = *state;
+    static struct text keys[KEYS];
+    static struct folded folded;
+    size_t count = fill(f, keys), folds = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        struct text texts[PREFIXES_MAX], start = any_text(1);
+        velocity_slice prefixes[PREFIXES_MAX];
+        size_t prefix_count = below(3) ? any_prefixes(texts) : 0, at = 0;
+        for (size_t i = 0; i < prefix_count; i++) prefixes[i] = slice_of(&texts[i]);
+        struct store_scan scan = {
+            .prefixes = prefixes, .prefix_count = prefix_count, .reverse = below(2), .row = fold, .arg = &folded};
+        if (below(2)) scan.start = slice_of(&start);
+        folded = (struct folded){.scan = &scan};
+        assert_int_equal(f->store->operations->scan(f->store, &scan), VELOCITY_OK);
+        for (size_t i = 0; i < count; i++) {
+            velocity_slice key = slice_of(&keys[scan.reverse ? count - 1 - i : i]);
+            if (!is_wanted(&scan, key)) continue;
+            struct text expected = fold_of(key);
+            if (at && memchr(expected.bytes, 'a', expected.size) &&
+                slice_equal(slice_of(&expected), slice_of(&folded.shown[at - 1])))
+                continue;
+            assert_true(at < folded.count);
+            assert_slice(slice_of(&folded.shown[at++]), slice_of(&expected));
+        }
+        assert_int_equal(folded.count, at);
+        assert_true(scan.complete);
+        folds += at;
+    }
+    assert_true(folds > ROUNDS);
+}
+
+static void what_is_passed_over_is_not_read(void **state) {
+    struct fixture *f = *state;
+    static struct folded folded;
+    char key[32], value[1000] = {0};
+    for (int i = 0; i < 20000; i++) {
+        (void)snprintf(key, sizeof key, "%ca%08d", i < 10000 ? 'b' : 'm', i);
+        assert_int_equal(velocity_put(f->db, velocity_str(key), velocity_bytes(value, sizeof value)), VELOCITY_OK);
+    }
+    assert_int_equal(velocity_compact(f->db, NULL), VELOCITY_OK);
+    velocity_stats before = {.struct_size = sizeof before}, after = {.struct_size = sizeof after};
+    assert_int_equal(velocity_stats_get(f->db, &before), VELOCITY_OK);
+    for (int reverse = 0; reverse < 2; reverse++) {
+        struct store_scan scan = {.reverse = reverse, .wants_value = no_value, .row = fold, .arg = &folded};
+        folded = (struct folded){.scan = &scan};
+        assert_int_equal(f->store->operations->scan(f->store, &scan), VELOCITY_OK);
+        assert_int_equal(folded.count, 2);
+        assert_true(scan.complete);
+    }
+    assert_int_equal(velocity_stats_get(f->db, &after), VELOCITY_OK);
+    uint64_t blocks = after.cache_hits + after.cache_misses - before.cache_hits - before.cache_misses;
+    assert_in_range(blocks, 2, 60); /* of some 5,000 */
+}
+
 /* A million keys between two prefixes would take long to step over: counting what a scan looks at tells. */
 static void what_lies_between_prefixes_is_not_read(void **state) {
     struct fixture *f = *state;
@@ -392,6 +470,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_clipped_scan_shows_what_a_filter_would_in_both_directions),
         TEST(what_lies_between_prefixes_is_not_read),
+        TEST(what_is_passed_over_is_shown_once_in_both_directions_and_clipped),
+        TEST(what_is_passed_over_is_not_read),
         TEST(a_value_that_is_not_wanted_and_stands_apart_is_not_read),
         TEST(what_a_row_passes_over_is_not_shown_in_either_direction),
         TEST(what_is_passed_over_is_not_read),

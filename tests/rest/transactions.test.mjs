@@ -1,0 +1,619 @@
+// Transactions over HTTP: what is seen inside, who wins, how each ends, and to whom it belongs.
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { addToken, addUser, serverWithAdmin } from './people.mjs';
+import { assertProblem, MiB, Server, sleep, versionOf, Wire, within } from './support.mjs';
+import { Transaction } from './transactions.mjs';
+
+let server;
+let client;
+before(async () => {
+  server = await Server.start({ config: { server: { max_transactions_per_user: 1024, max_transaction_bytes: 2 * MiB } } });
+  client = server.client;
+});
+after(() => server?.stop());
+
+const begin = (isolation, options) => Transaction.begin(client, isolation, options);
+const value = async (key) => {
+  const response = await client.get(`/api/keys/${key}`);
+  return response.status === 404 ? null : response.text;
+};
+const put = async (key, text) => versionOf(await client.put(`/api/keys/${key}`, text));
+const commits = async (transaction) => {
+  const response = await transaction.commit();
+  assert.equal(response.status, 200, response.text);
+  return BigInt(response.json.version);
+};
+const loses = async (transaction, key) => {
+  const problem = assertProblem(await transaction.commit(), 409);
+  assert.equal(problem.code, 'transaction_conflict');
+  assert.match(problem.detail, new RegExp(`key ${key}\\b`));
+  return problem;
+};
+
+describe('a transaction', () => {
+  it('is begun with an id that nobody can guess, an end, and the isolation that was asked for', async () => {
+    for (const isolation of ['serializable', 'snapshot', 'read_committed']) {
+      const response = await client.post('/api/transactions', { isolation });
+      assert.equal(response.status, 201, response.text);
+      assert.deepEqual(Object.keys(response.json), ['id', 'isolation', 'expires_at', 'idle_seconds']);
+      assert.match(response.json.id, /^[0-9a-f]{32}$/);
+      assert.equal(response.json.isolation, isolation);
+      assert.equal(response.json.idle_seconds, 30);
+      assert.ok(Math.abs(Date.parse(response.json.expires_at) - Date.now() - 300_000) < 10_000);
+      assert.equal(response.headers['cache-control'], 'no-store');
+    }
+    assert.equal((await begin()).isolation, 'serializable', 'nobody is surprised who says nothing');
+  });
+
+  it('is not begun with what is no isolation', async () => {
+    for (const body of [{ isolation: 'none' }, { isolation: 7 }, { isolation: null }, { isolation: 'Snapshot' }, { isolated: true }, [], 7]) {
+      assert.equal(assertProblem(await client.post('/api/transactions', body), 400, JSON.stringify(body)).code, 'invalid_body');
+    }
+    assertProblem(await client.post('/api/transactions', '{'), 400);
+    assertProblem(await client.post('/api/transactions?isolation=snapshot', {}), 400);
+    assertProblem(await client.request('POST', '/api/transactions', { body: '{}', headers: { 'Content-Type': 'text/plain' } }), 415);
+  });
+
+  it('sees what it has written, and nobody else does before its commit', async () => {
+    const old = await put('seen:a', 'old');
+    const transaction = await begin('snapshot');
+    const first = await transaction.inside.get('/api/keys/seen:a');
+    assert.equal(versionOf(first), old);
+    const written = await transaction.put('seen:a', 'new');
+    assert.equal(written.headers.etag, undefined, 'it has no version yet');
+    const created = await transaction.inside.put('/api/keys/seen:b', 'b', { 'If-None-Match': '*' });
+    assert.equal(created.status, 201);
+    const own = await transaction.inside.get('/api/keys/seen:a');
+    assert.equal(own.text, 'new');
+    assert.equal(own.headers.etag, undefined);
+    assert.equal((await transaction.inside.request('HEAD', '/api/keys/seen:b')).status, 200);
+    assert.deepEqual([await value('seen:a'), await value('seen:b')], ['old', null]);
+    const version = await commits(transaction);
+    const after = await client.get('/api/keys/seen:b');
+    assert.equal(versionOf(after), version, 'the version of its last write');
+    assert.equal(await value('seen:a'), 'new');
+  });
+
+  it('keeps a value\'s type, checks JSON, and deletes', async () => {
+    await put('typed:gone', 'x');
+    const transaction = await begin();
+    await transaction.put('typed:json', '{"a":1}', { 'Content-Type': 'application/json' });
+    assert.equal(assertProblem(await transaction.inside.put('/api/keys/typed:bad', '{"a":', { 'Content-Type': 'application/json' }), 422).offset, 5);
+    await transaction.put('typed:own', 'x', { 'Content-Type': 'text/x-own' });
+    const gone = await transaction.inside.delete('/api/keys/typed:gone');
+    assert.equal(gone.status, 204);
+    assert.equal(gone.headers['velocity-version'], undefined);
+    assert.equal(await transaction.get('typed:gone'), null);
+    assert.match((await transaction.inside.get('/api/keys/typed:own')).headers['content-type'], /^text\/x-own/);
+    assert.equal(await value('typed:gone'), 'x');
+    await commits(transaction);
+    assert.match((await client.get('/api/keys/typed:json')).headers['content-type'], /^application\/json/);
+    assert.deepEqual([await value('typed:gone'), await value('typed:bad')], [null, null]);
+  });
+
+  it('lists its own state, page by page and in both directions', async () => {
+    for (const key of ['b', 'd', 'f']) await put(`list:${key}`, key);
+    const transaction = await begin('snapshot');
+    await put('list:c', 'later');
+    await transaction.put('list:a', 'own');
+    await transaction.inside.delete('/api/keys/list:d');
+    const page = async (query) => {
+      const response = await transaction.inside.get(`/api/keys?prefix=list:&${query}`);
+      assert.equal(response.status, 200, response.text);
+      return response.json;
+    };
+    const all = await page('values=true');
+    assert.deepEqual(all.items.map(({ key, version, text }) => [key, version === null, text]), [['list:a', true, 'own'], ['list:b', false, 'b'], ['list:f', false, 'f']]);
+    assert.match(all.version, /^\d+$/);
+    assert.deepEqual((await page('reverse=true')).items.map(({ key }) => key), ['list:f', 'list:b', 'list:a']);
+    const first = await page('limit=1');
+    const second = await page(`limit=1&cursor=${first.cursor}`);
+    assert.deepEqual([first.items[0].key, second.items[0].key], ['list:a', 'list:b']);
+    assert.equal((await transaction.rollback()).status, 204);
+  });
+
+  it('takes a batch as a whole, with gets that see it', async () => {
+    const old = await put('batch:a', 'old');
+    const transaction = await begin('snapshot');
+    const batch = (document) => transaction.inside.post('/api/batch', document);
+    const done = await batch({ if: [{ key: 'batch:a', version: `${old}` }], ops: [{ op: 'get', key: 'batch:a' }, { op: 'put', key: 'batch:a', text: 'new' }, { op: 'get', key: 'batch:a' }, { op: 'delete', key: 'batch:z' }] });
+    assert.equal(done.status, 200, done.text);
+    assert.equal(done.json.version, null);
+    assert.deepEqual(done.json.results.map((one) => [one.version, one.text]), [[`${old}`, 'old'], [null, undefined], [null, 'new'], [null, undefined]]);
+    const failed = assertProblem(await batch({ if: [{ key: 'batch:a', exists: true }, { key: 'batch:y', exists: true }], ops: [{ op: 'put', key: 'batch:b', text: 'x' }] }), 412);
+    assert.deepEqual([failed.index, failed.current_version], [1, null]);
+    const own = assertProblem(await batch({ if: [{ key: 'batch:a', version: `${old}` }], ops: [{ op: 'put', key: 'batch:b', text: 'x' }] }), 412);
+    assert.equal('current_version' in own, false, 'it is there, and has no version yet');
+    const reads = await batch({ ops: [{ op: 'get', key: 'batch:a' }, { op: 'get', key: 'batch:b' }] });
+    assert.deepEqual(reads.json.results.map((one) => one?.text ?? null), ['new', null]);
+    assertProblem(await batch({ ops: [{ op: 'put', key: 'batch:c', text: 'x' }, { op: 'no', key: 'x' }] }), 400);
+    assert.equal(await value('batch:a'), 'old');
+    await commits(transaction);
+    assert.deepEqual([await value('batch:a'), await value('batch:b'), await value('batch:c')], ['new', null, null]);
+  });
+
+  it('judges conditions at once, by what it sees', async () => {
+    const old = await put('if:a', 'old');
+    const transaction = await begin('snapshot');
+    const inside = (headers) => transaction.inside.put('/api/keys/if:a', 'x', headers);
+    const now = await put('if:a', 'newer');
+    assert.equal(assertProblem(await inside({ 'If-Match': `"${now}"` }), 412).current_version, `${old}`);
+    assert.equal((await inside({ 'If-Match': `"${old}"` })).status, 204);
+    for (const headers of [{ 'If-Match': `"${old}"` }, { 'If-Match': `"${old}", "7"` }, { 'If-Match': '"18446744073709551615"' }, { 'If-None-Match': '*' }]) {
+      const problem = assertProblem(await inside(headers), 412, JSON.stringify(headers));
+      assert.equal('current_version' in problem, false, 'its own write has no version');
+      assert.match(problem.detail, /no version yet/);
+    }
+    for (const headers of [{ 'If-Match': '*' }, { 'If-None-Match': `"${old}"` }]) assert.equal((await inside(headers)).status, 204, JSON.stringify(headers));
+    assert.equal((await transaction.inside.get('/api/keys/if:a', { 'If-Match': '*' })).status, 200);
+    assert.equal((await transaction.inside.get('/api/keys/if:a', { 'If-None-Match': '*' })).status, 304);
+    assert.equal((await transaction.inside.get('/api/keys/if:a', { 'If-Match': `"${old}"` })).status, 412);
+    assert.equal((await transaction.inside.delete('/api/keys/if:none', { 'If-Match': '*' })).status, 412);
+    await transaction.rollback();
+  });
+
+  it('lives in its database', async () => {
+    assert.equal((await client.post('/api/databases', { name: 'other' })).status, 201);
+    const transaction = await begin('snapshot', { in: '/api/databases/other' });
+    await transaction.put('where', 'other');
+    assertProblem(await transaction.inside.get('/api/keys/where'), 404);
+    assert.equal((await transaction.inside.get('/api/keys/where')).json.code, 'transaction_not_found');
+    assert.equal(assertProblem(await client.request('POST', `/api/transactions/${transaction.id}/commit`), 404).code, 'transaction_not_found');
+    assert.equal(assertProblem(await client.delete(`/api/transactions/${transaction.id}`), 404).code, 'transaction_not_found');
+    await commits(transaction);
+    assert.equal((await client.get('/api/databases/other/keys/where')).text, 'other');
+    assert.equal(await value('where'), null);
+  });
+
+  it('is named where something can be done inside of it, and only there', async () => {
+    const { id } = await begin();
+    const header = { 'Velocity-Transaction': id };
+    for (const [method, path] of [['GET', '/api/databases'], ['GET', '/api/stats'], ['GET', '/livez'], ['GET', '/api/whoami'], ['GET', '/api/transactions'], ['DELETE', `/api/transactions/${id}`], ['POST', `/api/transactions/${id}/commit`]]) {
+      assert.equal(assertProblem(await client.request(method, path, { headers: header }), 400, path).code, 'invalid_header');
+    }
+    assert.equal(assertProblem(await client.post('/api/transactions', {}, header), 400).code, 'invalid_header');
+    for (const bad of ['', 'x', 'A'.repeat(32), `${id}0`, id.slice(1)]) {
+      assert.equal(assertProblem(await client.get('/api/keys/a', { 'Velocity-Transaction': bad }), 400, bad).code, 'invalid_header');
+    }
+    const wire = await Wire.open(server.port);
+    wire.send(`GET /api/keys/a HTTP/1.1\r\nHost: localhost\r\nVelocity-Transaction: ${id}\r\nVelocity-Transaction: ${id}\r\n\r\n`);
+    assert.equal((await wire.response()).status, 400);
+    wire.close();
+  });
+});
+
+describe('its end', () => {
+  it('is a commit that is answered the same again', async () => {
+    const transaction = await begin('snapshot');
+    await transaction.put('end:a', '1');
+    const version = await commits(transaction);
+    await put('end:a', '2');
+    for (let i = 0; i < 3; i++) assert.equal(await commits(transaction), version);
+    assert.equal(await value('end:a'), '2', 'and is not done again');
+    for (const response of [await transaction.inside.get('/api/keys/end:a'), await transaction.rollback()]) {
+      const problem = assertProblem(response, 410);
+      assert.equal(problem.code, 'transaction_ended');
+      assert.match(problem.detail, /was committed/);
+    }
+  });
+
+  it('is a commit whose reply was lost, and is there when it is asked for again', async () => {
+    const transaction = await begin('serializable');
+    await transaction.put('end:lost', 'kept');
+    const wire = await Wire.open(server.port);
+    wire.send(`POST /api/transactions/${transaction.id}/commit HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n`);
+    wire.close();
+    for (;;) {
+      const again = await transaction.commit();
+      if (again.status === 409 && again.json.code === 'transaction_busy') continue;
+      assert.equal(again.status, 200, again.text);
+      break;
+    }
+    assert.equal(await value('end:lost'), 'kept');
+  });
+
+  it('is a conflict that is answered the same again, and can be rolled back', async () => {
+    await put('end:c', '1');
+    const transaction = await begin('snapshot');
+    await transaction.put('end:c', '2');
+    await put('end:c', '3');
+    const first = await loses(transaction, 'end:c');
+    const second = await loses(transaction, 'end:c');
+    assert.equal(second.detail, first.detail);
+    assert.equal(await value('end:c'), '3');
+    assert.equal(assertProblem(await transaction.inside.get('/api/keys/end:c'), 410).code, 'transaction_ended');
+    assert.equal((await transaction.rollback()).status, 204);
+  });
+
+  it('is a rollback, which can be asked for again', async () => {
+    const transaction = await begin();
+    await transaction.put('end:r', '1');
+    for (let i = 0; i < 3; i++) assert.equal((await transaction.rollback()).status, 204);
+    assert.equal(await value('end:r'), null);
+    for (const response of [await transaction.commit(), await transaction.inside.put('/api/keys/end:r', '2')]) {
+      assert.match(assertProblem(response, 410).detail, /rolled back/);
+    }
+    assert.equal(await value('end:r'), null);
+  });
+
+  it('is not there for ids that never were', async () => {
+    const none = '0123456789abcdef0123456789abcdef';
+    for (const response of [await client.request('POST', `/api/transactions/${none}/commit`), await client.delete(`/api/transactions/${none}`),
+      await client.get('/api/keys/a', { 'Velocity-Transaction': none }), await client.put('/api/keys/a', 'x', { 'Velocity-Transaction': none }),
+      await client.request('POST', '/api/transactions/not-an-id/commit'), await client.delete('/api/transactions/not-an-id')]) {
+      assert.equal(assertProblem(response, 404).code, 'transaction_not_found');
+    }
+    assertProblem(await client.request('POST', `/api/transactions/${none}/commit?now=1`), 400);
+  });
+
+  it('without writes is at the state that was read', async () => {
+    const version = await put('end:read', '1');
+    const transaction = await begin('serializable');
+    assert.equal(await transaction.get('end:read'), '1');
+    await put('end:read', '2');
+    assert.equal(await commits(transaction), version);
+  });
+});
+
+describe('isolation', () => {
+  const pair = async (isolation) => [await begin(isolation), await begin(isolation)];
+
+  it('lets nobody see what was not committed', async () => {
+    await put('dirty', 'clean');
+    for (const isolation of ['read_committed', 'snapshot', 'serializable']) {
+      const [writer, reader] = await pair(isolation);
+      await writer.put('dirty', isolation);
+      assert.equal(await reader.get('dirty'), 'clean');
+      const listed = await reader.inside.get('/api/keys?prefix=dirty&values=true');
+      assert.equal(listed.json.items[0].text, 'clean');
+      await writer.rollback();
+      assert.equal(await reader.get('dirty'), 'clean');
+      await reader.rollback();
+    }
+  });
+
+  it('repeats reads, but for read_committed', async () => {
+    for (const [isolation, second] of [['serializable', '1'], ['snapshot', '1'], ['read_committed', '2']]) {
+      await put('repeat', '1');
+      const transaction = await begin(isolation);
+      assert.equal(await transaction.get('repeat'), '1');
+      await put('repeat', '2');
+      assert.equal(await transaction.get('repeat'), second, isolation);
+      await commits(transaction);
+    }
+  });
+
+  it('loses no update, but under read_committed', async () => {
+    for (const isolation of ['serializable', 'snapshot', 'read_committed']) {
+      await put('update', '10');
+      const [first, second] = await pair(isolation);
+      const both = [Number(await first.get('update')), Number(await second.get('update'))];
+      await first.put('update', `${both[0] + 1}`);
+      await second.put('update', `${both[1] + 1}`);
+      await commits(first);
+      if (isolation === 'read_committed') await commits(second);
+      else await loses(second, 'update');
+      assert.equal(await value('update'), '11');
+    }
+  });
+
+  it('allows write skew under snapshot, and not under serializable', async () => {
+    for (const isolation of ['serializable', 'snapshot']) {
+      await put('duty:a', 'on');
+      await put('duty:b', 'on');
+      const [first, second] = await pair(isolation);
+      for (const one of [first, second]) assert.deepEqual([await one.get('duty:a'), await one.get('duty:b')], ['on', 'on']);
+      await first.put('duty:a', 'off');
+      await second.put('duty:b', 'off');
+      await commits(first);
+      if (isolation === 'snapshot') await commits(second);
+      else await loses(second, 'duty:a');
+      assert.equal(await value('duty:b'), isolation === 'snapshot' ? 'off' : 'on');
+    }
+  });
+
+  it('counts what a listing and a batch have read, and keys that were not there', async () => {
+    const reads = {
+      listing: (one) => one.inside.get('/api/keys?prefix=phantom:'),
+      batch: (one) => one.inside.post('/api/batch', { ops: [{ op: 'get', key: 'phantom:x' }] }),
+      get: (one) => one.inside.get('/api/keys/phantom:x'),
+      condition: (one) => one.inside.put('/api/keys/elsewhere', 'x', { 'If-None-Match': '*' }).then(() => one.inside.delete('/api/keys/phantom:x', { 'If-Match': '*' })),
+    };
+    for (const [what, read] of Object.entries(reads)) {
+      const transaction = await begin('serializable');
+      await read(transaction);
+      await transaction.put('counted', what);
+      await put('phantom:x', what);
+      await loses(transaction, 'phantom:x');
+      await client.delete('/api/keys/phantom:x');
+    }
+  });
+
+  it('keeps transactions that touch different keys apart', async () => {
+    const all = await Promise.all(Array.from({ length: 30 }, () => begin('serializable')));
+    await Promise.all(all.map((one, i) => one.put(`apart:${i}`, `${i}`)));
+    const versions = await Promise.all(all.map(commits));
+    assert.equal(new Set(versions).size, 30);
+  });
+});
+
+describe('one request at a time', () => {
+  it('is inside: another one is told so at once, and is not done', async () => {
+    const ops = Array.from({ length: 2000 }, (_, i) => ({ op: 'put', key: `busy:${i}`, text: 'x' }));
+    let busy = 0;
+    for (let round = 0; round < 40 && busy === 0; round++) {
+      const transaction = await begin('snapshot');
+      const long = transaction.inside.post('/api/batch', { ops });
+      const others = await Promise.all(Array.from({ length: 6 }, (_, i) => transaction.inside.put(`/api/keys/busy:other:${i}`, 'x')));
+      const { status } = await long;
+      assert.ok(status === 200 || status === 409, `${status}`);
+      for (const [i, other] of others.entries()) {
+        assert.equal((await transaction.get(`busy:other:${i}`)) !== null, other.status === 204, 'done or refused');
+        if (other.status === 204) continue;
+        assert.equal(assertProblem(other, 409).code, 'transaction_busy');
+        busy += 1;
+      }
+      await transaction.rollback();
+    }
+    assert.ok(busy > 0, 'some came while another was inside');
+  });
+});
+
+describe('limits', () => {
+  it('of what one may write: 413, and what was written before stays', async () => {
+    const transaction = await begin('snapshot');
+    const large = Buffer.alloc(700_000, 'x');
+    await transaction.put('large:1', large);
+    assert.equal(assertProblem(await transaction.inside.put('/api/keys/large:2', large), 413).code, 'transaction_too_large');
+    const batch = await transaction.inside.post('/api/batch', { ops: [{ op: 'put', key: 'large:3', text: 'x' }, { op: 'put', key: 'large:4', text: large.toString() }] });
+    assert.equal(assertProblem(batch, 413).code, 'transaction_too_large');
+    await transaction.put('large:5', 'small');
+    await commits(transaction);
+    const there = (await client.get('/api/keys?prefix=large:')).json.items.map(({ key }) => key);
+    assert.deepEqual(there, ['large:1', 'large:5']);
+  });
+
+  it('of a user: sixteen by default', async () => {
+    const own = await serverWithAdmin();
+    const bob = await addUser(own.admin, own.nobody, 'bob');
+    const open = [];
+    for (let i = 0; i < 16; i++) open.push(await Transaction.begin(bob));
+    assert.equal(assertProblem(await bob.post('/api/transactions', {}), 409).code, 'too_many');
+    const { client: token } = await addToken(bob);
+    assert.equal(assertProblem(await token.post('/api/transactions', {}), 409).code, 'too_many', 'tokens are the user\'s');
+    await Transaction.begin(own.admin);
+    assert.equal((await open[5].rollback()).status, 204);
+    await Transaction.begin(bob);
+    assertProblem(await bob.post('/api/transactions', {}), 409);
+    await own.server.stop();
+  });
+
+  it('of time: idle or too old, it is over', async () => {
+    const own = await Server.start({ config: { server: { transaction_idle_seconds: 1, transaction_max_seconds: 3 } } });
+    const idle = await Transaction.begin(own.client, 'snapshot');
+    const used = await Transaction.begin(own.client, 'snapshot');
+    assert.equal(idle.idle_seconds, 1);
+    await idle.put('time:idle', 'x');
+    const until = Date.now() + 1700;
+    while (Date.now() < until) {
+      await used.put('time:used', `${Date.now()}`);
+      await sleep(100);
+    }
+    for (const response of [await idle.inside.get('/api/keys/time:idle'), await idle.commit()]) {
+      const problem = assertProblem(response, 410);
+      assert.equal(problem.code, 'transaction_expired');
+      assert.match(problem.detail, /idle/);
+    }
+    assert.equal((await idle.rollback()).status, 204, 'it is rolled back');
+    let last;
+    for (;;) {
+      last = await used.inside.get('/api/keys/time:used');
+      if (last.status !== 200) break;
+      assert.ok(Date.now() < until + 10_000, 'it ends');
+      await sleep(100);
+    }
+    assert.equal(assertProblem(last, 410).code, 'transaction_expired');
+    assert.match(last.json.detail, /max/);
+    assert.equal((await own.client.get('/api/keys?prefix=time:')).json.items.length, 0);
+    const abandoned = await Transaction.begin(own.client, 'snapshot'); // whose client never comes back
+    assert.ok(abandoned.id);
+    await sleep(2300);
+    const { transactions } = (await own.client.get('/api/stats')).json.server;
+    assert.deepEqual([transactions.open, transactions.bytes, transactions.timed_out], [0, 0, 3]);
+    await own.stop();
+  });
+});
+
+describe('people', () => {
+  let own;
+  let ann;
+  let bob;
+  before(async () => {
+    own = await serverWithAdmin({ config: { security: { audit_level: 'writes', max_auth_failures: 0 } } });
+    ann = await addUser(own.admin, own.nobody, 'ann');
+    bob = await addUser(own.admin, own.nobody, 'bob', { prefixes: ['bob:'] });
+  });
+  after(() => own?.server.stop());
+
+  it('have their own: those of others, and of other logins, are not there', async () => {
+    const transaction = await Transaction.begin(ann);
+    await transaction.put('ann:1', 'x');
+    const { client: token } = await addToken(ann);
+    for (const other of [bob, own.admin, token]) {
+      const inside = other.with({ 'Velocity-Transaction': transaction.id });
+      for (const response of [await inside.get('/api/keys/ann:1'), await inside.put('/api/keys/bob:1', 'x'),
+        await other.request('POST', `/api/transactions/${transaction.id}/commit`), await other.delete(`/api/transactions/${transaction.id}`)]) {
+        assert.equal(assertProblem(response, 404).code, 'transaction_not_found');
+      }
+    }
+    assert.equal((await own.nobody.get('/api/keys/ann:1', { 'Velocity-Transaction': transaction.id })).status, 401);
+    assert.equal(await transaction.get('ann:1'), 'x');
+    assert.equal((await transaction.commit()).status, 200);
+    for (const other of [bob, token]) assertProblem(await other.request('POST', `/api/transactions/${transaction.id}/commit`), 404);
+  });
+
+  it('may do inside what they may outside', async () => {
+    const reader = await addUser(own.admin, own.nobody, 'reader', { role: 'read' });
+    const monitor = await addUser(own.admin, own.nobody, 'monitor', { role: 'monitor' });
+    await own.admin.put('/api/keys/bob:1', 'one');
+    await own.admin.put('/api/keys/other', 'x');
+    assertProblem(await monitor.post('/api/transactions', {}), 403);
+    const reading = await Transaction.begin(reader);
+    assert.equal(await reading.get('bob:1'), 'one');
+    assert.equal(assertProblem(await reading.inside.put('/api/keys/bob:1', 'x'), 403).code, 'forbidden');
+    assert.equal(assertProblem(await reading.inside.post('/api/batch', { ops: [{ op: 'delete', key: 'bob:1' }] }), 403).code, 'forbidden');
+    assert.equal((await reading.commit()).status, 200);
+    const scoped = await Transaction.begin(bob);
+    assert.equal(await scoped.get('other'), null);
+    assert.equal(assertProblem(await scoped.inside.put('/api/keys/other', 'x'), 403).code, 'out_of_scope');
+    await scoped.put('bob:2', 'two');
+    assert.deepEqual((await scoped.inside.get('/api/keys')).json.items.map(({ key }) => key), ['bob:1', 'bob:2']);
+    assert.deepEqual((await scoped.inside.post('/api/batch', { ops: [{ op: 'get', key: 'other' }, { op: 'get', key: 'bob:2' }] })).json.results.map((one) => one?.text ?? null), [null, 'two']);
+    assert.equal((await scoped.commit()).status, 200);
+    assert.equal((await own.admin.get('/api/keys/bob:2')).text, 'two');
+  });
+
+  it('lose it with their rights, and nothing of it is done', async () => {
+    for (const [name, take] of [
+      ['narrowed', () => own.admin.patch('/api/users/narrowed', { role: 'read' })],
+      ['moved', () => own.admin.patch('/api/users/moved', { prefixes: ['elsewhere:'] })],
+    ]) {
+      const somebody = await addUser(own.admin, own.nobody, name);
+      const transaction = await Transaction.begin(somebody);
+      await transaction.put(`rights:${name}`, 'x');
+      assert.equal((await take()).status, 200);
+      const problem = assertProblem(await transaction.commit(), 410, name);
+      assert.equal(problem.code, 'transaction_ended');
+      assert.match(problem.detail, /no longer/);
+      assertProblem(await own.admin.get(`/api/keys/rights:${name}`), 404);
+    }
+    const { id, client: token } = await addToken(ann);
+    const transaction = await Transaction.begin(token);
+    await transaction.put('rights:token', 'x');
+    assert.equal((await ann.delete(`/api/tokens/${id}`)).status, 204);
+    assert.equal((await transaction.commit()).status, 401);
+    await sleep(1500); // it goes by itself
+    assertProblem(await own.admin.get('/api/keys/rights:token'), 404);
+    assert.deepEqual((await own.admin.get('/api/transactions?all=true')).json.transactions, []);
+  });
+
+  it('see their own in a list, by the beginning of the id, and an admin those of all', async () => {
+    const transaction = await Transaction.begin(ann, 'snapshot');
+    const { transactions: [row], ...rest } = (await ann.get('/api/transactions')).json;
+    assert.deepEqual(rest, {});
+    assert.deepEqual(Object.keys(row), ['id_prefix', 'user', 'isolation', 'expires_at', 'begun_at']);
+    assert.deepEqual([row.id_prefix, row.user, row.isolation, row.expires_at], [transaction.id.slice(0, 8), 'ann', 'snapshot', transaction.expires_at]);
+    assert.deepEqual((await bob.get('/api/transactions')).json.transactions, []);
+    assertProblem(await bob.get('/api/transactions?user=ann'), 403);
+    assertProblem(await bob.get('/api/transactions?all=true'), 403);
+    assert.equal((await own.admin.get('/api/transactions?user=ann')).json.transactions.length, 1);
+    await transaction.rollback();
+    assert.deepEqual((await own.admin.get('/api/transactions?all=true')).json.transactions, []);
+  });
+
+  it('are in the audit log with what they did', async () => {
+    const transaction = await Transaction.begin(ann, 'snapshot');
+    await transaction.put('audit:a', 'x');
+    await transaction.inside.post('/api/batch', { ops: [{ op: 'put', key: 'audit:b', text: 'x' }, { op: 'delete', key: 'audit:c' }] });
+    await transaction.commit();
+    const second = await Transaction.begin(ann);
+    await second.rollback();
+    const { rows } = (await own.admin.get('/api/audit?user=ann&limit=6')).json;
+    const prefix = transaction.id.slice(0, 8);
+    assert.deepEqual(rows.reverse().map(({ action, key, status, detail, database }) => [action, key, status, detail, database]), [
+      ['transaction.begin', prefix, 201, 'snapshot', 'default'],
+      ['put', 'audit:a', 204, `in transaction ${prefix}`, 'default'],
+      ['batch', null, 200, `in transaction ${prefix}, 2 writes: audit:b, audit:c`, 'default'],
+      ['transaction.commit', prefix, 200, null, 'default'],
+      ['transaction.begin', second.id.slice(0, 8), 201, 'serializable', 'default'],
+      ['transaction.rollback', second.id.slice(0, 8), 204, null, 'default'],
+    ]);
+    assert.ok(!JSON.stringify(rows).includes(transaction.id), 'nobody can enter with what stands there');
+  });
+});
+
+describe('a database that is dropped', () => {
+  it('takes its transactions with it, at once', async () => {
+    await client.post('/api/databases', { name: 'gone' });
+    const place = { in: '/api/databases/gone' };
+    const open = [];
+    for (let i = 0; i < 5; i++) open.push(await begin('serializable', place));
+    await open[0].put('a', 'x');
+    const dropped = await within(5000, 'the drop', client.delete('/api/databases/gone'));
+    assert.equal(dropped.status, 204, dropped.text);
+    assert.equal(assertProblem(await open[0].commit(), 404).code, 'database_not_found');
+    await client.post('/api/databases', { name: 'gone' });
+    const problem = assertProblem(await open[0].commit(), 410);
+    assert.equal(problem.code, 'transaction_ended');
+    assert.match(problem.detail, /dropped/);
+    assert.equal((await client.get('/api/databases/gone/keys')).json.items.length, 0);
+    assert.equal((await client.delete('/api/databases/gone')).status, 204);
+  });
+});
+
+describe('the server', () => {
+  it('ends with transactions open', async () => {
+    const own = await Server.start();
+    const transaction = await Transaction.begin(own.client, 'snapshot');
+    await transaction.put('open', 'x');
+    await own.stop();
+    const again = await own.again();
+    assert.equal((await again.client.get('/api/keys/open')).status, 404);
+    await again.stop();
+  });
+
+  it('that is killed has what was committed, whole, and nothing else', async () => {
+    const own = await Server.start();
+    const committed = [];
+    let running = true;
+    const writers = Array.from({ length: 6 }, async (_, who) => {
+      for (let i = 0; running; i++) {
+        const name = `${who}:${i}`;
+        try {
+          const transaction = await Transaction.begin(own.client, 'serializable');
+          for (const part of ['a', 'b', 'c']) await transaction.put(`kill:${name}:${part}`, name);
+          const answer = await transaction.commit();
+          if (answer.status === 200) committed.push(name);
+        } catch {
+          return; // the server is gone
+        }
+      }
+    });
+    const open = await Transaction.begin(own.client, 'snapshot');
+    await open.put('kill:open', 'x');
+    while (committed.length < 60) await sleep(10);
+    await own.kill();
+    running = false;
+    await Promise.all(writers);
+    const again = await own.again();
+    const { items } = (await again.client.get('/api/keys?prefix=kill:&values=true&limit=10000')).json;
+    const parts = new Map();
+    for (const { key, text } of items) {
+      const [, who, i, part] = key.split(':');
+      assert.equal(text, `${who}:${i}`);
+      parts.set(`${who}:${i}`, (parts.get(`${who}:${i}`) ?? '') + part);
+    }
+    for (const [name, there] of parts) assert.equal(there, 'abc', `all of ${name} or nothing`);
+    for (const name of committed) assert.ok(parts.has(name), `${name} was acknowledged`);
+    assert.equal((await again.client.get('/api/keys/kill:open')).status, 404);
+    assert.equal(assertProblem(await again.client.request('POST', `/api/transactions/${open.id}/commit`), 404).code, 'transaction_not_found');
+    await again.stop();
+  });
+
+  it('tells how many there are and were', async () => {
+    const own = await Server.start();
+    const [open, loser, winner] = [await Transaction.begin(own.client), await Transaction.begin(own.client), await Transaction.begin(own.client)];
+    await loser.put('a', '1');
+    await winner.put('a', '2');
+    await winner.commit();
+    await loser.commit();
+    await (await Transaction.begin(own.client)).rollback();
+    const { transactions: t } = (await own.client.get('/api/stats')).json.server;
+    assert.deepEqual([t.open, t.begun, t.committed, t.conflicts, t.rolled_back, t.timed_out, t.answers_remembered], [1, 4, 1, 1, 1, 0, 3]);
+    assert.ok(t.bytes > 0 && t.bytes <= t.max_bytes);
+    await open.rollback();
+    assert.equal((await own.client.get('/api/stats')).json.server.transactions.bytes, 0);
+    await own.stop();
+  });
+});
