@@ -124,6 +124,8 @@ struct store_operations {
     /* See velocity_changes_notify. */
     void (*feed_notify)(struct store_feed *feed, void (*ready)(void *arg), void *arg);
     void (*feed_free)(struct store_feed *feed);
+
+    void (*free)(struct store *store);
 };
 
 struct store {

@@ -1,7 +1,7 @@
 /*
  * store_lsm.c - the store over the engine. Stateless but for the handle; each commit keeps an engine batch for reuse.
  */
-#include "server/store.h"
+#include "server/store_lsm.h"
 
 #include <stdlib.h>
 
@@ -33,7 +33,7 @@ static velocity_status lsm_get_many(struct store *store, size_t n, const velocit
     return status;
 }
 
-static void lsm_release(struct store *store, velocity_value *value) {
+void lsm_release(struct store *store, velocity_value *value) {
     (void)store;
     velocity_value_release(value);
 }
@@ -41,9 +41,9 @@ static void lsm_release(struct store *store, velocity_value *value) {
 /* ---- scans ------------------------------------------------------------------------------------------------------ */
 
 /* One stretch of the scan: the rows of `range`. *more: it may go on behind it. */
-static velocity_status scan_range(struct store *store, const velocity_range *range, struct store_scan *scan,
+static velocity_status scan_range(const struct lsm_source *source, const velocity_range *range, struct store_scan *scan,
                                   bool *more) {
-    velocity_iterator *it = velocity_iterator_new(database(store), range);
+    velocity_iterator *it = source->iterator(source->handle, range);
     while (*more && velocity_iterator_valid(it)) {
         struct store_row row = {.key = velocity_iterator_key(it),
                                 .value_size = velocity_iterator_value_size(it),
@@ -81,37 +81,42 @@ static bool has_keys(const velocity_range *range) {
     return order < 0 || (order == 0 && prefix.size < end.size);
 }
 
-static velocity_range range_of(const struct store_scan *scan) {
+static velocity_range range_of(const struct lsm_source *source, const struct store_scan *scan) {
     velocity_range range = velocity_range_default();
     range.start = scan->start;
     range.end = scan->end;
     range.prefix = scan->prefix;
     range.reverse = scan->reverse;
+    range.snapshot = source->snapshot;
     return range;
 }
 
-/* Prefix by prefix, of one instant. */
-static velocity_status scan_clipped(struct store *store, struct store_scan *scan, bool *more) {
-    velocity_snapshot *snapshot = velocity_snapshot_new(database(store));
-    if (!snapshot) return VELOCITY_NO_MEMORY;
-    velocity_status status = VELOCITY_OK;
-    for (size_t i = 0; i < scan->prefix_count && *more && !status; i++) {
-        velocity_range range = range_of(scan);
-        range.snapshot = snapshot;
+velocity_status lsm_scan_source(const struct lsm_source *source, struct store_scan *scan) {
+    bool more = true;
+    velocity_range all = range_of(source, scan);
+    velocity_status status = scan->prefix_count ? VELOCITY_OK : scan_range(source, &all, scan, &more);
+    for (size_t i = 0; i < scan->prefix_count && more && !status; i++) {
+        velocity_range range = all;
         velocity_slice clip = scan->prefixes[scan->reverse ? scan->prefix_count - 1 - i : i];
-        if (narrow_prefix(&range, clip) && has_keys(&range)) status = scan_range(store, &range, scan, more);
+        if (narrow_prefix(&range, clip) && has_keys(&range)) status = scan_range(source, &range, scan, &more);
     }
-    scan->version = velocity_snapshot_sequence(snapshot);
-    velocity_snapshot_free(snapshot);
+    scan->complete = more && !status;
     return status;
 }
 
+velocity_iterator *lsm_database_iterator(void *handle, const velocity_range *range) {
+    return velocity_iterator_new(handle, range);
+}
+
 static velocity_status lsm_scan(struct store *store, struct store_scan *scan) {
-    bool more = true;
-    velocity_range range = range_of(scan);
-    velocity_status status =
-        scan->prefix_count ? scan_clipped(store, scan, &more) : scan_range(store, &range, scan, &more);
-    scan->complete = more && !status;
+    struct lsm_source source = {.iterator = lsm_database_iterator, .handle = database(store)};
+    if (!scan->prefix_count) return lsm_scan_source(&source, scan);
+    velocity_snapshot *snapshot = velocity_snapshot_new(database(store)); /* several stretches, of one instant */
+    if (!snapshot) return VELOCITY_NO_MEMORY;
+    source.snapshot = snapshot;
+    scan->version = velocity_snapshot_sequence(snapshot);
+    velocity_status status = lsm_scan_source(&source, scan);
+    velocity_snapshot_free(snapshot);
     return status;
 }
 
@@ -183,6 +188,14 @@ static velocity_status lsm_stats(struct store *store, velocity_stats *out) {
     return velocity_stats_get(database(store), out);
 }
 
+static velocity_status lsm_freeze(struct store *store, struct store **view, uint64_t *version) {
+    return store_lsm_freeze(database(store), view, version);
+}
+
+static struct store_feed *lsm_feed(struct store *store, uint64_t since) {
+    return store_lsm_feed(database(store), since);
+}
+
 static void lsm_free(struct store *store) {
     free(store);
 }
@@ -196,6 +209,12 @@ struct store *store_lsm_new(velocity *db) {
         .write = lsm_write,
         .write_async = lsm_write_async,
         .stats = lsm_stats,
+        .freeze = lsm_freeze,
+        .feed = lsm_feed,
+        .feed_next = lsm_feed_next,
+        .feed_version = lsm_feed_version,
+        .feed_notify = lsm_feed_notify,
+        .feed_free = lsm_feed_free,
         .free = lsm_free,
     };
     struct lsm *lsm = calloc(1, sizeof *lsm);
