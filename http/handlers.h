@@ -16,6 +16,10 @@ void keys_list(struct http_request *request);
 /* batch.c */
 bool batch_begin(struct http_request *request);
 void batch_post(struct http_request *request);
+/* watch.c */
+void watch_get(struct http_request *request);
+/* export.c */
+void export_get(struct http_request *request);
 /* databases.c */
 void databases_get(struct http_request *request);
 void databases_post(struct http_request *request);

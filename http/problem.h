@@ -44,6 +44,7 @@
     X(CONFIGURED,             409, "configured",              "This stands in the configuration and is changed there") \
     X(DATABASE_IN_USE,        409, "database_in_use",         "The database is in use")                                \
     X(TOO_MANY,               409, "too_many",                "There are as many as there may be")                     \
+    X(HISTORY_GONE,           410, "history_gone",           "That part of the history is no longer there")            \
     X(LENGTH_REQUIRED,        411, "length_required",        "The request needs a Content-Length")                     \
     X(PRECONDITION_FAILED,    412, "precondition_failed",    "A condition does not hold; nothing was done")            \
     X(TOO_LARGE,              413, "too_large",              "The body is larger than allowed")                        \

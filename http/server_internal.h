@@ -8,8 +8,10 @@
 #include "http/connection.h"
 #include "http/server.h"
 #include "http/settings.h"
+#include "http/streams.h"
 #include "http/worker.h"
 #include "server/acceptor.h"
+#include "server/follow.h"
 #include "server/json_write.h"
 #include "server/service.h"
 
@@ -21,6 +23,8 @@ struct http_server {
     void (*describe_config)(void *arg, struct json_writer *out);
     void *describe_arg;
     struct connections connections;
+    struct streams streams;
+    struct followers *followers;
     struct json_writer farewell; /* of a connection that is cut */
     uint64_t max_value_bytes;
     uint64_t min_reply_bytes_per_second; /* 0: none */

@@ -60,6 +60,10 @@ struct audit *service_audit(struct service *service) {
     return service->audit;
 }
 
+struct executor *service_executor(struct service *service) {
+    return service->executor;
+}
+
 /* ---- answering -------------------------------------------------------------------------------------------------- */
 
 static void take_commit(struct service_request *request) {

@@ -64,6 +64,8 @@ void service_set_limits(struct service *service, const struct service_limits *li
 struct databases *service_databases(struct service *service);
 struct auth *service_auth(struct service *service);
 struct audit *service_audit(struct service *service); /* NULL: none */
+/* For what a request that was admitted leads to later: streams. */
+struct executor *service_executor(struct service *service);
 
 /* ---- requests --------------------------------------------------------------------------------------------------- */
 

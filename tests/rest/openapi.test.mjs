@@ -21,6 +21,8 @@ const ROUTES = `
   DELETE /api/keys/{key}
   GET /api/keys
   POST /api/batch
+  GET /api/watch
+  GET /api/export
   GET /api/databases
   POST /api/databases
   GET /api/databases/{name}
@@ -31,6 +33,8 @@ const ROUTES = `
   DELETE /api/databases/{db}/keys/{key}
   GET /api/databases/{db}/keys
   POST /api/databases/{db}/batch
+  GET /api/databases/{db}/watch
+  GET /api/databases/{db}/export
   POST /api/sessions
   GET /api/sessions
   DELETE /api/sessions/{id}

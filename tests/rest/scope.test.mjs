@@ -22,6 +22,7 @@ const READERS = ['admin', 'limited', 'write', 'read'];
 const WRITERS = ['admin', 'limited', 'write'];
 const ALLOWED = {
   get: READERS, head: READERS, list: READERS, head_api_keys: READERS, batch: READERS,
+  watch: READERS, export: READERS,
   put: WRITERS, put_api_keys: WRITERS, delete: WRITERS, delete_api_keys: WRITERS,
   databases: EVERYONE, database: EVERYONE, stats: EVERYONE, head_api_stats: EVERYONE,
   sessions: EVERYONE, session_end: EVERYONE, whoami: EVERYONE, user_own_password: EVERYONE,
