@@ -453,7 +453,7 @@ describe('how many', () => {
 
 describe('history that has gone', () => {
   it('is 410 at the beginning, and an event where it goes while somebody is behind', async () => {
-    const server = await Server.start({ config: { server: { watch_heartbeat_seconds: 1 }, database: { memtable_bytes: 256 * KiB, change_history_bytes: 0, durability: 'os' } } });
+    const server = await Server.start({ config: { server: { watch_heartbeat_seconds: 1 }, database: { memtable_bytes: 256 * KiB, change_history_bytes: 8 * MiB, durability: 'os' } } });
     const { client } = server;
     const first = await put(client, 'h:0', 'x');
     const behind = await watch(server, '?prefix=h:');
