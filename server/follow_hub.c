@@ -15,7 +15,7 @@
 
 enum {
     TICK_MS = 250,          /* at which heartbeats are looked after, and databases that go */
-    PUMP_CHANGES = 4096,    /* that a hub reads before the others get their turn */
+    PUMP_US = 20000,        /* for which a hub reads before the others, and the heartbeats, get their turn */
     KEEP_TEXT_BYTES = 65536 /* of the buffer that events are written out in */
 };
 
@@ -235,8 +235,9 @@ static void start_over(struct hub *hub) {
 static void pump(struct hub *hub, struct json_writer *text) {
     const struct store_operations *operations = database_store(hub->database)->operations;
     velocity_status status = VELOCITY_OK;
+    uint64_t until_us = follow_now_us() + PUMP_US;
     hub->retry = false;
-    for (int i = 0; i < PUMP_CHANGES; i++) {
+    while (follow_now_us() < until_us) {
         const velocity_change *change = operations->feed_next(hub->feed, &status);
         if (!change && status == VELOCITY_OK) {
             operations->feed_notify(hub->feed, feed_ready, hub);

@@ -9,6 +9,7 @@
 
 #define PATIENCE_MS 20000
 
+static _Atomic uint32_t write_us; /* that writing out an event takes besides */
 static struct executor *executor;
 static struct followers *followers;
 
@@ -16,6 +17,7 @@ static struct followers *followers;
 static void write_line(const struct follow_event *event, struct json_writer *out) {
     static const char *const names[] = {"put", "delete", "range", "heartbeat", "gone"};
     char head[64];
+    if (write_us) env_sleep_us(write_us);
     (void)snprintf(head, sizeof head, "%s %llu ", names[event->kind], (unsigned long long)event->version);
     json_append(out, head, strlen(head));
     json_append(out, event->key.data, event->key.size);
@@ -273,6 +275,30 @@ static void a_heartbeat_carries_what_concerned_nobody(void **state) {
     hear(&c, expected);
     assert_int_equal(lines_with(&c, "put"), 0);
     unfollow(&c);
+    stop();
+}
+
+static void heartbeats_come_while_much_is_read_for_others(void **state) {
+    struct fixture *f = *state;
+    struct client busy, quiet;
+    struct follow_stats stats;
+    start(50);
+    follow_from_now(f, &busy, "n:");
+    follow_from_now(f, &quiet, "quiet");
+    hear(&quiet, "heartbeat");
+    write_us = 2000;
+    put_numbers(f, 0, 1000, "x");
+    while (lines_with(&quiet, "heartbeat") < 4) {
+        assert_true(take_some(&quiet));
+        if (lines_with(&quiet, "heartbeat") < 4) assert_true(wait_ready(&quiet));
+    }
+    followers_stats(followers, &stats);
+    write_us = 0;
+    assert_true(stats.events < 1000);
+    hear(&busy, "n:000999=");
+    assert_numbers(&busy, 0, 1000);
+    unfollow(&busy);
+    unfollow(&quiet);
     stop();
 }
 
@@ -645,6 +671,7 @@ int main(void) {
         WITH_HISTORY(a_follower_is_told_where_it_stands_and_then_what_happens),
         WITH_HISTORY(only_those_whom_it_concerns_are_woken),
         WITH_HISTORY(a_heartbeat_carries_what_concerned_nobody),
+        WITH_HISTORY(heartbeats_come_while_much_is_read_for_others),
         WITH_HISTORY(a_large_event_comes_in_pieces),
         WITH_HISTORY(who_begins_in_the_past_reads_it_and_joins_the_others),
         WITH_HISTORY(who_begins_inside_of_a_batch_sees_its_rest),
