@@ -255,6 +255,8 @@ static int start_http(struct server *s) {
         .connection_timeout_seconds = (uint32_t)c->server.connection_timeout_seconds,
         .request_deadline_seconds = (uint32_t)c->server.request_deadline_seconds,
         .min_reply_bytes_per_second = MIN_REPLY_RATE,
+        .max_streams = (uint32_t)(s->max_connections + 1) / 2, /* there is always room for who asks something */
+        .heartbeat_seconds = (uint32_t)c->server.watch_heartbeat_seconds,
         .max_value_bytes = c->server.max_value_bytes,
         .max_inflight_bytes = c->server.max_inflight_bytes,
         .describe_config = describe_config,

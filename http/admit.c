@@ -10,6 +10,7 @@
 #include "http/headers.h"
 #include "http/reply.h"
 #include "http/server_internal.h"
+#include "server/timestamp.h"
 
 #include <strings.h>
 
@@ -302,10 +303,23 @@ enum admission request_admit_on(struct http_request *request) {
     return !begin || begin(request) ? ADMISSION_GRANTED : ADMISSION_REFUSED;
 }
 
-bool request_still_admitted(struct http_request *request) {
+/* Changes only: that the time of a token or session has come is not looked at. */
+static bool still_holds(struct http_request *request) {
     struct auth *auth = service_auth(request->server->service);
-    const struct principal *principal = request->principal;
-    if (!principal || request->generation == auth_generation(auth) || auth_holds(auth, principal)) return true;
+    uint64_t generation = auth_generation(auth);
+    if (!request->principal || request->generation == generation) return true;
+    if (!auth_holds(auth, request->principal)) return false;
+    request->generation = generation;
+    return true;
+}
+
+bool request_holds(struct http_request *request) {
+    int64_t until_ms = request->principal ? request->principal->expires_at_ms : 0;
+    return still_holds(request) && (!until_ms || timestamp_now() < until_ms);
+}
+
+bool request_still_admitted(struct http_request *request) {
+    if (still_holds(request)) return true;
     request->service.status = VELOCITY_INVALID;
     request->service.refusal = SERVICE_LOGIN_WRONG;
     reply_refusal(request);

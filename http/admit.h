@@ -17,5 +17,8 @@ bool request_admit(struct http_request *request, const char *method, bool http_1
 enum admission request_admit_on(struct http_request *request);
 /* Once all of it is here, which may take as long as the deadline: may they still? False: the reply says no. */
 bool request_still_admitted(struct http_request *request);
+/* The same for what goes on for long, without a word; also whether the time of token or session has come. Any thread,
+ * while the request is nobody else's. */
+bool request_holds(struct http_request *request);
 
 #endif

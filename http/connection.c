@@ -3,6 +3,7 @@
 
 #include "engine/status.h"
 #include "http/arrival.h"
+#include "http/streams.h"
 
 #include <linux/tcp.h>
 #include <netinet/in.h>
@@ -95,6 +96,7 @@ static void *run_sweeper(void *arg) {
         sweep(all);
         pthread_mutex_unlock(&all->mutex);
         for (uint32_t i = 0; i < all->arrivals_count; i++) arrivals_sweep(&all->arrivals[i], clock_us());
+        streams_sweep(all->streams, clock_us());
         pthread_mutex_lock(&all->mutex);
     }
     pthread_mutex_unlock(&all->mutex);
@@ -102,11 +104,12 @@ static void *run_sweeper(void *arg) {
 }
 
 velocity_status connections_start(struct connections *all, uint32_t deadline_seconds, velocity_slice farewell,
-                                  struct arrivals *arrivals, uint32_t arrivals_count) {
+                                  struct arrivals *arrivals, uint32_t arrivals_count, struct streams *streams) {
     memset(all, 0, sizeof *all);
     all->farewell = farewell;
     all->arrivals = arrivals;
     all->arrivals_count = arrivals_count;
+    all->streams = streams;
     all->deadline_us = (uint64_t)deadline_seconds * 1000000;
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);

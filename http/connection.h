@@ -41,6 +41,7 @@ enum connection_phase {
 #define CONNECTION_LINGER_US UINT64_C(5000000)
 
 struct arrivals;
+struct streams;
 
 struct connection {
     struct connection *next, *previous; /* of the list; of arrivals: next */
@@ -73,6 +74,7 @@ struct connections {
     velocity_slice farewell;      /* what a connection is told whose request did not arrive in time; borrowed */
     struct arrivals *arrivals;    /* which the sweep looks through too; borrowed */
     uint32_t arrivals_count;
+    struct streams *streams; /* and these; borrowed */
     _Atomic uint64_t accepted, cut;
     pthread_t sweeper;
 };
@@ -83,7 +85,7 @@ uint64_t clock_us(void);
 /* 0 seconds: no sweep. */
 VELOCITY_CHECK_RESULT velocity_status connections_start(struct connections *all, uint32_t deadline_seconds,
                                                         velocity_slice farewell, struct arrivals *arrivals,
-                                                        uint32_t arrivals_count);
+                                                        uint32_t arrivals_count, struct streams *streams);
 /* From now on, for requests under way too; any thread. Without effect where there is no sweep. */
 void connections_set_deadline(struct connections *all, uint32_t deadline_seconds);
 /* Ends the sweep. Connections may still be removed. */

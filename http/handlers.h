@@ -26,6 +26,10 @@ void transactions_post(struct http_request *request);
 void transactions_get(struct http_request *request);
 void transaction_commit_post(struct http_request *request);
 void transaction_delete(struct http_request *request);
+/* watch.c */
+void watch_get(struct http_request *request);
+/* export.c */
+void export_get(struct http_request *request);
 /* databases.c */
 void databases_get(struct http_request *request);
 void databases_post(struct http_request *request);

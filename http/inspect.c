@@ -146,6 +146,7 @@ static enum MHD_Result field(void *arg, enum MHD_ValueKind kind, const char *nam
         break;
     case 13:
         if (IS("If-None-Match")) listed(h, &h->if_none_match, value);
+        if (IS("Last-Event-ID")) once(h, &h->last_event_id, value, "Last-Event-ID is given twice");
         if (IS("Authorization")) once(h, &h->authorization, value, "Authorization is given twice");
         if (IS("Velocity-CSRF")) once(h, &h->csrf, value, "Velocity-CSRF is given twice");
         break;

@@ -46,7 +46,16 @@ bool item_is_json(velocity_slice type, velocity_slice value) {
     return parsed.type == VALUE_JSON || json_valid(value, NULL);
 }
 
-void item_write(struct json_writer *w, const struct item *item, bool with_value, uint64_t omit_bytes) {
+static bool holds_line_end(velocity_slice value) {
+    return value.size && (memchr(value.data, '\n', value.size) || memchr(value.data, '\r', value.size));
+}
+
+bool item_is_inline(const struct item *item) {
+    if (item->one_line && holds_line_end(item->value)) return false;
+    return item_is_json(item->type, item->value);
+}
+
+void item_begin(struct json_writer *w, const struct item *item) {
     json_begin_object(w);
     json_write_key(w, item->key);
     json_name(w, "version");
@@ -55,14 +64,17 @@ void item_write(struct json_writer *w, const struct item *item, bool with_value,
     json_write_string(w, item->type);
     json_name(w, "size");
     json_write_u64(w, item->value.size);
-    if (item->expires_at_ms) {
-        json_name(w, "expires_at");
-        timestamp_write(w, item->expires_at_ms);
-    }
+    if (!item->expires_at_ms) return;
+    json_name(w, "expires_at");
+    timestamp_write(w, item->expires_at_ms);
+}
+
+void item_write(struct json_writer *w, const struct item *item, bool with_value, uint64_t omit_bytes) {
+    item_begin(w, item);
     if (with_value && item->value.size > omit_bytes) {
         json_name(w, "omitted");
         json_write_bool(w, true);
-    } else if (with_value && item_is_json(item->type, item->value)) {
+    } else if (with_value && item_is_inline(item)) {
         json_name(w, "value");
         json_write_raw(w, item->value);
     } else if (with_value) {

@@ -22,6 +22,7 @@ struct item {
     velocity_slice type; /* a Content-Type */
     velocity_slice value;
     int64_t expires_at_ms; /* 0: never */
+    bool one_line;         /* JSON that holds a line's end goes as text */
 };
 
 /* Takes a stored value apart. False: what stands before the value is not what its flags say. */
@@ -32,6 +33,10 @@ bool item_look_into(uint32_t flags, velocity_slice stored, struct service_conten
 size_t item_prefix(const struct media_type *type, unsigned char out[ITEM_PREFIX_MAX]);
 /* Is the value JSON that can stand in a document as it is? */
 bool item_is_json(velocity_slice type, velocity_slice value);
+/* Is it shown as JSON, and not as text? */
+bool item_is_inline(const struct item *item);
+/* The object up to its value's name. */
+void item_begin(struct json_writer *w, const struct item *item);
 /* One object; without the value unless `with_value`. Values over `omit_bytes` become "omitted": true. */
 void item_write(struct json_writer *w, const struct item *item, bool with_value, uint64_t omit_bytes);
 

@@ -27,6 +27,8 @@ const struct openapi_operation openapi_operations[] = {
     {"batch", NULL, "", "Batch", 200, "BatchResult",
      "invalid_json invalid_body invalid_operation invalid_condition unsupported_media_type precondition_failed "
      "value_not_json conflict read_only outcome_unknown no_space"},
+    {"watch", NULL, "prefix since_version last_event_id", NULL, 200, "", "invalid_header history_gone"},
+    {"export", NULL, "prefix start end", NULL, 200, "", ""},
     /* transactions */
     {"transaction.begin", NULL, "", "NewTransaction", 201, "Transaction", "too_many read_only"},
     {"transactions", NULL, "user all", NULL, 200, "Transactions", ""},
@@ -110,6 +112,8 @@ const struct openapi_component openapi_parameters[] = {
     {"user", QUERY("user", TEXT, "Of this user; of others only for an admin.")},
     {"all", QUERY("all", "{'type':'boolean','default':false}", "Those of everyone; only for an admin.")},
     {"since", QUERY("since", TEXT, "RFC 3339, or milliseconds since 1970; inclusive.")},
+    {"since_version", QUERY("since", TEXT, "Only what came after this version; without: from now on.")},
+    {"last_event_id", HEADER("Last-Event-ID", "The id of the last event that was seen; stronger than since.")},
     {"until", QUERY("until", TEXT, "RFC 3339, or milliseconds since 1970; exclusive.")},
     {"action", QUERY("action", TEXT, "Only this action, such as put or user.create.")},
     {"database", QUERY("database", TEXT, "Only in this database.")},

@@ -49,6 +49,7 @@
     X(TRANSACTION_CONFLICT,   409, "transaction_conflict",    "The transaction lost against another; nothing was done") \
     X(TRANSACTION_EXPIRED,    410, "transaction_expired",     "The transaction was idle or open for too long")         \
     X(TRANSACTION_ENDED,      410, "transaction_ended",       "The transaction is over")                               \
+    X(HISTORY_GONE,           410, "history_gone",           "That part of the history is no longer there")            \
     X(LENGTH_REQUIRED,        411, "length_required",        "The request needs a Content-Length")                     \
     X(PRECONDITION_FAILED,    412, "precondition_failed",    "A condition does not hold; nothing was done")            \
     X(TOO_LARGE,              413, "too_large",              "The body is larger than allowed")                        \

@@ -4,6 +4,7 @@
 #include "http/credentials.h"
 #include "http/headers.h"
 #include "http/server_internal.h"
+#include "http/stream.h"
 #include "server/decimal.h"
 
 #include <stdarg.h>
@@ -38,7 +39,7 @@ static void reply_begin(struct http_request *request, unsigned status, const cha
     request->reply.close = close;
 }
 
-bool reply_count(struct http_request *request, size_t size) {
+bool reply_take(struct http_request *request, size_t size) {
     struct http_server *server = request->server;
     if (size < COUNTED_BYTES) return true;
     uint64_t bytes = size < server->max_reply_bytes / 4 ? size : server->max_reply_bytes / 4;
@@ -47,6 +48,16 @@ bool reply_count(struct http_request *request, size_t size) {
         return true;
     }
     atomic_fetch_sub(&server->reply_bytes, bytes);
+    return false;
+}
+
+void reply_give_back(struct http_request *request) {
+    if (request->reply_counted) atomic_fetch_sub(&request->server->reply_bytes, request->reply_counted);
+    request->reply_counted = 0;
+}
+
+bool reply_count(struct http_request *request, size_t size) {
+    if (reply_take(request, size)) return true;
     reply_problem(request, PROBLEM_OVERLOADED, "too many bytes of replies wait for clients that do not read them");
     return false;
 }
@@ -204,11 +215,11 @@ static enum problem_code failure_code(const struct service_request *service, boo
     case VELOCITY_NO_SPACE: return PROBLEM_NO_SPACE;
     case VELOCITY_NO_MEMORY: return PROBLEM_OVERLOADED;
     case VELOCITY_READ_ONLY: return PROBLEM_READ_ONLY;
+    case VELOCITY_HISTORY_GONE: return PROBLEM_HISTORY_GONE;
     case VELOCITY_OK:
     case VELOCITY_LOCKED:
     case VELOCITY_UNSUPPORTED:
-    case VELOCITY_INCOMPLETE:
-    case VELOCITY_HISTORY_GONE: break;
+    case VELOCITY_INCOMPLETE: break;
     }
     return PROBLEM_INTERNAL;
 }
@@ -254,6 +265,7 @@ static void body_sent(void *arg) {
 static struct MHD_Response *make_response(struct http_request *request) {
     static char nothing[1];
     velocity_slice body = request->reply.body;
+    if (request->stream) return stream_response(request);
     if (body.size == 0) return MHD_create_response_from_buffer(0, nothing, MHD_RESPMEM_PERSISTENT);
     struct MHD_Response *response = MHD_create_response_from_buffer_with_free_callback_cls(
         body.size, (void *)(uintptr_t)body.data, body_sent, request);

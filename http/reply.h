@@ -20,6 +20,9 @@ void reply_failure(struct http_request *request, bool write);
  * False: they have it all, and the reply says so. One that alone is larger than a quarter of it counts as that.
  */
 bool reply_count(struct http_request *request, size_t size);
+/* The same without a word. What was taken is given back at the request's end, or before. */
+bool reply_take(struct http_request *request, size_t size);
+void reply_give_back(struct http_request *request);
 /* 200 with what request->writer holds. */
 void reply_json(struct http_request *request);
 /* `value` lives as long as the request. Beyond REPLY_HEADERS it is dropped, which is a bug. */

@@ -3,6 +3,7 @@
 
 #include "http/reply.h"
 #include "http/server_internal.h"
+#include "http/stream.h"
 
 #include <stdlib.h>
 
@@ -46,6 +47,7 @@ void request_drop_body(struct http_request *request) {
 void request_release(struct http_request *request) {
     if (--request->references) return;
     struct worker *worker = request->worker;
+    if (request->stream) stream_free(request->stream); /* its client left before it began */
     request_drop_body(request);
     if (request->had_large_body)
         service_request_destroy(&request->service);
@@ -55,8 +57,7 @@ void request_release(struct http_request *request) {
     if (request->check) principal_release(request->check->principal);
     principal_release(request->own_principal);
     request->own_principal = NULL;
-    if (request->reply_counted) atomic_fetch_sub(&request->server->reply_bytes, request->reply_counted);
-    request->reply_counted = 0;
+    reply_give_back(request);
     if (request->secret) {
         scratch_overwrite(&request->scratch);
         if (request->writer.data) explicit_bzero(request->writer.data, request->writer.capacity);

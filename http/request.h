@@ -101,6 +101,7 @@ struct http_request {
     void (*finish)(struct http_request *request); /* after request_run: looks at service and sets the reply */
     void (*call)(struct http_request *request);   /* of request_call */
     struct reply reply;
+    struct stream *stream;        /* the reply is one, and was not sent yet; else NULL */
     struct json_writer writer;    /* of the reply's body, if it is JSON */
     uint32_t retry_after_seconds; /* of a reply that asks to come again; 0: one second */
     uint64_t reply_counted;       /* taken from the server's reply_bytes */

@@ -9,6 +9,7 @@
 
 #include "engine/status.h"
 #include "http/reply.h"
+#include "http/watch.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 /* A 16 KiB key, every byte escaped, takes 48 KiB of the request line; half of this is the first read buffer. */
 #define CONNECTION_MEMORY_BYTES ((size_t)128 << 10)
 #define STOP_POLL_US            2000
+#define HEARTBEAT_SECONDS       15u
 
 /* ---- start ------------------------------------------------------------------------------------------------------ */
 
@@ -49,6 +51,8 @@ static void server_free(struct http_server *server) {
             server->workers[i].unused = next;
         }
     }
+    followers_free(server->followers);
+    streams_destroy(&server->streams);
     http_settings_free(atomic_load(&server->settings));
     json_writer_free(&server->farewell);
     health_destroy(&server->health);
@@ -76,6 +80,17 @@ static bool start_daemons(struct http_server *server, const struct http_options 
     return true;
 }
 
+/* Those who watch, and the thread that reads for them. */
+static bool start_following(struct http_server *server, const struct http_options *options) {
+    struct follow_options follow = {
+        .executor = service_executor(server->service),
+        .heartbeat_ms = (options->heartbeat_seconds ? options->heartbeat_seconds : HEARTBEAT_SECONDS) * 1000,
+        .write = watch_write_event,
+    };
+    server->followers = followers_new(&follow);
+    return server->followers != NULL;
+}
+
 static void stop_daemons(struct http_server *server) {
     for (uint32_t i = 0; i < server->worker_count; i++)
         if (server->arrivals[i].daemon) MHD_stop_daemon(server->arrivals[i].daemon);
@@ -85,6 +100,7 @@ velocity_status http_server_start(const struct http_options *options, const stru
                                   struct service *service, struct http_server **out) {
     struct http_server *server = calloc(1, sizeof *server);
     if (!server) return status_set(VELOCITY_NO_MEMORY, "no memory for the HTTP server");
+    streams_init(&server->streams, options->max_streams);
     server->service = service;
     health_init(&server->health);
     server->max_value_bytes = options->max_value_bytes;
@@ -95,8 +111,8 @@ velocity_status http_server_start(const struct http_options *options, const stru
     server->describe_arg = options->describe_arg;
     server->log = options->log;
     velocity_status status = http_server_configure(server, settings);
-    if (status == VELOCITY_OK &&
-        (!make_workers(server, options->threads) || !reply_format(PROBLEM_REQUEST_TIMEOUT, &server->farewell)))
+    if (status == VELOCITY_OK && (!make_workers(server, options->threads) || !start_following(server, options) ||
+                                  !reply_format(PROBLEM_REQUEST_TIMEOUT, &server->farewell)))
         status = status_set(VELOCITY_NO_MEMORY, "no memory for the HTTP server");
     if (status != VELOCITY_OK) {
         server_free(server);
@@ -104,7 +120,7 @@ velocity_status http_server_start(const struct http_options *options, const stru
     }
     status = connections_start(&server->connections, options->request_deadline_seconds,
                                velocity_bytes(server->farewell.data, server->farewell.size), server->arrivals,
-                               server->worker_count);
+                               server->worker_count, &server->streams);
     if (status == VELOCITY_OK && !start_daemons(server, options)) {
         stop_daemons(server);
         connections_stop_sweep(&server->connections);
@@ -167,7 +183,10 @@ bool http_server_stop(struct http_server *server, uint32_t deadline_ms) {
     http_server_drain(server);
     uint64_t until_us = clock_us() + (uint64_t)deadline_ms * 1000;
     connections_cut(&server->connections, 1u << CONNECTION_LINGERING); /* these have their answer */
-    while (requests_under_way(server) && clock_us() < until_us) usleep(STOP_POLL_US);
+    while (requests_under_way(server) && clock_us() < until_us) {
+        streams_sweep(&server->streams, clock_us()); /* which end, whoever would still like to hear */
+        usleep(STOP_POLL_US);
+    }
     bool clean = !requests_under_way(server);
     /* What a commit, the executor or another thread has in its hands comes back, and libmicrohttpd may not end before:
      * so each request must have ended, not only none be suspended this moment; it may wait once more. */
@@ -176,6 +195,7 @@ bool http_server_stop(struct http_server *server, uint32_t deadline_ms) {
     connections_cut(&server->connections, phases);
     while (requests_under_way(server)) {
         usleep(STOP_POLL_US);
+        streams_sweep(&server->streams, clock_us());
         connections_cut(&server->connections, phases);
     }
     stop_daemons(server);

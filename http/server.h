@@ -26,6 +26,8 @@ struct http_options {
     uint32_t connection_timeout_seconds; /* of silence; 0: never */
     uint32_t request_deadline_seconds;   /* from a request's first byte to its last; 0: none */
     uint32_t min_reply_bytes_per_second; /* at which a client must take a reply, once the deadline is over; 0: none */
+    uint32_t max_streams;                /* at once; 0: no limit */
+    uint32_t heartbeat_seconds;          /* between those of a watch; 0: 15 */
     uint64_t max_value_bytes;            /* of a request's body; larger: 413 */
     uint64_t max_inflight_bytes; /* of all request bodies held at once, and of all large replies; beyond it: 503 */
     void (*describe_config)(void *arg, struct json_writer *out); /* for GET /api/config; any thread; NULL: no such */

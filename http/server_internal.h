@@ -9,8 +9,10 @@
 #include "http/health.h"
 #include "http/server.h"
 #include "http/settings.h"
+#include "http/streams.h"
 #include "http/worker.h"
 #include "server/acceptor.h"
+#include "server/follow.h"
 #include "server/json_write.h"
 #include "server/service.h"
 
@@ -25,6 +27,8 @@ struct http_server {
     struct rate_bucket log_bucket; /* a disk that fails, fails each request */
     _Atomic uint64_t unlogged;     /* failures since the last that was logged */
     struct connections connections;
+    struct streams streams;
+    struct followers *followers;
     struct json_writer farewell; /* of a connection that is cut */
     uint64_t max_value_bytes;
     uint64_t min_reply_bytes_per_second; /* 0: none */

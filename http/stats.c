@@ -315,6 +315,28 @@ static void write_audit(struct json_writer *w, struct audit *audit) {
     json_end_object(w);
 }
 
+static void write_streams(struct json_writer *w, struct http_server *server) {
+    struct streams_stats streams;
+    struct follow_stats follow;
+    streams_stats(&server->streams, &streams);
+    followers_stats(server->followers, &follow);
+    json_name(w, "streams");
+    json_begin_object(w);
+    number(w, "open", streams.open);
+    number(w, "max", streams.limit);
+    number(w, "begun", streams.begun);
+    number(w, "refused", streams.refused);
+    json_name(w, "watches");
+    json_begin_object(w);
+    number(w, "open", follow.followers);
+    number(w, "behind", follow.behind);
+    number(w, "databases", follow.hubs);
+    number(w, "events", follow.events);
+    number(w, "recent_events_bytes", follow.ring_bytes);
+    json_end_object(w);
+    json_end_object(w);
+}
+
 static bool write_server(struct json_writer *w, struct http_server *server) {
     struct totals *t = calloc(1, sizeof *t);
     if (!t) return false;
@@ -331,6 +353,7 @@ static bool write_server(struct json_writer *w, struct http_server *server) {
     number(w, "open", connections_count(&server->connections));
     number(w, "accepted", atomic_load(&server->connections.accepted));
     json_end_object(w);
+    write_streams(w, server);
     write_requests(w, t);
     write_latency(w, t);
     write_limits(w, server);

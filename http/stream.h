@@ -44,4 +44,11 @@ struct stream *stream_begin(struct http_request *request, const struct stream_op
 /* fill has something, or may have: it will run. It may come at any time until `end` has run. */
 void stream_wake(struct stream *stream);
 
+/* reply.c: the response that sends it. NULL: no memory. */
+struct MHD_Response *stream_response(struct http_request *request);
+/* The reply becomes another one after all. */
+void stream_give_up(struct http_request *request);
+/* Of a request whose reply was never sent. */
+void stream_free(struct stream *stream);
+
 #endif

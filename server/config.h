@@ -92,6 +92,7 @@ struct config {
         uint64_t max_connections;
         uint64_t max_connections_per_address; /* 0: no limit */
         uint64_t connection_timeout_seconds;
+        uint64_t watch_heartbeat_seconds;
         uint64_t request_deadline_seconds;
         uint64_t rate_limit_per_second; /* of one user; 0: no limit, as with the other two */
         uint64_t connection_rate_limit_per_second;

@@ -88,6 +88,8 @@ const struct config_key config_keys[] = {
      "The same for one client address, whose further ones are closed; 0: no limit."},
     {"server", "connection_timeout_seconds", CONFIG_INTEGER, 0, FIELD(server.connection_timeout_seconds), 1, 86400, "300", NULL,
      "A connection on which nothing happens for so long is closed."},
+    {"server", "watch_heartbeat_seconds", CONFIG_INTEGER, 0, FIELD(server.watch_heartbeat_seconds), 1, 300, "15", NULL,
+     "A watch is told the current version so often, also where nothing that concerns it happens."},
     {"server", "request_deadline_seconds", CONFIG_INTEGER, LIVE, FIELD(server.request_deadline_seconds), 1, 3600, "30", NULL,
      "A request must have arrived whole within this time; slower clients are cut off."},
     {"server", "rate_limit_per_second", CONFIG_INTEGER, LIVE, FIELD(server.rate_limit_per_second), 0, MAX_RATE, "0", NULL,

@@ -147,6 +147,15 @@ void database_release(struct database *database) {
     env_mutex_unlock(&database->all->mutex);
 }
 
+struct database *database_hold(struct database *database) {
+    (void)atomic_fetch_add(&database->users, 1);
+    return database;
+}
+
+bool database_is_closing(const struct database *database) {
+    return (atomic_load_explicit(&database->users, memory_order_relaxed) & DATABASES_CLOSED) != 0;
+}
+
 const char *database_name(const struct database *database) {
     return database->name;
 }

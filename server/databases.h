@@ -52,6 +52,10 @@ VELOCITY_CHECK_RESULT velocity_status databases_close(struct databases *database
 VELOCITY_CHECK_RESULT velocity_status databases_acquire(struct databases *databases, velocity_slice name,
                                                         struct database **out);
 void database_release(struct database *database); /* NULL is allowed */
+/* Once more, for who is inside already and must not fail; answers it. */
+struct database *database_hold(struct database *database);
+/* Somebody wants to drop it and waits for those inside: who is there for long had better leave. */
+bool database_is_closing(const struct database *database);
 const char *database_name(const struct database *database);
 struct store *database_store(struct database *database);
 /* It is being dropped: nobody new gets in, and whoever stays inside keeps it from going. */

@@ -31,7 +31,7 @@ static void *serve(void *arg) {
         if (!task) break;
         executor->head = task->next;
         if (!executor->head) executor->tail = &executor->head;
-        executor->waiting--;
+        executor->waiting -= task->counted;
         pthread_mutex_unlock(&executor->mutex);
         task->run(task);
         pthread_mutex_lock(&executor->mutex);
@@ -56,18 +56,28 @@ struct executor *executor_new(uint32_t threads, uint32_t queue_limit) {
     return executor;
 }
 
-bool executor_submit(struct executor *executor, struct executor_task *task) {
+static bool submit(struct executor *executor, struct executor_task *task, bool counted) {
     pthread_mutex_lock(&executor->mutex);
-    bool room = executor->waiting < executor->limit && !executor->ending, wake = room && executor->idle > 0;
+    bool room = !counted || (executor->waiting < executor->limit && !executor->ending);
+    bool wake = room && executor->idle > 0;
     if (room) {
         task->next = NULL;
+        task->counted = counted;
         *executor->tail = task;
         executor->tail = &task->next;
-        executor->waiting++;
+        executor->waiting += counted;
     }
     pthread_mutex_unlock(&executor->mutex);
     if (wake) pthread_cond_signal(&executor->work);
     return room;
+}
+
+bool executor_submit(struct executor *executor, struct executor_task *task) {
+    return submit(executor, task, true);
+}
+
+void executor_go_on(struct executor *executor, struct executor_task *task) {
+    (void)submit(executor, task, false);
 }
 
 uint32_t executor_waiting(struct executor *executor) {

@@ -174,11 +174,9 @@ static void append_escape(struct json_writer *w, unsigned char c) {
     }
 }
 
-void json_write_string(struct json_writer *w, velocity_slice text) {
+void json_append_string(struct json_writer *w, velocity_slice text) {
     const unsigned char *p = text.size ? text.data : (const void *)"", *stop = p + text.size;
-    separate(w);
-    if (!json_writer_reserve(w, text.size + 2)) return; /* at least so much, and in one go */
-    append_char(w, '"');
+    if (!json_writer_reserve(w, text.size + 1)) return; /* at least so much, and in one go */
     while (p < stop) {
         const unsigned char *run = p;
         size_t size = 1;
@@ -194,14 +192,31 @@ void json_write_string(struct json_writer *w, velocity_slice text) {
             append_escape(w, *p);
         p++;
     }
+}
+
+void json_begin_string(struct json_writer *w) {
+    separate(w);
     append_char(w, '"');
 }
 
-void json_write_base64(struct json_writer *w, velocity_slice bytes) {
-    separate(w);
+void json_end_string(struct json_writer *w) {
     append_char(w, '"');
+}
+
+void json_write_string(struct json_writer *w, velocity_slice text) {
+    json_begin_string(w);
+    json_append_string(w, text);
+    json_end_string(w);
+}
+
+void json_append_base64(struct json_writer *w, velocity_slice bytes) {
     if (json_writer_reserve(w, base64_encoded_size(bytes.size))) w->size += base64_encode(bytes, w->data + w->size);
-    append_char(w, '"');
+}
+
+void json_write_base64(struct json_writer *w, velocity_slice bytes) {
+    json_begin_string(w);
+    json_append_base64(w, bytes);
+    json_end_string(w);
 }
 
 static void write_base64url(struct json_writer *w, velocity_slice bytes) {

@@ -51,6 +51,12 @@ void json_write_double(struct json_writer *w,
                        double value); /* the shortest that reads back the same; not finite: null */
 /* Any bytes; what is not UTF-8 becomes U+FFFD. Use json_write_key() and json_write_text() where bytes must survive. */
 void json_write_string(struct json_writer *w, velocity_slice text);
+/* The same piece by piece: no piece ends within a sequence of UTF-8. */
+void json_begin_string(struct json_writer *w);
+void json_append_string(struct json_writer *w, velocity_slice text);
+void json_end_string(struct json_writer *w);
+/* Between begin and end, in the string's place: each piece but the last has a multiple of three bytes. */
+void json_append_base64(struct json_writer *w, velocity_slice bytes);
 /* A number as a string ("42"), as versions are written: 64 bits do not fit a double. */
 void json_write_u64_string(struct json_writer *w, uint64_t value);
 /* A version; VELOCITY_ABSENT, which what a transaction has written itself has: null. */

@@ -78,6 +78,10 @@ struct transactions *service_transactions(struct service *service) {
     return service->transactions;
 }
 
+struct executor *service_executor(struct service *service) {
+    return service->executor;
+}
+
 /* ---- answering -------------------------------------------------------------------------------------------------- */
 
 static void take_commit(struct service_request *request) {

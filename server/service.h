@@ -72,6 +72,8 @@ struct auth *service_auth(struct service *service);
 struct audit *service_audit(struct service *service); /* NULL: none */
 struct jobs *service_jobs(struct service *service);   /* its own, and ended with it */
 struct transactions *service_transactions(struct service *service);
+/* For what a request that was admitted leads to later: streams. */
+struct executor *service_executor(struct service *service);
 
 /* ---- requests --------------------------------------------------------------------------------------------------- */
 

@@ -137,12 +137,12 @@ velocity_status lsm_scan_source(const struct lsm_source *source, struct store_sc
     return status;
 }
 
-static velocity_iterator *database_iterator(void *handle, const velocity_range *range) {
+velocity_iterator *lsm_database_iterator(void *handle, const velocity_range *range) {
     return velocity_iterator_new(handle, range);
 }
 
 static velocity_status lsm_scan(struct store *store, struct store_scan *scan) {
-    struct lsm_source source = {.iterator = database_iterator, .handle = database(store)};
+    struct lsm_source source = {.iterator = lsm_database_iterator, .handle = database(store)};
     if (!scan->prefix_count) return lsm_scan_source(&source, scan);
     velocity_snapshot *snapshot = velocity_snapshot_new(database(store)); /* several stretches, of one instant */
     if (!snapshot) return VELOCITY_NO_MEMORY;
@@ -268,6 +268,14 @@ static velocity_status lsm_begin(struct store *store, velocity_isolation isolati
     return store_lsm_begin(database(store), isolation, txn);
 }
 
+static velocity_status lsm_freeze(struct store *store, struct store **view, uint64_t *version) {
+    return store_lsm_freeze(database(store), view, version);
+}
+
+static struct store_feed *lsm_feed(struct store *store, uint64_t since) {
+    return store_lsm_feed(database(store), since);
+}
+
 static void lsm_free(struct store *store) {
     free(store);
 }
@@ -284,6 +292,12 @@ struct store *store_lsm_new(velocity *db) {
         .flush = lsm_flush,
         .compact = lsm_compact,
         .begin = lsm_begin,
+        .freeze = lsm_freeze,
+        .feed = lsm_feed,
+        .feed_next = lsm_feed_next,
+        .feed_version = lsm_feed_version,
+        .feed_notify = lsm_feed_notify,
+        .feed_free = lsm_feed_free,
         .free = lsm_free,
     };
     struct lsm *lsm = calloc(1, sizeof *lsm);

@@ -1,5 +1,6 @@
 /*
- * store_lsm.h - what the stores over the engine have in common: the database itself and a transaction in it.
+ * store_lsm.h - what the stores over the engine have in common: the database itself, a transaction in it and a frozen
+ * view of it.
  */
 #ifndef VELOCITY_SERVER_STORE_LSM_H
 #define VELOCITY_SERVER_STORE_LSM_H
@@ -14,6 +15,8 @@ struct lsm_source {
 };
 /* The whole of a store's scan. scan->version is left as it was where nothing had to be looked at. */
 VELOCITY_CHECK_RESULT velocity_status lsm_scan_source(const struct lsm_source *source, struct store_scan *scan);
+/* Of a source whose handle is a database. */
+velocity_iterator *lsm_database_iterator(void *handle, const velocity_range *range);
 
 void lsm_release(struct store *store, velocity_value *value);
 /* What the engine has to know of a put. */
@@ -30,5 +33,13 @@ void lsm_commit_explain(struct store_commit *commit, velocity_status status);
 
 /* store_lsm_txn.c. Waits for nothing. *out is freed with its own operation, before the database is closed. */
 VELOCITY_CHECK_RESULT velocity_status store_lsm_begin(velocity *db, velocity_isolation isolation, struct store **out);
+
+/* store_lsm_feed.c. Wait for nothing. A view is freed with its own operation, before the database is closed. */
+VELOCITY_CHECK_RESULT velocity_status store_lsm_freeze(velocity *db, struct store **view, uint64_t *version);
+struct store_feed *store_lsm_feed(velocity *db, uint64_t since);
+const velocity_change *lsm_feed_next(struct store_feed *feed, velocity_status *status);
+uint64_t lsm_feed_version(const struct store_feed *feed);
+void lsm_feed_notify(struct store_feed *feed, void (*ready)(void *arg), void *arg);
+void lsm_feed_free(struct store_feed *feed);
 
 #endif

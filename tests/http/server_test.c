@@ -294,6 +294,71 @@ static void the_server_ends_under_load_with_every_request_answered(void **state)
     for (int i = 0; i < CLIENTS; i++) assert_ptr_equal(clients[i].complaint, NULL);
 }
 
+/* ---- streams ------------------------------------------------------------------------------------------------------
+ */
+
+/* Watches and exports, leaves after a while, comes again. */
+static void *watch(void *arg) {
+    struct client *client = arg;
+    char reply[4000];
+    for (int i = 0; !atomic_load(client->stop); i++) {
+        int fd = connect_to(client->fixture);
+        if (fd < 0) continue;
+        const char *target = i % 3 == 2 ? "export" : i % 3 ? "watch?since=0" : "watch?prefix=client-1";
+        char request[100];
+        (void)snprintf(request, sizeof request, "GET /api/%s HTTP/1.1\r\nHost: localhost\r\n\r\n", target);
+        if (!say(fd, request)) client->complaint = "cannot ask";
+        for (int reads = 0; reads < 1 + i % 20; reads++)
+            if (recv(fd, reply, sizeof reply, 0) <= 0) break;
+        close(fd);
+    }
+    return NULL;
+}
+
+static void streams_come_and_go_beside_other_requests(void **state) {
+    _Atomic bool stop = false;
+    struct client workers[CLIENTS], watchers[CLIENTS];
+    for (int i = 0; i < CLIENTS; i++) {
+        watchers[i] = (struct client){.fixture = *state, .number = i, .stop = &stop};
+        workers[i] = (struct client){.fixture = *state, .number = i};
+        assert_int_equal(pthread_create(&watchers[i].thread, NULL, watch, &watchers[i]), 0);
+        assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
+    }
+    for (int i = 0; i < CLIENTS; i++) pthread_join(workers[i].thread, NULL);
+    atomic_store(&stop, true);
+    for (int i = 0; i < CLIENTS; i++) pthread_join(watchers[i].thread, NULL);
+    for (int i = 0; i < CLIENTS; i++) assert_ptr_equal(workers[i].complaint, NULL);
+    for (int i = 0; i < CLIENTS; i++) assert_ptr_equal(watchers[i].complaint, NULL);
+}
+
+static void *watch_until_the_end(void *arg) {
+    struct client *client = arg;
+    char reply[4000], last[5] = "";
+    int fd = connect_to(client->fixture);
+    if (!say(fd, "GET /api/watch HTTP/1.1\r\nHost: localhost\r\n\r\n")) client->complaint = "cannot ask";
+    for (ssize_t got; (got = recv(fd, reply, sizeof reply, 0)) > 0;)
+        if (got >= 5) memcpy(last, reply + got - 5, 5);
+    if (memcmp(last, "0\r\n\r\n", 5) != 0) client->complaint = "a watch did not end in good order";
+    close(fd);
+    return NULL;
+}
+
+static void the_server_ends_with_its_streams(void **state) {
+    struct front *f = *state;
+    struct client clients[CLIENTS], writer = {.fixture = f};
+    for (int i = 0; i < CLIENTS; i++) {
+        clients[i] = (struct client){.fixture = f};
+        assert_int_equal(pthread_create(&clients[i].thread, NULL, watch_until_the_end, &clients[i]), 0);
+    }
+    assert_int_equal(pthread_create(&writer.thread, NULL, put_until_the_end, &writer), 0);
+    usleep(300000);
+    assert_true(http_server_stop(f->server, 10000));
+    f->server = NULL;
+    pthread_join(writer.thread, NULL);
+    for (int i = 0; i < CLIENTS; i++) pthread_join(clients[i].thread, NULL);
+    for (int i = 0; i < CLIENTS; i++) assert_ptr_equal(clients[i].complaint, NULL);
+}
+
 /* ---- what the front knows of its connections --------------------------------------------------------------------- */
 
 static void a_peer_is_freed_with_its_connection(void **state) {
@@ -381,12 +446,16 @@ int main(void) {
         WITH_SERVER(a_request_that_does_not_end_is_cut_at_the_deadline),
         WITH_SERVER(the_server_ends_under_load_with_every_request_answered),
         WITH_SERVER(a_peer_is_freed_with_its_connection),
+        WITH_SERVER(streams_come_and_go_beside_other_requests),
+        WITH_SERVER(the_server_ends_with_its_streams),
         WITH_SERVER(who_does_not_take_a_large_reply_is_cut_off),
         BEHIND_TLS(who_does_not_take_a_large_reply_is_cut_off),
         BEHIND_TLS(clients_at_once_each_read_what_they_wrote),
         BEHIND_TLS(clients_that_leave_take_no_other_answer_with_them),
         BEHIND_TLS(the_server_ends_under_load_with_every_request_answered),
         BEHIND_TLS(a_peer_is_freed_with_its_connection),
+        BEHIND_TLS(streams_come_and_go_beside_other_requests),
+        BEHIND_TLS(the_server_ends_with_its_streams),
         BEHIND_TLS(bytes_that_the_relay_counted_begin_a_request_that_must_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

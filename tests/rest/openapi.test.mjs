@@ -29,6 +29,8 @@ const ROUTES = `
   POST /api/transactions/{id}/commit
   DELETE /api/transactions/{id}
   POST /api/databases/{db}/transactions/{id}/commit
+  GET /api/watch
+  GET /api/export
   GET /api/databases
   POST /api/databases
   GET /api/databases/{name}
@@ -46,6 +48,8 @@ const ROUTES = `
   GET /api/jobs
   GET /api/jobs/{id}
   DELETE /api/jobs/{id}
+  GET /api/databases/{db}/watch
+  GET /api/databases/{db}/export
   POST /api/sessions
   GET /api/sessions
   DELETE /api/sessions/{id}

@@ -22,6 +22,7 @@ const READERS = ['admin', 'limited', 'write', 'read'];
 const WRITERS = ['admin', 'limited', 'write'];
 const ALLOWED = {
   get: READERS, head: READERS, list: READERS, head_api_keys: READERS, batch: READERS,
+  watch: READERS, export: READERS, import: WRITERS,
   put: WRITERS, put_api_keys: WRITERS, delete: WRITERS, delete_range: WRITERS, patch: WRITERS, patch_api_keys: WRITERS,
   transaction_begin: READERS, transactions: READERS, transaction_commit: READERS, transaction_rollback: READERS,
   databases: EVERYONE, database: EVERYONE, stats: EVERYONE, head_api_stats: EVERYONE,

@@ -213,6 +213,11 @@ export class Client {
       }
       const request = this.http.request(options, (response) => {
         const parts = [];
+        if (/^text\/event-stream\b/.test(response.headers['content-type'])) {
+          request.destroy(); // it has no end of its own
+          resolve(answer(response.statusCode, response.headers, Buffer.alloc(0)));
+          return;
+        }
         response.on('data', (part) => parts.push(part));
         response.on('error', reject);
         response.on('end', () => resolve(answer(response.statusCode, response.headers, Buffer.concat(parts))));
@@ -248,6 +253,114 @@ export class Client {
   send(method, target, value, headers) {
     const body = typeof value === 'string' || Buffer.isBuffer(value) ? value : JSON.stringify(value);
     return this.request(method, target, { body, headers: { 'Content-Type': 'application/json', ...headers } });
+  }
+}
+
+/**
+ * A reply that is read while it comes, and not before it is asked for: `next()` answers the next part (a Buffer), null at its end, and throws where the
+ * connection ended without it.
+ */
+export class Stream {
+  static open(port, target, { headers = {}, host = '127.0.0.1', tls = null, timeoutMs = 30_000 } = {}) {
+    return within(timeoutMs, `the head of ${target.slice(0, 80)}`, new Promise((resolve, reject) => {
+      const request = (tls ? https : http).request({ path: target, host, port, agent: false, headers, ...tls }, (response) => {
+        request.socket.unref();
+        resolve(new this(request, response));
+      });
+      request.on('error', reject); // of no effect once it is open
+      request.end();
+    }));
+  }
+
+  constructor(request, response) {
+    this.request = request;
+    this.response = response;
+    this.status = response.statusCode;
+    this.headers = response.headers;
+    this.parts = response[Symbol.asyncIterator]();
+  }
+
+  async next(timeoutMs = 20_000) {
+    if (!this.pending) {
+      this.pending = this.parts.next(); // stays, where it does not come in time
+      this.pending.catch(() => {});
+    }
+    const { done, value } = await within(timeoutMs, 'the next part of a stream', this.pending);
+    this.pending = undefined;
+    return done ? null : value;
+  }
+
+  /** All that is still to come. */
+  async rest(timeoutMs = 120_000) {
+    const parts = [];
+    for (let part = await this.next(timeoutMs); part !== null; part = await this.next(timeoutMs)) parts.push(part);
+    return Buffer.concat(parts);
+  }
+
+  close() {
+    this.request.destroy();
+  }
+}
+
+/** Server-sent events, read as the HTML standard says: `next()` answers { id, event, data }, `lastId` what a browser would send. */
+export class Events extends Stream {
+  constructor(request, response) {
+    super(request, response);
+    this.lastId = '';
+    this.text = '';
+    this.queue = [];
+    this.decoder = new TextDecoder();
+  }
+
+  #read() {
+    for (let end = this.text.indexOf('\n\n'); end >= 0; end = this.text.indexOf('\n\n')) {
+      const fields = {};
+      for (const line of this.text.slice(0, end).split('\n')) {
+        const colon = line.indexOf(':');
+        if (colon > 0) fields[line.slice(0, colon)] = line.slice(colon + 1).replace(/^ /, '');
+      }
+      this.text = this.text.slice(end + 2);
+      this.queue.push(fields);
+    }
+  }
+
+  /** The next event, heartbeats too; null at the end. */
+  async any(timeoutMs = 20_000) {
+    while (this.queue.length === 0) {
+      const part = await this.next(timeoutMs);
+      if (part === null) return null;
+      this.text += this.decoder.decode(part, { stream: true });
+      this.#read();
+    }
+    const { id, event, data } = this.queue.shift();
+    if (id !== undefined) this.lastId = id;
+    return { id, event, data: JSON.parse(data) };
+  }
+
+  /** The next one that is no heartbeat. */
+  async event(timeoutMs = 20_000) {
+    for (;;) {
+      const event = await this.any(timeoutMs);
+      if (event?.event !== 'heartbeat') return event;
+    }
+  }
+
+  async events(count, timeoutMs) {
+    const all = [];
+    while (all.length < count) {
+      const event = await this.event(timeoutMs);
+      assert.ok(event, `the stream ended after ${all.length} of ${count} events`);
+      all.push(event);
+    }
+    return all;
+  }
+
+  async heartbeat(timeoutMs) {
+    for (;;) {
+      const event = await this.any(timeoutMs);
+      assert.ok(event, 'the stream ended without a heartbeat');
+      if (event.event === 'heartbeat') return event;
+    }
   }
 }
 

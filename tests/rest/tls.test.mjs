@@ -7,7 +7,7 @@ import { after, before, describe, it } from 'node:test';
 import tls from 'node:tls';
 import { selfSigned } from './certificate.mjs';
 import { PASSWORD } from './people.mjs';
-import { Client, keyPath, MiB, PATIENCE_MS, random, Server, toToml, until, within } from './support.mjs';
+import { Client, Events, keyPath, MiB, PATIENCE_MS, random, Server, Stream, toToml, until, within } from './support.mjs';
 
 const ENABLED = { tls: { enabled: true } };
 const certificateOf = (server) => readFileSync(path.join(server.dataDir, 'tls', 'cert.pem'), 'utf8');
@@ -47,6 +47,23 @@ describe('over TLS', () => {
   after(async () => {
     client.close();
     await server?.stop();
+  });
+
+  it('changes are watched and ranges exported as over plain HTTP, and who leaves is noticed', async () => {
+    const secure = { tls: trusting(certificateOf(server)) };
+    const streams = async () => (await server.client.get('/api/stats')).json.server.streams.open;
+    const events = await Events.open(server.port, '/api/watch?prefix=s:', secure);
+    await events.heartbeat();
+    const large = random(3).bytes(5 * MiB);
+    for (let i = 0; i < 3; i++) assert.equal((await client.put(keyPath(`s:${i}`), i ? `${i}` : large)).status, 204);
+    assert.deepEqual((await events.events(3)).map(({ data }) => data.key), ['s:0', 's:1', 's:2']);
+    const dump = await Stream.open(server.port, '/api/export?prefix=s:', secure);
+    const lines = (await dump.rest()).toString().trimEnd().split('\n').map((line) => JSON.parse(line));
+    assert.equal(lines.length, 3);
+    assert.ok(Buffer.from(lines[0].base64, 'base64').equals(large));
+    assert.equal(await streams(), 1);
+    events.close();
+    await until('the end of the watch', async () => (await streams()) === 0);
   });
 
   it('keys are put, read and listed as over plain HTTP, on one connection', async () => {

@@ -66,6 +66,19 @@ static void wait_at_gate(struct executor_task *task) {
     pthread_mutex_unlock(&gate->mutex);
 }
 
+static void await_entry(struct gate *gate) {
+    pthread_mutex_lock(&gate->mutex);
+    while (!gate->entered) pthread_cond_wait(&gate->changed, &gate->mutex);
+    pthread_mutex_unlock(&gate->mutex);
+}
+
+static void open_gate(struct gate *gate) {
+    pthread_mutex_lock(&gate->mutex);
+    gate->open = true;
+    pthread_cond_broadcast(&gate->changed);
+    pthread_mutex_unlock(&gate->mutex);
+}
+
 static void what_does_not_fit_the_queue_is_refused_and_never_runs(void **state) {
     struct gate gate = {
         .task.run = wait_at_gate, .mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
@@ -74,27 +87,46 @@ static void what_does_not_fit_the_queue_is_refused_and_never_runs(void **state) 
     (void)state;
     assert_non_null(executor);
     assert_true(executor_submit(executor, &gate.task));
-    pthread_mutex_lock(&gate.mutex);
-    while (!gate.entered) pthread_cond_wait(&gate.changed, &gate.mutex);
-    pthread_mutex_unlock(&gate.mutex);
+    await_entry(&gate);
     assert_true(executor_submit(executor, &fits[0].task));
     assert_true(executor_submit(executor, &fits[1].task));
     assert_int_equal(executor_waiting(executor), 2);
     assert_false(executor_submit(executor, &refused.task));
-    pthread_mutex_lock(&gate.mutex);
-    gate.open = true;
-    pthread_cond_broadcast(&gate.changed);
-    pthread_mutex_unlock(&gate.mutex);
+    open_gate(&gate);
     executor_free(executor);
     assert_int_equal(atomic_load(&fits[0].runs), 1);
     assert_int_equal(atomic_load(&fits[1].runs), 1);
     assert_int_equal(atomic_load(&refused.runs), 0);
 }
 
+/* Work that was let in goes on beside a queue that is full, and takes nobody's place in it. */
+static void what_goes_on_is_never_refused(void **state) {
+    static struct counted tasks[100], more;
+    struct gate gate = {
+        .task.run = wait_at_gate, .mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    struct executor *executor = executor_new(1, 1);
+    (void)state;
+    assert_non_null(executor);
+    assert_true(executor_submit(executor, &gate.task));
+    await_entry(&gate);
+    for (size_t i = 0; i < 100; i++) {
+        tasks[i].task.run = count;
+        executor_go_on(executor, &tasks[i].task);
+    }
+    assert_int_equal(executor_waiting(executor), 0);
+    more.task.run = count;
+    assert_true(executor_submit(executor, &more.task));
+    open_gate(&gate);
+    executor_free(executor);
+    for (size_t i = 0; i < 100; i++) assert_int_equal(atomic_load(&tasks[i].runs), 1);
+    assert_int_equal(atomic_load(&more.runs), 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_task_of_many_senders_runs_exactly_once),
         cmocka_unit_test(what_does_not_fit_the_queue_is_refused_and_never_runs),
+        cmocka_unit_test(what_goes_on_is_never_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,347 @@
+/*
+ * follow.c - followers: how one begins, takes what there is, reads by itself where it is behind, and ends. See
+ * follow_internal.h.
+ */
+#include "server/follow_internal.h"
+
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum {
+    AHEAD_BYTES = 65536,  /* that are read by oneself before they are taken */
+    AHEAD_CHANGES = 16384 /* that are looked at in one go on the executor */
+};
+
+/* ---- all of them ------------------------------------------------------------------------------------------------- */
+
+struct followers *followers_new(const struct follow_options *options) {
+    struct followers *all = calloc(1, sizeof *all);
+    if (!all) return NULL;
+    all->options = *options;
+    env_mutex_init(&all->mutex);
+    env_condition_init(&all->left);
+    all->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (all->wake >= 0 && env_thread_start(&all->thread, "follow", followers_run, all) == VELOCITY_OK) return all;
+    if (all->wake >= 0) (void)close(all->wake);
+    env_condition_destroy(&all->left);
+    env_mutex_destroy(&all->mutex);
+    free(all);
+    return NULL;
+}
+
+void followers_free(struct followers *all) {
+    if (!all) return;
+    env_mutex_lock(&all->mutex);
+    all->ending = true;
+    while (all->count) env_condition_wait(&all->left, &all->mutex); /* one may be just reading */
+    env_mutex_unlock(&all->mutex);
+    hub_wake_thread(all);
+    env_thread_join(all->thread);
+    (void)close(all->wake);
+    env_condition_destroy(&all->left);
+    env_mutex_destroy(&all->mutex);
+    free(all);
+}
+
+void followers_stats(struct followers *all, struct follow_stats *out) {
+    memset(out, 0, sizeof *out);
+    env_mutex_lock(&all->mutex);
+    out->events = all->events;
+    for (struct hub *hub = all->hubs; hub; hub = hub->next) {
+        out->hubs++;
+        out->followers += hub->count;
+        out->ring_bytes += hub->ring_bytes;
+        for (struct follower *f = hub->followers; f; f = f->next) out->behind += f->stage == FOLLOWER_BEHIND;
+    }
+    env_mutex_unlock(&all->mutex);
+}
+
+/* ---- reading by oneself -------------------------------------------------------------------------------------------
+ */
+
+static void write_change(struct follower *follower, const velocity_change *change) {
+    struct follow_event event = follow_event_of(change);
+    struct follow_clip clip;
+    if (event.kind == FOLLOW_DELETE_RANGE) {
+        if (!follow_clip_range(follower, event.key, event.end, &clip)) return;
+        event.key = clip.start;
+        event.end = clip.end;
+    } else if (!follow_sees_key(follower, event.key)) {
+        return;
+    }
+    follower->all->options.write(&event, &follower->ahead);
+}
+
+/* Reads on until there is enough to take, or nothing more up to `joined`. The reader's. */
+static void read_ahead(struct follower *follower) {
+    struct store *store = database_store(follower->database);
+    follower->status = VELOCITY_NO_MEMORY;
+    if (!follower->feed) follower->feed = store->operations->feed(store, follower->version);
+    if (!follower->feed) return;
+    follower->status = VELOCITY_OK;
+    for (int i = 0; i < AHEAD_CHANGES && follower->ahead.size < AHEAD_BYTES; i++) {
+        const velocity_change *change = store->operations->feed_next(follower->feed, &follower->status);
+        follower->caught_up = !change && follower->status == VELOCITY_OK;
+        if (!change) break;
+        write_change(follower, change);
+        follower->version = change->sequence;
+        follower->caught_up = follower->version >= follower->joined;
+        if (follower->caught_up) break;
+    }
+    /* Where nothing was left to show, the database had shown `joined` before. */
+    if (follower->caught_up && follower->version < follower->joined) follower->version = follower->joined;
+    if (follower->ahead.failed) {
+        follower->status = VELOCITY_NO_MEMORY;
+        json_writer_free(&follower->ahead); /* its last event is torn */
+    }
+}
+
+static void release(struct follower *follower) {
+    struct followers *all = follower->all;
+    env_mutex_lock(&all->mutex);
+    bool last = --follower->references == 0;
+    env_mutex_unlock(&all->mutex);
+    if (!last) return;
+    if (follower->feed) database_store(follower->database)->operations->feed_free(follower->feed);
+    json_writer_free(&follower->ahead);
+    database_release(follower->database);
+    principal_release(follower->principal);
+    free(follower);
+    env_mutex_lock(&all->mutex);
+    all->count--;
+    env_condition_broadcast(&all->left);
+    env_mutex_unlock(&all->mutex);
+}
+
+static void run_reader(struct executor_task *task) {
+    struct follower *follower = (struct follower *)((char *)task - offsetof(struct follower, task));
+    struct followers *all = follower->all;
+    read_ahead(follower);
+    env_mutex_lock(&all->mutex);
+    follower->reading = false;
+    if (!follower->ended) follower->ready(follower->arg);
+    env_mutex_unlock(&all->mutex);
+    release(follower);
+}
+
+static void start_reader(struct follower *follower) {
+    follower->reading = true;
+    follower->references++;
+    follower->task.run = run_reader;
+    executor_go_on(follower->all->options.executor, &follower->task);
+}
+
+/* ---- taking, under the mutex --------------------------------------------------------------------------------------
+ */
+
+static void take_part(const char *bytes, size_t size, size_t *at, struct json_writer *out, size_t room) {
+    size_t part = size - *at < room ? size - *at : room;
+    json_append(out, bytes + *at, part);
+    *at += part;
+}
+
+/* The ring has gone on without it, or it has just begun. */
+static void fall_behind(struct follower *follower) {
+    follower->stage = FOLLOWER_BEHIND;
+    follower->joined = follower->hub->version;
+    follower->caught_up = follower->version >= follower->joined;
+}
+
+/* Where nothing that it has not read has left the ring; else it reads on. */
+static void join(struct follower *follower) {
+    if (follower->hub->base > follower->version) {
+        fall_behind(follower);
+        return;
+    }
+    if (follower->feed) database_store(follower->database)->operations->feed_free(follower->feed);
+    follower->feed = NULL;
+    json_writer_free(&follower->ahead);
+    follower->stage = FOLLOWER_ACTIVE;
+    follower->serial = follower->hub->first;
+}
+
+static void write_note(struct follower *follower, enum follow_kind kind, uint64_t version, struct json_writer *out) {
+    struct follow_event event = {.kind = kind, .version = version};
+    follower->all->options.write(&event, out);
+}
+
+/* True: there may be more at once. */
+static bool take_behind(struct follower *follower, struct json_writer *out, size_t room, enum follow_result *result) {
+    *result = FOLLOW_NOTHING;
+    if (follower->reading) return false;
+    if (follower->ahead_at < follower->ahead.size) {
+        take_part(follower->ahead.data, follower->ahead.size, &follower->ahead_at, out, room);
+        return true;
+    }
+    json_writer_clear(&follower->ahead);
+    follower->ahead_at = 0;
+    if (follower->status == VELOCITY_HISTORY_GONE) {
+        write_note(follower, FOLLOW_GONE, follower->version, out);
+        *result = FOLLOW_ENDED;
+        return false;
+    }
+    if (follower->status != VELOCITY_OK) {
+        *result = FOLLOW_FAILED;
+        return false;
+    }
+    if (follower->caught_up) {
+        join(follower);
+        if (follower->stage == FOLLOWER_ACTIVE) return true;
+    }
+    start_reader(follower);
+    return false;
+}
+
+static void take_event(struct follower *follower, struct event *event, struct json_writer *out) {
+    struct follow_clip clip;
+    if (event->range && follow_clip_range(follower, event->key, event->end, &clip)) {
+        struct follow_event range = {
+            .kind = FOLLOW_DELETE_RANGE, .version = event->version, .key = clip.start, .end = clip.end};
+        follower->all->options.write(&range, out);
+    } else if (!event->range && follow_sees_key(follower, event->key)) {
+        follower->piece = event;
+        follower->piece_at = 0;
+        event->references++;
+    }
+}
+
+static void take_piece(struct follower *follower, struct json_writer *out, size_t room) {
+    struct event *event = follower->piece;
+    take_part(event->text.data, event->text.size, &follower->piece_at, out, room);
+    if (follower->piece_at < event->text.size) return;
+    follower->piece = NULL;
+    event_release(event);
+}
+
+static void become_idle(struct follower *follower) {
+    struct topic *topic = follower->topic;
+    follower->stage = FOLLOWER_IDLE;
+    follower->idle_previous = NULL;
+    follower->idle_next = topic->idle;
+    if (topic->idle) topic->idle->idle_previous = follower;
+    topic->idle = follower;
+}
+
+/* As take_behind. */
+static bool take_active(struct follower *follower, struct json_writer *out, size_t room) {
+    struct hub *hub = follower->hub;
+    if (follower->piece) {
+        take_piece(follower, out, room);
+        return true;
+    }
+    if (follower->serial < hub->first) {
+        fall_behind(follower);
+        return true;
+    }
+    if (follower->serial < hub->behind_last) {
+        struct event *event = hub->ring[follower->serial++ % FOLLOW_RING_EVENTS];
+        if (event->version <= follower->version) return true;
+        take_event(follower, event, out);
+        follower->version = event->version;
+        return true;
+    }
+    if (follower->beat) {
+        follower->beat = false;
+        if (follower->version < hub->version) follower->version = hub->version;
+        write_note(follower, FOLLOW_HEARTBEAT, follower->version, out);
+    }
+    become_idle(follower);
+    return false;
+}
+
+static enum follow_result take(struct follower *follower, struct json_writer *out, size_t bytes) {
+    enum follow_result result = FOLLOW_NOTHING;
+    bool more = true;
+    if (database_is_closing(follower->database)) return FOLLOW_ENDED;
+    while (more && !out->failed) {
+        if (out->size >= bytes) return FOLLOW_MORE;
+        size_t room = bytes - out->size;
+        switch (follower->stage) {
+        case FOLLOWER_BEHIND: more = take_behind(follower, out, room, &result); break;
+        case FOLLOWER_ACTIVE: more = take_active(follower, out, room); break;
+        case FOLLOWER_IDLE: more = false; break;
+        }
+    }
+    return result;
+}
+
+enum follow_result follow_take(struct follower *follower, struct json_writer *out, size_t bytes) {
+    struct followers *all = follower->all;
+    env_mutex_lock(&all->mutex);
+    enum follow_result result = take(follower, out, bytes);
+    env_mutex_unlock(&all->mutex);
+    return result;
+}
+
+/* ---- begin and end ------------------------------------------------------------------------------------------------
+ */
+
+static struct follower *follower_new(struct followers *all, const struct follower_options *options) {
+    struct follower *follower = calloc(1, sizeof *follower + options->prefix.size);
+    if (!follower) return NULL;
+    follower->all = all;
+    follower->database = options->database;
+    follower->principal = options->principal ? principal_acquire(options->principal) : NULL;
+    follower->scope = options->principal ? &options->principal->scope : NULL;
+    follower->ready = options->ready;
+    follower->arg = options->arg;
+    follower->references = 1;
+    follower->beat = true; /* the first thing that it gets tells where it stands */
+    if (options->prefix.size) memcpy(follower + 1, options->prefix.data, options->prefix.size);
+    follower->prefix = velocity_bytes(follower + 1, options->prefix.size);
+    return follower;
+}
+
+/* Joins the hub, at a version that the database has shown. */
+static velocity_status enter(struct follower *follower, const struct follower_options *options) {
+    struct followers *all = follower->all;
+    struct store *store = database_store(options->database);
+    uint64_t now = 0;
+    velocity_status status = store->operations->get_many(store, 0, NULL, NULL, NULL, &now);
+    if (status) return status;
+    env_mutex_lock(&all->mutex);
+    status = hub_enter(all, follower, now);
+    if (!status) {
+        (void)database_hold(options->database);
+        all->count++;
+        follower->beat_us = follow_now_us() + (uint64_t)all->options.heartbeat_ms * 1000;
+        follower->version = options->since;
+        if (options->from_now) follower->version = now > follower->joined ? now : follower->joined;
+        follower->caught_up = options->from_now;
+    }
+    env_mutex_unlock(&all->mutex);
+    return status;
+}
+
+velocity_status follow_begin(struct followers *all, const struct follower_options *options, struct follower **out) {
+    struct follower *follower = follower_new(all, options);
+    *out = NULL;
+    if (!follower) return status_set(VELOCITY_NO_MEMORY, "no memory to follow the database");
+    velocity_status status = enter(follower, options);
+    if (status) {
+        principal_release(follower->principal);
+        free(follower);
+        return status;
+    }
+    /* At once, so that history that has gone is known now. */
+    if (!options->from_now) read_ahead(follower);
+    status = follower->status;
+    if (status == VELOCITY_OK || (status == VELOCITY_HISTORY_GONE && follower->ahead.size > 0)) {
+        *out = follower;
+        return VELOCITY_OK;
+    }
+    follow_end(follower);
+    return status;
+}
+
+void follow_end(struct follower *follower) {
+    struct followers *all = follower->all;
+    env_mutex_lock(&all->mutex);
+    follower->ended = true;
+    if (follower->piece) event_release(follower->piece);
+    follower->piece = NULL;
+    hub_leave(follower);
+    env_mutex_unlock(&all->mutex);
+    release(follower);
+}
