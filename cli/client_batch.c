@@ -16,9 +16,9 @@ static int read_all(const char *path, struct json_writer *out) {
     char piece[65536];
     size_t got;
     while (!out->failed && (got = fread(piece, 1, sizeof piece, file)) > 0) json_append(out, piece, got);
-    int code = ferror(file) ? complain(EXIT_FAILED, "can't read %s: %s", from_input ? "standard input" : path,
-                                       strerror(errno))
-                            : EXIT_DONE;
+    int code = ferror(file)
+                   ? complain(EXIT_FAILED, "can't read %s: %s", from_input ? "standard input" : path, strerror(errno))
+                   : EXIT_DONE;
     if (!from_input) (void)fclose(file);
     if (!code && out->failed) code = complain(EXIT_FAILED, "no memory, or more than %zu MiB", MAX_BATCH_BYTES >> 20);
     return code;

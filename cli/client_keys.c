@@ -136,7 +136,8 @@ static int get_item(struct http_client *client, const struct command *command,
                 document_member(root, "results", &results) && results.type == JSON_ARRAY;
     if (good) json_read(&reader, results);
     good = good && json_next_element(&reader, &item);
-    if (!code && !good) code = complain(EXIT_FAILED, "the answer is not what was asked for: is it a server of Velocity?");
+    if (!code && !good)
+        code = complain(EXIT_FAILED, "the answer is not what was asked for: is it a server of Velocity?");
     if (!code && item.type == JSON_NULL)
         code = complain(EXIT_NOT_FOUND, "%s: nothing is stored at this key", key64 ? key64 : arguments->operands[0]);
     if (!code && !(print_bytes(item.raw.data, item.raw.size) && print_bytes("\n", 1))) code = complain_of_output();
@@ -219,9 +220,8 @@ static int write_condition(const struct command *command, const struct command_a
 static int write_type(const char *type, bool from_words, char field[FIELD_BYTES]) {
     static const struct {
         const char *word, *type;
-    } words[] = {{"json", "application/json"},
-                 {"text", "text/plain; charset=utf-8"},
-                 {"bytes", "application/octet-stream"}};
+    } words[] = {
+        {"json", "application/json"}, {"text", "text/plain; charset=utf-8"}, {"bytes", "application/octet-stream"}};
     if (!type) type = from_words ? "text" : "bytes";
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (strcmp(type, words[i].word) == 0) type = words[i].type;
@@ -260,7 +260,8 @@ static int put_value(struct http_client *client, const struct command *command,
         x->silent_s = 0; /* whoever types it may think */
     }
     if (!code) code = http_client_exchange(client, x, false);
-    if (u->failed) code = complain(EXIT_FAILED, "can't read %s: %s", u->path ? u->path : "standard input", strerror(errno));
+    if (u->failed)
+        code = complain(EXIT_FAILED, "can't read %s: %s", u->path ? u->path : "standard input", strerror(errno));
     if (u->path && u->fd >= 0) (void)close(u->fd);
     http_reply_free(&x->reply);
     return code;

@@ -12,11 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAGE_ROWS     1000
-#define KEY_BYTES     (4 * 16384) /* of the longest key, as text */
-#define CURSOR_BYTES  (32 * 1024)
-#define NUMBER_BYTES  24
-#define LINE_VALUE    (1u << 20) /* bytes of a value on a line; a longer one is cut */
+#define PAGE_ROWS    1000
+#define KEY_BYTES    (4 * 16384) /* of the longest key, as text */
+#define CURSOR_BYTES (32 * 1024)
+#define NUMBER_BYTES 24
+#define LINE_VALUE   (1u << 20) /* bytes of a value on a line; a longer one is cut */
 
 struct scan {
     const struct command *command;

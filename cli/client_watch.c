@@ -12,11 +12,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#define EVENT_MAX_BYTES ((size_t)64 << 20)
-#define SILENT_S        45 /* three heartbeats */
-#define FIRST_PAUSE_MS  250
+#define EVENT_MAX_BYTES  ((size_t)64 << 20)
+#define SILENT_S         45 /* three heartbeats */
+#define FIRST_PAUSE_MS   250
 #define LONGEST_PAUSE_MS 15000
-#define TEXT_BYTES      (4 * 16384)
+#define TEXT_BYTES       (4 * 16384)
 
 struct watch {
     bool json;

@@ -199,7 +199,9 @@ static void print_fish_first(const char *word, size_t size, const char *summary)
 static void print_fish_options(const struct command *command, const char *name) {
     for (const struct command_option *o = command->options; o && o->name; o++) {
         printf("complete -c velocity -n '__velocity_in %s' -l %s%s -d ", name, o->name,
-               !o->value ? "" : takes_path(o) ? " -r -F" : " -x");
+               !o->value       ? ""
+               : takes_path(o) ? " -r -F"
+                               : " -x");
         print_fish_quoted(o->help);
         printf("\n");
     }

@@ -104,8 +104,8 @@ int connect_to_running(const struct command *command, const struct command_argum
     int code = read_address(data_dir, out->url, sizeof out->url);
     if (code) return code;
     bool fits = path_join(out->from, sizeof out->from, data_dir, "server.url");
-    if (fits && *configured) fits = (size_t)snprintf(out->certificate, sizeof out->certificate, "%s", configured) <
-                                    sizeof out->certificate;
+    if (fits && *configured)
+        fits = (size_t)snprintf(out->certificate, sizeof out->certificate, "%s", configured) < sizeof out->certificate;
     if (fits && !*configured) fits = path_join(out->certificate, sizeof out->certificate, data_dir, "tls/cert.pem");
     if (!fits) return complain(EXIT_FAILED, "%s: the path is too long", data_dir);
     out->options.certificate_file = out->certificate;

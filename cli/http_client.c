@@ -438,8 +438,8 @@ static bool prepare_time(struct http_client *c, const struct http_exchange *x) {
            !curl_easy_setopt(c->curl, CURLOPT_LOW_SPEED_TIME, (long)x->silent_s);
 }
 
-static bool prepare_exchange(struct http_client *c, struct http_exchange *x, const char *url,
-                             struct curl_slist *fields, struct transfer *transfer) {
+static bool prepare_exchange(struct http_client *c, struct http_exchange *x, const char *url, struct curl_slist *fields,
+                             struct transfer *transfer) {
     bool bodyless = strcmp(x->method, "HEAD") == 0;
     return prepare(c, c->curl, url, c->error) && prepare_trust(c) && prepare_body(c, x, transfer) &&
            prepare_time(c, x) && (!bodyless || !curl_easy_setopt(c->curl, CURLOPT_NOBODY, 1L)) &&

@@ -67,7 +67,7 @@ void http_reply_free(struct http_reply *reply); /* overwrites it, and makes it e
 /* What is not set is NULL or 0. */
 struct http_exchange {
     const char *method;
-    const char *path; /* behind the server's address: "/api/keys/user%3A1?ttl=60", escaped */
+    const char *path;                         /* behind the server's address: "/api/keys/user%3A1?ttl=60", escaped */
     const char *fields[HTTP_EXCHANGE_FIELDS]; /* "Name: value" */
     velocity_slice body;                      /* the body, or ... */
     /* ... its next piece, at most `size` bytes; 0: that was all; HTTP_READ_FAILED ends the transfer */

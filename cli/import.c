@@ -4,8 +4,8 @@
  *     rows --> part: NDJSON, some megabytes --> POST /api/import --> the place reached, in the state file --> next part
  *
  * A part that was sent and not answered is sent again: storing a row twice is storing it once. So an import that was
- * ended, however, goes on with --resume from the last part that was answered. A row that can't be stored is skipped, and
- * reported with its reason.
+ * ended, however, goes on with --resume from the last part that was answered. A row that can't be stored is skipped,
+ * and reported with its reason.
  */
 #include "cli/client.h"
 #include "cli/document.h"
@@ -53,7 +53,8 @@ static void skip(struct import *m, uint64_t number, velocity_slice key, const ch
     struct json_writer w = {0};
     char shown[128];
     m->skipped++;
-    (void)snprintf(shown, sizeof shown, "%.*s", key.size < 100 ? (int)key.size : 100, key.data ? (const char *)key.data : "");
+    (void)snprintf(shown, sizeof shown, "%.*s", key.size < 100 ? (int)key.size : 100,
+                   key.data ? (const char *)key.data : "");
     document_clean(shown, strlen(shown));
     if (m->skipped <= TOLD_ON_SCREEN) {
         progress_end(&m->progress);
@@ -196,8 +197,8 @@ static int save_state(const struct import *m) {
     if (!m->state_path) return EXIT_DONE;
     (void)snprintf(next, sizeof next, "%s.new", m->state_path);
     FILE *file = fopen(next, "we");
-    bool good = file && fprintf(file, "velocity-import 1 %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", m->position,
-                                m->number, m->imported, m->skipped) > 0;
+    bool good = file && fprintf(file, "velocity-import 1 %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
+                                m->position, m->number, m->imported, m->skipped) > 0;
     if (file && fclose(file) != 0) good = false;
     if (good && rename(next, m->state_path) == 0) return EXIT_DONE;
     return complain(EXIT_FAILED, "can't write %s: %s", m->state_path, strerror(errno));

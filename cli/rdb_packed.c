@@ -4,11 +4,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define END_MARK       0xFF
-#define LISTPACK_HEAD  6
-#define ZIPLIST_HEAD   10
-#define INTSET_HEAD    8
-#define LZF_LITERAL    32 /* a control byte below it: so many literals, and one */
+#define END_MARK      0xFF
+#define LISTPACK_HEAD 6
+#define ZIPLIST_HEAD  10
+#define INTSET_HEAD   8
+#define LZF_LITERAL   32 /* a control byte below it: so many literals, and one */
 
 static uint64_t little(const uint8_t *p, size_t bytes) {
     uint64_t n = 0;
@@ -113,8 +113,7 @@ static bool listpack_next(struct packed *p, velocity_slice *out) {
 
 static bool ziplist_next(struct packed *p, velocity_slice *out) {
     const uint8_t *before = take(p, 1), *first, *more;
-    if (!before || (*before == 0xFE && !take(p, 4)) || *before == END_MARK || !(first = take(p, 1)))
-        return damaged(p);
+    if (!before || (*before == 0xFE && !take(p, 4)) || *before == END_MARK || !(first = take(p, 1))) return damaged(p);
     uint8_t b = *first;
     switch (b >> 6) {
     case 0: return give_string(p, b & 0x3F, out);

@@ -1,7 +1,7 @@
 /*
  * rows_csv.c - comma-separated values as RFC 4180 has them: the first line names the columns; a field in double quotes
- * may hold commas, line ends and, twice, quotes. One column is the key; the others become a JSON object of texts, or one
- * of them is the value.
+ * may hold commas, line ends and, twice, quotes. One column is the key; the others become a JSON object of texts, or
+ * one of them is the value.
  *
  * A position is the number of the record, so that what stands before it need not be trusted to be as it was.
  */
@@ -97,7 +97,9 @@ static enum row_result csv_next(struct rows *rows, struct row *out) {
     rows->position++;
     if (fields == 0) {
         (void)snprintf(rows->message, sizeof rows->message, "record %" PRIu64 ": %s", rows->position,
-                       c->binary ? "it holds a NUL, and so is no text" : c->record.failed ? "it is longer than 64 MiB" : "it ends within quotes, or can't be read");
+                       c->binary          ? "it holds a NUL, and so is no text"
+                       : c->record.failed ? "it is longer than 64 MiB"
+                                          : "it ends within quotes, or can't be read");
         return ROW_FAILED;
     }
     if (fields != c->columns) {

@@ -13,9 +13,9 @@
 #include <string.h>
 #include <time.h>
 
-#define PAGE_KEYS  256 /* asked for; Redis may give some more */
-#define PAGE_MAX   65536
-#define WORDS_MAX  6
+#define PAGE_KEYS 256 /* asked for; Redis may give some more */
+#define PAGE_MAX  65536
+#define WORDS_MAX 6
 
 struct page_key {
     size_t begin, size; /* in page */
@@ -163,8 +163,8 @@ static bool read_pairs(struct redis_rows *r, bool scores) {
 /* *gone: it is no longer there. */
 static bool read_value(struct redis_rows *r, const struct page_key *key, bool *gone) {
     static const char *const get[] = {"GET", NULL}, *const list[] = {"LRANGE", NULL, "0", "-1"},
-                            *const set[] = {"SMEMBERS", NULL}, *const hash[] = {"HGETALL", NULL},
-                            *const zset[] = {"ZRANGE", NULL, "0", "-1", "WITHSCORES"};
+                             *const set[] = {"SMEMBERS", NULL}, *const hash[] = {"HGETALL", NULL},
+                             *const zset[] = {"ZRANGE", NULL, "0", "-1", "WITHSCORES"};
     struct redis_reply reply;
     velocity_slice name = key_of(r, key);
     *gone = strcmp(key->type, "none") == 0;

@@ -98,7 +98,8 @@ static bool sqlite_seek(struct rows *rows, uint64_t position) {
         (void)snprintf(rows->message, sizeof rows->message, "a table WITHOUT ROWID can't be gone on with");
         return false;
     }
-    return sqlite3_bind_int64(s->select, 1, (sqlite3_int64)position) == SQLITE_OK || fail(s, "it can't be gone on with");
+    return sqlite3_bind_int64(s->select, 1, (sqlite3_int64)position) == SQLITE_OK ||
+           fail(s, "it can't be gone on with");
 }
 
 static void sqlite_close(struct rows *rows) {
@@ -160,7 +161,8 @@ bool rows_open_sqlite(const struct rows_options *options, struct rows **out, cha
         *out = &s->rows;
         return true;
     }
-    (void)snprintf(message, ROWS_MESSAGE_BYTES, "%.100s: %.140s", options->path ? options->path : "standard input", why);
+    (void)snprintf(message, ROWS_MESSAGE_BYTES, "%.100s: %.140s", options->path ? options->path : "standard input",
+                   why);
     if (s) sqlite_close(&s->rows);
     return false;
 }

@@ -245,8 +245,7 @@ enum MHD_Result dispatch(void *arg, struct MHD_Connection *mhd, const char *url,
         *size = 0;
         return MHD_YES;
     case REQUEST_RESERVING: return request->in_body ? work_on_piece(request) : handle(request);
-    case REQUEST_WAITING:
-        return request->in_body ? body_goes_on(request, bytes, size) : answer_is_here(request);
+    case REQUEST_WAITING: return request->in_body ? body_goes_on(request, bytes, size) : answer_is_here(request);
     case REQUEST_SETTLING: return answer(request);
     case REQUEST_ANSWERED: break;
     }

@@ -30,6 +30,10 @@ void transaction_delete(struct http_request *request);
 void watch_get(struct http_request *request);
 /* export.c */
 void export_get(struct http_request *request);
+/* import.c */
+bool import_begin(struct http_request *request);
+void import_post(struct http_request *request);
+extern const struct route_pieces import_pieces;
 /* databases.c */
 void databases_get(struct http_request *request);
 void databases_post(struct http_request *request);

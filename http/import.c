@@ -20,9 +20,9 @@
 #define BATCH_OPERATIONS 1000u
 #define BATCH_BYTES      ((size_t)1 << 20)
 /* A line: a value as base64, or a text of which each byte is escaped; key and type. */
-#define LINE_OVERHEAD    (256u << 10)
-#define LINE_GROWTH      6
-#define REMARK_BYTES     32
+#define LINE_OVERHEAD (256u << 10)
+#define LINE_GROWTH   6
+#define REMARK_BYTES  32
 
 /* In the request's scratch. */
 struct import {
@@ -190,6 +190,7 @@ bool import_begin(struct http_request *request) {
     memset(import, 0, sizeof *import);
     scratch_init(&import->scratch, NULL, 0);
     request->state = import;
+    request->had_large_body = true; /* so is the batch that the store keeps for reuse */
     return true;
 }
 

@@ -2,12 +2,12 @@
  * jobs.c - flush and compact of a database, which answer 202 and a job, and /api/jobs: how they get on. Who has a scope
  * sees the jobs of the databases in it; the others are not there.
  */
+#include "server/jobs.h"
 #include "http/handlers.h"
 #include "http/management.h"
 #include "http/reply.h"
 #include "http/server_internal.h"
 #include "server/decimal.h"
-#include "server/jobs.h"
 #include "server/timestamp.h"
 
 #include <stdio.h>

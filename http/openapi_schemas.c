@@ -37,6 +37,9 @@ const struct openapi_component openapi_schemas[] = {
                 ",'complete':" BOOL ",'version':" VERSION "}}"},
     {"Count", "{'type':'object','required':['count','exact'],'properties':{'count':" NUMBER ",'exact':" BOOL "}}"},
     {"ListingOrCount", "{'oneOf':[" REF("Listing") "," REF("Count") "]}"},
+    {"Items", "{'type':'string','description':'An Item a line; version and size are passed over.'}"},
+    {"Imported", "{'type':'object','required':['imported','expired','version'],'properties':{'imported':" NUMBER
+                 ",'expired':" NUMBER ",'version':" VERSION_OR_NULL "}}"},
     {"MergePatch", "{'description':'RFC 7396'}"},
     {"Condition", "{'type':'object','additionalProperties':false,'properties':{'key':" TEXT ",'key64':" TEXT
                   ",'version':" VERSION ",'exists':" BOOL "}}"},

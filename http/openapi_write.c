@@ -82,7 +82,7 @@ static void add_common(bool *set, const struct route *route, bool in_database) {
         add(set, "invalid_header transaction_not_found transaction_busy transaction_expired transaction_ended "
                  "transaction_too_large");
     if (route->body != BODY_NONE) add(set, "too_large request_timeout");
-    if (route->body == BODY_REQUIRED || route->body == BODY_FORM) add(set, "length_required");
+    if (route->body != BODY_NONE && route->body != BODY_OPTIONAL) add(set, "length_required");
     if (route->body == BODY_FORM) add(set, "invalid_json invalid_body unsupported_media_type");
 }
 
@@ -200,12 +200,13 @@ static void write_parameters(struct json_writer *w, const struct route *route, c
 }
 
 static void write_body(struct json_writer *w, const struct route *route, const char *schema) {
-    bool merge_patch = strcmp(schema, "MergePatch") == 0;
+    const char *type = strcmp(schema, "MergePatch") == 0 ? "application/merge-patch+json" : "application/json";
+    if (route->body == BODY_PIECES) type = "application/x-ndjson";
     json_name(w, "requestBody");
     json_begin_object(w);
     json_name(w, "required");
     json_write_bool(w, route->body != BODY_OPTIONAL);
-    write_content(w, merge_patch ? "application/merge-patch+json" : "application/json", schema);
+    write_content(w, type, schema);
     json_end_object(w);
 }
 
@@ -291,6 +292,10 @@ static void write_problem_schema(struct json_writer *w) {
     json_name(w, "index");
     write_json(w, "{'type':'integer','minimum':0}");
     json_name(w, "offset");
+    write_json(w, "{'type':'integer','minimum':0}");
+    json_name(w, "line");
+    write_json(w, "{'type':'integer','minimum':1}");
+    json_name(w, "imported");
     write_json(w, "{'type':'integer','minimum':0}");
     json_end_object(w);
     json_end_object(w);

@@ -9,8 +9,8 @@
  *                                                     then the end)
  *
  * In ADMITTING it may wait for a password to be hashed, in RESERVING (between BODY and its handler) for room in the
- * audit log, in SETTLING for the audit log to be on disk: then it is suspended until request_wake. A body that is worked
- * on in pieces goes from BODY to RESERVING and WAITING and back, with in_body set.
+ * audit log, in SETTLING for the audit log to be on disk: then it is suspended until request_wake. A body that is
+ * worked on in pieces goes from BODY to RESERVING and WAITING and back, with in_body set.
  *
  * A request takes its small memory from `scratch`, which ends with it. It lives until both libmicrohttpd's request and
  * the response whose body it holds have ended (`references`), then its worker keeps it for reuse.

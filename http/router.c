@@ -40,6 +40,8 @@ static const struct route routes[] = {
      "Follow the changes, as server-sent events", NULL, watch_get},
     {HTTP_GET,    "/api/export",             BODY_NONE,     LATENCY_OTHER, ACTION("export", READ, READ, IN_DATABASE),
      "Read a range as it is at one moment, line by line", NULL, export_get},
+    {HTTP_POST,   "/api/import",             BODY_PIECES,   LATENCY_OTHER, ACTION("import", WRITE, WRITE, IN_DATABASE),
+     "Store items, one a line", import_begin, import_post, &import_pieces},
     {HTTP_POST,   "/api/transactions",       BODY_FORM,     LATENCY_OTHER, ACTION("transaction.begin", READ, WRITE, IN_DATABASE),
      "Begin a transaction", NULL, transactions_post},
     {HTTP_GET,    "/api/transactions",       BODY_NONE,     LATENCY_OTHER, ACTION("transactions", READ, READ, IN_DATABASE),

@@ -28,7 +28,7 @@ struct job_info {
     uint64_t id; /* from 1 on */
     enum job_kind kind;
     enum job_state state;
-    const char *database, *user; /* user "": nobody had to log in */
+    const char *database, *user;                       /* user "": nobody had to log in */
     int64_t created_at_ms, started_at_ms, ended_at_ms; /* 0: not yet */
     uint64_t done, total;                              /* entries; total 0: not known */
     const char *message;                               /* FAILED: why; else "" */

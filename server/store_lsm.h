@@ -21,8 +21,8 @@ velocity_iterator *lsm_database_iterator(void *handle, const velocity_range *ran
 void lsm_release(struct store *store, velocity_value *value);
 /* What the engine has to know of a put. */
 velocity_put_options lsm_put_options(const struct store_operation *operation);
-/* The bounds that the engine wants of a range delete. The greatest key of all, VELOCITY_MAX_KEY_BYTES of 0xFF, is beyond
- * every range; no front can name it. */
+/* The bounds that the engine wants of a range delete. The greatest key of all, VELOCITY_MAX_KEY_BYTES of 0xFF, is
+ * beyond every range; no front can name it. */
 struct lsm_bounds {
     velocity_slice start, end;
     void *memory; /* of `end`, freed by who asked; NULL: none */

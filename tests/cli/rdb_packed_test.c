@@ -4,8 +4,10 @@
 
 #include <stdlib.h>
 
-#define BYTES(...) \
-    (const uint8_t[]) { __VA_ARGS__ }
+#define BYTES(...)                                                                                                     \
+    (const uint8_t[]) {                                                                                                \
+        __VA_ARGS__                                                                                                    \
+    }
 
 /* All elements with commas; NULL: damaged. */
 static const char *elements(enum packed_form form, const uint8_t *bytes, size_t size, char out[512]) {
@@ -36,36 +38,35 @@ static void check(enum packed_form form, const uint8_t *bytes, size_t size, cons
 
 static void a_listpack_holds_integers_and_strings_of_every_encoding(void **state) {
     (void)state;
-    uint8_t bytes[] = {0,    0, 0, 0, 11, 0,                                              /* sizes */
-                       0x05, 1,                                                           /* 5 */
-                       0x7F, 1,                                                           /* 127 */
-                       0x82, 'a', 'b', 3,                                                 /* "ab" */
-                       0xC0, 0x80, 2,                                                     /* 128 */
-                       0xDF, 0xFF, 2,                                                     /* -1 */
-                       0xE0, 0x01, 'x', 3,                                                /* "x", 12 bits of length */
-                       0xF0, 1, 0, 0, 0, 'y', 6,                                          /* "y", 32 bits of length */
-                       0xF1, 0x00, 0x80, 3,                                               /* -32768 */
-                       0xF2, 0x00, 0x00, 0x80, 4,                                         /* -8388608 */
-                       0xF3, 0xFF, 0xFF, 0xFF, 0x7F, 5,                                   /* 2147483647 */
-                       0xF4, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x80, 9,           /* the least */
+    uint8_t bytes[] = {0,    0,    0,    0,    11,   0,                         /* sizes */
+                       0x05, 1,                                                 /* 5 */
+                       0x7F, 1,                                                 /* 127 */
+                       0x82, 'a',  'b',  3,                                     /* "ab" */
+                       0xC0, 0x80, 2,                                           /* 128 */
+                       0xDF, 0xFF, 2,                                           /* -1 */
+                       0xE0, 0x01, 'x',  3,                                     /* "x", 12 bits of length */
+                       0xF0, 1,    0,    0,    0,    'y',  6,                   /* "y", 32 bits of length */
+                       0xF1, 0x00, 0x80, 3,                                     /* -32768 */
+                       0xF2, 0x00, 0x00, 0x80, 4,                               /* -8388608 */
+                       0xF3, 0xFF, 0xFF, 0xFF, 0x7F, 5,                         /* 2147483647 */
+                       0xF4, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x80, 9, /* the least */
                        0xFF};
     bytes[0] = sizeof bytes;
-    check(PACKED_LISTPACK, bytes, sizeof bytes,
-          "5,127,ab,128,-1,x,y,-32768,-8388608,2147483647,-9223372036854775808");
+    check(PACKED_LISTPACK, bytes, sizeof bytes, "5,127,ab,128,-1,x,y,-32768,-8388608,2147483647,-9223372036854775808");
 }
 
 static void a_ziplist_holds_integers_and_strings_of_every_encoding(void **state) {
     (void)state;
-    uint8_t bytes[] = {0,    0,    0, 0, 0, 0, 0, 0, 9, 0,                                /* sizes */
-                       0,    0x02, 'a', 'b',                                              /* "ab" */
-                       4,    0x40, 0x01, 'x',                                             /* "x", 14 bits of length */
-                       4,    0x80, 0, 0, 0, 1, 'y',                                       /* "y", 32 bits, big-endian */
-                       7,    0xC0, 0xFF, 0xFF,                                            /* -1 */
-                       4,    0xD0, 0, 0, 0, 0x80,                                         /* -2147483648 */
-                       6,    0xE0, 1, 0, 0, 0, 0, 0, 0, 0,                                /* 1 */
-                       10,   0xF0, 0, 0, 0x80,                                            /* -8388608 */
-                       5,    0xFE, 0x80,                                                  /* -128 */
-                       0xFE, 3, 0, 0, 0, 0xFD,                                            /* 12, a long length before */
+    uint8_t bytes[] = {0,    0,    0,    0,    0,    0,    0,   0, 9, 0, /* sizes */
+                       0,    0x02, 'a',  'b',                            /* "ab" */
+                       4,    0x40, 0x01, 'x',                            /* "x", 14 bits of length */
+                       4,    0x80, 0,    0,    0,    1,    'y',          /* "y", 32 bits, big-endian */
+                       7,    0xC0, 0xFF, 0xFF,                           /* -1 */
+                       4,    0xD0, 0,    0,    0,    0x80,               /* -2147483648 */
+                       6,    0xE0, 1,    0,    0,    0,    0,   0, 0, 0, /* 1 */
+                       10,   0xF0, 0,    0,    0x80,                     /* -8388608 */
+                       5,    0xFE, 0x80,                                 /* -128 */
+                       0xFE, 3,    0,    0,    0,    0xFD,               /* 12, a long length before */
                        0xFF};
     bytes[0] = sizeof bytes;
     check(PACKED_ZIPLIST, bytes, sizeof bytes, "ab,x,y,-1,-2147483648,1,-8388608,-128,12");

@@ -83,6 +83,7 @@ static void another_method_gets_those_that_there_are(void **state) {
 }
 
 static void every_row_can_be_reached_and_says_what_it_is(void **state) {
+    static const char *const bare[] = {"transaction.commit", "flush", "compact"};
     size_t count;
     const struct route *table = route_table(&count);
     (void)state;
@@ -94,8 +95,10 @@ static void every_row_can_be_reached_and_says_what_it_is(void **state) {
         assert_non_null(table[i].handle);
         assert_true(strlen(table[i].summary) > 0 && strlen(table[i].action.name) > 0);
         unsigned with_body = (unsigned)HTTP_PUT | (unsigned)HTTP_POST | (unsigned)HTTP_PATCH;
-        bool says_all = strcmp(table[i].action.name, "transaction.commit") == 0; /* its path does */
+        bool says_all = false; /* its path does */
+        for (size_t k = 0; k < sizeof bare / sizeof *bare; k++) says_all |= strcmp(table[i].action.name, bare[k]) == 0;
         assert_int_equal(table[i].body != BODY_NONE, !says_all && ((unsigned)table[i].method & with_body) != 0);
+        assert_int_equal(table[i].body == BODY_PIECES, table[i].pieces != NULL);
     }
 }
 
@@ -161,8 +164,11 @@ static void what_needs_no_login_and_what_only_an_admin_may_is_as_written_here(vo
         if (changes) assert_true(action->audit != AUDIT_NEVER && action->audit != AUDIT_READ);
         /* A batch may hold only reads, and so may a transaction: what is written there is judged by itself. */
         bool judged_inside = strcmp(action->name, "batch") == 0 || strncmp(action->name, "transaction.", 12) == 0;
+        bool whole_database = strcmp(action->name, "flush") == 0 || strcmp(action->name, "compact") == 0;
         if (changes && action->in_database)
-            assert_int_equal(action->permission, judged_inside ? PERMISSION_READ : PERMISSION_WRITE);
+            assert_int_equal(action->permission, judged_inside    ? PERMISSION_READ
+                                                 : whole_database ? PERMISSION_ADMIN
+                                                                  : PERMISSION_WRITE);
     }
     assert_int_equal(found, 8);
 }
