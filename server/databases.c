@@ -164,10 +164,6 @@ struct store *database_store(struct database *database) {
     return database->store;
 }
 
-bool database_is_closing(const struct database *database) {
-    return atomic_load(&database->users) & DATABASES_CLOSED;
-}
-
 void databases_listen(struct databases *all, struct databases_listener *listener) {
     env_mutex_lock(&all->mutex);
     listener->next = all->listeners;

@@ -54,11 +54,9 @@ VELOCITY_CHECK_RESULT velocity_status databases_acquire(struct databases *databa
 void database_release(struct database *database); /* NULL is allowed */
 /* Once more, for who is inside already and must not fail; answers it. */
 struct database *database_hold(struct database *database);
-/* Somebody wants to drop it and waits for those inside: who is there for long had better leave. */
-bool database_is_closing(const struct database *database);
 const char *database_name(const struct database *database);
 struct store *database_store(struct database *database);
-/* It is being dropped: nobody new gets in, and whoever stays inside keeps it from going. */
+/* Somebody wants to drop it: nobody new gets in, and whoever stays inside keeps it from going. */
 bool database_is_closing(const struct database *database);
 
 /* Of those who stay inside for longer than a request: told after the door was closed, so that they can leave. Added and

@@ -153,6 +153,82 @@ describe('a transaction', () => {
     await transaction.rollback();
   });
 
+  it('changes JSON by patches, of what it sees, and of what it has written itself', async () => {
+    const old = await put('patch:a', 'x');
+    await client.put('/api/keys/patch:b?expires_at=2100-01-01T00:00:00Z', '{"a":1,"b":2}', { 'Content-Type': 'application/json' });
+    const transaction = await begin('snapshot');
+    const patch = (key, document, headers = {}) => transaction.inside.request('PATCH', `/api/keys/${key}`, { body: JSON.stringify(document), headers: { 'Content-Type': 'application/merge-patch+json', ...headers } });
+    const first = await patch('patch:b', { b: null, c: 3 });
+    assert.equal(first.status, 204, first.text);
+    assert.equal(first.headers.etag, undefined, 'it has no version yet');
+    assert.equal((await patch('patch:b', { d: 4 }, { 'If-Match': '*' })).status, 204);
+    assert.equal('current_version' in assertProblem(await patch('patch:b', { e: 5 }, { 'If-Match': `"${old}"` }), 412), false);
+    assert.equal(assertProblem(await patch('patch:a', { a: 1 }), 409).code, 'conflict');
+    assert.equal(assertProblem(await patch('patch:none', { a: 1 }), 404).code, 'key_not_found');
+    const seen = await transaction.inside.get('/api/keys/patch:b');
+    assert.deepEqual([seen.json, seen.headers['velocity-expires-at']], [{ a: 1, c: 3, d: 4 }, '2100-01-01T00:00:00.000Z']);
+    assert.deepEqual(JSON.parse(await value('patch:b')), { a: 1, b: 2 });
+    await commits(transaction);
+    assert.deepEqual(JSON.parse(await value('patch:b')), { a: 1, c: 3, d: 4 });
+    const loser = await begin('snapshot');
+    const late = await loser.inside.request('PATCH', '/api/keys/patch:b', { body: '{"f":6}', headers: { 'Content-Type': 'application/merge-patch+json' } });
+    assert.equal(late.status, 204, late.text);
+    await client.put('/api/keys/patch:b', '{"g":7}', { 'Content-Type': 'application/json' });
+    await loses(loser, 'patch:b');
+    assert.deepEqual(JSON.parse(await value('patch:b')), { g: 7 });
+  });
+
+  it('deletes ranges of what it sees, counts them before, and puts into them again', async () => {
+    for (const key of ['a', 'b', 'c/1', 'c/2', 'd']) await put(`range:${key}`, key);
+    const transaction = await begin('snapshot');
+    const list = async (query = '') => (await transaction.inside.get(`/api/keys?prefix=range:${query}`)).json;
+    await transaction.put('range:bb', 'own');
+    assert.deepEqual((await list('&delimiter=/')).prefixes, ['range:c/']);
+    assert.deepEqual((await transaction.inside.get('/api/keys?prefix=range:&count=true')).json, { count: 6, exact: true });
+    assert.deepEqual((await transaction.inside.delete('/api/keys?start=range:b&end=range:d&dry_run=true')).json, { count: 4, exact: true });
+    const gone = await transaction.inside.delete('/api/keys?start=range:b&end=range:d');
+    assert.equal(gone.status, 204, gone.text);
+    assert.equal(gone.headers['velocity-version'], undefined, 'it has no version yet');
+    await transaction.put('range:c/2', 'again');
+    assert.deepEqual((await list()).items.map(({ key }) => key), ['range:a', 'range:c/2', 'range:d']);
+    assert.deepEqual((await client.get('/api/keys?prefix=range:')).json.items.map(({ key }) => key), ['range:a', 'range:b', 'range:c/1', 'range:c/2', 'range:d']);
+    await commits(transaction);
+    assert.deepEqual((await client.get('/api/keys?prefix=range:')).json.items.map(({ key }) => key), ['range:a', 'range:c/2', 'range:d']);
+    assert.equal(await value('range:c/2'), 'again');
+  });
+
+  it('increments and touches, with expiries, as often as it likes', async () => {
+    await put('count:old', '5');
+    const transaction = await begin('snapshot');
+    const batch = async (...ops) => {
+      const response = await transaction.inside.post('/api/batch', { ops });
+      assert.equal(response.status, 200, response.text);
+      return response.json.results;
+    };
+    const plus = (key, by) => ({ op: 'increment', key, by });
+    assert.deepEqual(await batch(plus('count:old', 2), plus('count:new', 1), plus('count:new', 1)), ['7', '1', '2'].map((sum) => ({ version: null, value: sum })));
+    assert.deepEqual(await batch(plus('count:new', -5)), [{ version: null, value: '-3' }]);
+    assert.deepEqual(await batch({ op: 'touch', key: 'count:new', expires_at: '2100-01-01T00:00:00Z' }, { op: 'touch', key: 'count:none', ttl: 60 }), [{ version: null }, null]);
+    assert.equal((await transaction.inside.put('/api/keys/count:ttl?ttl=1000', 'x')).status, 204);
+    const expiry = async (who, key) => (await who.get(`/api/keys/${key}`)).headers['velocity-expires-at'];
+    assert.equal(await expiry(transaction.inside, 'count:new'), '2100-01-01T00:00:00.000Z');
+    assert.ok(Date.parse(await expiry(transaction.inside, 'count:ttl')) > Date.now() + 900_000);
+    assert.deepEqual([await value('count:old'), await value('count:new')], ['5', null]);
+    await commits(transaction);
+    assert.deepEqual([await value('count:old'), await value('count:new'), await expiry(client, 'count:new')], ['7', '-3', '2100-01-01T00:00:00.000Z']);
+  });
+
+  it('reads parts of values; If-Range names nothing that it has written itself', async () => {
+    const old = await put('part', '0123456789');
+    const transaction = await begin('snapshot');
+    const part = (headers) => transaction.inside.get('/api/keys/part', { Range: 'bytes=2-4', ...headers });
+    assert.deepEqual(await part({ 'If-Range': `"${old}"` }).then(({ status, text }) => [status, text]), [206, '234']);
+    await transaction.put('part', 'abcdefghij');
+    assert.deepEqual(await part({}).then(({ status, text }) => [status, text]), [206, 'cde']);
+    for (const tag of [`"${old}"`, '"0"']) assert.deepEqual(await part({ 'If-Range': tag }).then(({ status, text }) => [status, text]), [200, 'abcdefghij'], tag);
+    await transaction.rollback();
+  });
+
   it('lives in its database', async () => {
     assert.equal((await client.post('/api/databases', { name: 'other' })).status, 201);
     const transaction = await begin('snapshot', { in: '/api/databases/other' });
@@ -169,10 +245,13 @@ describe('a transaction', () => {
   it('is named where something can be done inside of it, and only there', async () => {
     const { id } = await begin();
     const header = { 'Velocity-Transaction': id };
-    for (const [method, path] of [['GET', '/api/databases'], ['GET', '/api/stats'], ['GET', '/livez'], ['GET', '/api/whoami'], ['GET', '/api/transactions'], ['DELETE', `/api/transactions/${id}`], ['POST', `/api/transactions/${id}/commit`]]) {
+    for (const [method, path] of [['GET', '/api/databases'], ['GET', '/api/stats'], ['GET', '/livez'], ['GET', '/api/whoami'], ['GET', '/api/transactions'], ['GET', '/api/watch'], ['GET', '/api/export'], ['POST', '/api/compact'], ['GET', '/api/jobs'], ['DELETE', `/api/transactions/${id}`], ['POST', `/api/transactions/${id}/commit`]]) {
       assert.equal(assertProblem(await client.request(method, path, { headers: header }), 400, path).code, 'invalid_header');
     }
     assert.equal(assertProblem(await client.post('/api/transactions', {}, header), 400).code, 'invalid_header');
+    const lines = { body: '{"key":"imported","text":"x"}', headers: { ...header, 'Content-Type': 'application/x-ndjson' } };
+    assert.equal(assertProblem(await client.request('POST', '/api/import', lines), 400).code, 'invalid_header');
+    assert.equal(await value('imported'), null);
     for (const bad of ['', 'x', 'A'.repeat(32), `${id}0`, id.slice(1)]) {
       assert.equal(assertProblem(await client.get('/api/keys/a', { 'Velocity-Transaction': bad }), 400, bad).code, 'invalid_header');
     }
