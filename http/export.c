@@ -174,11 +174,7 @@ void export_get(struct http_request *request) {
     export->scan.row = add_row;
     export->scan.wants_value = wants_value;
     export->scan.arg = export;
-    struct stream_options options = {.content_type = "application/x-ndjson",
-                                     .waits = true,
-                                     .buffer_bytes = EXPORT_BYTES,
-                                     .fill = fill,
-                                     .end = end,
-                                     .arg = export};
+    struct stream_options options = {
+        .content_type = "application/x-ndjson", .waits = true, .fill = fill, .end = end, .arg = export};
     if (stream_begin(request, &options)) reply_version(request, "Velocity-Version", version, false);
 }

@@ -27,9 +27,8 @@ enum stream_step {
 
 struct stream_options {
     const char *content_type;
-    bool waits;          /* fill may wait for the disk: it runs on the executor */
-    size_t buffer_bytes; /* about how much fill writes at a time: it should end when out->size is above it */
-    /* Appends to `out`, which is empty. */
+    bool waits; /* fill may wait for the disk: it runs on the executor */
+    /* Appends to `out`, which is empty: some ten KiB, for it is what a slow client makes the server hold. */
     enum stream_step (*fill)(void *arg, struct json_writer *out);
     /* Once, when fill will not run any more; any thread. */
     void (*end)(void *arg);

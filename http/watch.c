@@ -198,8 +198,7 @@ void watch_get(struct http_request *request) {
     watch->options.principal = request->principal;
     watch->options.ready = ready;
     watch->options.arg = watch;
-    struct stream_options options = {
-        .content_type = "text/event-stream", .buffer_bytes = WATCH_BYTES, .fill = fill, .end = end, .arg = watch};
+    struct stream_options options = {.content_type = "text/event-stream", .fill = fill, .end = end, .arg = watch};
     watch->stream = stream_begin(request, &options);
     if (watch->stream) request_call(request, begin, begun);
 }
