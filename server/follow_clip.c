@@ -2,6 +2,7 @@
  * follow_clip.c - what of an event a follower may see: its prefix, within its scope. Pure functions.
  */
 #include "server/follow_internal.h"
+#include "server/key_range.h"
 
 struct follow_event follow_event_of(const velocity_change *change) {
     static const enum follow_kind kinds[] = {[VELOCITY_CHANGE_PUT] = FOLLOW_PUT,
@@ -16,14 +17,10 @@ struct follow_event follow_event_of(const velocity_change *change) {
     return event;
 }
 
-bool follow_begins_with(velocity_slice bytes, velocity_slice prefix) {
-    return bytes.size >= prefix.size && (prefix.size == 0 || memcmp(bytes.data, prefix.data, prefix.size) == 0);
-}
-
 /* What two prefixes have in common is the longer one, where it begins with the other. */
 static bool narrower(velocity_slice a, velocity_slice b, velocity_slice *out) {
     *out = a.size >= b.size ? a : b;
-    return follow_begins_with(*out, a.size >= b.size ? b : a);
+    return key_begins_with(*out, a.size >= b.size ? b : a);
 }
 
 velocity_slice follow_topic_prefix(const struct follower *follower) {
@@ -34,35 +31,24 @@ velocity_slice follow_topic_prefix(const struct follower *follower) {
 }
 
 bool follow_sees_key(const struct follower *follower, velocity_slice key) {
-    if (!follow_begins_with(key, follower->prefix)) return false;
+    if (!key_begins_with(key, follower->prefix)) return false;
     return !follower->scope || scope_has_key(follower->scope, key);
-}
-
-static int order(velocity_slice a, velocity_slice b) {
-    size_t shared = a.size < b.size ? a.size : b.size;
-    int difference = shared ? memcmp(a.data, b.data, shared) : 0;
-    return difference ? difference : (a.size > b.size) - (a.size < b.size);
 }
 
 /* The first string behind all that begin with the prefix, in `memory`; without data: there is none. */
 static velocity_slice successor(velocity_slice prefix, unsigned char *memory) {
-    const unsigned char *p = prefix.data;
-    size_t size = prefix.size;
-    while (size && p[size - 1] == 0xFF) size--;
-    if (!size || size > VELOCITY_MAX_KEY_BYTES) return velocity_bytes(NULL, 0);
-    memcpy(memory, p, size);
-    memory[size - 1]++;
-    return velocity_bytes(memory, size);
+    size_t size = prefix.size <= VELOCITY_MAX_KEY_BYTES ? key_behind(prefix, memory) : 0;
+    return size ? velocity_bytes(memory, size) : velocity_bytes(NULL, 0);
 }
 
 /* Joins what lies in both [start, end) and the keys with this prefix to *out. */
 static void join(velocity_slice prefix, velocity_slice start, velocity_slice end, struct follow_clip *out, bool *any) {
-    if (order(prefix, start) > 0) start = prefix;
-    if (!follow_begins_with(start, prefix) || (end.data && order(start, end) >= 0)) return;
+    if (key_compare(prefix, start) > 0) start = prefix;
+    if (!key_begins_with(start, prefix) || (end.data && key_compare(start, end) >= 0)) return;
     if (!*any) out->start = start;
     *any = true;
     /* Prefixes come ascending, so the last one's end is the end. */
-    if (end.data && follow_begins_with(end, prefix)) {
+    if (end.data && key_begins_with(end, prefix)) {
         out->end = end;
         return;
     }

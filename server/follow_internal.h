@@ -157,7 +157,6 @@ bool topics_find(struct topics *topics, const struct follow_event *event, void (
 
 struct follow_event follow_event_of(const velocity_change *change);
 
-bool follow_begins_with(velocity_slice bytes, velocity_slice prefix);
 /* The longest prefix that all which the follower may see begins with, as far as that is one string. */
 velocity_slice follow_topic_prefix(const struct follower *follower);
 bool follow_sees_key(const struct follower *follower, velocity_slice key);

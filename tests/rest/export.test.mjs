@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { addToken, addUser, serverWithAdmin } from './people.mjs';
-import { assertProblem, Events, keyPath, key64, KiB, listAll, MiB, random, Server, sleep, Stream, versionOf, within } from './support.mjs';
+import { assertProblem, Events, keyPath, key64, KiB, listAll, MiB, random, Server, sleep, Stream, until, versionOf } from './support.mjs';
 
 const linesOf = (response) => {
   assert.equal(response.status, 200, response.text.slice(0, 300));
@@ -17,12 +17,6 @@ async function put(client, key, value, type) {
   const response = await client.put(keyPath(key), value, type ? { 'Content-Type': type } : {});
   assert.equal(response.status, 204, response.text);
   return versionOf(response);
-}
-
-async function until(what, condition, ms = 10_000) {
-  await within(ms, what, (async () => {
-    while (!(await condition())) await sleep(20);
-  })());
 }
 
 describe('an export', () => {

@@ -4,18 +4,12 @@ import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { addToken, addUser, bearer, logIn, serverWithAdmin } from './people.mjs';
-import { assertProblem, Events, keyPath, key64, KiB, MiB, random, Server, sleep, versionOf, within } from './support.mjs';
+import { assertProblem, Events, keyPath, key64, KiB, MiB, random, Server, sleep, until, versionOf, within } from './support.mjs';
 
 const BEAT = { server: { watch_heartbeat_seconds: 1 } };
 
 const watch = (server, query = '', headers = {}) => Events.open(server.port, `/api/watch${query}`, { headers });
 const streamsOf = async (client) => (await client.get('/api/stats')).json.server.streams;
-
-async function until(what, condition, ms = 10_000) {
-  await within(ms, what, (async () => {
-    while (!(await condition())) await sleep(20);
-  })());
-}
 
 async function put(client, key, value, headers) {
   const response = await client.put(keyPath(key), value, headers);
@@ -47,6 +41,21 @@ describe('a watch', () => {
     const [one, two] = await events.events(2);
     assert.deepEqual(one, { id: String(added), event: 'put', data: { key: 'w:1', version: String(added), type: 'application/json', size: 10, value: { a: 1 } } });
     assert.deepEqual(two, { id: String(deleted), event: 'delete', data: { key: 'w:1', version: String(deleted) } });
+    events.close();
+  });
+
+  it('shows a range delete as one event, patches and touches as the puts that they are', async () => {
+    const events = await watch(server, '?prefix=r:');
+    await put(client, 'r:1', '{"a":1}', { 'Content-Type': 'application/json' });
+    assert.equal((await client.request('PATCH', '/api/keys/r:1', { body: '{"b":2}', headers: { 'Content-Type': 'application/merge-patch+json' } })).status, 204);
+    await client.post('/api/batch', { ops: [{ op: 'touch', key: 'r:1', expires_at: '2100-01-01T00:00:00Z' }, { op: 'increment', key: 'r:n' }] });
+    const deleted = [];
+    for (const query of ['prefix=r:', 'start=r:2', 'start=q&end=r:5', 'all=true']) deleted.push((await client.delete(`/api/keys?${query}`)).headers['velocity-version']);
+    const seen = await events.events(8);
+    assert.deepEqual(seen.slice(0, 4).map(({ event, data }) => [event, data.key, data.value ?? data.text, data.expires_at]), [
+      ['put', 'r:1', { a: 1 }, undefined], ['put', 'r:1', { a: 1, b: 2 }, undefined], ['put', 'r:1', { a: 1, b: 2 }, '2100-01-01T00:00:00.000Z'], ['put', 'r:n', '1', undefined]]);
+    assert.deepEqual(seen.slice(4).map(({ id, event, data }) => [id, event, data.start, data.end]), [
+      [deleted[0], 'range_delete', 'r:', 'r;'], [deleted[1], 'range_delete', 'r:2', 'r;'], [deleted[2], 'range_delete', 'r:', 'r:5'], [deleted[3], 'range_delete', 'r:', 'r;']]);
     events.close();
   });
 
