@@ -310,7 +310,7 @@ static void what_a_batch_lets_expire_is_gone_for_what_stands_behind_it(void **st
 
 static void *increment_on(void *arg) {
     struct fixture *f = arg;
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 1000; i++) {
         struct service_batch_operation operations[] = {INCREMENT("n", 1), INCREMENT("m", 2)};
         struct service_batch batch = {.operations = operations, .operation_count = 2};
         struct call call;
@@ -330,8 +330,8 @@ static void concurrent_increments_lose_nothing(void **state) {
         pthread_join(threads[i], &complaint);
         if (complaint) fail_msg("%s", (const char *)complaint);
     }
-    assert_value(f, "n", "400");
-    assert_value(f, "m", "800");
+    assert_value(f, "n", "4000");
+    assert_value(f, "m", "8000");
 }
 
 /* Moves a unit from one key to another by reading both and writing both under the condition that neither moved: so the
