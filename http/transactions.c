@@ -105,10 +105,8 @@ static bool write_row(void *arg, const struct transaction_info *info) {
     return !w->failed;
 }
 
-void transactions_get(struct http_request *request) {
+static velocity_status write_open(struct http_request *request, const char *user) {
     struct json_writer *w = &request->writer;
-    const char *user;
-    if (!owner_parameters(request, &user)) return;
     json_begin_object(w);
     json_name(w, "transactions");
     json_begin_array(w);
@@ -116,7 +114,11 @@ void transactions_get(struct http_request *request) {
                       write_row, w);
     json_end_array(w);
     json_end_object(w);
-    management_reply(request, MHD_HTTP_OK);
+    return VELOCITY_OK;
+}
+
+void transactions_get(struct http_request *request) {
+    owned_get(request, write_open);
 }
 
 /* ---- the end ---------------------------------------------------------------------------------------------------- */
