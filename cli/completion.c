@@ -71,7 +71,7 @@ static void print_case(const struct command *command) {
 
 /* Collects the words of the command line that name a command, up to the longest name that there is. */
 static void print_walk(const char *words, const char *position) {
-    printf("    for ((i = %s; i++) ); do\n"
+    printf("    for ((i = %s; i++)); do\n"
            "        [[ ${%s[i]} == -* ]] && break\n"
            "        command+=\"${command:+ }${%s[i]}\"\n"
            "        case $command in\n",

@@ -514,7 +514,7 @@ bool rows_open_rdb(const struct rows_options *options, struct rows **out, char m
     *out = &r->rows;
     return true;
 failed:
-    (void)snprintf(message, ROWS_MESSAGE_BYTES, "%s: %s", options->path ? options->path : "standard input", why);
+    (void)snprintf(message, ROWS_MESSAGE_BYTES, "%s: %.200s", options->path ? options->path : "standard input", why);
     if (r) rdb_close(&r->rows);
     return false;
 }

@@ -29,7 +29,7 @@ void scratch_init(struct scratch *scratch, void *first, size_t size) {
 void *scratch_alloc(struct scratch *scratch, size_t size) {
     if (size > SIZE_MAX / 2) return NULL;
     size = (size + SCRATCH_ALIGNMENT - 1) & ~(SCRATCH_ALIGNMENT - 1);
-    if (size <= (size_t)(scratch->end - scratch->at)) {
+    if (scratch->at && size <= (size_t)(scratch->end - scratch->at)) {
         void *piece = scratch->at;
         scratch->at += size;
         return piece;

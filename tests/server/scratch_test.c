@@ -36,6 +36,17 @@ static void a_piece_larger_than_any_block_is_had_too(void **state) {
     scratch_reset(&scratch);
 }
 
+static void a_piece_of_no_bytes_is_a_piece_too(void **state) {
+    struct scratch scratch;
+    (void)state;
+    scratch_init(&scratch, NULL, 0);
+    assert_non_null(scratch_alloc(&scratch, 0));
+    assert_non_null(scratch_alloc(&scratch, 0));
+    scratch_reset(&scratch);
+    assert_non_null(scratch_alloc(&scratch, 0));
+    scratch_reset(&scratch);
+}
+
 static void a_size_that_cannot_be_is_refused(void **state) {
     struct scratch scratch;
     (void)state;
@@ -82,6 +93,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pieces_are_aligned_and_apart_in_the_first_block_and_beyond),
         cmocka_unit_test(a_piece_larger_than_any_block_is_had_too),
+        cmocka_unit_test(a_piece_of_no_bytes_is_a_piece_too),
         cmocka_unit_test(a_size_that_cannot_be_is_refused),
         cmocka_unit_test(a_copy_holds_any_bytes_and_ends_with_a_nul),
         cmocka_unit_test(what_was_given_out_is_overwritten_in_every_block),

@@ -352,7 +352,7 @@ static void what_a_transaction_can_not_do_is_said(void **state) {
     uint64_t version;
     assert_int_equal(txn->operations->stats(txn, &stats), VELOCITY_UNSUPPORTED);
     assert_int_equal(txn->operations->flush(txn), VELOCITY_UNSUPPORTED);
-    assert_int_equal(txn->operations->compact(txn, NULL), VELOCITY_UNSUPPORTED);
+    assert_int_equal(txn->operations->compact(txn, NULL, NULL, NULL), VELOCITY_UNSUPPORTED);
     assert_int_equal(txn->operations->begin(txn, VELOCITY_ISOLATION_SNAPSHOT, &other), VELOCITY_UNSUPPORTED);
     assert_int_equal(txn->operations->freeze(txn, &other, &version), VELOCITY_UNSUPPORTED);
     struct waiting waiting = {.commit.done = answer};
