@@ -79,7 +79,7 @@ describe('jobs', () => {
     const limited = await addUser(admin, nobody, 'limited', { role: 'write', databases: ['mine'] });
     const reader = await addUser(admin, nobody, 'reader', { role: 'read' });
     const foreign = (await admin.post('/api/compact')).json;
-    assert.equal(foreign.user, 'admin');
+    assert.equal(foreign.user, 'ada');
     const own = (await admin.post('/api/databases/mine/flush')).json;
     await ended(admin, foreign.id);
     assert.deepEqual((await limited.get('/api/jobs')).json.jobs.map(({ id }) => id), [own.id]);
