@@ -388,6 +388,7 @@ static int complain_of_transfer(struct http_client *c, CURLcode result, bool saf
     case CURLE_SSL_CONNECT_ERROR:
         return complain(EXIT_FAILED, "can't speak TLS with %s: %s; is it a plain http:// server?", c->base, why);
     case CURLE_WRITE_ERROR:
+    case CURLE_FILESIZE_EXCEEDED:
         return complain(EXIT_FAILED, "%s answers more than %u MiB%s", c->base, HTTP_REPLY_MAX_BYTES >> 20, doubt);
     case CURLE_OPERATION_TIMEDOUT: return complain(EXIT_FAILED, "%s did not answer in time%s", c->base, doubt);
     default: return complain(EXIT_FAILED, "no answer from %s: %s%s", c->base, why, doubt);
@@ -442,7 +443,11 @@ static bool prepare_exchange(struct http_client *c, struct http_exchange *x, con
                              struct transfer *transfer) {
     bool bodyless = strcmp(x->method, "HEAD") == 0;
     return prepare(c, c->curl, url, c->error) && prepare_trust(c) && prepare_body(c, x, transfer) &&
-           prepare_time(c, x) && (!bodyless || !curl_easy_setopt(c->curl, CURLOPT_NOBODY, 1L)) &&
+           prepare_time(c, x) &&
+           /* What is kept has an end; who says at once that theirs is beyond it is not waited for. */
+           (x->write || bodyless ||
+            !curl_easy_setopt(c->curl, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)HTTP_REPLY_MAX_BYTES)) &&
+           (!bodyless || !curl_easy_setopt(c->curl, CURLOPT_NOBODY, 1L)) &&
            !curl_easy_setopt(c->curl, CURLOPT_CUSTOMREQUEST, x->method) &&
            !curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, fields) &&
            !curl_easy_setopt(c->curl, CURLOPT_HEADERFUNCTION, take_field) &&
