@@ -12,8 +12,8 @@
  */
 #include "server/transactions_internal.h"
 
-#include "engine/filter.h"
 #include "engine/status.h"
+#include "server/seeded_hash.h"
 #include "server/timestamp.h"
 
 #include <stdio.h>
@@ -63,7 +63,7 @@ static uint64_t owner_of(const struct transaction_caller *caller) {
     const struct principal *who = caller->principal;
     int size = snprintf(text, sizeof text, "%s%c%d%c%s%c%.*s", who->user, 0, (int)who->login, 0, who->id, 0,
                         (int)caller->database.size, (const char *)caller->database.data);
-    return filter_hash(velocity_bytes(text, size > 0 && (size_t)size < sizeof text ? (size_t)size : 0));
+    return seeded_hash(0, velocity_bytes(text, size > 0 && (size_t)size < sizeof text ? (size_t)size : 0));
 }
 
 static bool is_owner(const struct transaction *t, const struct transaction_caller *caller) {
