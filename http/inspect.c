@@ -5,8 +5,9 @@
  * reads until the connection ends under a Transfer-Encoding that it does not know, and takes a name with white space
  * before its colon for another name. A proxy in front may see it otherwise: request smuggling (RFC 9112, section 11.2).
  * It lets a NUL hide the rest of a value, and keeps a bare CR in it (RFC 9110, section 5.5: dangerous).
- * So all of these are refused here, and the connection is closed. Folded lines, NULs and bare CRs and LFs it hides; they
- * show by where names and values lie in its memory. 1.0 refuses those itself, and lays its memory out in another way.
+ * So all of these are refused here, and the connection is closed. Folded lines, NULs and bare CRs and LFs it hides;
+ * they show by where names and values lie in its memory. 1.0 refuses those itself, and lays its memory out in another
+ * way.
  */
 #include "http/inspect.h"
 
