@@ -2,15 +2,19 @@
 #include "http/arrival.h"
 
 #include <microhttpd.h>
+#include <netinet/in.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* What libmicrohttpd copies as the client's address. */
 struct ticket {
-    struct sockaddr_storage address;
+    struct sockaddr_in6 address; /* or the smaller one of IPv4 */
     struct arrivals *arrivals;
     uint64_t number;
 };
+_Static_assert(sizeof(struct ticket) <= sizeof(struct sockaddr_storage),
+               "libmicrohttpd 1.0 copies it into one of these");
 
 void arrivals_init(struct arrivals *arrivals) {
     pthread_mutex_init(&arrivals->mutex, NULL);
@@ -49,7 +53,8 @@ void arrivals_add(struct arrivals *arrivals, int fd, struct peer *peer) {
         peer_free(peer);
         return;
     }
-    struct ticket ticket = {.address = peer->address, .arrivals = arrivals};
+    struct ticket ticket = {.arrivals = arrivals};
+    memcpy(&ticket.address, &peer->address, sizeof ticket.address);
     connection->arrivals = arrivals;
     connection->arrived_us = clock_us();
     atomic_fetch_add_explicit(&arrivals->open, 1, memory_order_relaxed);

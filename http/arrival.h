@@ -4,9 +4,10 @@
  *     arrivals_add: [ticket] -> MHD_add_connection -> ... the worker's thread ... -> arrivals_begin(ticket)
  *
  * libmicrohttpd takes a descriptor and an address, nothing that would tell its notification which peer this is; and it
- * says nothing of connections that it loses on the way (no memory, or its own end). But it copies the address, however
- * long it is: behind the real one travels a ticket. Who has arrived and not begun stands in a queue in the order of
- * tickets, which is also the order in which a worker begins them: those before one that begins were lost.
+ * says nothing of connections that it loses on the way (no memory, or its own end). But it copies the address, up
+ * to the size of a sockaddr_storage: behind the real one travels a ticket. Who has arrived and not begun stands in a
+ * queue in the order of tickets, which is also the order in which a worker begins them: those before one that begins
+ * were lost.
  *
  * Threads: arrivals_begin by the worker, the others by any. A mutex guards the queue and is held while the connection
  * is handed to libmicrohttpd, so that both orders are the same; libmicrohttpd holds none of its own when it notifies.

@@ -5,7 +5,9 @@
  * reads until the connection ends under a Transfer-Encoding that it does not know, and takes a name with white space
  * before its colon for another name. A proxy in front may see it otherwise: request smuggling (RFC 9112, section 11.2).
  * It lets a NUL hide the rest of a value, and keeps a bare CR in it (RFC 9110, section 5.5: dangerous).
- * So all of these are refused here, and the connection is closed.
+ * So all of these are refused here, and the connection is closed. Folded lines, NULs and bare CRs and LFs it hides;
+ * they show by where names and values lie in its memory. 1.0 refuses those itself, and lays its memory out in another
+ * way.
  */
 #include "http/inspect.h"
 
@@ -14,6 +16,8 @@
 #include <strings.h>
 
 #define FIELD_SPACE_MAX 256 /* white space between a colon and its value */
+
+static const bool layout_tells = MHD_VERSION < 0x01000000;
 
 static void wrong(struct request_headers *h, enum problem_code code, bool framing, const char *reason) {
     if (h->wrong && (h->framing || !framing)) return;
@@ -107,11 +111,12 @@ static enum MHD_Result field(void *arg, enum MHD_ValueKind kind, const char *nam
         wrong(h, PROBLEM_INVALID_HEADER, true, "a header field's name holds white space or other bytes that none may");
         return MHD_YES;
     }
-    if (!text || is_folded(name, name_size, text)) {
+    if (!text || (layout_tells && is_folded(name, name_size, text))) {
         wrong(h, PROBLEM_INVALID_HEADER, true, "a header field is folded over two lines");
         return MHD_YES;
     }
-    if ((h->last_end && (name != h->last_end + 2 || !line_ends(h->last_end))) || memchr(text, '\r', text_size))
+    bool apart = layout_tells && h->last_end && (name != h->last_end + 2 || !line_ends(h->last_end));
+    if (apart || memchr(text, '\r', text_size) || memchr(text, 0, text_size))
         wrong(h, PROBLEM_INVALID_HEADER, true,
               "a header field's value holds a NUL or a CR, or its line does not end with CR LF");
     h->last_end = text + text_size;
@@ -180,7 +185,7 @@ void headers_inspect(struct MHD_Connection *mhd, bool http_1_0, struct scratch *
     out->scratch = scratch;
     MHD_get_connection_values_n(mhd, MHD_HEADER_KIND, field, out);
     /* Behind the last value come its line's end and the empty line; the memory goes on there in any case. */
-    if (out->last_end && !out->wrong && !(line_ends(out->last_end) && line_ends(out->last_end + 2)))
+    if (layout_tells && out->last_end && !out->wrong && !(line_ends(out->last_end) && line_ends(out->last_end + 2)))
         wrong(out, PROBLEM_INVALID_HEADER, true, "a header field has no name, or a line does not end with CR LF");
     if (out->chunked && out->has_content_length)
         wrong(out, PROBLEM_INVALID_HEADER, true, "Content-Length and Transfer-Encoding exclude each other");

@@ -6,16 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-bool database_name_is_good(velocity_slice name) {
-    const unsigned char *p = name.data;
-    if (name.size == 0 || name.size > DATABASE_NAME_MAX) return false;
-    for (size_t i = 0; i < name.size; i++) {
-        bool plain = (p[i] >= 'a' && p[i] <= 'z') || (p[i] >= '0' && p[i] <= '9');
-        if (!plain && (i == 0 || (p[i] != '_' && p[i] != '-'))) return false;
-    }
-    return true;
-}
-
 velocity_status databases_check_limit(uint64_t max_disk_bytes) {
     if (max_disk_bytes == 0 || max_disk_bytes == DATABASES_DEFAULT) return VELOCITY_OK;
     if (max_disk_bytes >= DATABASES_LEAST_LIMIT && max_disk_bytes <= DATABASES_MOST_LIMIT) return VELOCITY_OK;

@@ -4,6 +4,7 @@
  *   databases.c          the table; acquire and release; settings; listing
  *   databases_open.c     what the start finds on disk, and the end
  *   databases_change.c   create and drop
+ *   databases_name.c     what a name may be
  *   databases_record.c   what the system database remembers of a name
  *   databases_folder.c   folders: making them appear and disappear
  *
