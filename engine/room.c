@@ -11,7 +11,7 @@
 enum {
     SPARE_LOGS_MAX = 2,
     /* One part in so many of a segment is written when the next one is asked for. Early: where others keep the disk
-     * busy the file system was seen to take 140 ms for it, and who writes at full speed fills half a segment in 400. */
+     * busy the file system was seen to take 140 ms for it, and who writes at full speed fills a segment in 200. */
     PREPARE_SHARE = 16,
     LEVEL0_STOP_FACTOR = 4,  /* writes stop at compaction_threshold times this many tables in level 0 ... */
     LEVEL0_SLOW_FACTOR = 2,  /* ... and are held back from this many on */
@@ -79,7 +79,7 @@ void room_schedule_prepare(velocity *db) {
     if (db->prepare_queued || db->next_log || db->closing || atomic_load(&db->read_only)) return;
     if (!limit_allows(db, db->segment_bytes)) return;
     db->prepare_queued = true;
-    pool_submit(db->shared->pool, POOL_URGENT, &db->prepare_job);
+    pool_submit(db->shared->pool, POOL_PROMPT, &db->prepare_job);
 }
 
 /* The leader may be waiting for it. */
@@ -329,7 +329,6 @@ velocity_status room_switch_buffer(velocity *db) {
     if (status) return status;
     struct write_buffer *buffer = write_buffer_new(db, log->number), *full = db->active;
     struct superversion *next = NULL;
-    bool goes_on = db->log->position > prepare_from(db->log);
     use_segment(db, log); /* whatever happens next, the old segment is never appended to again */
     env_mutex_lock(&db->mutex);
     struct superversion *sv = atomic_load(&db->superversion);
@@ -345,7 +344,6 @@ velocity_status room_switch_buffer(velocity *db) {
         atomic_store(&db->switch_wanted, false);
         db->active = buffer;
         sv = superversion_install(db, next);
-        if (goes_on) room_schedule_prepare(db); /* before the flush, which takes longer than any segment */
         flush_schedule(db);
     }
     env_mutex_unlock(&db->mutex);
