@@ -13,10 +13,11 @@ enum {
     /* One part in so many of a segment is written when the next one is asked for. Early: where others keep the disk
      * busy the file system was seen to take 140 ms for it, and who writes at full speed fills a segment in 200. */
     PREPARE_SHARE = 16,
-    LEVEL0_STOP_FACTOR = 4,  /* writes stop at compaction_threshold times this many tables in level 0 ... */
-    LEVEL0_SLOW_FACTOR = 2,  /* ... and are held back from this many on */
-    FASTEST_SLOW_BYTES = 64, /* bytes a microsecond (64 MB/s) when holding back begins, less as the room shrinks */
-    DELAY_WORTH_US = 1000,   /* shorter sleeps are saved up */
+    LEVEL0_STOP_FACTOR = 4,   /* writes stop at compaction_threshold times this many tables in level 0 ... */
+    LEVEL0_SLOW_FACTOR = 2,   /* ... and are held back from this many on */
+    FASTEST_SLOW_BYTES = 64,  /* bytes a microsecond (64 MB/s) when holding back begins, less as the room shrinks */
+    DELAY_WORTH_US = 1000,    /* shorter sleeps are saved up */
+    LONGEST_DELAY_US = 10000, /* however large a group is */
 };
 
 void room_wait(velocity *db) {
@@ -360,6 +361,7 @@ static void slow_down(velocity *db, uint64_t payload_bytes, uint64_t left, uint6
     uint64_t rate = FASTEST_SLOW_BYTES * left / whole;
     db->delay_debt_us += payload_bytes / (rate ? rate : 1);
     if (db->delay_debt_us < DELAY_WORTH_US) return;
+    if (db->delay_debt_us > LONGEST_DELAY_US) db->delay_debt_us = LONGEST_DELAY_US;
     atomic_fetch_add(&db->figures.stalls, 1);
     atomic_fetch_add(&db->figures.stall_us, db->delay_debt_us);
     if (!env_inline_jobs(db->env)) env_sleep_us(db->delay_debt_us);
