@@ -74,7 +74,7 @@ static void prepare(struct pool_job *job) {
     env_mutex_lock(&chunks->mutex);
     if (chunk) keep(chunks, chunk);
     chunks->prepare_queued = chunk && chunks->count < READY_CHUNKS;
-    if (chunks->prepare_queued) pool_submit(chunks->jobs, POOL_URGENT, job);
+    if (chunks->prepare_queued) pool_submit(chunks->jobs, POOL_PROMPT, job);
     env_mutex_unlock(&chunks->mutex);
 }
 
@@ -84,7 +84,7 @@ void *chunk_pool_take(chunk_pool *chunks) {
     chunks->last_take_us = env_monotonic_us(chunks->env);
     if (chunks->count < READY_CHUNKS / 2 && !chunks->prepare_queued && !env_inline_jobs(chunks->env)) {
         chunks->prepare_queued = true;
-        pool_submit(chunks->jobs, POOL_URGENT, &chunks->prepare_job);
+        pool_submit(chunks->jobs, POOL_PROMPT, &chunks->prepare_job);
     }
     env_mutex_unlock(&chunks->mutex);
     return chunk ? chunk : env_alloc_huge(ENV_HUGE_BYTES);

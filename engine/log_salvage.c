@@ -48,7 +48,8 @@ static bool proven_here(struct salvage *v, struct segment_bytes *s, uint64_t at)
     return v->proof_through >= sequence;
 }
 
-/* The same by the segments behind i. */
+/* The same by the segments behind i. One that is sealed says that all before it counted; one that can't be read might
+ * have proven it: log_replay stops there, too. */
 static velocity_status proven_later(struct salvage *v, size_t i, bool *proven) {
     uint64_t sequence = v->replay->next_sequence;
     if (v->searched <= i) {
@@ -58,9 +59,12 @@ static velocity_status proven_later(struct salvage *v, size_t i, bool *proven) {
     while (v->searched_through < sequence && v->searched + 1 < v->count) {
         struct segment_bytes next;
         uint64_t at = FILE_HEADER_BYTES;
-        velocity_status status = read_segment(v, v->segments[++v->searched].number, &next);
+        const struct log_segment *segment = &v->segments[++v->searched];
+        velocity_status status = segment->sealed_end ? VELOCITY_OK : read_segment(v, segment->number, &next);
+        v->searched_through = UINT64_MAX;
+        if (segment->sealed_end || status == VELOCITY_CORRUPT || status == VELOCITY_IO || status == VELOCITY_NOT_FOUND)
+            break;
         v->searched_through = 0;
-        if (status == VELOCITY_CORRUPT || status == VELOCITY_IO || status == VELOCITY_NOT_FOUND) continue;
         if (status) return status;
         v->searched_through = segment_synced_through(&next, &at, UINT64_MAX);
         segment_free(&next);

@@ -9,7 +9,7 @@ struct queue {
 
 struct worker {
     pool *pool;
-    bool urgent_only;
+    enum pool_urgency least; /* what is less urgent it leaves to others */
     env_thread thread;
 };
 
@@ -19,8 +19,8 @@ struct pool {
     env_condition work, ticked;
     struct queue queues[POOL_URGENCIES];
     struct worker *workers;
-    uint32_t worker_limit, worker_count; /* workers[0] is the urgent one */
-    uint32_t idle_urgent, idle_patient;
+    uint32_t worker_limit, worker_count; /* workers[0] takes prompt jobs, workers[1] urgent ones too, the others all */
+    uint32_t idle_patient;
     struct pool_ticker *tickers;
     env_thread timer;
     bool timer_runs, stopping;
@@ -32,18 +32,19 @@ static struct pool_job *pop(struct queue *queue) {
     return job;
 }
 
-static struct pool_job *take(pool *p, bool urgent_only) {
-    struct pool_job *job = pop(&p->queues[POOL_URGENT]);
-    return job || urgent_only ? job : pop(&p->queues[POOL_PATIENT]);
+static struct pool_job *take(pool *p, enum pool_urgency least) {
+    struct pool_job *job = NULL;
+    for (int urgency = POOL_PROMPT; !job && urgency <= (int)least; urgency++) job = pop(&p->queues[urgency]);
+    return job;
 }
 
 static void *work(void *arg) {
     struct worker *w = arg;
     pool *p = w->pool;
-    uint32_t *idle = w->urgent_only ? &p->idle_urgent : &p->idle_patient;
+    bool patient = w->least == POOL_PATIENT;
     env_mutex_lock(&p->mutex);
     for (;;) {
-        struct pool_job *job = take(p, w->urgent_only);
+        struct pool_job *job = take(p, w->least);
         if (job) {
             env_mutex_unlock(&p->mutex);
             job->run(job);
@@ -51,9 +52,9 @@ static void *work(void *arg) {
         } else if (p->stopping) {
             break;
         } else {
-            ++*idle;
+            p->idle_patient += patient;
             env_condition_wait(&p->work, &p->mutex);
-            --*idle;
+            p->idle_patient -= patient;
         }
     }
     env_mutex_unlock(&p->mutex);
@@ -62,10 +63,12 @@ static void *work(void *arg) {
 
 /* Under the mutex, or before the pool is known. */
 static bool start_worker(pool *p) {
+    static const char *const names[POOL_URGENCIES] = {
+        [POOL_PROMPT] = "velocity-prompt", [POOL_URGENT] = "velocity-flush", [POOL_PATIENT] = "velocity-work"};
     struct worker *w = &p->workers[p->worker_count];
     w->pool = p;
-    w->urgent_only = p->worker_count == 0;
-    if (env_thread_start(&w->thread, w->urgent_only ? "velocity-flush" : "velocity-work", work, w)) return false;
+    w->least = p->worker_count < POOL_PATIENT ? (enum pool_urgency)p->worker_count : POOL_PATIENT;
+    if (env_thread_start(&w->thread, names[w->least], work, w)) return false;
     p->worker_count++;
     return true;
 }
@@ -74,7 +77,7 @@ pool *pool_new(env *e, uint32_t threads) {
     pool *p = env_alloc_zeroed(sizeof *p);
     if (!p) return NULL;
     p->env = e;
-    p->worker_limit = (threads ? threads < PATIENT_MAX ? threads : PATIENT_MAX : env_core_count()) + 1;
+    p->worker_limit = (threads ? threads < PATIENT_MAX ? threads : PATIENT_MAX : env_core_count()) + POOL_PATIENT;
     p->workers = env_alloc_zeroed(p->worker_limit * sizeof *p->workers);
     if (!p->workers) {
         env_free(p);
@@ -84,7 +87,7 @@ pool *pool_new(env *e, uint32_t threads) {
     env_condition_init(&p->work);
     env_condition_init(&p->ticked);
     /* One thread of each kind from the beginning: then every job is served, and pool_submit can't fail. */
-    if (env_inline_jobs(e) || (start_worker(p) && start_worker(p))) return p;
+    if (env_inline_jobs(e) || (start_worker(p) && start_worker(p) && start_worker(p))) return p;
     pool_free(p);
     return NULL;
 }
@@ -124,7 +127,7 @@ void pool_submit(pool *p, enum pool_urgency urgency, struct pool_job *job) {
 
 bool pool_run_one(pool *p) {
     env_mutex_lock(&p->mutex);
-    struct pool_job *job = take(p, false);
+    struct pool_job *job = take(p, POOL_PATIENT);
     env_mutex_unlock(&p->mutex);
     if (job) job->run(job);
     return job != NULL;

@@ -1,9 +1,10 @@
 /*
- * pool.h - background threads: flushes and log segments first, compaction with what is left, for all databases of a
- * velocity_shared; and a timer that ticks databases. More than the first two threads start when there is work for them.
+ * pool.h - background threads: log segments and memory first, then flushes, compaction with what is left, for all
+ * databases of a velocity_shared; and a timer that ticks databases. More than the first three threads start when there
+ * is work for them.
  *
- * One thread takes only urgent jobs, so that a flush never waits for a compaction. Where the environment runs jobs
- * inline, no threads exist: whoever waits for background work runs it (pool_run_one).
+ * One thread takes only prompt jobs and one no patient ones, so that neither ever waits for what takes longer. Where
+ * the environment runs jobs inline, no threads exist: whoever waits for background work runs it (pool_run_one).
  */
 #ifndef VELOCITY_POOL_H
 #define VELOCITY_POOL_H
@@ -17,9 +18,14 @@ struct pool_job {
     void (*run)(struct pool_job *job); /* may submit jobs, itself too */
 };
 
-enum pool_urgency { POOL_URGENT, POOL_PATIENT, POOL_URGENCIES };
+enum pool_urgency {
+    POOL_PROMPT,  /* milliseconds; a writer would wait for it: segments, memory */
+    POOL_URGENT,  /* some hundred: flushes */
+    POOL_PATIENT, /* seconds and more: compactions */
+    POOL_URGENCIES
+};
 
-/* threads: for patient jobs, besides the urgent one; 0: as many as cores. NULL: no memory, or no threads. */
+/* threads: for patient jobs, besides the other two; 0: as many as cores. NULL: no memory, or no threads. */
 pool *pool_new(env *e, uint32_t threads);
 /* No jobs may be queued or running. NULL is allowed. */
 void pool_free(pool *p);

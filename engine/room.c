@@ -11,12 +11,13 @@
 enum {
     SPARE_LOGS_MAX = 2,
     /* One part in so many of a segment is written when the next one is asked for. Early: where others keep the disk
-     * busy the file system was seen to take 140 ms for it, and who writes at full speed fills half a segment in 400. */
+     * busy the file system was seen to take 140 ms for it, and who writes at full speed fills a segment in 200. */
     PREPARE_SHARE = 16,
-    LEVEL0_STOP_FACTOR = 4,  /* writes stop at compaction_threshold times this many tables in level 0 ... */
-    LEVEL0_SLOW_FACTOR = 2,  /* ... and are held back from this many on */
-    FASTEST_SLOW_BYTES = 64, /* bytes a microsecond (64 MB/s) when holding back begins, less as the room shrinks */
-    DELAY_WORTH_US = 1000,   /* shorter sleeps are saved up */
+    LEVEL0_STOP_FACTOR = 4,   /* writes stop at compaction_threshold times this many tables in level 0 ... */
+    LEVEL0_SLOW_FACTOR = 2,   /* ... and are held back from this many on */
+    FASTEST_SLOW_BYTES = 64,  /* bytes a microsecond (64 MB/s) when holding back begins, less as the room shrinks */
+    DELAY_WORTH_US = 1000,    /* shorter sleeps are saved up */
+    LONGEST_DELAY_US = 10000, /* however large a group is */
 };
 
 void room_wait(velocity *db) {
@@ -79,7 +80,7 @@ void room_schedule_prepare(velocity *db) {
     if (db->prepare_queued || db->next_log || db->closing || atomic_load(&db->read_only)) return;
     if (!limit_allows(db, db->segment_bytes)) return;
     db->prepare_queued = true;
-    pool_submit(db->shared->pool, POOL_URGENT, &db->prepare_job);
+    pool_submit(db->shared->pool, POOL_PROMPT, &db->prepare_job);
 }
 
 /* The leader may be waiting for it. */
@@ -329,7 +330,6 @@ velocity_status room_switch_buffer(velocity *db) {
     if (status) return status;
     struct write_buffer *buffer = write_buffer_new(db, log->number), *full = db->active;
     struct superversion *next = NULL;
-    bool goes_on = db->log->position > prepare_from(db->log);
     use_segment(db, log); /* whatever happens next, the old segment is never appended to again */
     env_mutex_lock(&db->mutex);
     struct superversion *sv = atomic_load(&db->superversion);
@@ -345,7 +345,6 @@ velocity_status room_switch_buffer(velocity *db) {
         atomic_store(&db->switch_wanted, false);
         db->active = buffer;
         sv = superversion_install(db, next);
-        if (goes_on) room_schedule_prepare(db); /* before the flush, which takes longer than any segment */
         flush_schedule(db);
     }
     env_mutex_unlock(&db->mutex);
@@ -362,6 +361,7 @@ static void slow_down(velocity *db, uint64_t payload_bytes, uint64_t left, uint6
     uint64_t rate = FASTEST_SLOW_BYTES * left / whole;
     db->delay_debt_us += payload_bytes / (rate ? rate : 1);
     if (db->delay_debt_us < DELAY_WORTH_US) return;
+    if (db->delay_debt_us > LONGEST_DELAY_US) db->delay_debt_us = LONGEST_DELAY_US;
     atomic_fetch_add(&db->figures.stalls, 1);
     atomic_fetch_add(&db->figures.stall_us, db->delay_debt_us);
     if (!env_inline_jobs(db->env)) env_sleep_us(db->delay_debt_us);

@@ -318,6 +318,45 @@ static void a_group_that_begins_too_late_ends_the_replay(void **state) {
     assert_int_equal(groups_in(*state, 1, 2), 1);
 }
 
+/* ---- salvaging ------------------------------------------------------------------------------------------------------
+ */
+
+struct told {
+    uint64_t damages, offset; /* of the first */
+};
+
+static velocity_status note_damage(void *arg, const struct log_damage *damage) {
+    struct told *told = arg;
+    if (!told->damages++) told->offset = damage->offset;
+    return VELOCITY_OK;
+}
+
+static struct told salvage(const char *folder, size_t count, struct seen *seen) {
+    struct log_segment segments[2] = {{.number = 1}, {.number = 2}};
+    struct told told = {0};
+    *seen = (struct seen){0};
+    struct log_replay r = {.env = env_posix(), .folder = folder, .next_sequence = 1, .apply = apply, .arg = seen};
+    memcpy(r.database_id, database_id, sizeof database_id);
+    OK(log_salvage(&r, segments, count, note_damage, &told));
+    return told;
+}
+
+static void what_a_later_segment_that_cannot_be_read_might_prove_is_told(void **state) {
+    struct log *one = create(*state, 1, 4096), *two = create(*state, 2, 4096);
+    (void)commit(one, 1, 1, 10, 0);
+    (void)commit(one, 3, 1, 10, 0); /* what comes before it is missing, and nothing here says that it was synced */
+    (void)commit(two, 4, 1, 10, 3);
+    log_close(one);
+    log_close(two);
+    file_flip(path_in(*state, "00000002.log"), 40, 1);
+    struct log_segment segments[2] = {{.number = 1}, {.number = 2}};
+    struct seen seen;
+    FAILS(VELOCITY_CORRUPT, "00000002.log", replay(*state, segments, 2, &seen));
+    struct told told = salvage(*state, 2, &seen);
+    assert_int_equal(told.damages, 2); /* the gap, and the segment */
+    assert_int_equal(seen.groups, 2);
+}
+
 /* ---- segments that somebody made to cost time
  * ----------------------------------------------------------------------- */
 
@@ -359,26 +398,6 @@ static void put_group(struct forgery *f, uint64_t at, uint32_t payload_bytes, ui
     put_u64(g + GROUP_FIRST_SEQUENCE, 1);
     put_u64(g + GROUP_SYNCED_THROUGH, synced_through);
     if (valid) put_u64(g + GROUP_CHECKSUM, log_group_checksum(f->identity.seed, g, payload_bytes));
-}
-
-struct told {
-    uint64_t damages, offset; /* of the first */
-};
-
-static velocity_status note_damage(void *arg, const struct log_damage *damage) {
-    struct told *told = arg;
-    if (!told->damages++) told->offset = damage->offset;
-    return VELOCITY_OK;
-}
-
-static struct told salvage(const char *folder, size_t count, struct seen *seen) {
-    struct log_segment segments[2] = {{.number = 1}, {.number = 2}};
-    struct told told = {0};
-    *seen = (struct seen){0};
-    struct log_replay r = {.env = env_posix(), .folder = folder, .next_sequence = 1, .apply = apply, .arg = seen};
-    memcpy(r.database_id, database_id, sizeof database_id);
-    OK(log_salvage(&r, segments, count, note_damage, &told));
-    return told;
 }
 
 /* Each of the headers claims all that is behind it. */
@@ -521,6 +540,7 @@ int main(void) {
         TEST_IN_FOLDER(a_segment_of_another_database_or_number_is_refused),
         TEST_IN_FOLDER(a_damaged_header_is_corrupt_unless_the_segment_was_never_used),
         TEST_IN_FOLDER(a_group_that_begins_too_late_ends_the_replay),
+        TEST_IN_FOLDER(what_a_later_segment_that_cannot_be_read_might_prove_is_told),
         TEST_IN_FOLDER(headers_without_groups_cost_linear_time_and_are_damage),
         TEST_IN_FOLDER(some_torn_headers_with_any_sizes_are_still_a_tail),
         TEST_IN_FOLDER(gaps_that_a_far_group_proves_cost_linear_time),

@@ -1,5 +1,4 @@
-/* pool_test.c - background threads: urgent jobs never wait for patient ones, every job runs once, ticks come and end.
- */
+/* pool_test.c - background threads: no job waits for what takes longer, every job runs once, ticks come and end. */
 #include "engine/pool.h"
 #include "env_sim.h"
 #include "testing.h"
@@ -41,35 +40,45 @@ static int reset(void **state) {
     return 0;
 }
 
-static void an_urgent_job_runs_while_patient_ones_keep_all_their_threads_busy(void **state) {
+static void no_job_waits_for_less_urgent_ones_that_keep_all_their_threads_busy(void **state) {
     (void)state;
     pool *p = pool_new(env_posix(), 2);
-    struct job patient[5] = {{.job = {.run = NULL}}}, urgent = {.job = {.run = run}};
+    struct job patient[5] = {{.job = {.run = NULL}}}, urgent[2] = {{.job = {.run = run}}},
+               prompt = {.job = {.run = run}};
     for (int i = 0; i < 5; i++) {
         patient[i].job.run = run_when_released;
         pool_submit(p, POOL_PATIENT, &patient[i].job);
     }
-    pool_submit(p, POOL_URGENT, &urgent.job);
+    pool_submit(p, POOL_URGENT, &urgent[0].job);
     await_finished(1);
-    assert_int_equal(urgent.runs, 1);
+    assert_int_equal(urgent[0].runs, 1);
+    urgent[1].job.run = run_when_released;
+    pool_submit(p, POOL_URGENT, &urgent[1].job);
+    pool_submit(p, POOL_PROMPT, &prompt.job);
+    await_finished(2);
+    assert_int_equal(prompt.runs, 1);
     atomic_store(&blocked, false);
-    await_finished(6);
+    await_finished(8);
     for (int i = 0; i < 5; i++) assert_int_equal(patient[i].runs, 1);
+    assert_int_equal(urgent[1].runs, 1);
     pool_free(p);
 }
 
-static void a_free_thread_takes_urgent_jobs_first(void **state) {
+static void a_free_thread_takes_the_most_urgent_job_first(void **state) {
     (void)state;
     pool *p = pool_new(env_sim_env(*state), 1); /* inline: the order can be watched */
-    struct job patient[2] = {{.job = {.run = run}}, {.job = {.run = run}}}, urgent = {.job = {.run = run}};
+    struct job patient[2] = {{.job = {.run = run}}, {.job = {.run = run}}}, urgent = {.job = {.run = run}},
+               prompt = {.job = {.run = run}};
     pool_submit(p, POOL_PATIENT, &patient[0].job);
     pool_submit(p, POOL_PATIENT, &patient[1].job);
     pool_submit(p, POOL_URGENT, &urgent.job);
+    pool_submit(p, POOL_PROMPT, &prompt.job);
     assert_int_equal(atomic_load(&finished), 0); /* nothing runs by itself */
     while (pool_run_one(p)) continue;
-    assert_int_equal(urgent.place, 0);
-    assert_int_equal(patient[0].place, 1);
-    assert_int_equal(patient[1].place, 2);
+    assert_int_equal(prompt.place, 0);
+    assert_int_equal(urgent.place, 1);
+    assert_int_equal(patient[0].place, 2);
+    assert_int_equal(patient[1].place, 3);
     assert_false(pool_run_one(p));
     pool_free(p);
 }
@@ -84,7 +93,7 @@ struct submitter {
 
 static void *submit_all(void *arg) {
     struct submitter *s = arg;
-    for (int i = 0; i < JOBS; i++) pool_submit(s->pool, i % 3 ? POOL_PATIENT : POOL_URGENT, &s->jobs[i].job);
+    for (int i = 0; i < JOBS; i++) pool_submit(s->pool, (enum pool_urgency)(i % POOL_URGENCIES), &s->jobs[i].job);
     return NULL;
 }
 
@@ -171,8 +180,8 @@ static int simulated_over(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(an_urgent_job_runs_while_patient_ones_keep_all_their_threads_busy, reset),
-        cmocka_unit_test_setup_teardown(a_free_thread_takes_urgent_jobs_first, simulated, simulated_over),
+        cmocka_unit_test_setup(no_job_waits_for_less_urgent_ones_that_keep_all_their_threads_busy, reset),
+        cmocka_unit_test_setup_teardown(a_free_thread_takes_the_most_urgent_job_first, simulated, simulated_over),
         cmocka_unit_test_setup(jobs_of_several_threads_each_run_as_often_as_they_were_submitted, reset),
         cmocka_unit_test_setup(ticks_come_until_the_ticker_is_removed_and_never_after, reset),
         cmocka_unit_test_setup(a_ticker_that_is_hurried_or_gets_a_short_period_does_not_wait_out_the_long_one, reset),

@@ -99,6 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     fuzz_must(log_salvage(&replay, segments, count, note_damage, &salvaged));
     CHECK(salvaged.groups >= replayed.groups);
     CHECK(status || salvaged.damages || salvaged.groups == replayed.groups);
+    CHECK(status != VELOCITY_CORRUPT || salvaged.damages);
     CHECK(env_sim_open_files(sim) == 0);
     env_sim_free(sim);
     return 0;
