@@ -4,11 +4,11 @@
  *   file header (128) | group | group | ... | zeros, or an earlier life of the file
  *
  *   group, at a multiple of 8:
- *   +----------+---------+-------+-------------+------------+----------+-----------+---------+----------------+---------+
- *   | checksum | payload | count | database id | log number | position | first     | wall ms | synced_through | payload
- * | |  XXH3-64 |  bytes  |  u32  |     u64     |    u64     |   u64    | sequence  |   u64   |      u64       | | | u64
- * |   u32   |       |             |            |          |    u64    |         |                |         |
- *   +----------+---------+-------+-------------+------------+----------+-----------+---------+----------------+---------+
+ *   +----------+---------+-------+-------------+------------+----------+----------+---------+---------+---------+
+ *   | checksum | payload | count | database id | log number | position |  first   | wall ms | synced  | payload |
+ *   | XXH3-64  |  bytes  |  u32  |     u64     |    u64     |   u64    | sequence |   u64   | through |         |
+ *   |   u64    |   u32   |       |             |            |          |   u64    |         |   u64   |         |
+ *   +----------+---------+-------+-------------+------------+----------+----------+---------+---------+---------+
  *
  * The checksum is seeded with the file's uid and covers everything behind it in the group. `synced_through` is the
  * highest sequence that was on disk when the group was written: a valid group proves that everything up to there must

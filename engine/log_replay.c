@@ -79,6 +79,7 @@ enum log_found log_group_find(const struct log_identity *identity, const uint8_t
     out->first_sequence = get_u64(g + GROUP_FIRST_SEQUENCE);
     out->wall_ms = get_u64(g + GROUP_WALL_MS);
     out->synced_through = get_u64(g + GROUP_SYNCED_THROUGH);
+    if (out->count == 0) return LOG_GROUP_DAMAGED; /* none is written without an operation */
     bool right = get_u64(g + GROUP_CHECKSUM) == log_group_checksum(identity->seed, g, out->payload_bytes);
     return right ? LOG_GROUP_WHOLE : LOG_GROUP_DAMAGED;
 }
@@ -128,18 +129,22 @@ static velocity_status damaged(const struct segment_bytes *s, uint64_t at, uint6
                       s->path, (unsigned long long)at, (unsigned long long)sequence);
 }
 
-/* Nothing valid stands at `at` of segment i. OK: it is the tail. */
-static velocity_status judge_end(const struct log_replay *replay, struct segment_bytes *s, uint64_t at,
+/*
+ * Segment i holds a group that continues something which is not there; `from`, where the last group before it ends.
+ * Is it provably lost, or were both never synced? OK: they were not, and it is the tail. A sealed segment says that all
+ * before it counted.
+ */
+static velocity_status judge_gap(const struct log_replay *replay, const struct segment_bytes *from, uint64_t at,
                                  const struct log_segment *segments, size_t i, size_t count) {
     uint64_t sequence = replay->next_sequence;
-    if (segment_proves(s, at, sequence)) return damaged(s, at, sequence);
-    for (size_t later = i + 1; later < count; later++) {
-        struct segment_bytes next;
-        velocity_status status = segment_read(replay, segments[later].number, &next);
+    for (; i < count; i++) {
+        struct segment_bytes s;
+        if (segments[i].sealed_end) return damaged(from, at, sequence);
+        velocity_status status = segment_read(replay, segments[i].number, &s);
         if (status) return status;
-        bool proven = segment_proves(&next, FILE_HEADER_BYTES, sequence);
-        segment_free(&next);
-        if (proven) return damaged(s, at, sequence);
+        bool proven = segment_proves(&s, FILE_HEADER_BYTES, sequence);
+        segment_free(&s);
+        if (proven) return damaged(from, at, sequence);
     }
     return VELOCITY_OK;
 }
@@ -201,8 +206,7 @@ static velocity_status replay_segment(struct log_replay *replay, struct segment_
 }
 
 velocity_status log_replay(struct log_replay *replay, struct log_segment *segments, size_t count) {
-    struct segment_bytes before = {0}; /* the last unsealed segment that was replayed: what a gap is missing from */
-    size_t before_index = 0;
+    struct segment_bytes before = {0}; /* what a gap is missing from */
     velocity_status status = VELOCITY_OK;
     for (size_t i = 0; i < count && !status; i++) {
         struct segment_bytes s;
@@ -213,10 +217,8 @@ velocity_status log_replay(struct log_replay *replay, struct log_segment *segmen
         segments[i].old_key = s.old_key;
         status = replay_segment(replay, &s, &segments[i], &gap);
         if (!status && gap) {
-            /* The groups here continue something that is not there. Is it provably lost, or were both never synced? */
-            struct segment_bytes *from = before.data ? &before : &s;
-            status = judge_end(replay, from, before.data ? segments[before_index].end : FILE_HEADER_BYTES, segments,
-                               before.data ? before_index : i, count);
+            status = before.data ? judge_gap(replay, &before, segments[i - 1].end, segments, i, count)
+                                 : judge_gap(replay, &s, FILE_HEADER_BYTES, segments, i, count);
             for (size_t later = i; later < count; later++) segments[later].end = FILE_HEADER_BYTES;
             segment_free(&s);
             break;
@@ -226,7 +228,6 @@ velocity_status log_replay(struct log_replay *replay, struct log_segment *segmen
             status = damaged(&s, segments[i].end, replay->next_sequence);
         segment_free(&before);
         before = s;
-        before_index = i;
     }
     segment_free(&before);
     return status;

@@ -95,7 +95,7 @@ static velocity_status judge_gap(struct salvage *v, size_t i, struct segment_byt
                          "%s: offset %llu: the operations %llu to %llu were on disk once and are damaged", s->path,
                          (unsigned long long)good, (unsigned long long)next, (unsigned long long)(first - 1));
     else
-        (void)status_set(VELOCITY_CORRUPT, "%s: offset %llu: a commit group without operations is damaged", s->path,
+        (void)status_set(VELOCITY_CORRUPT, "%s: offset %llu: what stands between two commit groups is damaged", s->path,
                          (unsigned long long)good);
     return tell(v, s->identity.number, good, next, first > next ? first : next);
 }

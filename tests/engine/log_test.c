@@ -20,6 +20,14 @@ static struct log *create(const char *folder, uint64_t number, uint64_t capacity
     return log;
 }
 
+/* What the operation with this sequence does. */
+static struct entry operation(const uint64_t *sequence, velocity_slice value) {
+    struct entry e = {.key = velocity_bytes(sequence, sizeof *sequence), .kind = ENTRY_DELETE};
+    if (*sequence % 4) e.kind = ENTRY_PUT, e.value = value;
+    if (*sequence % 3 == 0) e.flags = 0x12345678;
+    return e;
+}
+
 /* Commits a group of puts with these sequences; answers where it began. */
 static uint64_t commit(struct log *log, uint64_t first, uint32_t count, size_t value_bytes, uint64_t synced_through) {
     uint8_t *value = malloc(value_bytes + 1), *payload = NULL;
@@ -29,9 +37,7 @@ static uint64_t commit(struct log *log, uint64_t first, uint32_t count, size_t v
     for (int pass = 0; pass < 2; pass++) {
         uint8_t *p = payload;
         for (uint64_t s = first; s < first + count; s++) {
-            struct entry e = {.key = velocity_bytes(&s, sizeof s), .kind = s % 4 ? ENTRY_PUT : ENTRY_DELETE};
-            if (s % 4) e.value = velocity_bytes(value, value_bytes);
-            e.flags = s % 3 ? 0 : 0x12345678;
+            struct entry e = operation(&s, velocity_bytes(value, value_bytes));
             if (pass)
                 p = log_operation_encode(p, &e);
             else
@@ -102,20 +108,19 @@ static void what_is_committed_is_replayed_in_order_over_segments(void **state) {
         groups++;
     }
     (void)commit(one, sequence, 1, (1 << 20) + 500000, 0); /* a group larger than a window */
-    (void)commit(one, sequence + 1, 0, 0, 0);              /* and one without operations */
     (void)commit(two, sequence + 1, 3, 100, 0);
     struct log_segment segments[2] = {{.number = 1}, {.number = 2}};
     struct seen seen;
     OK(log_sync(one, one->position));
     OK(replay(*state, segments, 2, &seen));
-    assert_int_equal(seen.groups, groups + 3);
+    assert_int_equal(seen.groups, groups + 2);
     assert_int_equal(seen.operations, sequence + 3);
     assert_int_equal(segments[0].end, one->position);
     assert_int_equal(segments[1].end, two->position);
     assert_int_equal(segments[1].file_bytes, 64 << 10);
     OK(log_trim(one)); /* cuts only what was never used */
     log_close(one);
-    assert_int_equal(groups_in(*state, 1, 2), groups + 3);
+    assert_int_equal(groups_in(*state, 1, 2), groups + 2);
     OK(log_remove(two));
     assert_int_equal(files_ending(*state, ".log", NULL), 1);
 }
@@ -331,14 +336,18 @@ static velocity_status note_damage(void *arg, const struct log_damage *damage) {
     return VELOCITY_OK;
 }
 
-static struct told salvage(const char *folder, size_t count, struct seen *seen) {
-    struct log_segment segments[2] = {{.number = 1}, {.number = 2}};
+static struct told salvage_these(const char *folder, struct log_segment *segments, size_t count, struct seen *seen) {
     struct told told = {0};
     *seen = (struct seen){0};
     struct log_replay r = {.env = env_posix(), .folder = folder, .next_sequence = 1, .apply = apply, .arg = seen};
     memcpy(r.database_id, database_id, sizeof database_id);
     OK(log_salvage(&r, segments, count, note_damage, &told));
     return told;
+}
+
+static struct told salvage(const char *folder, size_t count, struct seen *seen) {
+    struct log_segment segments[2] = {{.number = 1}, {.number = 2}};
+    return salvage_these(folder, segments, count, seen);
 }
 
 static void what_a_later_segment_that_cannot_be_read_might_prove_is_told(void **state) {
@@ -355,6 +364,49 @@ static void what_a_later_segment_that_cannot_be_read_might_prove_is_told(void **
     struct told told = salvage(*state, 2, &seen);
     assert_int_equal(told.damages, 2); /* the gap, and the segment */
     assert_int_equal(seen.groups, 2);
+}
+
+static void a_group_without_operations_is_none(void **state) {
+    struct log *log = create(*state, 1, 4096);
+    (void)commit(log, 1, 1, 10, 0);
+    (void)commit(log, 2, 0, 0, 0);
+    (void)commit(log, 2, 1, 10, 0);
+    log_close(log);
+    assert_int_equal(groups_in(*state, 1, 1), 1);
+    struct seen seen;
+    assert_int_equal(salvage(*state, 1, &seen).damages, 0);
+    assert_int_equal(seen.groups, 1);
+}
+
+static void what_stands_behind_a_seal_proves_nothing(void **state) {
+    struct log *one = create(*state, 1, 4096), *two = create(*state, 2, 4096);
+    (void)commit(one, 1, 1, 10, 0);
+    uint64_t sealed_end = commit(one, 2, 1, 10, 3);
+    (void)commit(two, 4, 1, 10, 0);
+    log_close(one);
+    log_close(two);
+    struct log_segment segments[2] = {{.number = 1, .sealed_end = sealed_end}, {.number = 2}};
+    struct seen seen;
+    OK(replay(*state, segments, 2, &seen));
+    assert_int_equal(seen.groups, 1);
+    assert_int_equal(salvage_these(*state, segments, 2, &seen).damages, 0);
+    assert_int_equal(seen.groups, 1);
+}
+
+static void a_sealed_segment_proves_that_all_before_its_end_counted(void **state) {
+    struct log *one = create(*state, 1, 4096), *two = create(*state, 2, 4096);
+    (void)commit(one, 1, 1, 10, 0);
+    uint64_t lost = commit(one, 2, 1, 10, 0);
+    (void)commit(one, 3, 1, 10, 0);
+    (void)commit(two, 4, 1, 10, 0);
+    struct log_segment segments[2] = {{.number = 1}, {.number = 2, .sealed_end = two->position}};
+    log_close(one);
+    log_close(two);
+    file_flip(path_in(*state, "00000001.log"), lost + 70, 1);
+    struct seen seen;
+    FAILS(VELOCITY_CORRUPT, "00000001.log: offset", replay(*state, segments, 2, &seen));
+    assert_int_equal(salvage_these(*state, segments, 2, &seen).damages, 1);
+    assert_int_equal(seen.groups, 3);
 }
 
 /* ---- segments that somebody made to cost time
@@ -388,14 +440,17 @@ static void end_forgery(struct forgery *f) {
     free(f->bytes);
 }
 
-static void put_group(struct forgery *f, uint64_t at, uint32_t payload_bytes, uint64_t synced_through, bool valid) {
+/* Of one operation. */
+static void put_group(struct forgery *f, uint64_t at, uint64_t sequence, uint32_t payload_bytes,
+                      uint64_t synced_through, bool valid) {
     uint8_t *g = f->bytes + at;
     assert_true(at + LOG_GROUP_HEADER_BYTES + payload_bytes <= f->size);
     put_u32(g + GROUP_PAYLOAD_BYTES, payload_bytes);
     put_u64(g + GROUP_DATABASE_ID, f->identity.database_id);
     put_u64(g + GROUP_LOG_NUMBER, f->identity.number);
     put_u64(g + GROUP_POSITION, at);
-    put_u64(g + GROUP_FIRST_SEQUENCE, 1);
+    put_u32(g + GROUP_COUNT, 1);
+    put_u64(g + GROUP_FIRST_SEQUENCE, sequence);
     put_u64(g + GROUP_SYNCED_THROUGH, synced_through);
     if (valid) put_u64(g + GROUP_CHECKSUM, log_group_checksum(f->identity.seed, g, payload_bytes));
 }
@@ -405,7 +460,7 @@ static void headers_without_groups_cost_linear_time_and_are_damage(void **state)
     enum { BYTES = 16 << 20 };
     struct forgery f = forge(*state, 1, BYTES);
     for (uint64_t at = FILE_HEADER_BYTES; at + LOG_GROUP_HEADER_BYTES <= BYTES; at += LOG_GROUP_HEADER_BYTES)
-        put_group(&f, at, (uint32_t)(BYTES - LOG_GROUP_HEADER_BYTES - at), UINT64_MAX, false);
+        put_group(&f, at, 1, (uint32_t)(BYTES - LOG_GROUP_HEADER_BYTES - at), UINT64_MAX, false);
     end_forgery(&f);
     struct log_segment segment = {.number = 1};
     struct seen seen;
@@ -423,7 +478,7 @@ static void some_torn_headers_with_any_sizes_are_still_a_tail(void **state) {
     enum { BYTES = 1 << 20, HEADERS = 12 };
     struct forgery f = forge(*state, 1, BYTES);
     for (uint64_t i = 0, at = FILE_HEADER_BYTES; i < HEADERS; i++, at += 4096)
-        put_group(&f, at, (uint32_t)(BYTES - LOG_GROUP_HEADER_BYTES - at), UINT64_MAX, false);
+        put_group(&f, at, 1, (uint32_t)(BYTES - LOG_GROUP_HEADER_BYTES - at), UINT64_MAX, false);
     end_forgery(&f);
     struct seen seen;
     assert_int_equal(groups_in(*state, 1, 1), 0);
@@ -431,25 +486,30 @@ static void some_torn_headers_with_any_sizes_are_still_a_tail(void **state) {
 }
 
 /* Valid groups with gaps between them: each gap asks for a proof, and only the last group of all is one. */
-static void fill_with_gaps(struct forgery *f, bool proves) {
-    enum { STEP = LOG_GROUP_HEADER_BYTES + LOG_ALIGNMENT };
-    for (uint64_t at = FILE_HEADER_BYTES + LOG_ALIGNMENT; at + LOG_GROUP_HEADER_BYTES <= f->size; at += STEP)
-        put_group(f, at, 0, proves && at + STEP + LOG_GROUP_HEADER_BYTES > f->size ? UINT64_MAX : 0, true);
+enum { GAP_STEP = LOG_GROUP_HEADER_BYTES + 16 + LOG_ALIGNMENT };
+
+static void fill_with_gaps(struct forgery *f, uint64_t sequence, bool proves) {
+    for (uint64_t at = FILE_HEADER_BYTES + LOG_ALIGNMENT; at + GAP_STEP <= f->size; at += GAP_STEP, sequence++) {
+        struct entry e = operation(&sequence, velocity_bytes(NULL, 0));
+        uint8_t *payload = f->bytes + at + LOG_GROUP_HEADER_BYTES;
+        uint32_t bytes = (uint32_t)(log_operation_encode(payload, &e) - payload);
+        put_group(f, at, sequence, bytes, proves && at + 2 * GAP_STEP > f->size ? UINT64_MAX : 0, true);
+    }
     end_forgery(f);
 }
 
 static void gaps_that_a_far_group_proves_cost_linear_time(void **state) {
-    enum { BYTES = 8 << 20, GAPS = (BYTES - FILE_HEADER_BYTES) / (LOG_GROUP_HEADER_BYTES + LOG_ALIGNMENT) };
+    enum { BYTES = 8 << 20, GAPS = (BYTES - FILE_HEADER_BYTES - LOG_ALIGNMENT) / GAP_STEP };
     struct seen seen;
     struct forgery one = forge(*state, 1, BYTES);
-    fill_with_gaps(&one, true);
+    fill_with_gaps(&one, 1, true);
     clock_t begin = clock();
     assert_int_equal(salvage(*state, 1, &seen).damages, GAPS);
     assert_int_equal(seen.groups, GAPS);
     one = forge(*state, 1, BYTES); /* and the proof in the next segment */
-    fill_with_gaps(&one, false);
+    fill_with_gaps(&one, 1, false);
     struct forgery two = forge(*state, 2, BYTES);
-    fill_with_gaps(&two, true);
+    fill_with_gaps(&two, 1 + GAPS, true);
     assert_int_equal(salvage(*state, 2, &seen).damages, 2 * GAPS);
     expect_linear(begin);
     assert_int_equal(seen.groups, 2 * GAPS);
@@ -458,8 +518,8 @@ static void gaps_that_a_far_group_proves_cost_linear_time(void **state) {
 static void what_looks_like_a_proof_within_a_valid_group_is_none(void **state) {
     enum { INNER_AT = FILE_HEADER_BYTES + LOG_GROUP_HEADER_BYTES + 512 };
     struct forgery f = forge(*state, 1, 4096);
-    put_group(&f, INNER_AT, 0, UINT64_MAX, true);
-    put_group(&f, FILE_HEADER_BYTES + LOG_GROUP_HEADER_BYTES, 1024, 0, true); /* behind a hole */
+    put_group(&f, INNER_AT, 1, 0, UINT64_MAX, true);
+    put_group(&f, FILE_HEADER_BYTES + LOG_GROUP_HEADER_BYTES, 1, 1024, 0, true); /* behind a hole */
     end_forgery(&f);
     struct seen seen;
     assert_int_equal(groups_in(*state, 1, 1), 0);
@@ -541,6 +601,9 @@ int main(void) {
         TEST_IN_FOLDER(a_damaged_header_is_corrupt_unless_the_segment_was_never_used),
         TEST_IN_FOLDER(a_group_that_begins_too_late_ends_the_replay),
         TEST_IN_FOLDER(what_a_later_segment_that_cannot_be_read_might_prove_is_told),
+        TEST_IN_FOLDER(a_group_without_operations_is_none),
+        TEST_IN_FOLDER(what_stands_behind_a_seal_proves_nothing),
+        TEST_IN_FOLDER(a_sealed_segment_proves_that_all_before_its_end_counted),
         TEST_IN_FOLDER(headers_without_groups_cost_linear_time_and_are_damage),
         TEST_IN_FOLDER(some_torn_headers_with_any_sizes_are_still_a_tail),
         TEST_IN_FOLDER(gaps_that_a_far_group_proves_cost_linear_time),
