@@ -62,6 +62,7 @@ struct config_request *command_request(const struct command *command, const stru
 /* ---- the commands, one file each ------------------------------------------------------------------------------ */
 
 int run_server(const struct command *command, const struct command_arguments *arguments);
+int run_db_init(const struct command *command, const struct command_arguments *arguments);
 int run_check_config(const struct command *command, const struct command_arguments *arguments);
 int run_version(const struct command *command, const struct command_arguments *arguments);
 int run_db_verify(const struct command *command, const struct command_arguments *arguments);

@@ -13,6 +13,12 @@ static const struct command_option server_options[] = {
     {0},
 };
 
+static const struct command_option init_options[] = {
+    {"data-dir", "DIR", "server.data_dir", NULL, "the data directory (default ./velocitydb)"},
+    {"config", "FILE", NULL, NULL, "the configuration file; written if it is missing (default ./velocity.toml)"},
+    {0},
+};
+
 static const struct command_option check_config_options[] = {
     {"config", "FILE", NULL, NULL, "check this file instead of the one that the server would find"},
     {0},
@@ -210,6 +216,8 @@ static const struct command_option export_options[] = {
 
 const struct command commands[] = {
     {"db server", "server", NULL, "run the server until SIGTERM or SIGINT", server_options, run_server},
+    {"db init", NULL, NULL, "make a configuration file with every setting, and a data directory", init_options,
+     run_db_init},
     {"db verify", NULL, "PATH", "read every byte of a database and list what is damaged", check_options, run_db_verify},
     {"db repair", NULL, "PATH", "save what is intact of a damaged database", check_options, run_db_repair},
     {"db dump", NULL, "PATH", "show every key of a database", dump_options, run_db_dump},

@@ -173,7 +173,6 @@ static int make_admin(struct server *s) {
 
 static int open_auth(struct server *s) {
     struct auth_settings settings;
-    struct config_error error;
     struct auth_configured_user *users = calloc(s->config.user_count + 1, sizeof *users);
     if (!users) return refuse(s, "can't start", "no memory for the users");
     server_auth_settings(&s->config, users, &settings);
@@ -183,8 +182,12 @@ static int open_auth(struct server *s) {
         (void)refuse(s, "can't use the users", velocity_error_message());
         return status == VELOCITY_INVALID ? EXIT_CONFIGURATION : EXIT_FAILED;
     }
-    int code = make_admin(s);
-    if (code || !s->config.needs_users || auth_has_users(s->auth)) return code;
+    return make_admin(s);
+}
+
+static int check_users(struct server *s) {
+    struct config_error error;
+    if (!s->config.needs_users || auth_has_users(s->auth)) return EXIT_DONE;
     config_users_needed(&s->config, &error);
     return complain(EXIT_CONFIGURATION, "%s", error.text);
 }
@@ -289,14 +292,25 @@ static int bind_port(struct server *s) {
     return refuse(s, what, velocity_error_message());
 }
 
-int server_parts_start(struct server *s) {
-    static int (*const steps[])(struct server *) = {
-        open_log,  begin_lifecycle, check_descriptors, open_data_directory, open_databases, open_audit,
-        open_auth, start_service,   open_tls,          start_http,          bind_port};
+typedef int part_start(struct server *);
+
+static int start_each(struct server *s, part_start *const *parts, size_t count) {
     int code = EXIT_DONE;
     (void)umask(0077);
-    for (size_t i = 0; !code && i < sizeof steps / sizeof *steps; i++) code = steps[i](s);
+    for (size_t i = 0; !code && i < count; i++) code = parts[i](s);
     return code;
+}
+
+int server_parts_start(struct server *s) {
+    static part_start *const parts[] = {open_log,       begin_lifecycle, check_descriptors, open_data_directory,
+                                        open_databases, open_audit,      open_auth,         check_users,
+                                        start_service,  open_tls,        start_http,        bind_port};
+    return start_each(s, parts, sizeof parts / sizeof *parts);
+}
+
+int server_parts_prepare(struct server *s) {
+    static part_start *const parts[] = {open_log, open_data_directory, open_databases, open_audit, open_auth, open_tls};
+    return start_each(s, parts, sizeof parts / sizeof *parts);
 }
 
 /* For the commands on the same machine. Losing it in a crash is no harm: the next start writes it anew. */

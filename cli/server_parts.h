@@ -47,6 +47,9 @@ struct server {
 /* Starts everything up to the port, which listens but does not accept yet. Answers EXIT_DONE, or complains and answers
  * the exit code; server_parts_stop is needed either way. */
 int server_parts_start(struct server *s);
+/* What a first start makes of a data directory, and nothing that serves: databases, audit log, the users that the
+ * configuration asks for, the certificate. Answers as server_parts_start does. */
+int server_parts_prepare(struct server *s);
 /* Accepts from now on, and says where in <data_dir>/server.url. */
 int server_parts_open(struct server *s);
 /* Ends what was started, however far it came. Answers the exit code. */

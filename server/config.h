@@ -253,5 +253,7 @@ void config_print(const struct config *config, FILE *out);
 void config_write_json(const struct config *config, struct json_writer *out);
 /* Prints the page docs/configuration.md. */
 void config_document(FILE *out);
+/* Prints a configuration file with every setting in a comment, as its default and with its help. */
+void config_write_template(FILE *out);
 
 #endif

@@ -1,9 +1,11 @@
-/* config_document.c - shows the settings: their documentation, and what is in force. */
+/* config_document.c - shows the settings: their documentation, a file that has them all, and what is in force. */
 #include "server/config_internal.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define TEMPLATE_COLUMNS 100u
 
 static const char *const section_titles[][2] = {
     {"server", "The process, its address and its limits."},
@@ -19,13 +21,13 @@ static const char *const section_titles[][2] = {
 static void print_preset(const struct config_key *key, FILE *out) {
     const char *quote = "";
     if (key->type == CONFIG_LIST) {
-        fprintf(out, "`[]`");
+        fprintf(out, "[]");
         return;
     }
     if (key->type == CONFIG_TEXT || (key->type == CONFIG_BYTES && strcmp(key->preset, "0") != 0) ||
         (key->type == CONFIG_CHOICE && !config_choice_is_switch(key->preset)))
         quote = "\"";
-    fprintf(out, "`%s%s%s`", quote, key->preset, quote);
+    fprintf(out, "%s%s%s", quote, key->preset, quote);
 }
 
 static void print_section(const char *section, FILE *out) {
@@ -35,9 +37,9 @@ static void print_section(const char *section, FILE *out) {
         char expected[256];
         if (strcmp(key->section, section) != 0) continue;
         config_expectation(key, expected, sizeof expected);
-        fprintf(out, "| `%s` | ", key->name);
+        fprintf(out, "| `%s` | `", key->name);
         print_preset(key, out);
-        fprintf(out, " | %s | %s | %s |\n", expected, key->flags & CONFIG_RELOADABLE ? "yes" : "", key->help);
+        fprintf(out, "` | %s | %s | %s |\n", expected, key->flags & CONFIG_RELOADABLE ? "yes" : "", key->help);
     }
 }
 
@@ -90,6 +92,57 @@ void config_document(FILE *out) {
         fprintf(out, "| `%s` | %s |\n", variable, config_keys[i].help);
     }
 }
+
+/* ---- a file with every setting ----------------------------------------------------------------------------------- */
+
+/* Comment lines of so many columns at most, where the words allow it. */
+static void print_comment(const char *text, FILE *out) {
+    size_t column = 0;
+    while (*text) {
+        size_t word = strcspn(text, " ");
+        if (column && column + 1 + word > TEMPLATE_COLUMNS) {
+            (void)fputc('\n', out);
+            column = 0;
+        }
+        column += (size_t)fprintf(out, "%s%.*s", column ? " " : "# ", (int)word, text);
+        text += word;
+        text += strspn(text, " ");
+    }
+    (void)fputc('\n', out);
+}
+
+static void print_template_section(const char *section, FILE *out) {
+    for (size_t i = 0; i < config_key_count; i++) {
+        const struct config_key *key = &config_keys[i];
+        char expected[256];
+        if (strcmp(key->section, section) != 0) continue;
+        config_expectation(key, expected, sizeof expected);
+        (void)fputc('\n', out);
+        print_comment(key->help, out);
+        fprintf(out, "# Here: %s%s.\n# %s = ", expected,
+                key->flags & CONFIG_RELOADABLE ? "; it can change while the server runs" : "", key->name);
+        print_preset(key, out);
+        (void)fputc('\n', out);
+    }
+}
+
+void config_write_template(FILE *out) {
+    (void)fputs("# The configuration of Velocity. Every setting stands here with its default: take the # before a name "
+                "away to\n# change it. `velocity check-config` shows what is in force, and where it came from.\n",
+                out);
+    for (size_t i = 0; i < sizeof section_titles / sizeof *section_titles; i++) {
+        (void)fputc('\n', out);
+        print_comment(section_titles[i][1], out);
+        fprintf(out, "[%s]\n", section_titles[i][0]);
+        print_template_section(section_titles[i][0], out);
+    }
+    (void)fputs(
+        "\n# Users may stand here with the hash of their password; those that `velocity admin create-user` makes "
+        "are kept\n# in the data directory. `velocity help configuration` shows how.\n# [users]\n",
+        out);
+}
+
+/* ---- what is in force ------------------------------------------------------------------------------------------- */
 
 /* A basic string of TOML; control characters are shown as a question mark, so that a line stays one line. */
 static void print_text(const char *text, FILE *out) {
