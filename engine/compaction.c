@@ -26,7 +26,8 @@ struct manual_compaction {
     struct compaction_range range;
     velocity_progress progress; /* may be NULL */
     void *arg;
-    uint64_t merged, entries; /* so far, and of all inputs */
+    uint64_t merged; /* entries so far, of range.entries */
+    bool yielded;    /* to what a threshold asks for; then it is its turn again */
     bool done;
     velocity_status status;
     char message[MESSAGE_BYTES];
@@ -35,7 +36,8 @@ struct manual_compaction {
 /* One entry more is merged. False: it is to end. */
 static bool go_on(struct manual_compaction *manual) {
     if (!manual || ++manual->merged % PROGRESS_ENTRIES || !manual->progress) return true;
-    return manual->progress(manual->arg, manual->merged, manual->entries);
+    uint64_t merged = manual->merged < manual->range.entries ? manual->merged : manual->range.entries;
+    return manual->progress(manual->arg, merged, manual->range.entries); /* writes may have brought more */
 }
 
 /* ---- merging
@@ -263,22 +265,17 @@ static void count_and_doom(velocity *db, const struct compaction_task *task, con
     atomic_fetch_add(&db->figures.compaction_written, out->bytes + out->values.bytes);
 }
 
-static uint64_t entries_of(const struct compaction_task *task) {
-    uint64_t entries = 0;
-    for (size_t i = 0; i < task->input_count; i++) entries += table_meta(task->inputs[i].table)->entries;
-    return entries;
-}
-
 static velocity_status run_task(velocity *db, const struct compaction_task *task, struct reclaim *r,
                                 struct manual_compaction *manual) {
     int64_t now_ms = (int64_t)snapshot_earliest_clock(db);
     if (task->input_count == 0) return VELOCITY_OK;
     if (task->drop) return drop(db, task);
-    if (!task->rewrite && is_pointless(task, r, now_ms)) return VELOCITY_OK;
+    bool pointless = !task->rewrite && is_pointless(task, r, now_ms), moves = moves_trivially(task, r, now_ms);
+    if (manual && (pointless || moves)) manual->merged += compaction_task_entries(task);
+    if (pointless) return VELOCITY_OK;
     qsort(task->inputs, task->input_count, sizeof *task->inputs, by_level_and_key);
-    if (moves_trivially(task, r, now_ms)) return move(db, task);
+    if (moves) return move(db, task);
     struct output out = {.db = db, .level = task->output_level, .reclaim = r, .manual = manual};
-    if (manual) manual->entries = entries_of(task);
     value_writer_init(&out.values, db);
     velocity_status status = install_repair(db);
     if (!status) status = merge_tables(db, task, r, &out);
@@ -308,6 +305,20 @@ void compaction_schedule(velocity *db) {
     pool_submit(db->shared->pool, POOL_PATIENT, &db->compaction_job);
 }
 
+/* Between the portions of what was asked for, what a threshold asks for has its turn: or else level 0 would fill. */
+static bool yields(velocity *db, struct manual_compaction *manual, const struct version *version) {
+    manual->yielded = manual->range.more && !manual->yielded && compaction_is_due(db, version);
+    return manual->yielded;
+}
+
+/* With the mutex held. */
+static void manual_ended(velocity *db, struct manual_compaction *manual, velocity_status status) {
+    manual->status = status;
+    if (status) (void)snprintf(manual->message, sizeof manual->message, "%s", velocity_error_message());
+    manual->done = true;
+    if (db->manual == manual) db->manual = NULL;
+}
+
 void compaction_job_run(struct pool_job *job) {
     velocity *db = (velocity *)((char *)job - offsetof(velocity, compaction_job));
     env_mutex_lock(&db->mutex);
@@ -319,10 +330,12 @@ void compaction_job_run(struct pool_job *job) {
     struct compaction_task task = {0};
     struct reclaim reclaim;
     struct superversion *sv = superversion_acquire(db);
+    if (manual && yields(db, manual, sv->version)) manual = NULL;
     velocity_status status = reclaim_init(&reclaim, db, sv->version);
     if (!status) status = compaction_pick(db, sv->version, manual ? &manual->range : NULL, idle, &reclaim, &task);
     if (!status) status = run_task(db, &task, &reclaim, manual);
-    bool found = task.input_count > 0;
+    bool found = task.input_count > 0, goes_on = manual && !status && manual->range.more;
+    if (goes_on) compaction_portion_next(&manual->range);
     reclaim_clear(&reclaim);
     superversion_release(sv);
     table_files_sweep(db->shared->files);
@@ -330,14 +343,10 @@ void compaction_job_run(struct pool_job *job) {
     velocity_status outcome = manual ? status : job_outcome(db, status);
     env_mutex_lock(&db->mutex);
     if (idle && !manual && !status && !found) db->reclaimed = looked;
-    if (manual) {
-        manual->status = status;
-        if (status) (void)snprintf(manual->message, sizeof manual->message, "%s", velocity_error_message());
-        manual->done = true;
-        if (db->manual == manual) db->manual = NULL;
-    } else {
+    if (!manual)
         job_ended(&db->compaction_failure, outcome);
-    }
+    else if (!goes_on)
+        manual_ended(db, manual, status);
     db->compaction_queued = false;
     if (!status || !db->compaction_failure.status) compaction_schedule(db);
     env_condition_broadcast(&db->changed);

@@ -23,6 +23,7 @@ enum {
     SMALL_BYTES = 64 << 20, /* ... or at most this much */
     TOMBSTONE_BYTES = 1024, /* ... where each delete, which scans have to step over, counts as so much */
     TOMBSTONE_PULL = 4,     /* a table of deletes alone is picked as one with an overlap so many times smaller */
+    PORTION_TABLES = 16,    /* of the last level, that a compaction which somebody asked for merges at once */
 };
 
 /* ---- the shape ------------------------------------------------------------------------------------------------------
@@ -162,6 +163,11 @@ static velocity_status add_input(struct compaction_task *task, int level, struct
     return VELOCITY_OK;
 }
 
+static void start_anew(struct compaction_task *task) {
+    env_free(task->inputs);
+    *task = (struct compaction_task){0};
+}
+
 bool compaction_task_has(const struct compaction_task *task, const struct table *table) {
     for (size_t i = 0; i < task->input_count; i++)
         if (task->inputs[i].table == table) return true;
@@ -177,6 +183,12 @@ static velocity_status add_level(struct compaction_task *task, const struct vers
             status = add_input(task, level, table);
     }
     return status;
+}
+
+uint64_t compaction_task_entries(const struct compaction_task *task) {
+    uint64_t entries = 0;
+    for (size_t i = 0; i < task->input_count; i++) entries += table_meta(task->inputs[i].table)->entries;
+    return entries;
 }
 
 uint64_t compaction_task_bytes(const struct compaction_task *task, const struct reclaim *r) {
@@ -288,8 +300,7 @@ static velocity_status pick_range_delete(velocity *db, struct compaction_task *t
         if (task->inputs[i].level < LAST_LEVEL) upper += table_meta(task->inputs[i].table)->file_bytes;
     uint64_t merged = compaction_task_bytes(task, r);
     if (merged <= limit || merged / IDLE_REWRITE_FACTOR <= upper) return VELOCITY_OK;
-    env_free(task->inputs);
-    *task = (struct compaction_task){0};
+    start_anew(task);
     return VELOCITY_OK;
 }
 
@@ -346,9 +357,89 @@ static velocity_status pick(velocity *db, const struct version *version, bool id
     return status ? status : add_level(task, version, level + 1, task->from, task->to);
 }
 
-velocity_status compaction_pick(velocity *db, const struct version *version, const struct compaction_range *asked,
-                                bool idle, const struct reclaim *r, struct compaction_task *task) {
-    if (asked) return pick_range(task, version, asked->from, asked->to);
+/* Of one level, and what they overlap on the next one: the tables behind the cursor. The last level's alone, in the
+ * end: they may still hold what nobody sees. */
+static velocity_status pick_portion(struct compaction_task *task, const struct version *version, uint64_t portion_bytes,
+                                    struct compaction_range *asked) {
+    const struct level *level = &version->levels[asked->level];
+    velocity_slice from = asked->cursor.data ? asked->cursor : asked->from;
+    size_t i = from.data ? level_find(level, from) : 0;
+    if (i == level->count || !table_overlaps(level->tables[i], from, asked->to)) {
+        asked->more = asked->level < LAST_LEVEL;
+        if (!asked->more) return VELOCITY_OK;
+        asked->level++;
+        asked->cursor = velocity_bytes(NULL, 0);
+        return pick_portion(task, version, portion_bytes, asked);
+    }
+    bool last = asked->level == LAST_LEVEL;
+    uint64_t bytes = 0, most = last ? portion_bytes : portion_bytes / (1 + LEVEL_RATIO);
+    velocity_status status = VELOCITY_OK;
+    for (; i < level->count && !status && bytes < most && table_overlaps(level->tables[i], from, asked->to); i++) {
+        bytes += table_meta(level->tables[i])->file_bytes;
+        asked->portion_to = table_meta(level->tables[i])->largest;
+        status = add_input(task, asked->level, level->tables[i]);
+    }
+    task->output_level = last ? LAST_LEVEL : asked->level + 1;
+    return status || last ? status : add_level(task, version, asked->level + 1, task->from, task->to);
+}
+
+/* What the range overlaps. */
+struct extent {
+    uint64_t bytes, entries;
+    uint64_t steps; /* entries that going down level by level passes by */
+    bool level0;
+};
+
+static struct extent extent_of(const struct version *version, const struct compaction_range *asked, int base) {
+    struct extent e = {0};
+    uint64_t entries[VELOCITY_LEVELS] = {0};
+    for (int l = 0; l < VELOCITY_LEVELS; l++)
+        for (size_t i = 0; i < version->levels[l].count; i++) {
+            struct table *table = version->levels[l].tables[i];
+            if (!table_overlaps(table, asked->from, asked->to)) continue;
+            e.bytes += table_meta(table)->file_bytes;
+            entries[l] += table_meta(table)->entries;
+            e.level0 |= l == 0;
+        }
+    for (int l = 0; l < VELOCITY_LEVELS; l++) {
+        e.entries += entries[l];
+        if (l == 0 || l >= base) e.steps += e.entries + (l < LAST_LEVEL ? entries[l == 0 ? base : l + 1] : 0);
+    }
+    return e;
+}
+
+static velocity_status pick_asked(velocity *db, struct compaction_task *task, const struct version *version,
+                                  const struct reclaim *r, struct compaction_range *asked) {
+    uint64_t targets[VELOCITY_LEVELS], portion_bytes = PORTION_TABLES * db->options.table_bytes;
+    int base = shape(db, version, targets);
+    struct extent extent = extent_of(version, asked, base);
+    velocity_status status = VELOCITY_OK;
+    if (!asked->more && extent.bytes <= portion_bytes) { /* but for what the tables of level 0 reach */
+        asked->entries = extent.entries;
+        status = pick_range(task, version, asked->from, asked->to);
+        if (status || compaction_task_bytes(task, r) <= portion_bytes) return status;
+        start_anew(task);
+    }
+    if (!asked->more) asked->entries = extent.steps;
+    asked->more = true;
+    if (asked->level == 0 && !extent.level0) asked->level = 1;
+    return asked->level == 0 ? pick_level0(task, version, base) : pick_portion(task, version, portion_bytes, asked);
+}
+
+void compaction_portion_next(struct compaction_range *asked) {
+    if (asked->level == 0) {
+        asked->level = 1;
+        return;
+    }
+    size_t size = asked->portion_to.size;
+    memcpy(asked->key, asked->portion_to.data, size);
+    asked->key[size] = 0; /* the first key behind it */
+    asked->cursor = velocity_bytes(asked->key, size + 1);
+}
+
+velocity_status compaction_pick(velocity *db, const struct version *version, struct compaction_range *asked, bool idle,
+                                const struct reclaim *r, struct compaction_task *task) {
+    if (asked) return pick_asked(db, task, version, r, asked);
     velocity_status status = pick(db, version, idle, r, task);
     return status || task->drop || task->rewrite ? status : reach_out(task, version, r);
 }

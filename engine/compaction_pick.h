@@ -22,9 +22,22 @@ struct compaction_task {
     velocity_slice reach;    /* where the range deletes in them end; data NULL: there are none */
 };
 
-/* What somebody asked to have compacted: data NULL is no bound, `to` is inclusive. */
+/*
+ * What somebody asked to have compacted: data NULL is no bound, `to` is inclusive. More than some tables go down in
+ * portions: level 0, then each level by some tables after the others, so that no merge needs much room on the disk, and
+ * what writes wait for has its turn between them.
+ *
+ *     level 0 --portion_next--> level 1, cursor NULL --pick--> behind the cursor, or the next level's first tables
+ *                                                   ^----------- portion_next, while `more` is set ------------+
+ */
 struct compaction_range {
     velocity_slice from, to;
+    int level;                 /* that is being emptied; what has come to those above since is left out */
+    velocity_slice cursor;     /* its tables before this key are done; data NULL: none are */
+    bool more;                 /* out: this was a portion */
+    velocity_slice portion_to; /* out, of one below level 0: its last key there; borrowed from the version */
+    uint64_t entries;          /* out, at the first pick: that will be gone through; an estimate */
+    uint8_t key[VELOCITY_MAX_KEY_BYTES + 8]; /* what `cursor` points at */
 };
 
 /*
@@ -32,14 +45,17 @@ struct compaction_range {
  * looks for what no threshold asks for. A failure may leave inputs in the task.
  */
 VELOCITY_CHECK_RESULT velocity_status compaction_pick(velocity *db, const struct version *version,
-                                                      const struct compaction_range *asked, bool idle,
+                                                      struct compaction_range *asked, bool idle,
                                                       const struct reclaim *r, struct compaction_task *task);
+/* What was picked is merged: the next pick is to go on behind it. The version must still be held. */
+void compaction_portion_next(struct compaction_range *asked);
 /* Whether a threshold asks for a compaction. */
 bool compaction_is_due(velocity *db, const struct version *version);
 /* What an idle compaction that starts now would have looked at: as long as it stays so, another finds no more. */
 struct reclaim_state compaction_reclaim_state(velocity *db);
 
 bool compaction_task_has(const struct compaction_task *task, const struct table *table);
+uint64_t compaction_task_entries(const struct compaction_task *task);
 /* Of the inputs that a merge has to read. */
 uint64_t compaction_task_bytes(const struct compaction_task *task, const struct reclaim *r);
 

@@ -613,13 +613,15 @@ void velocity_changes_free(velocity_changes *changes); /* NULL is allowed */
 /* Moves what the write buffers hold into tables. Returns when done. */
 VELOCITY_CHECK_RESULT velocity_status velocity_flush(velocity *db);
 /* Flushes, then merges all tables that overlap the range into the last level, dropping what is deleted or overwritten.
- * NULL: everything. Only start, end and prefix are looked at. Returns when done; writes and reads go on meanwhile. */
+ * NULL: everything. Only start, end and prefix are looked at. Returns when done; writes and reads go on meanwhile. More
+ * than sixteen tables are merged in portions of about so many, so that the room needed on the disk, the time until the
+ * merges that writes need have their turn and what a failure leaves undone stay small. */
 VELOCITY_CHECK_RESULT velocity_status velocity_compact(velocity *db, const velocity_range *range);
 /* Now and then on a background thread, with how many entries were gone through and how many there are. False ends it.
  * It must not call the library and must not wait. */
 typedef bool (*velocity_progress)(void *arg, uint64_t done, uint64_t total);
-/* The same, with progress. INCOMPLETE: it was ended; the database holds what it held, in the tables that it had. One
- * compaction asked for runs at a time: another one waits, and its progress begins when it runs. */
+/* The same, with progress. INCOMPLETE: it was ended; the database holds what it held, and portions that were merged
+ * stay so. One compaction asked for runs at a time: another one waits, and its progress begins when it runs. */
 VELOCITY_CHECK_RESULT velocity_status velocity_compact_with(velocity *db, const velocity_range *range,
                                                             velocity_progress progress, void *arg);
 
