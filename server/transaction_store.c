@@ -53,15 +53,14 @@ static velocity_status get(struct store *store, velocity_slice key, bool cache_o
     return status ? status : inner_of(store)->operations->get(inner_of(store), key, cache_only, out);
 }
 
-static velocity_status get_many(struct store *store, size_t n, const velocity_slice *keys, velocity_value *values,
-                                velocity_status *statuses, uint64_t *version) {
-    uint64_t bytes = n * READ_BYTES;
-    for (size_t i = 0; i < n; i++) bytes += keys[i].size;
+static velocity_status get_many(struct store *store, struct store_reads *reads) {
+    uint64_t bytes = reads->count * READ_BYTES;
+    for (size_t i = 0; i < reads->count; i++) bytes += reads->keys[i].size;
     velocity_status status = note(transaction_of(store), bytes);
-    if (!status) return inner_of(store)->operations->get_many(inner_of(store), n, keys, values, statuses, version);
-    for (size_t i = 0; i < n; i++) {
-        memset(&values[i], 0, sizeof values[i]);
-        statuses[i] = status;
+    if (!status) return inner_of(store)->operations->get_many(inner_of(store), reads);
+    for (size_t i = 0; i < reads->count; i++) {
+        memset(&reads->values[i], 0, sizeof reads->values[i]);
+        reads->statuses[i] = status;
     }
     return status;
 }

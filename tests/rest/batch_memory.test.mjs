@@ -1,0 +1,58 @@
+// A batch names large values in a few bytes: what the server holds of them stays within what one reply may have.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { before, describe, it } from 'node:test';
+import { assertProblem, MiB, random, Server, until } from './support.mjs';
+import { Transaction } from './transactions.mjs';
+
+const VALUES = 48;
+const VALUE_BYTES = 4 * MiB;
+const REPLY_BYTES = 8 * MiB;
+const config = { database: { cache_bytes: 4 * MiB } };
+
+const names = Array.from({ length: VALUES }, (_, i) => `large:${i}`);
+let writer;
+before(async () => {
+  writer = await Server.start({ config });
+  const dice = random(11);
+  for (const name of names) assert.equal((await writer.client.put(`/api/keys/${name}`, dice.bytes(VALUE_BYTES))).status, 204);
+  const { id } = (await writer.client.post('/api/flush')).json; // so that they are read from the disk
+  await until('the flush', async () => (await writer.client.get(`/api/jobs/${id}`)).json.state === 'done');
+  await writer.stop();
+});
+
+/** The most memory that a server ever had. */
+const peak = ({ pid }) => Number(/^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]) * 1024;
+
+/** By how much `work` raises it. One value is read before, so that what any read takes does not count. */
+async function costs(server, work) {
+  assert.equal((await server.client.get(`/api/keys/${names[0]}`)).status, 200);
+  const start = peak(server);
+  await work();
+  return peak(server) - start;
+}
+
+const batch = (client, op) => client.post('/api/batch', { ops: names.map((key) => ({ op, key })) });
+const all = VALUES * VALUE_BYTES;
+const little = REPLY_BYTES + 6 * VALUE_BYTES; // the limit, and what else a request takes
+assert.ok(little < all / 4, 'the difference shows');
+
+describe('a batch over values that no reply can hold', () => {
+  for (const isolation of [null, 'serializable', 'read_committed']) {
+    const where = isolation ?? 'no transaction';
+    it(`is refused before they are all read, in ${where}`, async () => {
+      const server = await writer.again({ config }); // whose peak is its own
+      const transaction = isolation && (await Transaction.begin(server.client, isolation));
+      const client = transaction ? transaction.inside : server.client;
+      const cost = await costs(server, async () => {
+        assert.equal(assertProblem(await batch(client, 'get'), 413).code, 'too_large');
+        assert.equal(assertProblem(await batch(client, 'touch'), 413).code, 'too_large');
+        assert.equal(assertProblem(await batch(client, 'increment'), 409).code, 'conflict');
+        const conditions = names.map((key) => ({ key, exists: true }));
+        assert.equal((await client.post('/api/batch', { if: conditions, ops: [{ op: 'get', key: names[0] }] })).status, 200);
+      });
+      await server.stop();
+      assert.ok(cost < little, `${cost} bytes more than before, of ${all}`);
+    });
+  }
+});
