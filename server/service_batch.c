@@ -374,8 +374,13 @@ static bool go_through_all(struct attempt *a, struct service_batch *batch) {
         a->request->failed_condition = i;
         return false;
     }
-    if (bytes <= batch->max_found_bytes) return true;
-    service_refuse(a->request, VELOCITY_INVALID, SERVICE_FOUND_TOO_LARGE);
+    if (bytes > batch->max_found_bytes) {
+        service_refuse(a->request, VELOCITY_INVALID, SERVICE_FOUND_TOO_LARGE);
+        return false;
+    }
+    if (!batch->has_room || batch->has_room(a->request)) return true;
+    service_refuse(a->request, VELOCITY_BUSY, SERVICE_NO_REFUSAL);
+    service_say(a->request, "too many bytes of replies wait for clients that do not read them");
     return false;
 }
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { before, describe, it } from 'node:test';
-import { assertProblem, MiB, random, Server, until } from './support.mjs';
+import { assertProblem, MiB, random, Server, until, Wire } from './support.mjs';
 import { Transaction } from './transactions.mjs';
 
 const VALUES = 48;
@@ -55,4 +55,26 @@ describe('a batch over values that no reply can hold', () => {
       assert.ok(cost < little, `${cost} bytes more than before, of ${all}`);
     });
   }
+});
+
+describe('replies of batches that nobody reads', () => {
+  it('are not kept beyond the budget: 503 and nothing is done, and with room again it is', async () => {
+    const tight = await Server.start({ config: { server: { max_value_bytes: 8 * MiB, max_inflight_bytes: 16 * MiB } } });
+    assert.equal((await tight.client.put('/api/keys/large', Buffer.alloc(5 * MiB, 0xff))).status, 204);
+    const get = JSON.stringify({ ops: [{ op: 'get', key: 'large' }] });
+    const both = { ops: [{ op: 'get', key: 'large' }, { op: 'put', key: 'beside', text: 'x' }] };
+    const wires = [];
+    for (let i = 0; i < 4; i++) {
+      const wire = await Wire.open(tight.port);
+      wire.send(`POST /api/batch HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${get.length}\r\n\r\n${get}`);
+      await wire.begins();
+      wires.push(wire);
+    }
+    assert.equal(assertProblem(await tight.client.post('/api/batch', both), 503).code, 'overloaded');
+    assertProblem(await tight.client.get('/api/keys/beside'), 404);
+    assert.equal((await tight.client.post('/api/batch', { ops: both.ops.slice(1) })).status, 200, 'what has a small reply is done');
+    for (const wire of wires) wire.close();
+    await until('room for the reply', async () => (await tight.client.post('/api/batch', both)).status === 200);
+    await tight.stop();
+  });
 });
