@@ -1,7 +1,7 @@
 // Transactions over HTTP: what is seen inside, who wins, and how each ends.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { assertProblem, Server, versionOf, Wire } from './support.mjs';
+import { assertProblem, key64, Server, versionOf, Wire } from './support.mjs';
 import { Transaction } from './transactions.mjs';
 
 let server;
@@ -302,6 +302,35 @@ describe('its end', () => {
     assert.equal(await value('end:c'), '3');
     assert.equal(assertProblem(await transaction.inside.get('/api/keys/end:c'), 410).code, 'transaction_ended');
     assert.equal((await transaction.rollback()).status, 204);
+  });
+
+  it('is a conflict of a deleted range with what was put into it meanwhile, and the other way round', async () => {
+    await put('span:a', '1');
+    const deleter = await begin('snapshot');
+    assert.equal((await deleter.inside.delete('/api/keys?prefix=span:')).status, 204);
+    await put('span:new', '1'); // which was not there when the range was deleted
+    await loses(deleter, 'span:new');
+    const putter = await begin('snapshot');
+    await putter.put('span:x', '1');
+    assert.equal((await client.delete('/api/keys?prefix=span:')).status, 204);
+    await loses(putter, 'span:x');
+    assert.equal(await value('span:x'), null);
+  });
+
+  it('is a conflict that names the key, of whatever bytes it is', async () => {
+    const long = `tenant:4711:account:ann@example.org/${'k'.repeat(5000)}`;
+    for (const [bytes, named] of [
+      [Buffer.from([0xff, 0, 0x22, 0x61]), 'key \\xff\\x00"a, which the transaction writes'],
+      [Buffer.from('tenant:4711:account:ann@example.org'), 'key tenant:4711:account:ann@example.org, which'],
+      [Buffer.from(long), `key ${long.slice(0, 64)}..., which`],
+    ]) {
+      const path = `/api/keys?key64=${key64(bytes)}`;
+      const transaction = await begin('snapshot');
+      assert.equal((await transaction.inside.put(path, '1')).status, 204);
+      assert.equal((await client.put(path, '2')).status, 204);
+      const problem = assertProblem(await transaction.commit(), 409);
+      assert.ok(problem.detail.startsWith(named), problem.detail);
+    }
   });
 
   it('is a rollback, which can be asked for again', async () => {
