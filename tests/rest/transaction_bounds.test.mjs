@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { addToken, addUser, serverWithAdmin } from './people.mjs';
-import { assertProblem, MiB, Server, sleep, until, within } from './support.mjs';
+import { assertProblem, MiB, random, Server, sleep, until, within } from './support.mjs';
 import { Transaction } from './transactions.mjs';
 
 let server;
@@ -27,6 +27,45 @@ describe('limits', () => {
     assert.equal((await transaction.commit()).status, 200);
     const there = (await client.get('/api/keys?prefix=large:')).json.items.map(({ key }) => key);
     assert.deepEqual(there, ['large:1', 'large:5']);
+  });
+
+  it('of what one may write count the bound that a deleted range without an end has', async () => {
+    const transaction = await begin('snapshot');
+    let last;
+    let count = 0;
+    do {
+      last = await transaction.inside.delete('/api/keys?start=endless:');
+      count += 1;
+    } while (last.status === 204 && count < 50);
+    assert.equal(assertProblem(last, 413).code, 'transaction_too_large');
+    assert.equal((await transaction.rollback()).status, 204);
+  });
+
+  it('of a reply: what the gets of a batch find; and the transaction goes on', async () => {
+    const names = ['reply:1', 'reply:2', 'reply:3'];
+    for (const name of names) await client.put(`/api/keys/${name}`, Buffer.alloc(3 * MiB, 'x'));
+    const transaction = await begin();
+    const gets = (some) => transaction.inside.post('/api/batch', { ops: [...some.map((key) => ({ op: 'get', key })), { op: 'put', key: 'reply:put', text: 'x' }] });
+    assert.equal(assertProblem(await gets(names), 413).code, 'too_large');
+    assert.equal(await transaction.get('reply:put'), null, 'nothing of it was done');
+    assert.equal((await gets(names.slice(1))).status, 200);
+    assert.equal((await transaction.commit()).status, 200);
+    assert.equal((await client.get('/api/keys/reply:put')).text, 'x');
+  });
+
+  it('of the database\'s disk: 507, and when there is room it can be committed', async () => {
+    const place = '/api/databases/full';
+    assert.equal((await client.post('/api/databases', { name: 'full' })).status, 201);
+    const transaction = await begin('snapshot', { in: place });
+    await transaction.put('late', 'x');
+    const dice = random(7);
+    for (let i = 0; i < 40; i++) assert.equal((await client.put(`${place}/keys/${i}`, dice.bytes(MiB))).status, 204);
+    assert.equal((await client.patch(place, { max_disk_bytes: 32 * MiB })).status, 200);
+    for (let i = 0; i < 2; i++) assert.equal(assertProblem(await transaction.commit(), 507).code, 'no_space');
+    assert.equal(await transaction.get('late'), 'x', 'it goes on');
+    assert.equal((await client.patch(place, { max_disk_bytes: null })).status, 200);
+    assert.equal((await transaction.commit()).status, 200);
+    assert.equal((await client.get(`${place}/keys/late`)).text, 'x');
   });
 
   it('of a user: sixteen by default', async () => {

@@ -70,6 +70,32 @@ static void a_write_that_fails_holds_nothing(void **state) {
     transaction_leave(transaction);
 }
 
+static void a_range_without_an_end_holds_the_greatest_key_that_there_can_be(void **state) {
+    struct bench *b = *state;
+    open_registry(b, (struct transactions_options){.max_bytes = 3 * MIB});
+    struct transaction_info info = begin(b, b->ann);
+    struct transaction *transaction = inside(b, &info);
+    struct store *store = transaction_store(transaction);
+    struct store_operation range = {.action = STORE_DELETE_RANGE, .key = LITERAL("b"), .end = LITERAL("c")};
+    struct store_batch batch = {.operations = &range, .operation_count = 1};
+    struct store_commit commit = {0};
+    uint64_t before = stats_of(b).bytes;
+    store->operations->write(store, &batch, &commit);
+    assert_int_equal(commit.status, VELOCITY_OK);
+    assert_in_range(stats_of(b).bytes - before, 1000, 1100);
+    range.end = velocity_bytes(NULL, 0);
+    before = stats_of(b).bytes;
+    store->operations->write(store, &batch, &commit);
+    assert_int_equal(commit.status, VELOCITY_OK);
+    assert_in_range(stats_of(b).bytes - before, 2 * VELOCITY_MAX_KEY_BYTES, 2 * VELOCITY_MAX_KEY_BYTES + 1100);
+    int more = 0;
+    for (; more < 100 && commit.status == VELOCITY_OK; more++) store->operations->write(store, &batch, &commit);
+    assert_int_equal(commit.status, VELOCITY_INVALID);
+    assert_int_equal(transaction_excess(transaction), TRANSACTION_TOO_LARGE);
+    assert_in_range(more, 20, 24);
+    transaction_leave(transaction);
+}
+
 static void all_together_hold_so_much(void **state) {
     struct bench *b = *state;
     static char large[MIB];
@@ -164,6 +190,7 @@ int main(void) {
         TEST(all_together_are_so_many),
         TEST(what_one_writes_is_bounded_and_what_was_written_stays),
         TEST(a_write_that_fails_holds_nothing),
+        TEST(a_range_without_an_end_holds_the_greatest_key_that_there_can_be),
         TEST(all_together_hold_so_much),
         TEST(reads_of_serializable_ones_are_counted_up_to_what_the_engine_remembers),
         TEST(scans_and_conditions_are_reads_too),
