@@ -74,6 +74,24 @@ static void a_commit_without_room_can_be_tried_again(void **state) {
     assert_value(&b->behind, "a", "1");
 }
 
+static void who_lost_is_told_so_though_many_begin_and_roll_back_since(void **state) {
+    struct bench *b = *state;
+    struct transaction_info info = begin(b, b->ann);
+    struct transaction *transaction;
+    struct outcome outcome;
+    put_inside(b, &info, "account", "1");
+    (void)put(&b->behind, "account", "2");
+    assert_int_equal(commit(b, &info).status, VELOCITY_CONFLICT);
+    for (int i = 0; i < 70000; i++) {
+        struct transaction_info other = begin(b, b->ann);
+        if (roll_back(b, &other) != TRANSACTION_ENTERED) fail();
+    }
+    assert_int_equal(enter(b, b->ann, &info, &transaction, &outcome), TRANSACTION_ENDED);
+    assert_int_equal(outcome.end, TRANSACTION_COMMITTED);
+    assert_int_equal(outcome.status, VELOCITY_CONFLICT);
+    assert_non_null(strstr(outcome.message, "account"));
+}
+
 /* ---- many threads ------------------------------------------------------------------------------------------------ */
 
 enum { THREADS = 6, ROUNDS = 120 };
@@ -176,6 +194,7 @@ int main(void) {
         TEST(a_commit_is_answered_again_for_ten_minutes),
         TEST(who_lost_is_told_the_same_again),
         TEST(a_commit_without_room_can_be_tried_again),
+        TEST(who_lost_is_told_so_though_many_begin_and_roll_back_since),
         TEST(many_threads_at_once_lose_no_update_and_no_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
