@@ -280,9 +280,10 @@ enum transaction_entry transactions_enter(struct transactions *all, velocity_sli
 
 enum transaction_entry transactions_look(struct transactions *all, velocity_slice id,
                                          const struct transaction_caller *caller, struct outcome *outcome) {
-    struct transaction *due, *unused;
+    struct transaction *due, *coming;
     env_mutex_lock(&all->mutex);
-    enum transaction_entry entry = meet(all, id, caller, &unused, outcome, &due);
+    enum transaction_entry entry = meet(all, id, caller, &coming, outcome, &due);
+    if (entry == TRANSACTION_ENTERED) coming->used_ms = now_ms(all);
     env_mutex_unlock(&all->mutex);
     transaction_free(due);
     return entry;

@@ -83,6 +83,22 @@ static void one_that_nobody_comes_to_ends_and_one_that_is_used_does_not(void **s
     assert_int_equal(stats_of(b).timed_out, 2);
 }
 
+static void a_request_that_has_come_keeps_it_though_its_body_takes_its_time(void **state) {
+    struct bench *b = *state;
+    struct transaction_caller caller = in(b->ann, "default"), stranger = in(b->bob, "default");
+    struct transaction_info info = begin(b, b->ann);
+    struct outcome outcome;
+    pass(b, IDLE_MS - 1);
+    assert_int_equal(transactions_look(b->all, velocity_str(info.id), &caller, &outcome), TRANSACTION_ENTERED);
+    pass(b, IDLE_MS - 1);
+    transaction_leave(inside(b, &info));
+    pass(b, IDLE_MS - 1); /* and nobody else's does */
+    assert_int_equal(transactions_look(b->all, velocity_str(info.id), &stranger, &outcome), TRANSACTION_UNKNOWN);
+    pass(b, 1);
+    assert_int_equal(transactions_look(b->all, velocity_str(info.id), &caller, &outcome), TRANSACTION_ENDED);
+    assert_int_equal(outcome.end, TRANSACTION_IDLE);
+}
+
 static void none_lives_for_ever(void **state) {
     struct bench *b = *state;
     struct transaction_info info = begin(b, b->ann);
@@ -242,6 +258,7 @@ int main(void) {
         TEST(an_id_is_32_hexadecimal_digits_and_none_that_can_be_guessed),
         TEST(one_request_at_a_time_is_inside),
         TEST(one_that_nobody_comes_to_ends_and_one_that_is_used_does_not),
+        TEST(a_request_that_has_come_keeps_it_though_its_body_takes_its_time),
         TEST(none_lives_for_ever),
         TEST(whoever_is_inside_is_not_disturbed_and_then_it_ends),
         TEST(what_is_rolled_back_was_never_there_and_is_remembered),
