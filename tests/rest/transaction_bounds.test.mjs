@@ -1,7 +1,7 @@
 // Transactions over HTTP: how many and how much, how long, whose they are, and what takes them away.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { addToken, addUser, serverWithAdmin } from './people.mjs';
+import { addToken, addUser, basic, OTHER_PASSWORD, PASSWORD, serverWithAdmin } from './people.mjs';
 import { assertProblem, MiB, random, Server, sleep, until, within } from './support.mjs';
 import { Transaction } from './transactions.mjs';
 
@@ -192,6 +192,25 @@ describe('people', () => {
     assertProblem(await own.admin.get('/api/keys/rights:token'), 404);
   });
 
+  it('have them by name and password, too, until the password is another', async () => {
+    const session = await addUser(own.admin, own.nobody, 'lee');
+    const lee = own.nobody.with(basic('lee'));
+    const transaction = await Transaction.begin(lee);
+    await transaction.put('lee:1', 'x');
+    assert.equal(assertProblem(await session.request('POST', `/api/transactions/${transaction.id}/commit`), 404).code, 'transaction_not_found');
+    assert.equal((await transaction.commit()).status, 200);
+    assert.equal((await lee.get('/api/keys/lee:1')).text, 'x');
+    const open = await Transaction.begin(lee);
+    await open.put('lee:2', 'x');
+    const changed = await lee.send('PUT', '/api/whoami/password', { old_password: PASSWORD, password: OTHER_PASSWORD });
+    assert.equal(changed.status, 204, changed.text);
+    open.client = own.nobody.with(basic('lee', OTHER_PASSWORD));
+    const problem = assertProblem(await open.commit(), 410);
+    assert.equal(problem.code, 'transaction_ended');
+    assert.match(problem.detail, /no longer/);
+    assertProblem(await own.admin.get('/api/keys/lee:2'), 404);
+  });
+
   it('see their own in a list, by the beginning of the id, and an admin those of all', async () => {
     const transaction = await Transaction.begin(ann, 'snapshot');
     const { transactions: [row], ...rest } = (await ann.get('/api/transactions')).json;
@@ -213,7 +232,11 @@ describe('people', () => {
     await transaction.commit();
     const second = await Transaction.begin(ann);
     await second.rollback();
-    const { rows } = (await own.admin.get('/api/audit?user=ann&limit=6')).json;
+    const loser = await Transaction.begin(ann, 'snapshot');
+    await loser.put('audit:a', 'lost');
+    assert.equal((await own.admin.put('/api/keys/audit:a', 'won')).status, 204);
+    assertProblem(await loser.commit(), 409);
+    const { rows } = (await own.admin.get('/api/audit?user=ann&limit=9')).json;
     const prefix = transaction.id.slice(0, 8);
     assert.deepEqual(rows.reverse().map(({ action, key, status, detail, database }) => [action, key, status, detail, database]), [
       ['transaction.begin', prefix, 201, 'snapshot', 'default'],
@@ -222,6 +245,9 @@ describe('people', () => {
       ['transaction.commit', prefix, 200, null, 'default'],
       ['transaction.begin', second.id.slice(0, 8), 201, 'serializable', 'default'],
       ['transaction.rollback', second.id.slice(0, 8), 204, null, 'default'],
+      ['transaction.begin', loser.id.slice(0, 8), 201, 'snapshot', 'default'],
+      ['put', 'audit:a', 204, `in transaction ${loser.id.slice(0, 8)}`, 'default'],
+      ['transaction.commit', loser.id.slice(0, 8), 409, null, 'default'],
     ]);
     assert.ok(!JSON.stringify(rows).includes(transaction.id), 'nobody can enter with what stands there');
   });
