@@ -145,8 +145,8 @@ struct service_batch {
     struct service_batch_operation *operations;
     size_t operation_count;
     uint64_t max_found_bytes; /* gets and touches that find more together: INVALID, nothing done */
-    /* Of one that reads: asked when all was found and nothing is done yet, perhaps more than once. Is there room for the
-     * reply? False: BUSY. NULL: there is. */
+    /* Of one that reads: asked when all was found and nothing is done yet, perhaps more than once. Is there room for
+     * the reply? False: BUSY. NULL: there is. */
     bool (*has_room)(struct service_request *request);
     /* internal */
     velocity_value *values;
