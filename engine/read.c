@@ -148,15 +148,21 @@ static void empty_value(velocity_value *value) {
 struct reading {
     struct table_read read;
     const velocity_snapshot *snapshot;
+    bool (*each)(void *each_arg, size_t index);
+    void *each_arg;
 };
 
 static struct reading take_options(velocity *db, const velocity_read_options *options, struct counters *counters) {
     (void)db;
     struct reading r = {.read = {.fill_cache = true, .counters = &counters->tables}};
-    if (options && options->struct_size >= sizeof *options) {
+    if (options && options->struct_size >= offsetof(velocity_read_options, each)) {
         r.read.fill_cache = options->fill_cache;
         r.read.cache_only = options->cache_only;
         r.snapshot = options->snapshot;
+    }
+    if (options && options->struct_size >= sizeof *options) {
+        r.each = options->each;
+        r.each_arg = options->each_arg;
     }
     return r;
 }
@@ -172,6 +178,18 @@ static inline const struct superversion *load_state(velocity *db, const velocity
     return sv;
 }
 
+/* One key, in a state that was loaded. */
+static inline velocity_status read_one(velocity *db, const struct superversion *sv, const struct reading *r,
+                                       velocity_slice key, uint64_t sequence, uint64_t *now_ms, velocity_value *out) {
+    struct entry e;
+    struct held_block held;
+    struct write_buffer *buffer;
+    velocity_status status = read_entry(db, sv, &r->read, key, sequence, now_ms, &e, &held, &buffer);
+    if (!status && e.kind == ENTRY_VALUE_REFERENCE) status = read_value(sv->version, &r->read, key, &e, &held);
+    if (!status) read_fill_value(db, out, &e, &held, buffer);
+    return status;
+}
+
 velocity_status velocity_get_with(velocity *db, const velocity_read_options *options, velocity_slice key,
                                   velocity_value *out) {
     empty_value(out);
@@ -179,15 +197,10 @@ velocity_status velocity_get_with(velocity *db, const velocity_read_options *opt
     if (status) return status;
     struct counters *counters = database_counters(db);
     struct reading r = take_options(db, options, counters);
-    struct entry e;
-    struct held_block held;
-    struct write_buffer *buffer;
     uint64_t sequence, now_ms;
     epoch_enter();
     const struct superversion *sv = load_state(db, r.snapshot, &sequence, &now_ms);
-    status = read_entry(db, sv, &r.read, key, sequence, &now_ms, &e, &held, &buffer);
-    if (!status && e.kind == ENTRY_VALUE_REFERENCE) status = read_value(sv->version, &r.read, key, &e, &held);
-    if (!status) read_fill_value(db, out, &e, &held, buffer);
+    status = read_one(db, sv, &r, key, sequence, &now_ms, out);
     epoch_leave();
     stripe_add(&counters->gets, 1, counters->tables.shared);
     if (!status) stripe_add(&counters->get_hits, 1, counters->tables.shared);
@@ -227,23 +240,25 @@ velocity_status velocity_get_many(velocity *db, const velocity_read_options *opt
     struct counters *counters = database_counters(db);
     struct reading r = take_options(db, options, counters);
     uint64_t sequence, now_ms, hits = 0;
+    size_t count = 0;
+    bool more = true;
     epoch_enter(); /* one section over all: they see one superversion, one sequence, one time */
     const struct superversion *sv = load_state(db, r.snapshot, &sequence, &now_ms);
-    for (size_t i = 0; i < n; i++) {
-        struct entry e;
-        struct held_block held;
-        struct write_buffer *buffer;
-        empty_value(&values[i]);
-        statuses[i] = batch_check_key(keys[i]);
-        if (!statuses[i]) statuses[i] = read_entry(db, sv, &r.read, keys[i], sequence, &now_ms, &e, &held, &buffer);
-        if (!statuses[i] && e.kind == ENTRY_VALUE_REFERENCE)
-            statuses[i] = read_value(sv->version, &r.read, keys[i], &e, &held);
-        if (!statuses[i]) read_fill_value(db, &values[i], &e, &held, buffer);
-        hits += statuses[i] == VELOCITY_OK;
-        if (statuses[i] && statuses[i] != VELOCITY_NOT_FOUND && !result) result = statuses[i];
+    for (; count < n && more; count++) {
+        empty_value(&values[count]);
+        statuses[count] = batch_check_key(keys[count]);
+        if (!statuses[count]) statuses[count] = read_one(db, sv, &r, keys[count], sequence, &now_ms, &values[count]);
+        hits += statuses[count] == VELOCITY_OK;
+        if (statuses[count] && statuses[count] != VELOCITY_NOT_FOUND && !result) result = statuses[count];
+        more = !r.each || r.each(r.each_arg, count);
     }
     epoch_leave();
-    stripe_add(&counters->gets, n, counters->tables.shared);
+    for (size_t i = count; i < n; i++) {
+        empty_value(&values[i]);
+        statuses[i] = VELOCITY_INCOMPLETE;
+    }
+    if (count < n && !result) result = status_set(VELOCITY_INCOMPLETE, "the keys behind were not asked for");
+    stripe_add(&counters->gets, count, counters->tables.shared);
     stripe_add(&counters->get_hits, hits, counters->tables.shared);
     return result;
 }

@@ -155,14 +155,16 @@ static void empty_value(velocity_value *value) {
 }
 
 static velocity_status check_options(const velocity_read_options *options) {
-    if (!options || options->struct_size < sizeof *options || !options->snapshot) return VELOCITY_OK;
+    bool has = options && options->struct_size >= offsetof(velocity_read_options, each) && options->snapshot;
+    if (!has) return VELOCITY_OK;
     return status_set(VELOCITY_INVALID, "a transaction reads its own snapshot, not that of the read options");
 }
 
 /* The caller's options, at the transaction's snapshot. */
 static velocity_read_options at_snapshot(const velocity_txn *txn, const velocity_read_options *options) {
     velocity_read_options o = velocity_read_options_default();
-    if (options && options->struct_size >= sizeof o) o = *options;
+    if (options && options->struct_size >= offsetof(velocity_read_options, each))
+        memcpy(&o, options, options->struct_size < sizeof o ? options->struct_size : sizeof o);
     o.struct_size = sizeof o;
     o.snapshot = txn->snapshot;
     return o;
@@ -201,9 +203,32 @@ velocity_status velocity_txn_contains(velocity_txn *txn, velocity_slice key) {
     return read_contains(txn->db, txn->snapshot, key);
 }
 
+/* A get_many under way, and who wants to hear of each key. */
+struct many {
+    velocity_txn *txn;
+    const velocity_slice *keys;
+    velocity_value *values;
+    velocity_status *statuses;
+    bool (*each)(void *each_arg, size_t index);
+    void *each_arg;
+};
+
+/* What the transaction has written itself takes the place of what was read; else that counts as read. */
+static bool lay_over(void *arg, size_t i) {
+    struct many *m = arg;
+    struct entry e;
+    bool is_key = m->statuses[i] != VELOCITY_INVALID;
+    if (is_key && find_own(m->txn, m->keys[i], &e)) {
+        velocity_value_release(&m->values[i]);
+        m->statuses[i] = own_value(m->txn, &e, &m->values[i]);
+    } else if (is_key) {
+        note_key(m->txn, m->keys[i]);
+    }
+    return !m->each || m->each(m->each_arg, i);
+}
+
 velocity_status velocity_txn_get_many(velocity_txn *txn, const velocity_read_options *options, size_t n,
                                       const velocity_slice *keys, velocity_value *values, velocity_status *statuses) {
-    struct entry e;
     velocity_status result = check_active(txn);
     if (!result) result = check_options(options);
     for (size_t i = 0; i < n && result; i++) {
@@ -211,18 +236,15 @@ velocity_status velocity_txn_get_many(velocity_txn *txn, const velocity_read_opt
         statuses[i] = result;
     }
     if (result) return result;
-    for (size_t i = 0; i < n; i++)
-        if (!batch_check_key(keys[i]) && !find_own(txn, keys[i], &e)) note_key(txn, keys[i]);
     velocity_read_options o = at_snapshot(txn, options);
+    struct many m = {
+        .txn = txn, .keys = keys, .values = values, .statuses = statuses, .each = o.each, .each_arg = o.each_arg};
+    o.each = lay_over;
+    o.each_arg = &m;
     if (velocity_get_many(txn->db, &o, n, keys, values, statuses)) { /* each status is looked at now */
     }
-    for (size_t i = 0; i < n; i++) {
-        if (statuses[i] != VELOCITY_INVALID && find_own(txn, keys[i], &e)) {
-            if (statuses[i] == VELOCITY_OK) velocity_value_release(&values[i]);
-            statuses[i] = own_value(txn, &e, &values[i]);
-        }
-        if (statuses[i] && statuses[i] != VELOCITY_NOT_FOUND && !result) result = statuses[i];
-    }
+    for (size_t i = 0; i < n && !result; i++)
+        if (statuses[i] != VELOCITY_NOT_FOUND) result = statuses[i];
     return result;
 }
 

@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 enum {
-    NAMED_KEY_BYTES = 24, /* of a key that are shown in a message */
+    NAMED_KEY_BYTES = 64, /* of a key that are shown in a message */
     BUFFERS_MAX = 1 + IMMUTABLE_MAX,
 };
 

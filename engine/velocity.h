@@ -301,6 +301,11 @@ typedef struct {
     const velocity_snapshot *snapshot; /* NULL: the newest committed state */
     bool fill_cache;                   /* true: blocks read from disk are kept in the cache */
     bool cache_only;                   /* false; true: INCOMPLETE instead of reading the disk */
+    /* Of get_many; NULL: nothing. Called as soon as a key was read, in their order, so that nobody has to hold more
+     * values than they want: it may release this one, and by false it leaves all keys behind it unread, INCOMPLETE. It
+     * runs in the midst of the read: no waiting, and no other call of the engine. */
+    bool (*each)(void *each_arg, size_t index);
+    void *each_arg;
 } velocity_read_options;
 
 velocity_read_options velocity_read_options_default(void);

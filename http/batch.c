@@ -63,12 +63,23 @@ static void render(struct service_request *service) {
     write_results((struct http_request *)((char *)service - offsetof(struct http_request, service)));
 }
 
+/* Afterwards what was done would have to be told, whatever room there is. */
+static bool has_room(struct service_request *service) {
+    struct http_request *request = (struct http_request *)((char *)service - offsetof(struct http_request, service));
+    const struct service_batch *batch = service->batch;
+    size_t bytes = 0;
+    for (size_t i = 0; i < batch->operation_count; i++)
+        if (batch->operations[i].action == SERVICE_BATCH_GET) bytes += batch->operations[i].value.size;
+    reply_give_back(request); /* of the attempt before */
+    return reply_take(request, bytes);
+}
+
 static void done(struct http_request *request) {
     if (request->service.status != VELOCITY_OK) {
         reply_failure(request, true);
         return;
     }
-    if (request->writer.size == 0) write_results(request);
+    if (request->writer.size == 0 && !request->writer.failed) write_results(request); /* it read nothing */
     reply_json(request);
 }
 
@@ -85,6 +96,7 @@ void batch_post(struct http_request *request) {
     }
     memset(batch, 0, sizeof *batch);
     batch->max_found_bytes = FOUND_MAX_BYTES;
+    batch->has_room = has_room;
     if (!batch_parse(body_slice(&request->body), request->server->max_value_bytes, &request->scratch, batch, &error)) {
         reply_problem_with(request, error.code,
                            (struct problem){.detail = velocity_str(error.reason),

@@ -116,7 +116,8 @@ const struct config_key config_keys[] = {
      "Open transactions of one user (of everybody, where there are no users); beyond: 409. All together have at "
      "most 1024."},
     {"server", "max_transaction_bytes", CONFIG_BYTES, 0, FIELD(server.max_transaction_bytes), 1 * MIB, 1 * GIB, "64 MiB", NULL,
-     "Memory for what one transaction writes: keys and values, held twice, and 300 bytes for each; beyond: 413."},
+     "Memory for what one transaction writes: keys and values, held twice, and 300 bytes for each (1,000 for a deleted "
+     "range); beyond: 413."},
     {"server", "disk_reserve_bytes", CONFIG_BYTES, 0, FIELD(server.disk_reserve_bytes), 0, 1024 * TIB, "256 MiB", NULL,
      "With less room than this on the disk, writes get 507; deletes and reads work."},
     {"server", "http_threads", CONFIG_INTEGER, 0, FIELD(server.http_threads), 0, 256, "0", NULL,

@@ -297,9 +297,10 @@ static struct follower *follower_new(struct followers *all, const struct followe
 static velocity_status enter(struct follower *follower, const struct follower_options *options) {
     struct followers *all = follower->all;
     struct store *store = database_store(options->database);
-    uint64_t now = 0;
-    velocity_status status = store->operations->get_many(store, 0, NULL, NULL, NULL, &now);
+    struct store_reads reads = {.count = 0};
+    velocity_status status = store->operations->get_many(store, &reads);
     if (status) return status;
+    uint64_t now = reads.version;
     env_mutex_lock(&all->mutex);
     status = hub_enter(all, follower, now);
     if (!status) {

@@ -218,16 +218,16 @@ static void publish(struct hub *hub, const struct follow_event *from, struct jso
  */
 static void start_over(struct hub *hub) {
     struct store *store = database_store(hub->database);
-    uint64_t version = 0;
-    velocity_status status = store->operations->get_many(store, 0, NULL, NULL, NULL, &version);
-    struct store_feed *feed = status ? NULL : store->operations->feed(store, version);
+    struct store_reads now = {.count = 0};
+    velocity_status status = store->operations->get_many(store, &now);
+    struct store_feed *feed = status ? NULL : store->operations->feed(store, now.version);
     hub->retry = feed == NULL;
     if (!feed) return;
     store->operations->feed_free(hub->feed);
     hub->feed = feed;
     env_mutex_lock(&hub->all->mutex);
     wake_everyone(hub);
-    ring_break(hub, version);
+    ring_break(hub, now.version);
     env_mutex_unlock(&hub->all->mutex);
     feed_ready(hub);
 }

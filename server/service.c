@@ -228,7 +228,10 @@ static bool execute(struct service_request *request) {
 static void run_task(struct executor_task *task) {
     struct service_request *request = (struct service_request *)((char *)task - offsetof(struct service_request, task));
     if (!execute(request)) return;
-    if (request->render) request->render(request);
+    if (request->render) {
+        request->render(request);
+        if (request->batch) service_batch_release(request); /* the reply may wait for a slow reader: without them */
+    }
     service_leave_transaction(request);
     request->done(request);
 }

@@ -137,12 +137,17 @@ struct service_batch_operation {
     uint32_t found_flags;  /* out, get */
 };
 
+struct service_request;
+
 struct service_batch {
     const struct store_condition *conditions;
     size_t condition_count;
     struct service_batch_operation *operations;
     size_t operation_count;
     uint64_t max_found_bytes; /* gets and touches that find more together: INVALID, nothing done */
+    /* Of one that reads: asked when all was found and nothing is done yet, perhaps more than once. Is there room for
+     * the reply? False: BUSY. NULL: there is. */
+    bool (*has_room)(struct service_request *request);
     /* internal */
     velocity_value *values;
     size_t value_count;
@@ -212,7 +217,8 @@ struct service_request {
     struct service_batch *batch;
     struct store_scan *scan;
     bool scan_whole; /* refused where the scan's range is not wholly inside of the scope; else it is clipped */
-    /* Runs where the answer of a batch or scan was made and may take its time, before done; NULL: nothing. */
+    /* Runs where the answer of a batch or scan was made and may take its time, before done; NULL: nothing. What the
+     * gets of a batch have found is gone afterwards. */
     void (*render)(struct service_request *request);
     void (*call)(struct service_request *request);
     void (*done)(struct service_request *request);

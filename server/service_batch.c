@@ -5,6 +5,11 @@
  * needs from the database as of one snapshot, go through the operations in their order, then write with the further
  * condition that each key still stands where it was read; where one moved, again. What reads a key behind a write of it
  * in the same batch sees what that made of it.
+ *
+ * A small request can name large values. So each is looked at as soon as it was read: of a condition's key nothing is
+ * kept but its version, of an increment's nothing that can't be a number, and where the others come to more than
+ * max_found_bytes, the batch is refused and what is behind is not read. Never more than that, one value and small
+ * numbers are held.
  */
 #include "server/service_batch.h"
 
@@ -14,6 +19,10 @@
 #include "server/timestamp.h"
 
 #include <stdlib.h>
+
+/* Smaller values share a block of the cache with others, which a pin would keep: they are copied. */
+#define SHARED_BYTES      4096u
+#define NUMBER_MOST_BYTES 512u /* of a stored number: the name of its type, a sign and 19 digits */
 
 /* Operations by key, to find the write that a read follows: open addressing, the newest write of a key stands in it. */
 struct write_slot {
@@ -94,12 +103,17 @@ struct attempt {
     size_t write_count;
     struct store_condition *conditions; /* the caller's, then one a key read */
     size_t condition_count;
-    velocity_slice *keys; /* to read: those of reads that follow no write, then those of the caller's conditions */
-    size_t read_count;
-    uint32_t *reads;      /* of each operation that reads: which of `keys` + 1, or 0 */
-    uint32_t *sources;    /* the same: the write that it follows + 1, or 0 */
-    struct state *states; /* of each operation that writes: what it leaves behind */
-    velocity_status *statuses;
+    velocity_slice *keys;      /* to read: those of the caller's conditions, then those of reads that follow no write */
+    size_t read_count;         /* of the latter */
+    velocity_status *statuses; /* of each of `keys` */
+    uint64_t *standing;        /* the same: what it stands at */
+    uint32_t *readers;         /* of each read: its operation */
+    struct state *found;       /* the same: what was read */
+    uint64_t found_bytes;      /* of gets and touches */
+    bool refused;              /* while it was read: the request says why */
+    uint32_t *reads;           /* of each operation that reads: its read + 1, or 0 */
+    uint32_t *sources;         /* the same: the write that it follows + 1, or 0 */
+    struct state *states;      /* of each operation that writes: what it leaves behind */
     int64_t now_ms;
     struct write_index index;
 };
@@ -108,10 +122,13 @@ static void attempt_free(struct attempt *a) {
     free(a->writes);
     free(a->conditions);
     free(a->keys);
+    free(a->statuses);
+    free(a->standing);
+    free(a->readers);
+    free(a->found);
     free(a->reads);
     free(a->sources);
     free(a->states);
-    free(a->statuses);
     free(a->index.slots);
 }
 
@@ -121,14 +138,17 @@ static bool attempt_alloc(struct attempt *a, const struct service_batch *batch) 
     a->writes = calloc(n + 1, sizeof *a->writes);
     a->conditions = calloc(all, sizeof *a->conditions);
     a->keys = calloc(all, sizeof *a->keys);
+    a->statuses = calloc(all, sizeof *a->statuses);
+    a->standing = calloc(all, sizeof *a->standing);
+    a->readers = calloc(n + 1, sizeof *a->readers);
+    a->found = calloc(n + 1, sizeof *a->found);
     a->reads = calloc(n + 1, sizeof *a->reads);
     a->sources = calloc(n + 1, sizeof *a->sources);
     a->states = calloc(n + 1, sizeof *a->states);
-    a->statuses = calloc(all, sizeof *a->statuses);
     a->index.slots = calloc(slots, sizeof *a->index.slots);
     a->index.mask = slots - 1;
-    return a->writes && a->conditions && a->keys && a->reads && a->sources && a->states && a->statuses &&
-           a->index.slots;
+    return a->writes && a->conditions && a->keys && a->statuses && a->standing && a->readers && a->found && a->reads &&
+           a->sources && a->states && a->index.slots;
 }
 
 static struct store_operation store_operation_of(const struct service_batch_operation *operation) {
@@ -144,6 +164,10 @@ static struct store_operation store_operation_of(const struct service_batch_oper
  * the caller's to see find nothing. */
 static void attempt_plan(struct attempt *a, struct service_batch *batch) {
     const struct principal *principal = a->request->caller.principal;
+    for (size_t i = 0; i < batch->condition_count; i++) {
+        a->conditions[i] = batch->conditions[i];
+        a->keys[i] = batch->conditions[i].key;
+    }
     for (size_t i = 0; i < batch->operation_count; i++) {
         struct service_batch_operation *operation = &batch->operations[i];
         if (principal && !scope_has_key(&principal->scope, operation->key)) continue; /* a get: writes were checked */
@@ -151,47 +175,110 @@ static void attempt_plan(struct attempt *a, struct service_batch *batch) {
         if (reads(operation) && slot->operation) {
             a->sources[i] = slot->operation;
         } else if (reads(operation)) {
-            a->keys[a->read_count++] = operation->key;
+            a->keys[batch->condition_count + a->read_count] = operation->key;
+            a->readers[a->read_count++] = (uint32_t)i;
             a->reads[i] = (uint32_t)a->read_count;
         }
         if (operation->action != SERVICE_BATCH_GET) slot->operation = (uint32_t)i + 1;
     }
-    for (size_t i = 0; i < batch->condition_count; i++) {
-        a->conditions[i] = batch->conditions[i];
-        a->keys[a->read_count + i] = batch->conditions[i].key;
-    }
 }
 
-/* The caller's conditions against what was read, with the answer that the engine would give. */
-static bool conditions_hold(const struct attempt *a, const struct service_batch *batch) {
-    for (size_t i = 0; i < batch->condition_count; i++) {
-        size_t at = a->read_count + i;
-        uint64_t version = store_standing(a->statuses[at], &batch->values[at]);
-        if (store_condition_holds(batch->conditions[i].version, version)) continue;
-        a->request->status = VELOCITY_CONFLICT;
-        a->request->failed_condition = i;
-        a->request->current_version = version;
+/* ---- reading ---------------------------------------------------------------------------------------------------- */
+
+/* A condition that does not hold is answered as the engine would. */
+static bool take_condition(struct attempt *a, size_t at) {
+    struct service_request *request = a->request;
+    const struct service_batch *batch = request->batch;
+    request->store->operations->release(request->store, &batch->values[at]);
+    if (store_condition_holds(batch->conditions[at].version, a->standing[at])) return true;
+    request->status = VELOCITY_CONFLICT;
+    request->failed_condition = at;
+    request->current_version = a->standing[at];
+    a->refused = true;
+    return false;
+}
+
+/* The value's bytes, pinned or copied: until service_batch_release. */
+static velocity_slice keep(struct attempt *a, velocity_value *value) {
+    struct store *store = a->request->store;
+    velocity_slice kept = velocity_bytes(value->data, value->size);
+    bool shared = value->size > VELOCITY_VALUE_INLINE_BYTES && value->size < SHARED_BYTES;
+    char *copy = shared ? scratch_alloc(&a->request->batch->made, value->size) : NULL;
+    if (!copy) return kept;
+    kept.data = memcpy(copy, value->data, value->size);
+    store->operations->release(store, value);
+    return kept;
+}
+
+static bool take_found(struct attempt *a, size_t read, velocity_value *value) {
+    const struct service_batch *batch = a->request->batch;
+    bool number = batch->operations[a->readers[read]].action == SERVICE_BATCH_INCREMENT;
+    if (!number) a->found_bytes += value->size;
+    if (a->found_bytes > batch->max_found_bytes) {
+        service_refuse(a->request, VELOCITY_INVALID, SERVICE_FOUND_TOO_LARGE);
+        a->refused = true;
         return false;
     }
+    struct state *found = &a->found[read];
+    *found = (struct state){.present = true,
+                            .flags = value->flags,
+                            .version = value->sequence,
+                            .expires_at_ms = value->expires_at_ms,
+                            .value = velocity_bytes(NULL, value->size)};
+    if (number && value->size > NUMBER_MOST_BYTES)
+        a->request->store->operations->release(a->request->store, value);
+    else
+        found->value = keep(a, value);
     return true;
+}
+
+/* One of `keys` was read. False: what stands behind it does not matter any more. */
+static bool take(void *arg, size_t at) {
+    struct attempt *a = arg;
+    const struct service_batch *batch = a->request->batch;
+    velocity_status status = a->statuses[at];
+    if (status != VELOCITY_OK && status != VELOCITY_NOT_FOUND) return false;
+    a->standing[at] = store_standing(status, &batch->values[at]);
+    if (at < batch->condition_count) return take_condition(a, at);
+    size_t read = at - batch->condition_count;
+    a->found[read] = (struct state){.present = false};
+    return status == VELOCITY_NOT_FOUND || take_found(a, read, &batch->values[at]);
+}
+
+/* False: the request is answered. */
+static bool read_all(struct attempt *a) {
+    struct service_request *request = a->request;
+    struct service_batch *batch = request->batch;
+    struct store *store = request->store;
+    struct store_reads many = {.count = batch->condition_count + a->read_count,
+                               .keys = a->keys,
+                               .statuses = a->statuses,
+                               .each = take,
+                               .arg = a};
+    service_batch_release(request);
+    a->found_bytes = 0;
+    a->refused = false;
+    request->status = VELOCITY_NO_MEMORY;
+    many.values = batch->values = calloc(many.count + 1, sizeof *batch->values);
+    if (!batch->values) return false;
+    batch->value_count = many.count;
+    velocity_status status = store->operations->get_many(store, &many);
+    if (a->refused) return false;
+    request->status = status;
+    request->version = many.version;
+    return status == VELOCITY_OK;
 }
 
 /* ---- going through the operations ------------------------------------------------------------------------------- */
 
 /* What the key of an operation that reads holds before it. What was written with a moment that has passed is gone. */
-static struct state state_before(const struct attempt *a, const struct service_batch *batch, size_t i) {
+static struct state state_before(const struct attempt *a, size_t i) {
     if (a->sources[i]) {
         struct state state = a->states[a->sources[i] - 1];
         bool expired = state.expires_at_ms && state.expires_at_ms <= a->now_ms;
         return expired ? (struct state){.present = false} : state;
     }
-    if (!a->reads[i] || a->statuses[a->reads[i] - 1] != VELOCITY_OK) return (struct state){.present = false};
-    const velocity_value *value = &batch->values[a->reads[i] - 1];
-    return (struct state){.present = true,
-                          .flags = value->flags,
-                          .version = value->sequence,
-                          .expires_at_ms = value->expires_at_ms,
-                          .value = velocity_bytes(value->data, value->size)};
+    return a->reads[i] ? a->found[a->reads[i] - 1] : (struct state){.present = false};
 }
 
 static void add_put(struct attempt *a, velocity_slice key, const struct state *state) {
@@ -225,15 +312,17 @@ static bool write_number(struct attempt *a, struct service_batch_operation *oper
 
 /* From the state before to the one behind. False: refused. */
 static bool increment(struct attempt *a, struct service_batch_operation *operation, struct state *state) {
+    static const char no_number[] = "the stored value is not a decimal number of 64 bits";
     struct service_content content = {0};
     int64_t number = 0;
+    if (state->value.size > NUMBER_MOST_BYTES) return unfit(a, no_number);
     if (!state->present) {
         *state = (struct state){.present = true, .flags = operation->flags};
     } else {
         velocity_slice stored = state->value;
         if (!a->request->look_into(state->flags, stored, &content)) return unfit(a, "the value's type is damaged");
         velocity_slice text = velocity_bytes((const char *)stored.data + content.at, stored.size - content.at);
-        if (!decimal_i64(text, &number)) return unfit(a, "the stored value is not a decimal number of 64 bits");
+        if (!decimal_i64(text, &number)) return unfit(a, no_number);
     }
     if (__builtin_add_overflow(number, operation->by, &number)) return unfit(a, "the sum does not fit in 64 bits");
     return write_number(a, operation, state, content.at, number);
@@ -242,7 +331,7 @@ static bool increment(struct attempt *a, struct service_batch_operation *operati
 /* One operation, from what the batch has come to. *bytes counts what is found. False: refused. */
 static bool go_through(struct attempt *a, struct service_batch *batch, size_t i, uint64_t *bytes) {
     struct service_batch_operation *operation = &batch->operations[i];
-    struct state state = reads(operation) ? state_before(a, batch, i) : (struct state){.present = false};
+    struct state state = reads(operation) ? state_before(a, i) : (struct state){.present = false};
     switch (operation->action) {
     case SERVICE_BATCH_PUT:
         state = (struct state){.present = true,
@@ -285,8 +374,13 @@ static bool go_through_all(struct attempt *a, struct service_batch *batch) {
         a->request->failed_condition = i;
         return false;
     }
-    if (bytes <= batch->max_found_bytes) return true;
-    service_refuse(a->request, VELOCITY_INVALID, SERVICE_FOUND_TOO_LARGE);
+    if (bytes > batch->max_found_bytes) {
+        service_refuse(a->request, VELOCITY_INVALID, SERVICE_FOUND_TOO_LARGE);
+        return false;
+    }
+    if (!batch->has_room || batch->has_room(a->request)) return true;
+    service_refuse(a->request, VELOCITY_BUSY, SERVICE_NO_REFUSAL);
+    service_say(a->request, "too many bytes of replies wait for clients that do not read them");
     return false;
 }
 
@@ -302,11 +396,9 @@ static void number_writes(struct service_batch *batch, uint64_t last_version, si
 
 /* Of the keys that were read: each must still stand there. */
 static void add_conditions(struct attempt *a, const struct service_batch *batch) {
-    a->condition_count = batch->condition_count;
-    for (size_t i = 0; i < a->read_count; i++) {
-        uint64_t seen = store_standing(a->statuses[i], &batch->values[i]);
-        a->conditions[a->condition_count++] = (struct store_condition){.key = a->keys[i], .version = seen};
-    }
+    a->condition_count = batch->condition_count + a->read_count;
+    for (size_t i = batch->condition_count; i < a->condition_count; i++)
+        a->conditions[i] = (struct store_condition){.key = a->keys[i], .version = a->standing[i]};
 }
 
 /* True: answered, one way or the other. False: a key moved between read and write. */
@@ -314,18 +406,7 @@ static bool attempt_once(struct attempt *a) {
     struct service_request *request = a->request;
     struct service_batch *batch = request->batch;
     struct store *store = request->store;
-    uint64_t version = 0;
-    size_t count = a->read_count + batch->condition_count;
-    service_batch_release(request);
-    batch->values = calloc(count + 1, sizeof *batch->values);
-    request->status = VELOCITY_NO_MEMORY;
-    if (!batch->values) return true;
-    request->status = store->operations->get_many(store, count, a->keys, batch->values, a->statuses, &version);
-    /* Where one read failed, the others' values are held all the same. */
-    batch->value_count = count;
-    if (request->status != VELOCITY_OK || !conditions_hold(a, batch) || !go_through_all(a, batch)) return true;
-    request->version = version;
-    if (a->write_count == 0) return true;
+    if (!read_all(a) || !go_through_all(a, batch) || a->write_count == 0) return true;
     add_conditions(a, batch);
     struct store_batch write = {.conditions = a->conditions,
                                 .condition_count = a->condition_count,

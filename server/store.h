@@ -68,6 +68,19 @@ static inline void store_commit_free(struct store_commit *commit) {
     commit->memory = NULL;
 }
 
+/* Keys that are read together, of one state and in their order. */
+struct store_reads {
+    size_t count;
+    const velocity_slice *keys;
+    velocity_value *values;    /* as many; released by who asked where the status is OK */
+    velocity_status *statuses; /* as many */
+    /* See velocity_read_options: may release the value that was just read, and end it, which answers INCOMPLETE. NULL:
+     * all are read, and held together. */
+    bool (*each)(void *arg, size_t index);
+    void *arg;
+    uint64_t version; /* out: the state that was seen */
+};
+
 struct store_row {
     velocity_slice key, value; /* value: empty, without data, where it was not wanted */
     size_t value_size;
@@ -98,9 +111,8 @@ struct store_scan {
 struct store_operations {
     /* Waits for the disk unless cache_only (then: INCOMPLETE). */
     velocity_status (*get)(struct store *store, velocity_slice key, bool cache_only, velocity_value *out);
-    /* Waits. n values of one state, whose version is *version. */
-    velocity_status (*get_many)(struct store *store, size_t n, const velocity_slice *keys, velocity_value *values,
-                                velocity_status *statuses, uint64_t *version);
+    /* Waits, unless there are no keys: then it tells the newest version. */
+    velocity_status (*get_many)(struct store *store, struct store_reads *reads);
     void (*release)(struct store *store, velocity_value *value);
     /* Waits. */
     velocity_status (*scan)(struct store *store, struct store_scan *scan);

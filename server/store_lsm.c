@@ -23,15 +23,23 @@ static velocity_status lsm_get(struct store *store, velocity_slice key, bool cac
     return velocity_get_with(database(store), &options, key, out);
 }
 
-static velocity_status lsm_get_many(struct store *store, size_t n, const velocity_slice *keys, velocity_value *values,
-                                    velocity_status *statuses, uint64_t *version) {
+velocity_read_options lsm_reads_options(const struct store_reads *reads) {
+    velocity_read_options options = velocity_read_options_default();
+    options.each = reads->each;
+    options.each_arg = reads->arg;
+    return options;
+}
+
+static velocity_status lsm_get_many(struct store *store, struct store_reads *reads) {
     velocity_snapshot *snapshot = velocity_snapshot_new(database(store));
     if (!snapshot) return VELOCITY_NO_MEMORY;
-    velocity_read_options options = velocity_read_options_default();
+    velocity_read_options options = lsm_reads_options(reads);
     options.snapshot = snapshot;
-    *version = velocity_snapshot_sequence(snapshot);
+    reads->version = velocity_snapshot_sequence(snapshot);
     velocity_status status = VELOCITY_OK;
-    if (n) status = velocity_get_many(database(store), &options, n, keys, values, statuses);
+    if (reads->count)
+        status =
+            velocity_get_many(database(store), &options, reads->count, reads->keys, reads->values, reads->statuses);
     velocity_snapshot_free(snapshot);
     return status;
 }

@@ -18,6 +18,8 @@ VELOCITY_CHECK_RESULT velocity_status lsm_scan_source(const struct lsm_source *s
 /* Of a source whose handle is a database. */
 velocity_iterator *lsm_database_iterator(void *handle, const velocity_range *range);
 
+/* What the engine has to know of keys that are read together. */
+velocity_read_options lsm_reads_options(const struct store_reads *reads);
 void lsm_release(struct store *store, velocity_value *value);
 /* What the engine has to know of a put. */
 velocity_put_options lsm_put_options(const struct store_operation *operation);

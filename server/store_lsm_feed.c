@@ -26,12 +26,13 @@ static velocity_status view_get(struct store *store, velocity_slice key, bool ca
     return velocity_get_with(view->db, &options, key, out);
 }
 
-static velocity_status view_get_many(struct store *store, size_t n, const velocity_slice *keys, velocity_value *values,
-                                     velocity_status *statuses, uint64_t *version) {
+static velocity_status view_get_many(struct store *store, struct store_reads *reads) {
     const struct view *view = (struct view *)store;
-    velocity_read_options options = options_of(view);
-    *version = velocity_snapshot_sequence(view->snapshot);
-    return n ? velocity_get_many(view->db, &options, n, keys, values, statuses) : VELOCITY_OK;
+    velocity_read_options options = lsm_reads_options(reads);
+    options.snapshot = view->snapshot;
+    reads->version = velocity_snapshot_sequence(view->snapshot);
+    if (!reads->count) return VELOCITY_OK;
+    return velocity_get_many(view->db, &options, reads->count, reads->keys, reads->values, reads->statuses);
 }
 
 static velocity_status view_scan(struct store *store, struct store_scan *scan) {

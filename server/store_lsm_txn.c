@@ -34,11 +34,12 @@ static velocity_status txn_get(struct store *store, velocity_slice key, bool cac
 }
 
 /* READ_COMMITTED reads one state too, but nobody says which. */
-static velocity_status txn_get_many(struct store *store, size_t n, const velocity_slice *keys, velocity_value *values,
-                                    velocity_status *statuses, uint64_t *version) {
+static velocity_status txn_get_many(struct store *store, struct store_reads *reads) {
     bool frozen = ((struct lsm_txn *)store)->frozen;
-    *version = frozen ? velocity_txn_snapshot_sequence(txn_of(store)) : VELOCITY_ABSENT;
-    return n ? velocity_txn_get_many(txn_of(store), NULL, n, keys, values, statuses) : VELOCITY_OK;
+    velocity_read_options options = lsm_reads_options(reads);
+    reads->version = frozen ? velocity_txn_snapshot_sequence(txn_of(store)) : VELOCITY_ABSENT;
+    if (!reads->count) return VELOCITY_OK;
+    return velocity_txn_get_many(txn_of(store), &options, reads->count, reads->keys, reads->values, reads->statuses);
 }
 
 static velocity_iterator *txn_iterator(void *handle, const velocity_range *range) {

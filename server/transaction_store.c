@@ -9,9 +9,10 @@
 
 #include "engine/status.h"
 
-#define WRITE_BYTES     300u /* around the key and value of a write */
-#define READ_BYTES      64u  /* around a key that was read */
-#define SCAN_BYTES      512u /* a range that was read, with its bounds */
+#define WRITE_BYTES     300u  /* around the key and value of a write */
+#define RANGE_BYTES     1000u /* around the bounds of a range delete: it stands in a list of each power of two */
+#define READ_BYTES      64u   /* around a key that was read */
+#define SCAN_BYTES      512u  /* a range that was read, with its bounds */
 #define MAX_NOTED_BYTES (VELOCITY_TXN_READ_BYTES + VELOCITY_TXN_READ_ENTRIES * (uint64_t)READ_BYTES)
 
 static struct transaction *transaction_of(struct store *store) {
@@ -53,15 +54,14 @@ static velocity_status get(struct store *store, velocity_slice key, bool cache_o
     return status ? status : inner_of(store)->operations->get(inner_of(store), key, cache_only, out);
 }
 
-static velocity_status get_many(struct store *store, size_t n, const velocity_slice *keys, velocity_value *values,
-                                velocity_status *statuses, uint64_t *version) {
-    uint64_t bytes = n * READ_BYTES;
-    for (size_t i = 0; i < n; i++) bytes += keys[i].size;
+static velocity_status get_many(struct store *store, struct store_reads *reads) {
+    uint64_t bytes = reads->count * READ_BYTES;
+    for (size_t i = 0; i < reads->count; i++) bytes += reads->keys[i].size;
     velocity_status status = note(transaction_of(store), bytes);
-    if (!status) return inner_of(store)->operations->get_many(inner_of(store), n, keys, values, statuses, version);
-    for (size_t i = 0; i < n; i++) {
-        memset(&values[i], 0, sizeof values[i]);
-        statuses[i] = status;
+    if (!status) return inner_of(store)->operations->get_many(inner_of(store), reads);
+    for (size_t i = 0; i < reads->count; i++) {
+        memset(&reads->values[i], 0, sizeof reads->values[i]);
+        reads->statuses[i] = status;
     }
     return status;
 }
@@ -108,11 +108,19 @@ static velocity_status scan(struct store *store, struct store_scan *scan) {
 
 /* ---- writing ---------------------------------------------------------------------------------------------------- */
 
+/* Of a range delete: without an end it holds the greatest key that there can be. */
+static uint64_t cost_of_range(const struct store_operation *operation) {
+    uint64_t end = operation->end.size ? operation->end.size : VELOCITY_MAX_KEY_BYTES;
+    return 2 * (operation->key.size + end) + RANGE_BYTES;
+}
+
 static uint64_t cost(const struct store_batch *batch) {
     uint64_t bytes = 0;
     for (size_t i = 0; i < batch->operation_count; i++) {
         const struct store_operation *operation = &batch->operations[i];
-        bytes += 2 * ((uint64_t)operation->key.size + operation->value.size + operation->end.size) + WRITE_BYTES;
+        bytes += operation->action == STORE_DELETE_RANGE
+                     ? cost_of_range(operation)
+                     : 2 * ((uint64_t)operation->key.size + operation->value.size) + WRITE_BYTES;
     }
     return bytes;
 }

@@ -22,6 +22,7 @@
 #define SWEEP_MS          1000u
 #define LEAST_BYTES       32768u     /* of memory, that one takes with its first write */
 #define COMMITS_KEPT      (1u << 20) /* some 60 MiB, once a thousand and a half a second commit for ten minutes */
+#define LOST_KEPT         (1u << 18) /* as much memory: each names a key */
 #define OTHERS_KEPT       (1u << 16)
 #define DEFAULT_IDLE      30u
 #define DEFAULT_SECONDS   300u
@@ -86,6 +87,13 @@ static struct transaction **find(struct transactions *all, const uint8_t id[OUTC
     return link;
 }
 
+/* Where how it ends is remembered: what costs nothing pushes out no answer that somebody may ask for again. */
+static struct outcomes *memory_of(struct transactions *all, const struct transaction *t,
+                                  const struct store_commit *commit) {
+    if (!commit || t->written_bytes <= LEAST_BYTES) return all->ended;
+    return commit->status == VELOCITY_OK ? all->committed : all->lost;
+}
+
 /* Takes it out for good. `commit`: the answer of its commit, else NULL. */
 static void take_out(struct transactions *all, struct transaction *t, enum transaction_end end,
                      const struct store_commit *commit) {
@@ -99,8 +107,7 @@ static void take_out(struct transactions *all, struct transaction *t, enum trans
         outcome.version = commit->version;
         (void)snprintf(outcome.message, sizeof outcome.message, "%s", commit->message);
     }
-    bool counts = commit && commit->status == VELOCITY_OK && t->written_bytes > LEAST_BYTES;
-    outcomes_add(counts ? all->committed : all->ended, &outcome, now_ms(all));
+    outcomes_add(memory_of(all, t, commit), &outcome, now_ms(all));
     struct transactions_stats *stats = &all->stats;
     if (end == TRANSACTION_COMMITTED) {
         stats->committed += outcome.status == VELOCITY_OK;
@@ -230,7 +237,8 @@ velocity_status transactions_begin(struct transactions *all, const struct transa
 static enum transaction_entry recall(struct transactions *all, const uint8_t id[OUTCOME_ID_BYTES],
                                      const struct transaction_caller *caller, struct outcome *outcome) {
     uint64_t now = now_ms(all);
-    bool found = outcomes_find(all->committed, id, now, outcome) || outcomes_find(all->ended, id, now, outcome);
+    bool found = outcomes_find(all->committed, id, now, outcome) || outcomes_find(all->lost, id, now, outcome) ||
+                 outcomes_find(all->ended, id, now, outcome);
     return found && outcome->owner == owner_of(caller) ? TRANSACTION_ENDED : TRANSACTION_UNKNOWN;
 }
 
@@ -272,9 +280,10 @@ enum transaction_entry transactions_enter(struct transactions *all, velocity_sli
 
 enum transaction_entry transactions_look(struct transactions *all, velocity_slice id,
                                          const struct transaction_caller *caller, struct outcome *outcome) {
-    struct transaction *due, *unused;
+    struct transaction *due, *coming;
     env_mutex_lock(&all->mutex);
-    enum transaction_entry entry = meet(all, id, caller, &unused, outcome, &due);
+    enum transaction_entry entry = meet(all, id, caller, &coming, outcome, &due);
+    if (entry == TRANSACTION_ENTERED) coming->used_ms = now_ms(all);
     env_mutex_unlock(&all->mutex);
     transaction_free(due);
     return entry;
@@ -424,7 +433,7 @@ void transactions_stats(struct transactions *all, struct transactions_stats *out
     env_mutex_lock(&all->mutex);
     *out = all->stats;
     out->open = all->open;
-    out->remembered = outcomes_count(all->committed) + outcomes_count(all->ended);
+    out->remembered = outcomes_count(all->committed) + outcomes_count(all->lost) + outcomes_count(all->ended);
     env_mutex_unlock(&all->mutex);
     out->bytes = atomic_load(&all->bytes);
     out->max_bytes = all->max_total_bytes;
@@ -449,8 +458,9 @@ struct transactions *transactions_new(const struct transactions_options *options
     all->listener.leave = leave_database;
     databases_listen(all->databases, &all->listener);
     all->committed = outcomes_new(COMMITS_KEPT, TRANSACTIONS_KEPT_MS);
+    all->lost = outcomes_new(LOST_KEPT, TRANSACTIONS_KEPT_MS);
     all->ended = outcomes_new(OTHERS_KEPT, TRANSACTIONS_KEPT_MS);
-    bool good = all->committed && all->ended;
+    bool good = all->committed && all->lost && all->ended;
     if (good && !all->now_ms)
         good = all->sweeping = env_thread_start(&all->sweeper, "transactions", sweep, all) == VELOCITY_OK;
     if (good) return all;
@@ -468,6 +478,7 @@ void transactions_free(struct transactions *all) {
     databases_unlisten(all->databases, &all->listener);
     if (all->open) free_list(gather(all, NULL, true));
     outcomes_free(all->committed);
+    outcomes_free(all->lost);
     outcomes_free(all->ended);
     env_condition_destroy(&all->wake);
     env_mutex_destroy(&all->mutex);

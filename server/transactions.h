@@ -96,7 +96,8 @@ bool transaction_id_is_good(velocity_slice id);
 enum transaction_entry transactions_enter(struct transactions *all, velocity_slice id,
                                           const struct transaction_caller *caller, struct transaction **out,
                                           struct outcome *outcome);
-/* The same question without entering. */
+/* The same question without entering, of a request that has come and may take its time to be all there: so it counts as
+ * used. */
 enum transaction_entry transactions_look(struct transactions *all, velocity_slice id,
                                          const struct transaction_caller *caller, struct outcome *outcome);
 void transaction_leave(struct transaction *transaction);

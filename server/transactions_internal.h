@@ -51,7 +51,8 @@ struct transactions {
     struct transaction *buckets[TRANSACTION_BUCKETS]; /* by id */
     uint32_t open;
     bool ending;
-    struct outcomes *committed, *ended; /* so that who only begins and rolls back pushes out no commit */
+    struct outcomes *committed, *lost; /* by a commit of something that was written */
+    struct outcomes *ended;            /* the others */
     struct transactions_stats stats;
 };
 

@@ -199,6 +199,46 @@ static void get_many_mixes_own_writes_with_the_view(void **state) {
     }
 }
 
+struct reader {
+    const velocity_status *statuses;
+    const velocity_value *values;
+    char seen[32];
+};
+
+static bool until_d(void *arg, size_t index) {
+    struct reader *r = arg;
+    if (r->statuses[index] == VELOCITY_OK) strncat(r->seen, r->values[index].data, r->values[index].size);
+    return index < 3;
+}
+
+static void get_many_shows_own_writes_to_who_follows_it_and_has_read_nothing_behind_the_stop(void **state) {
+    (void)state;
+    velocity_slice keys[5] = {str("a"), str("b"), str("c"), str("d"), str("e")};
+    velocity_value values[5];
+    velocity_status statuses[5];
+    put("a", "1");
+    put("b", "1");
+    velocity_txn *txn = serializable();
+    txn_put(txn, "b", "2");
+    txn_put(txn, "c", "3");
+    struct reader reader = {.statuses = statuses, .values = values};
+    velocity_read_options options = velocity_read_options_default();
+    options.each = until_d;
+    options.each_arg = &reader;
+    assert_int_equal(velocity_txn_get_many(txn, &options, 5, keys, values, statuses), VELOCITY_INCOMPLETE);
+    assert_string_equal(reader.seen, "123");
+    assert_int_equal(statuses[4], VELOCITY_INCOMPLETE);
+    for (size_t i = 0; i < 5; i++) velocity_value_release(&values[i]);
+    put("e", "9"); /* which was not read */
+    commits(txn);
+    txn = serializable();
+    assert_int_equal(velocity_txn_get_many(txn, &options, 5, keys, values, statuses), VELOCITY_INCOMPLETE);
+    for (size_t i = 0; i < 5; i++) velocity_value_release(&values[i]);
+    txn_put(txn, "f", "1");
+    put("d", "9");
+    loses(txn, "key d");
+}
+
 /* ---- anomalies ----------------------------------------------------------------------------------------------------
  */
 
@@ -801,6 +841,7 @@ int main(void) {
         TEST(a_commit_writes_everything_at_once_with_consecutive_versions),
         TEST(a_large_own_value_stays_valid_after_the_transaction),
         TEST(get_many_mixes_own_writes_with_the_view),
+        TEST(get_many_shows_own_writes_to_who_follows_it_and_has_read_nothing_behind_the_stop),
         TEST(read_committed_sees_the_newest_state_and_never_conflicts),
         TEST(a_snapshot_repeats_its_reads),
         TEST(who_writes_a_key_that_was_written_since_loses_and_no_update_is_lost),

@@ -123,6 +123,32 @@ describe('counters', () => {
   });
 });
 
+describe('the gets of one batch', () => {
+  it('are of one state under every isolation, whoever writes', async () => {
+    const names = ['pair:a', 'pair:b'];
+    const write = (text) => server.client.post('/api/batch', { ops: names.map((key) => ({ op: 'put', key, text })) });
+    await write('0');
+    let writing = true;
+    const writer = (async () => {
+      for (let n = 1; writing; n++) await write(`${n}`);
+    })();
+    for (const isolation of ['read_committed', 'snapshot', 'serializable']) {
+      const transaction = await Transaction.begin(server.client, isolation);
+      const seen = new Set();
+      for (let i = 0; i < 60 || (isolation === 'read_committed' && seen.size < 5); i++) {
+        const read = await transaction.inside.post('/api/batch', { if: [{ key: 'pair:a', exists: true }], ops: names.map((key) => ({ op: 'get', key })) });
+        const [a, b] = read.json.results;
+        assert.deepEqual([b.text, BigInt(b.version)], [a.text, BigInt(a.version) + 1n], isolation);
+        seen.add(a.text);
+      }
+      if (isolation !== 'read_committed') assert.equal(seen.size, 1, isolation);
+      assert.equal((await transaction.rollback()).status, 204);
+    }
+    writing = false;
+    await writer;
+  });
+});
+
 describe('a bank', () => {
   const ACCOUNTS = 10;
   const TOTAL = ACCOUNTS * 100;

@@ -47,8 +47,9 @@ static void a_frozen_view_shows_one_moment_in_every_way_of_reading(void **state)
     const velocity_slice keys[] = {LITERAL("a"), LITERAL("b"), LITERAL("c")};
     velocity_value values[3];
     velocity_status statuses[3];
-    OK(view->operations->get_many(view, 3, keys, values, statuses, &seen));
-    assert_int_equal(seen, version);
+    struct store_reads reads = {.count = 3, .keys = keys, .values = values, .statuses = statuses};
+    OK(view->operations->get_many(view, &reads));
+    assert_int_equal(reads.version, version);
     assert_int_equal(values[0].sequence, 1);
     assert_int_equal(values[1].sequence, 2);
     assert_int_equal(statuses[2], VELOCITY_NOT_FOUND);
