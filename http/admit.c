@@ -333,6 +333,7 @@ bool request_admit(struct http_request *request, const char *method, bool http_1
     struct request_headers *headers = &request->headers;
     const char *reason = NULL;
     request->method = http_method_parse(method);
+    request->http_1_0 = http_1_0;
     headers_inspect(request->mhd, http_1_0, &request->scratch, headers);
     name_request(request);
     if (headers->wrong) {

@@ -25,6 +25,25 @@ bool connection_enter(struct connection *connection, enum connection_phase from,
     return atomic_compare_exchange_strong(&connection->phase, &expected, to);
 }
 
+void connection_set_unframed(struct connection *connection, bool unframed) {
+    struct linger linger = {.l_onoff = unframed};
+    bool was = atomic_exchange(&connection->peer->unframed, unframed);
+    /* Behind TLS the relay sees to it. */
+    if (was != unframed && !connection->peer->tls)
+        (void)setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+}
+
+bool connection_is_unframed(const struct connection *connection) {
+    return atomic_load(&connection->peer->unframed);
+}
+
+bool connection_break(struct connection *connection) {
+    /* Linux: to dissolve a TCP connection is to reset it. */
+    const struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
+    if (connection_is_unframed(connection) && connect(connection->fd, &nowhere, sizeof nowhere) == 0) return true;
+    return shutdown(connection->fd, SHUT_RDWR) == 0;
+}
+
 static void cut(struct connections *all, struct connection *connection, uint32_t phase, bool answer) {
     if (!connection_enter(connection, phase, CONNECTION_CUT)) return;
     /* Nothing was sent for this request, and nobody else will: the phase is CUT. */
@@ -67,7 +86,7 @@ static void sweep(struct connections *all) {
         uint32_t phase = atomic_load(&connection->phase);
         if (phase == CONNECTION_IDLE) sweep_idle(all, connection, now_us);
         uint64_t due_us = atomic_load(&connection->due_us);
-        if (phase == CONNECTION_BUSY && due_us && now_us > due_us && shutdown(connection->fd, SHUT_RDWR) == 0) {
+        if (phase == CONNECTION_BUSY && due_us && now_us > due_us && connection_break(connection)) {
             atomic_store(&connection->due_us, 0);
             atomic_fetch_add_explicit(&all->cut, 1, memory_order_relaxed);
         }
@@ -194,7 +213,7 @@ void connections_cut(struct connections *all, unsigned phases) {
         uint32_t phase = atomic_load(&connection->phase);
         if (!(phases & (1u << phase))) continue;
         if (phase == CONNECTION_BUSY)
-            (void)shutdown(connection->fd, SHUT_RDWR);
+            (void)connection_break(connection);
         else
             cut(all, connection, phase, phase == CONNECTION_READING);
     }

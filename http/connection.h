@@ -102,6 +102,13 @@ uint32_t connections_count(struct connections *all);
  */
 void connections_cut(struct connections *all, unsigned phases);
 
+/* Of a reply that nothing but the connection's end ends: while it is not whole, every end of the connection is a reset,
+ * which nobody takes for the reply's own. */
+void connection_set_unframed(struct connection *connection, bool unframed);
+bool connection_is_unframed(const struct connection *connection);
+/* Ends it, both ways; its worker closes it then. False: it had ended. */
+bool connection_break(struct connection *connection);
+
 /* From IDLE to READING and so on. False: the connection was cut; say nothing more on it. */
 bool connection_enter(struct connection *connection, enum connection_phase from, enum connection_phase to);
 

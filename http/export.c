@@ -5,6 +5,7 @@
  * itself and written piece by piece, so that an export needs the memory of one value and of a buffer, whatever there
  * is.
  */
+#include "engine/status.h"
 #include "http/admit.h"
 #include "http/handlers.h"
 #include "http/item_pieces.h"
@@ -30,7 +31,7 @@ struct export {
     uint64_t begun_us;
     bool large;           /* the scan ended at a value that comes in pieces: at `last` */
     bool in_pieces;       /* one is under way */
-    bool damaged;         /* what stands before a value is not what its flags say */
+    velocity_status row;  /* why the scan ended at a row that can't be written; OK: it did not */
     velocity_value value; /* the one in pieces */
     struct item_pieces pieces;
     size_t last_size;
@@ -45,11 +46,12 @@ static bool wants_value(void *arg, uint32_t flags, size_t value_size) {
     return value_size <= EXPORT_SMALL_BYTES;
 }
 
-static bool item_of(struct export *export, const struct store_row *row, struct item *item) {
+static velocity_status item_of(const struct store_row *row, struct item *item) {
     *item =
         (struct item){.key = row->key, .version = row->version, .expires_at_ms = row->expires_at_ms, .one_line = true};
-    export->damaged = !item_unpack(row->flags, row->value, &item->type, &item->value);
-    return !export->damaged;
+    if (item_unpack(row->flags, row->value, &item->type, &item->value)) return VELOCITY_OK;
+    return status_set(VELOCITY_CORRUPT, "what stands before the value with version %llu is no type",
+                      (unsigned long long)row->version);
 }
 
 static bool add_row(void *arg, const struct store_row *row) {
@@ -57,7 +59,8 @@ static bool add_row(void *arg, const struct store_row *row) {
     struct item item;
     if (export->out->size >= EXPORT_BYTES || export->out->failed) return false;
     export->large = row->value_size > EXPORT_SMALL_BYTES;
-    if (!export->large && !item_of(export, row, &item)) return false;
+    if (!export->large) export->row = item_of(row, &item);
+    if (export->row) return false;
     memcpy(export->last, row->key.data, row->key.size);
     export->last[row->key.size] = 0;
     export->last_size = row->key.size;
@@ -71,22 +74,24 @@ static bool add_row(void *arg, const struct store_row *row) {
 
 /* ---- values in pieces -------------------------------------------------------------------------------------------- */
 
-static bool begin_pieces(struct export *export) {
+static velocity_status begin_pieces(struct export *export) {
     struct store *view = export->view;
     velocity_slice key = velocity_bytes(export->last, export->last_size);
     struct item item;
-    if (view->operations->get(view, key, false, &export->value) != VELOCITY_OK) return false;
+    velocity_status status = view->operations->get(view, key, false, &export->value);
+    if (status == VELOCITY_NOT_FOUND) return status_set(VELOCITY_CORRUPT, "a key that was listed is not there");
+    if (status) return status;
     export->in_pieces = true;
     const struct store_row row = {.key = key,
                                   .value = velocity_bytes(export->value.data, export->value.size),
                                   .flags = export->value.flags,
                                   .version = export->value.sequence,
                                   .expires_at_ms = export->value.expires_at_ms};
-    if (!item_of(export, &row, &item)) return false;
+    if ((status = item_of(&row, &item))) return status;
     export->out->comma = false;
     item_pieces_begin(&export->pieces, &item, export->out);
     export->large = false;
-    return true;
+    return VELOCITY_OK;
 }
 
 static void end_pieces(struct export *export) {
@@ -110,20 +115,26 @@ static bool may_go_on(const struct export *export) {
            clock_us() - export->begun_us < EXPORT_MAX_US && request_holds(request);
 }
 
+static velocity_status scan_on(struct export *export) {
+    velocity_status status = export->view->operations->scan(export->view, &export->scan);
+    return status ? status : export->row;
+}
+
 static enum stream_step fill(void *arg, struct json_writer *out) {
     struct export *export = arg;
+    velocity_status status = VELOCITY_OK;
     export->out = out;
     if (!may_go_on(export)) return STREAM_FAIL;
     while (out->size < EXPORT_BYTES && !out->failed) {
-        if (export->in_pieces) {
+        if (export->in_pieces)
             write_piece(export);
-        } else if (export->large) {
-            if (!begin_pieces(export)) return STREAM_FAIL;
-        } else {
-            velocity_status status = export->view->operations->scan(export->view, &export->scan);
-            if (status != VELOCITY_OK || export->damaged) return STREAM_FAIL;
-            if (export->scan.complete) return STREAM_END;
+        else
+            status = export->large ? begin_pieces(export) : scan_on(export);
+        if (status) {
+            reply_broken(export->request, status, velocity_error_message());
+            return STREAM_FAIL;
         }
+        if (export->scan.complete) return STREAM_END;
     }
     return STREAM_MORE;
 }

@@ -90,20 +90,25 @@ static void challenge(struct http_request *request) {
     reply_header(request, "WWW-Authenticate", "Basic realm=\"velocity\", charset=\"UTF-8\"");
 }
 
-/* What the client can do nothing about, and the log explains under the same request id. */
-static void log_failure(struct http_request *request, const struct problem_kind *kind, const char *detail) {
+static void log_event(struct http_request *request, const char *event, enum problem_code code, const char *detail) {
     struct http_server *server = request->server;
     const struct route *route = request->match.route;
-    if (!server->log || (kind->status != MHD_HTTP_INTERNAL_SERVER_ERROR && kind->status != MHD_HTTP_GATEWAY_TIMEOUT))
-        return;
+    if (!server->log) return;
     if (!rate_take(&server->log_bucket, FAILURES_LOGGED_PER_SECOND, clock_us() * 1000, NULL)) {
         atomic_fetch_add(&server->unlogged, 1);
         return;
     }
-    logger_event(server->log, LOGGER_LEVEL_ERROR, "request_failed", logger_text("request_id", request->id),
-                 logger_text("code", kind->code), logger_text("action", route ? route->action.name : ""),
+    logger_event(server->log, LOGGER_LEVEL_ERROR, event, logger_text("request_id", request->id),
+                 logger_text("code", problem_kind(code)->code), logger_text("action", route ? route->action.name : ""),
                  logger_text("detail", detail),
                  logger_number("unlogged_before", atomic_exchange(&server->unlogged, 0)));
+}
+
+/* What the client can do nothing about, and the log explains under the same request id. */
+static void log_failure(struct http_request *request, enum problem_code code, const char *detail) {
+    unsigned status = problem_kind(code)->status;
+    if (status == MHD_HTTP_INTERNAL_SERVER_ERROR || status == MHD_HTTP_GATEWAY_TIMEOUT)
+        log_event(request, "request_failed", code, detail);
 }
 
 void reply_problem_with(struct http_request *request, enum problem_code code, struct problem extra) {
@@ -111,7 +116,7 @@ void reply_problem_with(struct http_request *request, enum problem_code code, st
     extra.code = code;
     if (extra.detail.size == 0) extra.detail = velocity_str(kind->title);
     extra.request_id = request->id ? velocity_str(request->id) : velocity_bytes(NULL, 0);
-    log_failure(request, kind, extra.detail.data);
+    log_failure(request, code, extra.detail.data);
     reply_begin(request, kind->status, PROBLEM_MEDIA_TYPE);
     json_writer_clear(&request->writer);
     request->writer.failed = false;
@@ -200,15 +205,14 @@ void reply_refusal(struct http_request *request) {
     reply_failure(request, false);
 }
 
-static enum problem_code failure_code(const struct service_request *service, bool write) {
-    switch (service->status) {
+static enum problem_code failure_code(velocity_status status, enum service_refusal refusal, bool write) {
+    switch (status) {
     case VELOCITY_NOT_FOUND: return PROBLEM_KEY_NOT_FOUND;
     case VELOCITY_INVALID:
-        if (service->refusal == SERVICE_NOT_JSON) return PROBLEM_VALUE_NOT_JSON;
-        if (service->refusal == SERVICE_FOUND_TOO_LARGE || service->refusal == SERVICE_RESULT_TOO_LARGE)
-            return PROBLEM_TOO_LARGE;
+        if (refusal == SERVICE_NOT_JSON) return PROBLEM_VALUE_NOT_JSON;
+        if (refusal == SERVICE_FOUND_TOO_LARGE || refusal == SERVICE_RESULT_TOO_LARGE) return PROBLEM_TOO_LARGE;
         return PROBLEM_INVALID_REQUEST;
-    case VELOCITY_CONFLICT: return service->refusal == SERVICE_UNFIT ? PROBLEM_CONFLICT : PROBLEM_PRECONDITION_FAILED;
+    case VELOCITY_CONFLICT: return refusal == SERVICE_UNFIT ? PROBLEM_CONFLICT : PROBLEM_PRECONDITION_FAILED;
     case VELOCITY_BUSY: return PROBLEM_OVERLOADED;
     case VELOCITY_CORRUPT: return PROBLEM_CORRUPT;
     case VELOCITY_IO: return write ? PROBLEM_OUTCOME_UNKNOWN : PROBLEM_INTERNAL;
@@ -253,7 +257,11 @@ void reply_failure(struct http_request *request, bool write) {
         problem.has_index = service->operation == SERVICE_BATCH;
         problem.index = service->failed_condition;
     }
-    reply_problem_with(request, failure_code(service, write), problem);
+    reply_problem_with(request, failure_code(service->status, service->refusal, write), problem);
+}
+
+void reply_broken(struct http_request *request, velocity_status status, const char *why) {
+    log_event(request, "reply_broken", failure_code(status, SERVICE_NO_REFUSAL, false), why);
 }
 
 /* ---- sending ---------------------------------------------------------------------------------------------------- */

@@ -23,6 +23,9 @@ bool reply_count(struct http_request *request, size_t size);
 /* The same without a word. What was taken is given back at the request's end, or before. */
 bool reply_take(struct http_request *request, size_t size);
 void reply_give_back(struct http_request *request);
+/* A stream breaks off, and its client can be told no more than that: the log says why, under the request's id. Once a
+ * reply; any thread, while the request is nobody else's. */
+void reply_broken(struct http_request *request, velocity_status status, const char *why);
 /* 200 with what request->writer holds. */
 void reply_json(struct http_request *request);
 /* `value` lives as long as the request. Beyond REPLY_HEADERS it is dropped, which is a bug. */

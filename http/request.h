@@ -74,6 +74,7 @@ struct http_request {
     bool settled;         /* the audit log has it */
     bool had_large_body;  /* what was kept of it for reuse is too much to keep */
     bool in_body;         /* a piece of its body is being worked on, and more of it will come */
+    bool http_1_0;        /* it knows no chunks */
     bool secret;          /* there may be one in its scratch or reply: overwritten when it ends */
     bool cookie_ended;    /* it came with a session's cookie that is none any more */
     bool negotiated;      /* what the writer holds depends on Accept-Encoding */

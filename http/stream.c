@@ -121,13 +121,19 @@ static void take_back(struct stream *stream) {
 
 /* ---- filling ----------------------------------------------------------------------------------------------------- */
 
+/* Nobody is sent half of what was to be written. */
+static void break_off(struct stream *stream, velocity_status status, const char *why) {
+    json_writer_free(&stream->buffer);
+    if (stream->last != STREAM_FAIL) reply_broken(stream->request, status, why);
+    stream->last = STREAM_FAIL;
+}
+
 static void fill(struct stream *stream) {
     stream->last = stream->options.fill(stream->options.arg, &stream->buffer);
-    /* Nobody is sent half of what was to be written. */
-    if (stream->buffer.failed || !reply_take(stream->request, stream->buffer.size)) {
-        json_writer_free(&stream->buffer);
-        stream->last = STREAM_FAIL;
-    }
+    if (stream->buffer.failed)
+        break_off(stream, VELOCITY_NO_MEMORY, "no memory for what comes next");
+    else if (!reply_take(stream->request, stream->buffer.size))
+        break_off(stream, VELOCITY_BUSY, "too many bytes of replies wait for clients that do not read them");
 }
 
 static void fill_on_executor(struct executor_task *task) {
@@ -174,6 +180,17 @@ static ssize_t send_part(struct stream *stream, char *out, size_t room) {
     return (ssize_t)size;
 }
 
+static ssize_t end_whole(struct stream *stream) {
+    connection_set_unframed(stream->request->connection, false);
+    return MHD_CONTENT_READER_END_OF_STREAM;
+}
+
+static ssize_t end_broken(struct stream *stream) {
+    struct connection *connection = stream->request->connection;
+    if (connection_is_unframed(connection)) (void)connection_break(connection);
+    return MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
 /* On the worker. 0: the connection is suspended. */
 static ssize_t read_on(void *arg, uint64_t position, char *out, size_t room) {
     struct stream *stream = arg;
@@ -183,8 +200,8 @@ static ssize_t read_on(void *arg, uint64_t position, char *out, size_t room) {
     for (;;) {
         if (stream->taken < stream->buffer.size) return send_part(stream, out, room);
         take_back(stream);
-        if (stream->last == STREAM_END) return MHD_CONTENT_READER_END_OF_STREAM;
-        if (stream->last == STREAM_FAIL || atomic_load(&stream->left)) return MHD_CONTENT_READER_END_WITH_ERROR;
+        if (stream->last == STREAM_END) return end_whole(stream);
+        if (stream->last == STREAM_FAIL || atomic_load(&stream->left)) return end_broken(stream);
         if (stream->last == STREAM_IDLE && !(atomic_load(&stream->state) & WOKEN)) {
             rest(stream);
             return 0;
@@ -217,6 +234,7 @@ struct MHD_Response *stream_response(struct http_request *request) {
     struct MHD_Response *response =
         MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, read_on, stream, response_freed);
     if (!response) return NULL;
+    if (request->http_1_0) connection_set_unframed(request->connection, true);
     request->references++;
     request->stream = NULL; /* the response's now */
     return response;
@@ -272,7 +290,7 @@ static void bring_to_end(struct stream *stream, uint64_t now_us) {
         stream->ending_us = now_us;
         stream_wake(stream);
     } else if (now_us > stream->ending_us + END_US) {
-        (void)shutdown(stream->request->connection->fd, SHUT_RDWR);
+        (void)connection_break(stream->request->connection);
     }
 }
 

@@ -4,9 +4,10 @@
  *     fill --> [buffer, bounded] --> libmicrohttpd --> client
  *
  * `fill` runs when the buffer is empty and the client takes more; while there is nothing to send, or fill is under way
- * elsewhere, the connection is suspended: neither a thread nor the processor waits. The connection ends without its
- * final chunk where a stream fails, so that a client can always tell. A client that takes less than
- * min_reply_bytes_per_second of what there is for it is cut off; one for whom there is nothing is not.
+ * elsewhere, the connection is suspended: neither a thread nor the processor waits. Where a stream fails the connection
+ * ends without the final chunk, or, for HTTP/1.0, which knows no chunks, with a reset: so a client can always tell. One
+ * that takes less than min_reply_bytes_per_second of what there is for it is cut off; one for whom there is nothing is
+ * not.
  *
  * Threads: fill on an executor's thread, or, where it never waits, on the worker; never two at once. stream_wake from
  * any thread.
@@ -22,7 +23,7 @@ enum stream_step {
     STREAM_MORE, /* call again when this was taken */
     STREAM_IDLE, /* nothing more now: call again after stream_wake */
     STREAM_END,  /* that was all */
-    STREAM_FAIL, /* the connection ends, after what was written */
+    STREAM_FAIL, /* the connection ends, after what was written; where that is a failure, reply_broken has said why */
 };
 
 struct stream_options {

@@ -119,6 +119,9 @@ static enum stream_step fill(void *arg, struct json_writer *out) {
     case FOLLOW_ENDED: return STREAM_END;
     case FOLLOW_FAILED: break;
     }
+    const char *words;
+    velocity_status status = follow_failure(watch->follower, &words);
+    reply_broken(watch->request, status, words);
     return STREAM_FAIL;
 }
 

@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 enum {
-    AHEAD_BYTES = 65536,  /* that are read by oneself before they are taken */
-    AHEAD_CHANGES = 16384 /* that are looked at in one go on the executor */
+    AHEAD_BYTES = 65536, /* that are read by oneself before they are taken */
+    AHEAD_US = 20000     /* for which one reads before others on the executor get their turn */
 };
 
 /* ---- all of them ------------------------------------------------------------------------------------------------- */
@@ -73,26 +73,40 @@ static void write_change(struct follower *follower, const velocity_change *chang
     follower->all->options.write(&event, &follower->ahead);
 }
 
-/* Reads on until there is enough to take, or nothing more up to `joined`. The reader's. */
-static void read_ahead(struct follower *follower) {
-    struct store *store = database_store(follower->database);
-    follower->status = VELOCITY_NO_MEMORY;
-    if (!follower->feed) follower->feed = store->operations->feed(store, follower->version);
-    if (!follower->feed) return;
-    follower->status = VELOCITY_OK;
-    for (int i = 0; i < AHEAD_CHANGES && follower->ahead.size < AHEAD_BYTES; i++) {
-        const velocity_change *change = store->operations->feed_next(follower->feed, &follower->status);
-        follower->caught_up = !change && follower->status == VELOCITY_OK;
-        if (!change) break;
+static void fail(struct follower *follower, velocity_status status, const char *words) {
+    follower->status = status;
+    free(follower->words);
+    follower->words = strdup(words);
+}
+
+/* False: there is nothing more to look at now. */
+static bool read_one(struct follower *follower) {
+    const struct store_operations *operations = database_store(follower->database)->operations;
+    velocity_status status = VELOCITY_OK;
+    const velocity_change *change = operations->feed_next(follower->feed, &status);
+    if (!change && status) fail(follower, status, velocity_error_message());
+    if (change) {
         write_change(follower, change);
         follower->version = change->sequence;
-        follower->caught_up = follower->version >= follower->joined;
-        if (follower->caught_up) break;
     }
+    follower->caught_up = change ? follower->version >= follower->joined : !status;
+    return change && !follower->caught_up;
+}
+
+/* Reads on until there is enough to take, or nothing more up to `joined`, or others are waiting. The reader's. */
+static void read_ahead(struct follower *follower) {
+    struct store *store = database_store(follower->database);
+    uint64_t until_us = follow_now_us() + AHEAD_US;
+    if (!follower->feed) follower->feed = store->operations->feed(store, follower->version);
+    if (!follower->feed) {
+        fail(follower, VELOCITY_NO_MEMORY, "no memory to read what was changed");
+        return;
+    }
+    while (read_one(follower) && follower->ahead.size < AHEAD_BYTES && follow_now_us() < until_us) continue;
     /* Where nothing was left to show, the database had shown `joined` before. */
     if (follower->caught_up && follower->version < follower->joined) follower->version = follower->joined;
     if (follower->ahead.failed) {
-        follower->status = VELOCITY_NO_MEMORY;
+        fail(follower, VELOCITY_NO_MEMORY, "no memory for what was changed");
         json_writer_free(&follower->ahead); /* its last event is torn */
     }
 }
@@ -105,6 +119,7 @@ static void release(struct follower *follower) {
     if (!last) return;
     if (follower->feed) database_store(follower->database)->operations->feed_free(follower->feed);
     json_writer_free(&follower->ahead);
+    free(follower->words);
     database_release(follower->database);
     principal_release(follower->principal);
     free(follower);
@@ -159,11 +174,17 @@ static void join(struct follower *follower) {
     json_writer_free(&follower->ahead);
     follower->stage = FOLLOWER_ACTIVE;
     follower->serial = follower->hub->first;
+    follower->beat = true;
 }
 
 static void write_note(struct follower *follower, enum follow_kind kind, uint64_t version, struct json_writer *out) {
     struct follow_event event = {.kind = kind, .version = version};
     follower->all->options.write(&event, out);
+}
+
+static void take_beat(struct follower *follower, struct json_writer *out) {
+    follower->beat = false;
+    write_note(follower, FOLLOW_HEARTBEAT, follower->version, out);
 }
 
 /* True: there may be more at once. */
@@ -189,6 +210,7 @@ static bool take_behind(struct follower *follower, struct json_writer *out, size
         join(follower);
         if (follower->stage == FOLLOWER_ACTIVE) return true;
     }
+    if (follower->beat) take_beat(follower, out); /* whoever comes back need not look through it all again */
     start_reader(follower);
     return false;
 }
@@ -224,7 +246,7 @@ static void become_idle(struct follower *follower) {
 }
 
 /* As take_behind. */
-static bool take_active(struct follower *follower, struct json_writer *out, size_t room) {
+static bool take_active(struct follower *follower, struct json_writer *out, size_t room, enum follow_result *result) {
     struct hub *hub = follower->hub;
     if (follower->piece) {
         take_piece(follower, out, room);
@@ -241,10 +263,14 @@ static bool take_active(struct follower *follower, struct json_writer *out, size
         follower->version = event->version;
         return true;
     }
+    if (hub->failed) {
+        fail(follower, hub->failed, hub->words);
+        *result = FOLLOW_FAILED;
+        return false;
+    }
     if (follower->beat) {
-        follower->beat = false;
         if (follower->version < hub->version) follower->version = hub->version;
-        write_note(follower, FOLLOW_HEARTBEAT, follower->version, out);
+        take_beat(follower, out);
     }
     become_idle(follower);
     return false;
@@ -259,7 +285,7 @@ static enum follow_result take(struct follower *follower, struct json_writer *ou
         size_t room = bytes - out->size;
         switch (follower->stage) {
         case FOLLOWER_BEHIND: more = take_behind(follower, out, room, &result); break;
-        case FOLLOWER_ACTIVE: more = take_active(follower, out, room); break;
+        case FOLLOWER_ACTIVE: more = take_active(follower, out, room, &result); break;
         case FOLLOWER_IDLE: more = false; break;
         }
     }
@@ -272,6 +298,11 @@ enum follow_result follow_take(struct follower *follower, struct json_writer *ou
     enum follow_result result = take(follower, out, bytes);
     env_mutex_unlock(&all->mutex);
     return result;
+}
+
+velocity_status follow_failure(const struct follower *follower, const char **words) {
+    *words = follower->words ? follower->words : "";
+    return follower->status;
 }
 
 /* ---- begin and end ------------------------------------------------------------------------------------------------
@@ -287,7 +318,6 @@ static struct follower *follower_new(struct followers *all, const struct followe
     follower->ready = options->ready;
     follower->arg = options->arg;
     follower->references = 1;
-    follower->beat = true; /* the first thing that it gets tells where it stands */
     if (options->prefix.size) memcpy(follower + 1, options->prefix.data, options->prefix.size);
     follower->prefix = velocity_bytes(follower + 1, options->prefix.size);
     return follower;
@@ -332,6 +362,7 @@ velocity_status follow_begin(struct followers *all, const struct follower_option
         *out = follower;
         return VELOCITY_OK;
     }
+    if (follower->words) status = status_set(status, "%s", follower->words);
     follow_end(follower);
     return status;
 }

@@ -12,7 +12,9 @@
  * needs has left the log.
  *
  * Heartbeats tell the version up to which a follower has seen everything, so that it can go on from there however long
- * nothing concerned it.
+ * nothing concerned it, also from the middle of what it is behind by.
+ *
+ * Where the log can't be read, all who need that part of it end with FOLLOW_FAILED: nobody waits for what can't come.
  *
  * Threads: follow_begin waits for the disk; follow_take and follow_end never wait and are one thread's at a time. A
  * thread of its own reads the hubs' feeds and keeps the time.
@@ -84,11 +86,13 @@ enum follow_result {
     FOLLOW_MORE,    /* `out` is full */
     FOLLOW_NOTHING, /* that was all: ready() will come, or has */
     FOLLOW_ENDED,   /* that was all for good: the database goes, or FOLLOW_GONE was the last event */
-    FOLLOW_FAILED,  /* the log can't be read */
+    FOLLOW_FAILED,  /* the log can't be read: see follow_failure */
 };
 
 /* Appends until `out` holds about `bytes`. A large event comes in pieces. */
 enum follow_result follow_take(struct follower *follower, struct json_writer *out, size_t bytes);
+/* Why, after FOLLOW_FAILED; the words live as long as the follower. */
+velocity_status follow_failure(const struct follower *follower, const char **words);
 /* ready() does not come any more once it returns. */
 void follow_end(struct follower *follower);
 

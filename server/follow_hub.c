@@ -9,6 +9,7 @@
 #include "server/follow_internal.h"
 
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 enum {
     TICK_MS = 250,          /* at which heartbeats are looked after, and databases that go */
     PUMP_US = 20000,        /* for which a hub reads before the others, and the heartbeats, get their turn */
+    FAILING_US = 2000000,   /* for which a feed may fail before those who wait for it are told */
     KEEP_TEXT_BYTES = 65536 /* of the buffer that events are written out in */
 };
 
@@ -153,7 +155,7 @@ static struct hub *hub_new(struct followers *all, struct database *database, uin
 
 velocity_status hub_enter(struct followers *all, struct follower *follower, uint64_t version) {
     struct hub *hub = all->hubs;
-    while (hub && hub->database != follower->database) hub = hub->next;
+    while (hub && (hub->database != follower->database || hub->failed)) hub = hub->next;
     if (!hub) hub = hub_new(all, follower->database, version);
     follower->topic = hub ? topics_enter(&hub->topics, follow_topic_prefix(follower)) : NULL;
     if (!follower->topic) return status_set(VELOCITY_NO_MEMORY, "no memory to follow the database");
@@ -232,20 +234,42 @@ static void start_over(struct hub *hub) {
     feed_ready(hub);
 }
 
+/* Everyone ends once the ring's rest is taken, and may come back to another hub, from where it was. */
+static void give_up(struct hub *hub, velocity_status status) {
+    env_mutex_lock(&hub->all->mutex);
+    hub->failed = status;
+    (void)snprintf(hub->words, sizeof hub->words, "%s", velocity_error_message());
+    wake_everyone(hub);
+    env_mutex_unlock(&hub->all->mutex);
+}
+
+static void feed_fails(struct hub *hub, velocity_status status) {
+    uint64_t now_us = follow_now_us();
+    if (status == VELOCITY_HISTORY_GONE) {
+        start_over(hub);
+        return;
+    }
+    if (!hub->failing_us) hub->failing_us = now_us;
+    /* Descriptors or memory may be there again soon; bytes that are wrong stay so. */
+    hub->retry = status != VELOCITY_CORRUPT && now_us - hub->failing_us < FAILING_US;
+    if (!hub->retry) give_up(hub, status);
+}
+
 static void pump(struct hub *hub, struct json_writer *text) {
     const struct store_operations *operations = database_store(hub->database)->operations;
     velocity_status status = VELOCITY_OK;
     uint64_t until_us = follow_now_us() + PUMP_US;
     hub->retry = false;
+    if (hub->failed) return;
     while (follow_now_us() < until_us) {
         const velocity_change *change = operations->feed_next(hub->feed, &status);
-        if (!change && status == VELOCITY_OK) {
-            operations->feed_notify(hub->feed, feed_ready, hub);
+        if (!change && status) {
+            feed_fails(hub, status);
             return;
         }
+        hub->failing_us = 0;
         if (!change) {
-            hub->retry = true; /* whatever it is may pass */
-            if (status == VELOCITY_HISTORY_GONE) start_over(hub);
+            operations->feed_notify(hub->feed, feed_ready, hub);
             return;
         }
         struct follow_event event = follow_event_of(change);

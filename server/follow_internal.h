@@ -82,7 +82,7 @@ struct follower {
     uint32_t references; /* its owner's, and the executor's while it reads */
     enum follower_stage stage;
     bool ended;
-    bool beat;        /* it is time for a heartbeat */
+    bool beat;        /* it is to be told where it stands: it has joined, or it is time for a heartbeat */
     uint64_t beat_us; /* when the next one is due */
     uint64_t version; /* what concerns it up to here was taken; while it reads, the reader's */
     uint64_t joined;
@@ -93,6 +93,7 @@ struct follower {
     bool reading;
     bool caught_up; /* it has read up to `joined` */
     velocity_status status;
+    char *words; /* why `status` is none that is answered by events; NULL: there is nothing to say, or no memory */
     struct store_feed *feed;
     struct json_writer ahead; /* read and not taken yet, from ahead_at on */
     size_t ahead_at;
@@ -106,6 +107,9 @@ struct hub {
     struct store_feed *feed;   /* the thread's */
     _Atomic bool dirty;        /* the feed may have something */
     bool retry;                /* the thread's: the feed failed, and is asked again with the next tick */
+    uint64_t failing_us;       /* the thread's: since when it fails; 0: it does not */
+    velocity_status failed;    /* it was given up, and reads no more; OK: it was not */
+    char words[512];           /* why */
     struct follower *followers;
     uint32_t count;
     struct topics topics;

@@ -3,8 +3,8 @@
  * counts against an address and what the logs show is judged by this.
  *
  * Made by the acceptor, given to the front with the descriptor, which from then on owns it. Not changed afterwards but
- * for the counters. Behind TLS the relay that carries the bytes holds a reference too: the connection counts against
- * the limits until both have let go of it.
+ * for the counters and `unframed`, which is the front's. Behind TLS the relay that carries the bytes holds a reference
+ * too: the connection counts against the limits until both have let go of it.
  */
 #ifndef VELOCITY_SERVER_PEER_H
 #define VELOCITY_SERVER_PEER_H
@@ -26,6 +26,8 @@ struct peer {
     bool tls;
     char certificate[PEER_NAME_BYTES]; /* common name of a client certificate that was verified; "": none */
     _Atomic uint64_t bytes_received;   /* tls: application bytes decrypted so far; else not counted */
+    /* The reply under way ends where the connection does: an end before it is whole has to be a reset. */
+    _Atomic bool unframed;
     _Atomic uint32_t references;
     void (*release)(const struct peer *peer); /* called once, before its memory goes; NULL: nobody's limits */
     struct acceptor *acceptor;                /* whose limits it counts against; NULL: nobody's */

@@ -67,8 +67,11 @@ struct link *link_new(struct link_counters *counters, int fd, struct peer *peer)
 }
 
 static void close_link(struct link *link, struct link_counters *counters) {
+    struct linger reset = {.l_onoff = 1};
     tls_session_free(link->session);
     link->session = NULL;
+    if (atomic_load(&link->peer->unframed))
+        (void)setsockopt(link->outer.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     (void)close(link->outer.fd);
     if (link->inner.fd >= 0) (void)close(link->inner.fd);
     peer_free(link->peer);
@@ -231,7 +234,10 @@ static void carry_down(struct link *link) {
     for (size_t carried = 0;;) {
         if (!write_down(link)) return;
         if (down->source_ended) {
-            close_down(link);
+            if (atomic_load(&link->peer->unframed))
+                end_link(link); /* before its reply is whole: the end of TLS would be taken for the reply's */
+            else
+                close_down(link);
             return;
         }
         if (carried >= LINK_TURN_BYTES) break;

@@ -1,6 +1,6 @@
 // GET /api/watch: every change once and in order, from wherever one was; what ends a watch, and what it costs.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import net from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { addToken, addUser, bearer, logIn, serverWithAdmin } from './people.mjs';
@@ -434,7 +434,7 @@ describe('how many', () => {
     await server.stop();
   });
 
-  it('a thousand on one database read the log once, and cost little', async (t) => {
+  it('a thousand on one database read the log once, and cost little: no thread, and no descriptor but their own', async (t) => {
     const COUNT = 1_000;
     const MOST_KIB = Number(process.env.WATCH_KIB ?? 64); // more under a sanitizer
     const server = await Server.start({ config: { server: { watch_heartbeat_seconds: 300 } } });
@@ -442,6 +442,8 @@ describe('how many', () => {
     const rss = () => Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${server.pid}/status`, 'utf8'))[1]);
     await put(client, 'warm', 'x');
     const before = rss();
+    const count = (what) => readdirSync(`/proc/${server.pid}/${what}`).length;
+    const [threads, descriptors] = [count('task'), count('fd')];
     const all = [];
     while (all.length < COUNT) all.push(...(await Promise.all(Array.from({ length: 100 }, (_, i) => watch(server, i % 2 ? '?prefix=t:' : '')))));
     for (const events of all) await events.heartbeat();
@@ -455,6 +457,8 @@ describe('how many', () => {
     const { watches } = await streamsOf(client);
     assert.deepEqual([watches.open, watches.databases, watches.events, watches.behind], [COUNT, 1, EVENTS, 0]);
     assert.ok(each < MOST_KIB, `${each} KiB a watch`);
+    assert.equal(count('task'), threads, 'no threads');
+    assert.ok(count('fd') <= descriptors + COUNT + 8, `${count('fd')} descriptors`); // its connection, and what they share
     for (const events of all) events.close();
     await until('all to be given back', async () => (await streamsOf(client)).open === 0);
     await server.stop();
