@@ -24,6 +24,12 @@ static int read_all(const char *path, struct json_writer *out) {
     return code;
 }
 
+/* An answer may be as large as all that the batch reads. */
+static bool show_piece(void *arg, const char *bytes, size_t size) {
+    (void)arg;
+    return print_bytes(bytes, size);
+}
+
 int run_batch(const struct command *command, const struct command_arguments *arguments) {
     struct json_writer body = {.limit_bytes = MAX_BATCH_BYTES}, path = {0};
     struct connection connection = {0};
@@ -38,11 +44,12 @@ int run_batch(const struct command *command, const struct command_arguments *arg
     struct http_exchange x = {.method = "POST",
                               .path = path_text(&path),
                               .fields = {"Content-Type: application/json"},
-                              .body = velocity_bytes(body.data, body.size)};
+                              .body = velocity_bytes(body.data, body.size),
+                              .write = show_piece};
     if (!code && !x.path) code = complain(EXIT_FAILED, "no memory");
     if (!code) {
         code = http_client_exchange(connection.client, &x, false);
-        if (!code && !(print_bytes(x.reply.body, x.reply.size) && print_bytes("\n", 1))) code = complain_of_output();
+        if (!code && (x.interrupted || !print_bytes("\n", 1))) code = complain_of_output();
         http_reply_free(&x.reply);
     }
     connect_close(&connection);

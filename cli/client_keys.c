@@ -4,11 +4,13 @@
  */
 #include "cli/client.h"
 #include "cli/document.h"
+#include "cli/part_file.h"
 #include "cli/terminal.h"
-#include "server/json.h"
+#include "server/decimal.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +18,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define FIELD_BYTES 512
+#define FIELD_BYTES    512
+#define ITEM_MAX_BYTES ((size_t)256 << 20)
 
 /* "/api/keys/KEY", or "/api/keys?key64=KEY". */
 static int begin_key(const struct command *command, const struct command_arguments *arguments, int operands,
@@ -43,21 +46,9 @@ static const char *key_words(const struct command *command, const struct command
 /* ---- get -------------------------------------------------------------------------------------------------------- */
 
 struct download {
-    const char *path; /* NULL: standard output */
-    char part[4096];  /* where it is written before it is whole */
     int fd;
-    bool failed;
+    int error; /* of the write that failed; 0: none did */
 };
-
-static int begin_download(struct download *d, const char *path) {
-    d->path = path;
-    d->fd = STDOUT_FILENO;
-    if (!path) return EXIT_DONE;
-    if ((size_t)snprintf(d->part, sizeof d->part, "%s.part-XXXXXX", path) >= sizeof d->part)
-        return complain(EXIT_USAGE, "--output: the path is too long");
-    d->fd = mkstemp(d->part);
-    return d->fd >= 0 ? EXIT_DONE : complain(EXIT_FAILED, "can't write to %s: %s", path, strerror(errno));
-}
 
 static bool take_piece(void *arg, const char *bytes, size_t size) {
     struct download *d = arg;
@@ -65,7 +56,7 @@ static bool take_piece(void *arg, const char *bytes, size_t size) {
         ssize_t wrote = write(d->fd, bytes, size);
         if (wrote < 0 && errno == EINTR) continue;
         if (wrote < 0) {
-            d->failed = true;
+            d->error = errno;
             return false;
         }
         bytes += wrote;
@@ -74,41 +65,38 @@ static bool take_piece(void *arg, const char *bytes, size_t size) {
     return true;
 }
 
-/* mkstemp gives to nobody else; a file that is asked for gets what others do. */
-static bool finish_file(struct download *d) {
-    mode_t mask = umask(0);
-    (void)umask(mask);
-    bool good = fchmod(d->fd, 0666 & ~mask) == 0 && close(d->fd) == 0;
-    d->fd = -1;
-    return good && rename(d->part, d->path) == 0;
-}
-
-static int end_download(struct download *d, int code) {
-    if (d->failed)
-        code = complain(EXIT_FAILED, "can't write to %s: %s", d->path ? d->path : "standard output", strerror(errno));
-    if (!d->path || d->fd < 0) return code;
-    if (!code && !finish_file(d)) code = complain(EXIT_FAILED, "can't write to %s: %s", d->path, strerror(errno));
-    if (d->fd >= 0) (void)close(d->fd);
-    if (code) (void)unlink(d->part);
-    return code;
+static int download(struct http_client *client, const char *path, const char *about, int fd, const char *to) {
+    struct download d = {.fd = fd};
+    struct http_exchange x = {
+        .method = "GET", .path = path, .write = take_piece, .arg = &d, .about = about, .endless = true};
+    int code = http_client_exchange(client, &x, false);
+    http_reply_free(&x.reply);
+    return d.error ? complain(EXIT_FAILED, "can't write to %s: %s", to, strerror(d.error)) : code;
 }
 
 static int get_value(struct http_client *client, const char *path, const char *about, const char *output) {
-    struct download d = {0};
-    struct http_exchange x = {
-        .method = "GET", .path = path, .write = take_piece, .arg = &d, .about = about, .endless = true, .silent_s = 60};
-    int code = begin_download(&d, output);
+    struct part_file file;
+    if (!output) return download(client, path, about, STDOUT_FILENO, "standard output");
+    int code = part_file_open(&file, output);
     if (code) return code;
-    code = end_download(&d, http_client_exchange(client, &x, false));
-    http_reply_free(&x.reply);
+    code = download(client, path, about, file.fd, output);
+    if (!code) return part_file_finish(&file);
+    part_file_drop(&file);
     return code;
+}
+
+/* What a batch of one get answers is kept whole: its item is a part of it. */
+static bool keep_piece(void *arg, const char *bytes, size_t size) {
+    struct json_writer *reply = arg;
+    json_append(reply, bytes, size);
+    return !reply->failed;
 }
 
 /* The item as a batch answers it: with version, type, size. */
 static int get_item(struct http_client *client, const struct command *command,
                     const struct command_arguments *arguments) {
     const char *key64 = command_value(command, arguments, "key64");
-    struct json_writer path = {0}, body = {0};
+    struct json_writer path = {0}, body = {0}, reply = {.limit_bytes = ITEM_MAX_BYTES};
     struct json_value root, results = {0}, item = {0};
     struct json_reader reader;
     path_begin(&path, command, arguments, "batch");
@@ -130,18 +118,25 @@ static int get_item(struct http_client *client, const struct command *command,
     struct http_exchange x = {.method = "POST",
                               .path = path_text(&path),
                               .fields = {"Content-Type: application/json"},
-                              .body = velocity_bytes(body.data, body.size)};
+                              .body = velocity_bytes(body.data, body.size),
+                              .write = keep_piece,
+                              .arg = &reply,
+                              .safe = true};
     int code = x.path && !body.failed ? http_client_exchange(client, &x, false) : complain(EXIT_FAILED, "no memory");
-    bool good = !code && json_parse(velocity_bytes(x.reply.body, x.reply.size), &root, NULL) &&
+    if (!code && reply.failed)
+        code = complain(EXIT_FAILED, "no memory, or the item has more than %zu MiB", ITEM_MAX_BYTES >> 20);
+    bool good = !code && json_parse(velocity_bytes(reply.data, reply.size), &root, NULL) &&
                 document_member(root, "results", &results) && results.type == JSON_ARRAY;
     if (good) json_read(&reader, results);
     good = good && json_next_element(&reader, &item);
     if (!code && !good)
         code = complain(EXIT_FAILED, "the answer is not what was asked for: is it a server of Velocity?");
-    if (!code && item.type == JSON_NULL)
+    else if (!code && item.type == JSON_NULL)
         code = complain(EXIT_NOT_FOUND, "%s: nothing is stored at this key", key64 ? key64 : arguments->operands[0]);
-    if (!code && !(print_bytes(item.raw.data, item.raw.size) && print_bytes("\n", 1))) code = complain_of_output();
+    else if (!code && !(print_bytes(item.raw.data, item.raw.size) && print_bytes("\n", 1)))
+        code = complain_of_output();
     http_reply_free(&x.reply);
+    json_writer_free(&reply);
     json_writer_free(&path);
     json_writer_free(&body);
     return code;
@@ -169,8 +164,9 @@ int run_get(const struct command *command, const struct command_arguments *argum
 
 struct upload {
     int fd;
-    const char *path; /* NULL: standard input */
-    bool failed;
+    const char *path;  /* NULL: standard input */
+    int64_t left;      /* of a size that was announced; negative: none was */
+    const char *error; /* why it can't be read on; NULL: it can */
     char version[32];
 };
 
@@ -179,20 +175,26 @@ static size_t give_piece(void *arg, char *out, size_t size) {
     ssize_t got;
     do got = read(u->fd, out, size);
     while (got < 0 && errno == EINTR);
-    if (got >= 0) return (size_t)got;
-    u->failed = true;
-    return HTTP_READ_FAILED;
+    if (got < 0)
+        u->error = strerror(errno);
+    else if (got == 0 && u->left > 0)
+        u->error = "it has become shorter meanwhile";
+    if (u->error) return HTTP_READ_FAILED;
+    if (u->left > 0) u->left -= got;
+    return (size_t)got;
 }
 
-/* The version stands in ETag with quotes, in Velocity-Version without. */
+/* The version stands in ETag with quotes, in Velocity-Version without; what else stands there is none. */
 static void keep_version(void *arg, velocity_slice name, velocity_slice value) {
     struct upload *u = arg;
     const char *p = value.data;
     bool etag = name.size == 4 && strncasecmp(name.data, "ETag", 4) == 0;
     if (!etag && !(name.size == 16 && strncasecmp(name.data, "Velocity-Version", 16) == 0)) return;
     size_t size = value.size;
+    uint64_t number;
     if (etag && size >= 2) p++, size -= 2;
-    if (size < sizeof u->version) (void)snprintf(u->version, sizeof u->version, "%.*s", (int)size, p);
+    if (!decimal_u64(velocity_bytes(p, size), &number)) return;
+    (void)snprintf(u->version, sizeof u->version, "%" PRIu64, number);
 }
 
 static int show_version(const struct upload *u, bool json) {
@@ -225,22 +227,25 @@ static int write_type(const char *type, bool from_words, char field[FIELD_BYTES]
     if (!type) type = from_words ? "text" : "bytes";
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (strcmp(type, words[i].word) == 0) type = words[i].type;
-    if (strpbrk(type, "\r\n") || (size_t)snprintf(field, FIELD_BYTES, "Content-Type: %s", type) >= FIELD_BYTES)
+    if (!*type || strpbrk(type, "\r\n") ||
+        (size_t)snprintf(field, FIELD_BYTES, "Content-Type: %s", type) >= FIELD_BYTES)
         return complain(EXIT_USAGE, "--type: it is a media type such as text/html, or json, text or bytes");
     return EXIT_DONE;
 }
 
-static int open_upload(const char *file, struct upload *u, int64_t *bytes) {
+/* A file's size is announced, so that one that is too large is refused at once. What says that it is empty may be no
+ * file of a disk: /proc tells its sizes so. */
+static int open_upload(const char *file, struct upload *u) {
     struct stat info;
-    *bytes = -1;
     u->fd = STDIN_FILENO;
     if (file && strcmp(file, "-") != 0) {
         u->path = file;
         u->fd = open(file, O_RDONLY | O_CLOEXEC);
         if (u->fd < 0) return complain(EXIT_FAILED, "can't read %s: %s", file, strerror(errno));
     }
-    if (fstat(u->fd, &info) == 0 && S_ISREG(info.st_mode) && lseek(u->fd, 0, SEEK_CUR) == 0) *bytes = info.st_size;
+    if (fstat(u->fd, &info) != 0) return EXIT_DONE; /* reading it will tell */
     if (u->path && S_ISDIR(info.st_mode)) return complain(EXIT_FAILED, "can't read %s: it is a folder", file);
+    if (S_ISREG(info.st_mode) && info.st_size > 0 && lseek(u->fd, 0, SEEK_CUR) == 0) u->left = info.st_size;
     return EXIT_DONE;
 }
 
@@ -254,14 +259,13 @@ static int put_value(struct http_client *client, const struct command *command,
     if (words > 0) {
         x->body = velocity_str(arguments->operands[arguments->operand_count - 1]);
     } else {
-        code = open_upload(file, u, &x->body_bytes);
+        code = open_upload(file, u);
+        x->body_bytes = u->left;
         x->read = give_piece;
         x->endless = true;
-        x->silent_s = 0; /* whoever types it may think */
     }
     if (!code) code = http_client_exchange(client, x, false);
-    if (u->failed)
-        code = complain(EXIT_FAILED, "can't read %s: %s", u->path ? u->path : "standard input", strerror(errno));
+    if (u->error) code = complain(EXIT_FAILED, "can't read %s: %s", u->path ? u->path : "standard input", u->error);
     if (u->path && u->fd >= 0) (void)close(u->fd);
     http_reply_free(&x->reply);
     return code;
@@ -270,8 +274,8 @@ static int put_value(struct http_client *client, const struct command *command,
 int run_put(const struct command *command, const struct command_arguments *arguments) {
     struct json_writer path = {0};
     struct connection connection = {0};
-    struct upload upload = {.fd = -1};
-    char type[FIELD_BYTES], condition[FIELD_BYTES];
+    struct upload upload = {.fd = -1, .left = -1};
+    char type[FIELD_BYTES] = "", condition[FIELD_BYTES] = "";
     const char *key64 = command_value(command, arguments, "key64");
     bool from_words = arguments->operand_count == (key64 ? 1 : 2);
     int code = begin_key(command, arguments, 2, &path);
@@ -323,7 +327,7 @@ static int begin_range(const struct command *command, const struct command_argum
     path_parameter(path, "end", command_value(command, arguments, "end"));
     if (command_value(command, arguments, "all")) path_parameter(path, "all", "true");
     if (command_value(command, arguments, "dry-run")) path_parameter(path, "dry_run", "true");
-    return ask_consent(command, arguments);
+    return EXIT_DONE;
 }
 
 static int show_deleted(const struct http_exchange *x, const struct upload *u, bool json) {
@@ -339,12 +343,15 @@ static int show_deleted(const struct http_exchange *x, const struct upload *u, b
 int run_delete(const struct command *command, const struct command_arguments *arguments) {
     struct json_writer path = {0};
     struct connection connection = {0};
-    struct upload upload = {.fd = -1};
+    struct upload upload = {.fd = -1, .left = -1};
     char condition[FIELD_BYTES] = "";
     bool range = names_range(command, arguments);
     int code = range ? begin_range(command, arguments, &path) : begin_key(command, arguments, 1, &path);
+    if (!code && !range && command_value(command, arguments, "dry-run"))
+        code = complain(EXIT_USAGE, "--dry-run counts the keys of a range; of a key leave it out");
     if (!code) code = write_condition(command, arguments, condition);
     if (!code && range && *condition) code = complain(EXIT_USAGE, "a range has no version: leave --if-version out");
+    if (!code && range) code = ask_consent(command, arguments);
     if (!code) code = connect_find(command, arguments, &connection);
     struct http_exchange x = {.method = "DELETE",
                               .path = path_text(&path),

@@ -16,7 +16,6 @@
 #define KEY_BYTES    (4 * 16384) /* of the longest key, as text */
 #define CURSOR_BYTES (32 * 1024)
 #define NUMBER_BYTES 24
-#define LINE_VALUE   (1u << 20) /* bytes of a value on a line; a longer one is cut */
 
 struct scan {
     const struct command *command;
@@ -26,7 +25,7 @@ struct scan {
     uint64_t left; /* rows to print */
     char cursor[CURSOR_BYTES];
     char key[KEY_BYTES], folded[KEY_BYTES];
-    char *value; /* LINE_VALUE bytes, where --values asks for them */
+    uint64_t omitted; /* values that were too large to come along */
 };
 
 static void make_path(const struct scan *s, struct json_writer *path) {
@@ -55,28 +54,22 @@ static void take_key(struct json_value item, char out[KEY_BYTES]) {
     document_text(item, document_member(item, "key", &key) ? "key" : "key64", out, KEY_BYTES);
 }
 
-static bool print_value(struct scan *s, struct json_value item) {
-    struct json_value value;
-    if (document_member(item, "value", &value)) return print_bytes(value.raw.data, value.raw.size);
-    document_text(item, document_member(item, "text", &value) ? "text" : "base64", s->value, LINE_VALUE);
-    return fputs(s->value, stdout) != EOF;
-}
-
 static bool print_item(struct scan *s, struct json_value item) {
     char version[NUMBER_BYTES], type[256], expires[64];
-    struct json_value size;
-    if (s->json) return print_bytes(item.raw.data, item.raw.size) && print_bytes("\n", 1);
-    if (fputs(s->key, stdout) == EOF || putchar('\t') == EOF) return false;
-    if (s->values) return print_value(s, item) && putchar('\n') != EOF;
+    struct json_value size, omitted;
+    if (s->json) return print_json_line(item.raw) && print_bytes("\n", 1);
+    if (s->values && document_member(item, "omitted", &omitted)) s->omitted++;
+    if (fputs(s->key, stdout) == EOF) return false;
+    if (s->values) return print_held(item) && putchar('\n') != EOF;
     document_text(item, "version", version, sizeof version);
     document_text(item, "type", type, sizeof type);
     document_text(item, "expires_at", expires, sizeof expires);
     if (!document_member(item, "size", &size)) size.raw = velocity_str("?");
-    return printf("%s\t%.*s\t%s%s%s\n", version, (int)size.raw.size, (const char *)size.raw.data, type,
+    return printf("\t%s\t%.*s\t%s%s%s\n", version, (int)size.raw.size, (const char *)size.raw.data, type,
                   *expires ? "\t" : "", expires) >= 0;
 }
 
-static bool print_folded(struct scan *s, struct json_value prefix) {
+static bool print_folded(const struct scan *s, struct json_value prefix) {
     if (!s->json) return printf("%s\n", s->folded) >= 0;
     return fputs("{\"prefix\":", stdout) != EOF && print_bytes(prefix.raw.data, prefix.raw.size) && puts("}") != EOF;
 }
@@ -165,8 +158,7 @@ static int scan_pages(struct http_client *client, struct scan *s) {
 int run_scan(const struct command *command, const struct command_arguments *arguments) {
     struct connection connection = {0};
     struct scan *s = calloc(1, sizeof *s);
-    if (s) s->value = malloc(LINE_VALUE);
-    int code = s && s->value ? EXIT_DONE : complain(EXIT_FAILED, "no memory");
+    int code = s ? EXIT_DONE : complain(EXIT_FAILED, "no memory");
     if (!code && arguments->operand_count > 1)
         code = complain(EXIT_USAGE, "scan takes one prefix; see \"velocity help scan\"");
     if (!code) {
@@ -181,8 +173,11 @@ int run_scan(const struct command *command, const struct command_arguments *argu
     }
     if (!code) code = connect_find(command, arguments, &connection);
     if (!code) code = scan_pages(connection.client, s);
+    if (!code && fflush(stdout) != 0) code = complain_of_output();
+    if (!code && s->omitted)
+        (void)complain(EXIT_DONE, "%" PRIu64 " values are larger than a listing shows; \"velocity get\" has them",
+                       s->omitted);
     connect_close(&connection);
-    if (s) free(s->value);
     free(s);
     return code;
 }

@@ -16,33 +16,29 @@
 #define SILENT_S         45 /* three heartbeats */
 #define FIRST_PAUSE_MS   250
 #define LONGEST_PAUSE_MS 15000
-#define TEXT_BYTES       (4 * 16384)
+#define KEY_BYTES        (4 * 16384) /* of the longest key, as text */
 
 struct watch {
     bool json;
     uint64_t left; /* events to show */
     bool failed;   /* standard output can't be written to */
+    bool odd;      /* what came is no event */
     uint32_t pause_ms;
-    char key[TEXT_BYTES], value[TEXT_BYTES];
+    char key[KEY_BYTES], end[KEY_BYTES];
 };
 
 /* "put", key, and what it holds; or the bounds of a range. In one line. */
 static bool print_text(struct watch *w, const char *name, const char *id, struct json_value item) {
-    struct json_value member;
+    struct json_value key;
+    char version[EVENT_ID_BYTES];
     bool range = strcmp(name, "range_delete") == 0;
-    const char *first = range ? "start" : document_member(item, "key", &member) ? "key" : "key64";
-    document_text(item, first, w->key, sizeof w->key);
-    *w->value = 0;
-    if (range)
-        document_text(item, "end", w->value, sizeof w->value);
-    else if (document_member(item, "text", &member))
-        document_text(item, "text", w->value, sizeof w->value);
-    else if (document_member(item, "base64", &member))
-        document_text(item, "base64", w->value, sizeof w->value);
-    if (printf("%s\t%s\t%s", id, name, w->key) < 0) return false;
-    if (document_member(item, "value", &member))
-        return putchar('\t') != EOF && print_bytes(member.raw.data, member.raw.size) && putchar('\n') != EOF;
-    return printf("%s%s\n", *w->value ? "\t" : "", w->value) >= 0;
+    (void)snprintf(version, sizeof version, "%s", id);
+    document_clean(version, strlen(version));
+    document_text(item, range ? "start" : document_member(item, "key", &key) ? "key" : "key64", w->key, sizeof w->key);
+    document_text(item, "end", w->end, sizeof w->end);
+    if (printf("%s\t%s\t%s", version, name, w->key) < 0) return false;
+    bool good = range ? !*w->end || printf("\t%s", w->end) >= 0 : print_held(item);
+    return good && putchar('\n') != EOF;
 }
 
 static bool show_event(void *arg, const char *name, const char *id, velocity_slice data) {
@@ -50,10 +46,12 @@ static bool show_event(void *arg, const char *name, const char *id, velocity_sli
     struct json_value item;
     bool known = strcmp(name, "put") == 0 || strcmp(name, "delete") == 0 || strcmp(name, "range_delete") == 0;
     w->pause_ms = FIRST_PAUSE_MS; /* it works */
-    if (!known || !json_parse(data, &item, NULL)) return true;
-    bool good = w->json ? printf("{\"event\":\"%s\",\"item\":", name) >= 0 && print_bytes(data.data, data.size) &&
-                              puts("}") != EOF
-                        : print_text(w, name, id, item);
+    if (!known) return true;
+    w->odd = !json_parse(data, &item, NULL);
+    if (w->odd) return false;
+    bool good = w->json
+                    ? printf("{\"event\":\"%s\",\"item\":", name) >= 0 && print_json_line(item.raw) && puts("}") != EOF
+                    : print_text(w, name, id, item);
     w->failed = !good || fflush(stdout) != 0;
     return !w->failed && --w->left > 0;
 }
@@ -62,6 +60,7 @@ static bool take_piece(void *arg, const char *bytes, size_t size) {
     return event_stream_take(arg, bytes, size);
 }
 
+/* A server that was never heard of ends it; one that was may come back, and one that drains may have a successor. */
 static int watch_once(struct http_client *client, const char *path, struct event_stream *events,
                       struct http_exchange *x) {
     char last[EVENT_ID_BYTES + 32];
@@ -78,11 +77,18 @@ static int watch_once(struct http_client *client, const char *path, struct event
     }
     event_stream_restart(events);
     int code = http_client_exchange(client, x, true);
-    /* A server that drains says so, and another one may come. */
-    bool later = x->reply.status == 503 || x->reply.status == 429;
+    if (code && (x->broken || x->later)) code = *events->id ? EXIT_DONE : http_client_complain(client, x);
     http_reply_free(&x->reply);
-    x->broken = x->broken || later;
     return code;
+}
+
+/* It ended by what it showed, or could not show. */
+static int judge_end(const struct watch *w, const struct event_stream *events) {
+    if (w->failed) return complain_of_output();
+    if (w->odd) return complain(EXIT_FAILED, "what comes is no event: is it a server of Velocity?");
+    if (events->line.failed || events->data.failed)
+        return complain(EXIT_FAILED, "no memory, or an event has more than %zu MiB", EVENT_MAX_BYTES >> 20);
+    return EXIT_DONE;
 }
 
 static int watch_on(struct http_client *client, const char *path, struct watch *w) {
@@ -92,16 +98,13 @@ static int watch_on(struct http_client *client, const char *path, struct watch *
                                   .data = {.limit_bytes = EVENT_MAX_BYTES}};
     struct http_exchange x;
     int code;
-    for (bool first = true;; first = false) {
+    for (;;) {
         code = watch_once(client, path, &events, &x);
-        if (w->failed) code = complain_of_output();
-        if (events.line.failed || events.data.failed)
-            code = complain(EXIT_FAILED, "an event has more than %zu MiB", EVENT_MAX_BYTES >> 20);
-        if (x.interrupted || (code && (!x.broken || (first && !*events.id)))) break;
+        if (x.interrupted) code = judge_end(w, &events);
+        if (code || x.interrupted) break;
         (void)usleep(w->pause_ms * 1000);
         w->pause_ms = w->pause_ms < LONGEST_PAUSE_MS / 2 ? w->pause_ms * 2 : LONGEST_PAUSE_MS;
     }
-    if (code && x.broken) code = complain(EXIT_FAILED, "no answer from the server; does it run?");
     event_stream_free(&events);
     return code;
 }

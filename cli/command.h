@@ -15,7 +15,7 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_NOT_FOUND = 3, EXIT_
 
 struct command_option {
     const char *name;    /* "bind": --bind; NULL ends a table */
-    const char *value;   /* what stands behind it, "ADDR:PORT"; NULL: a switch */
+    const char *value;   /* what stands behind it, "ADDR:PORT", or choices, "json|text|TYPE"; NULL: a switch */
     const char *setting; /* the configuration key that it sets, "server.bind_address"; NULL: none */
     const char *preset;  /* of a switch: the text that it sets the key to */
     const char *help;

@@ -139,8 +139,12 @@ int connect_find(const struct command *command, const struct command_arguments *
         code = secret_password(login.user, from_input, false, &out->password);
         login.password = out->password.text;
     }
-    if (!url && (url = getenv("VELOCITY_URL")) && *url) from = "VELOCITY_URL";
+    if (!url) {
+        url = getenv("VELOCITY_URL");
+        from = "VELOCITY_URL";
+        if (url && !*url) url = NULL; /* as a variable that is not set */
+    }
     if (code) return code;
-    if (url && *url) return connect_to(command, arguments, url, from, &login, out);
+    if (url) return connect_to(command, arguments, url, from, &login, out);
     return find_running(command, arguments, &login, out);
 }

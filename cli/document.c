@@ -54,19 +54,23 @@ static void append_text(struct json_writer *w, struct json_value value) {
     free(buffer);
 }
 
-void document_text(struct json_value object, const char *name, char *out, size_t size) {
+char *document_line(struct json_value object, const char *name) {
     struct json_writer w = {0};
     struct json_value value;
-    *out = '\0';
-    if (!document_member(object, name, &value) || value.type != JSON_STRING) return;
+    size_t size;
+    if (!document_member(object, name, &value) || value.type != JSON_STRING) return NULL;
     append_text(&w, value);
-    if (!w.failed && w.size) {
-        size_t used = w.size < size ? w.size : size - 1;
-        memcpy(out, w.data, used);
-        out[used] = '\0';
-        document_clean(out, used); /* the cut may go through a character */
-    }
-    json_writer_free(&w);
+    json_append(&w, "", 1);
+    return json_writer_take(&w, &size);
+}
+
+void document_text(struct json_value object, const char *name, char *out, size_t size) {
+    char *line = document_line(object, name);
+    size_t used = line ? strnlen(line, size - 1) : 0;
+    if (used) memcpy(out, line, used);
+    out[used] = '\0';
+    document_clean(out, used); /* the cut may go through a character */
+    free(line);
 }
 
 /* ---- tables ---------------------------------------------------------------------------------------------------- */

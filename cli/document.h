@@ -12,7 +12,9 @@
 /* The first member of that name. False: there is none, or it is no object. */
 bool document_member(struct json_value object, const char *name, struct json_value *out);
 
-/* What a string member says, in one line; cut to size - 1 bytes, "" where it is none. */
+/* What a string member says, in one line; the caller frees it. NULL: it is none, or there is no memory. */
+char *document_line(struct json_value object, const char *name);
+/* The same, cut to size - 1 bytes; "" where it is none. */
 void document_text(struct json_value object, const char *name, char *out, size_t size);
 /* Makes text showable where it stands: control characters become spaces, what is not UTF-8 becomes "?". */
 void document_clean(char *text, size_t size);

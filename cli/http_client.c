@@ -1,150 +1,35 @@
 /*
  * http_client.c - see http_client.h. Each request is told to libcurl whole, from the client's own fields: a request
  * leaves nothing behind but the connection.
+ *
+ *     http_peer.c     which server it is, and whether it is the right one
+ *     http_failure.c  what is said where a request failed
  */
 #include "cli/http_client.h"
 #include "cli/command.h"
-#include "cli/document.h"
-#include "cli/known_servers.h"
-#include "server/address.h"
+#include "cli/http_failure.h"
+#include "cli/http_peer.h"
 #include "server/base64.h"
-#include "server/fingerprint.h"
+#include "server/deadline.h"
+#include "server/json.h"
 
 #include <curl/curl.h>
-#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define CONNECT_TIMEOUT_MS    5000L
-#define MAX_CERTIFICATE_BYTES (1u << 20)
 #define MAX_CREDENTIALS_BYTES 4096
-#define PIN_BYTES             (sizeof "sha256//" + 44)
 
 struct http_client {
+    struct http_peer peer;
     const struct http_client_options *options;
     CURL *curl;
-    char *authorization;  /* the header field; NULL: none */
-    char *base;           /* "https://db:2005/path", without a slash at its end */
-    char *server;         /* "db:2005", as known_servers has it */
-    const char *pin_from; /* who says that the server has that key: words for a message */
-    char pin[PIN_BYTES];  /* "sha256//..."; "": the authorities decide */
-    bool tls, loopback;
+    char *authorization; /* the header field; NULL: none */
+    bool reached;        /* it has answered before */
+    CURLcode result;     /* of the last transfer */
     char error[CURL_ERROR_SIZE];
 };
-
-/* ---- where to: the URL ------------------------------------------------------------------------------------------
- */
-
-static bool url_has(CURLU *url, CURLUPart part) {
-    char *text = NULL;
-    bool has = curl_url_get(url, part, &text, 0) == CURLUE_OK;
-    curl_free(text);
-    return has;
-}
-
-/* What stands in the client's fields, from the parts of the URL. */
-static bool keep_parts(struct http_client *c, const char *scheme, const char *host, const char *port,
-                       const char *path) {
-    struct address address;
-    int size = (int)strlen(path);
-    while (size && path[size - 1] == '/') size--;
-    if (asprintf(&c->server, "%s:%s", host, port) < 0) c->server = NULL;
-    if (!c->server || asprintf(&c->base, "%s://%s%.*s", scheme, c->server, size, path) < 0) c->base = NULL;
-    if (!c->base) return false;
-    for (char *p = c->server; *p; p++)
-        if (*p >= 'A' && *p <= 'Z') *p += 'a' - 'A';
-    c->tls = strcmp(scheme, "https") == 0;
-    c->loopback = address_parse(c->server, &address) && address_is_loopback(&address);
-    return true;
-}
-
-/* NULL: it will do. */
-static const char *judge_url(CURLU *url, const char *scheme) {
-    if (strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0) return "it must begin with https:// or http://";
-    if (url_has(url, CURLUPART_USER) || url_has(url, CURLUPART_PASSWORD))
-        return "names and passwords do not belong into a URL: use --login";
-    if (url_has(url, CURLUPART_QUERY) || url_has(url, CURLUPART_FRAGMENT)) return "it may have no \"?\" and no \"#\"";
-    return NULL;
-}
-
-static int read_url(struct http_client *c) {
-    CURLU *url = curl_url();
-    char *scheme = NULL, *host = NULL, *port = NULL, *path = NULL;
-    const char *wrong = "no memory";
-    int code = EXIT_USAGE;
-    if (!url) goto out;
-    wrong = "it is no URL such as https://db.example:2005";
-    if (curl_url_set(url, CURLUPART_URL, c->options->url, 0) != CURLUE_OK) goto out;
-    if (curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) || curl_url_get(url, CURLUPART_HOST, &host, 0) ||
-        curl_url_get(url, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) || curl_url_get(url, CURLUPART_PATH, &path, 0))
-        goto out;
-    wrong = judge_url(url, scheme);
-    if (!wrong && !keep_parts(c, scheme, host, port, path)) wrong = "no memory";
-out:
-    if (wrong) (void)complain(code, "%s: %s", c->options->url_from, wrong);
-    curl_free(scheme);
-    curl_free(host);
-    curl_free(port);
-    curl_free(path);
-    curl_url_cleanup(url);
-    return wrong ? code : EXIT_DONE;
-}
-
-/* ---- who is it: the key that the server must show --------------------------------------------------------------- */
-
-/* libcurl writes a pinned key so: "sha256//" and base64 with its padding. */
-static void pin(struct http_client *c, const char *fingerprint, const char *from) {
-    (void)snprintf(c->pin, sizeof c->pin, "sha256//%.43s=", fingerprint + strlen("SHA256:"));
-    c->pin_from = from;
-}
-
-static int pin_given(struct http_client *c) {
-    unsigned char digest[FINGERPRINT_DIGEST_BYTES];
-    const char *fingerprint = c->options->fingerprint;
-    if (!fingerprint_parse(fingerprint, digest))
-        return complain(EXIT_USAGE, "--fingerprint %s: it is \"SHA256:\" and 43 characters, as the server's log says",
-                        fingerprint);
-    pin(c, fingerprint, "--fingerprint says");
-    return EXIT_DONE;
-}
-
-static int pin_file(struct http_client *c) {
-    const char *path = c->options->certificate_file;
-    char fingerprint[TLS_FINGERPRINT_BYTES];
-    FILE *file = fopen(path, "re");
-    if (!file && errno == ENOENT) return EXIT_DONE;
-    char *text = file ? malloc(MAX_CERTIFICATE_BYTES) : NULL;
-    size_t size = text ? fread(text, 1, MAX_CERTIFICATE_BYTES, file) : 0;
-    bool ok = size && fingerprint_of_certificate(velocity_bytes(text, size), fingerprint);
-    free(text);
-    if (file) (void)fclose(file);
-    if (!ok) return complain(EXIT_FAILED, "can't read a certificate from %s", path);
-    pin(c, fingerprint, "the server's own certificate file says");
-    return EXIT_DONE;
-}
-
-static int pin_known(struct http_client *c) {
-    char fingerprint[TLS_FINGERPRINT_BYTES];
-    int code = known_servers_find(c->server, fingerprint);
-    if (!code && *fingerprint) pin(c, fingerprint, "your file known_servers says");
-    return code;
-}
-
-static int decide_trust(struct http_client *c) {
-    int code = EXIT_DONE;
-    if (!c->tls) {
-        if (c->loopback || c->options->allow_plaintext) return EXIT_DONE;
-        return complain(EXIT_USAGE,
-                        "over %s passwords and tokens could be read on the way: use https://, or --allow-plaintext "
-                        "where the network is trusted",
-                        c->base);
-    }
-    if (c->options->fingerprint) return pin_given(c);
-    if (c->options->certificate_file) code = pin_file(c);
-    if (!code && !*c->pin && !c->options->ca_file) code = pin_known(c);
-    return code;
-}
 
 /* ---- who am I: the header fields ---------------------------------------------------------------------------------
  */
@@ -210,14 +95,15 @@ int http_client_open(const struct http_client_options *options, struct http_clie
         free(c);
         return complain(EXIT_FAILED, "no memory");
     }
+    /* Whom nobody reads any more, on a connection or on standard output, is to say so, and not to end without a word.
+     */
+    (void)signal(SIGPIPE, SIG_IGN);
     c->options = options;
     c->curl = curl_easy_init();
-    if (c->curl && make_authorization(c)) {
-        code = read_url(c);
-        if (!code) code = decide_trust(c);
-    } else {
+    if (c->curl && make_authorization(c))
+        code = http_peer_open(options, &c->peer);
+    else
         (void)complain(code, "no memory");
-    }
     if (code)
         http_client_free(c);
     else
@@ -229,8 +115,7 @@ void http_client_free(struct http_client *c) {
     if (!c) return;
     if (c->curl) curl_easy_cleanup(c->curl);
     forget(c->authorization);
-    free(c->base);
-    free(c->server);
+    http_peer_close(&c->peer);
     free(c);
     curl_global_cleanup();
 }
@@ -242,6 +127,8 @@ void http_client_free(struct http_client *c) {
 struct transfer {
     struct http_client *client;
     struct http_exchange *exchange;
+    uint64_t moved_us; /* when bytes last moved */
+    curl_off_t moved;  /* how many have, both ways */
 };
 
 void http_reply_free(struct http_reply *reply) {
@@ -286,6 +173,7 @@ static size_t receive(char *bytes, size_t one, size_t size, void *arg) {
     if (!x->reply.status) (void)curl_easy_getinfo(t->client->curl, CURLINFO_RESPONSE_CODE, &x->reply.status);
     if (x->write && is_success(x->reply.status)) {
         x->interrupted = !x->write(x->arg, bytes, size);
+        t->moved_us = deadline_now_us(); /* whoever reads what is written may take their time */
         return x->interrupted ? CURL_WRITEFUNC_ERROR : size;
     }
     return keep(&x->reply, bytes, size) ? size : CURL_WRITEFUNC_ERROR;
@@ -296,6 +184,7 @@ static size_t send_piece(char *out, size_t one, size_t size, void *arg) {
     struct transfer *t = arg;
     struct http_exchange *x = t->exchange;
     size_t got = x->read(x->arg, out, one * size);
+    t->moved_us = deadline_now_us(); /* whoever types it may think */
     if (got != HTTP_READ_FAILED) return got;
     x->interrupted = true;
     return CURL_READFUNC_ABORT;
@@ -315,109 +204,12 @@ static size_t take_field(char *line, size_t one, size_t size, void *arg) {
     return one * size;
 }
 
-/* What to do about it, for people. */
-static void advise(struct http_client *c, long status, char *out, size_t size) {
-    curl_off_t seconds = 0;
-    *out = '\0';
-    (void)curl_easy_getinfo(c->curl, CURLINFO_RETRY_AFTER, &seconds);
-    if (status == 401 && (c->options->user || *c->options->token))
-        (void)snprintf(out, size, "; the %s is wrong, or has ended", c->options->user ? "password" : "token");
-    else if (status == 401)
-        (void)snprintf(out, size, "; log in with --login NAME, or with a token in --token-file, VELOCITY_TOKEN or %s",
-                       c->options->token_path);
-    else if ((status == 429 || status == 503) && seconds > 0)
-        (void)snprintf(out, size, "; again in %ld s", (long)seconds);
-}
-
-static int complain_of_reply(struct http_client *c, const struct http_reply *reply, const char *about) {
-    char what[512] = "", code[64] = "", advice[4300];
-    char *elsewhere = NULL;
-    struct json_value problem;
-    if (reply->status >= 300 && reply->status < 400) {
-        (void)curl_easy_getinfo(c->curl, CURLINFO_REDIRECT_URL, &elsewhere);
-        (void)snprintf(what, sizeof what, "%s", elsewhere ? elsewhere : "nowhere");
-        document_clean(what, strlen(what));
-        return complain(EXIT_FAILED, "%s sends elsewhere, to %s (HTTP %ld); if that is right, give it as --url",
-                        c->base, what, reply->status);
-    }
-    if (reply->body && json_parse(velocity_bytes(reply->body, reply->size), &problem, NULL)) {
-        document_text(problem, "code", code, sizeof code);
-        document_text(problem, "detail", what, sizeof what);
-        if (!*what) document_text(problem, "title", what, sizeof what);
-    }
-    if (about && strstr(what, about)) about = NULL; /* it says so itself */
-    if (!*what)
-        return complain(EXIT_FAILED, "%s answers with HTTP %ld, and not as Velocity does: is it the right address?",
-                        c->base, reply->status);
-    advise(c, reply->status, advice, sizeof advice);
-    return complain(reply->status == 404 ? EXIT_NOT_FOUND : EXIT_FAILED, "%s%s%s (HTTP %ld%s%s)%s", about ? about : "",
-                    about ? ": " : "", what, reply->status, *code ? " " : "", code, advice);
-}
-
 static int judge_json(struct http_client *c, const struct http_reply *reply) {
     if (!reply->size || json_valid(velocity_bytes(reply->body, reply->size), NULL)) return EXIT_DONE;
-    return complain(EXIT_FAILED, "what %s answers is not JSON: is it the right address?", c->base);
+    return complain(EXIT_FAILED, "what %s answers is not JSON: is it the right address?", c->peer.base);
 }
 
 /* ---- transfers --------------------------------------------------------------------------------------------------- */
-
-/* Names in the server's certificate may be part of libcurl's words. */
-static const char *why_of(struct http_client *c, CURLcode result) {
-    if (!*c->error) return curl_easy_strerror(result);
-    document_clean(c->error, strlen(c->error));
-    return c->error;
-}
-
-static int complain_of_transfer(struct http_client *c, CURLcode result, bool safe) {
-    const char *why = why_of(c, result);
-    const char *doubt = safe ? "" : "; whether it was done is not known: look before you do it again";
-    switch (result) {
-    case CURLE_COULDNT_RESOLVE_HOST: return complain(EXIT_FAILED, "there is no machine of that name: %s", c->server);
-    case CURLE_COULDNT_CONNECT:
-        return complain(EXIT_FAILED, "can't reach %s: %s; does the server run there?", c->base, why);
-    case CURLE_PEER_FAILED_VERIFICATION:
-        return complain(EXIT_FAILED, "the certificate of %s can't be verified: %s", c->base, why);
-    case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
-        return complain(EXIT_FAILED,
-                        "%s shows another key than %s: it was set up anew, or somebody stands between; nothing was "
-                        "sent",
-                        c->base, c->pin_from);
-    case CURLE_SSL_CACERT_BADFILE:
-        return complain(EXIT_FAILED, "can't read the authorities in %s: %s",
-                        c->options->ca_file ? c->options->ca_file : "the system's file", why);
-    case CURLE_SSL_CONNECT_ERROR:
-        return complain(EXIT_FAILED, "can't speak TLS with %s: %s; is it a plain http:// server?", c->base, why);
-    case CURLE_WRITE_ERROR:
-    case CURLE_FILESIZE_EXCEEDED:
-        return complain(EXIT_FAILED, "%s answers more than %u MiB%s", c->base, HTTP_REPLY_MAX_BYTES >> 20, doubt);
-    case CURLE_OPERATION_TIMEDOUT: return complain(EXIT_FAILED, "%s did not answer in time%s", c->base, doubt);
-    default: return complain(EXIT_FAILED, "no answer from %s: %s%s", c->base, why, doubt);
-    }
-}
-
-/* What all transfers share. No redirect is followed: that is libcurl's default. */
-static bool prepare(const struct http_client *c, CURL *curl, const char *url, char *error) {
-    curl_easy_reset(curl);
-    *error = '\0';
-    return !curl_easy_setopt(curl, CURLOPT_URL, url) && !curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L) &&
-           !curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https") &&
-           !curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) &&
-           !curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS) &&
-           !curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) &&
-           !curl_easy_setopt(curl, CURLOPT_USERAGENT, "velocity/" VELOCITY_VERSION_STRING) &&
-           !curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, error) &&
-           /* A proxy sees plain HTTP: it would learn what only the server is to know. */
-           ((c->tls && !c->loopback) || !curl_easy_setopt(curl, CURLOPT_PROXY, ""));
-}
-
-static bool prepare_trust(struct http_client *c) {
-    bool by_authority = !*c->pin;
-    if (!c->tls) return true;
-    return !curl_easy_setopt(c->curl, CURLOPT_SSL_VERIFYPEER, by_authority ? 1L : 0L) &&
-           !curl_easy_setopt(c->curl, CURLOPT_SSL_VERIFYHOST, by_authority ? 2L : 0L) &&
-           (by_authority || !curl_easy_setopt(c->curl, CURLOPT_PINNEDPUBLICKEY, c->pin)) &&
-           (!c->options->ca_file || !curl_easy_setopt(c->curl, CURLOPT_CAINFO, c->options->ca_file));
-}
 
 /* A body that is read, in libcurl's words: an upload, whose method is another. */
 static bool prepare_body(struct http_client *c, const struct http_exchange *x, struct transfer *transfer) {
@@ -432,18 +224,33 @@ static bool prepare_body(struct http_client *c, const struct http_exchange *x, s
            !curl_easy_setopt(c->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.size);
 }
 
-static bool prepare_time(struct http_client *c, const struct http_exchange *x) {
+/* Called by libcurl once a second, and more often while bytes move; anything but 0 ends the transfer. */
+static int judge_silence(void *arg, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up) {
+    struct transfer *t = arg;
+    uint64_t now_us = deadline_now_us(), silent_s = t->exchange->silent_s;
+    uint64_t limit_us = silent_s ? silent_s * 1000000 : (uint64_t)t->client->options->timeout_ms * 1000;
+    (void)down_total, (void)up_total;
+    if (down + up != t->moved) {
+        t->moved = down + up;
+        t->moved_us = now_us;
+    }
+    return now_us - t->moved_us > limit_us;
+}
+
+static bool prepare_time(struct http_client *c, const struct http_exchange *x, struct transfer *transfer) {
     if (!x->endless) return !curl_easy_setopt(c->curl, CURLOPT_TIMEOUT_MS, c->options->timeout_ms);
-    if (!x->silent_s) return true;
-    return !curl_easy_setopt(c->curl, CURLOPT_LOW_SPEED_LIMIT, 1L) &&
-           !curl_easy_setopt(c->curl, CURLOPT_LOW_SPEED_TIME, (long)x->silent_s);
+    transfer->moved_us = deadline_now_us();
+    transfer->moved = 0;
+    return !curl_easy_setopt(c->curl, CURLOPT_NOPROGRESS, 0L) &&
+           !curl_easy_setopt(c->curl, CURLOPT_XFERINFOFUNCTION, judge_silence) &&
+           !curl_easy_setopt(c->curl, CURLOPT_XFERINFODATA, transfer);
 }
 
 static bool prepare_exchange(struct http_client *c, struct http_exchange *x, const char *url, struct curl_slist *fields,
                              struct transfer *transfer) {
     bool bodyless = strcmp(x->method, "HEAD") == 0;
-    return prepare(c, c->curl, url, c->error) && prepare_trust(c) && prepare_body(c, x, transfer) &&
-           prepare_time(c, x) &&
+    return http_peer_prepare(&c->peer, c->curl, url, c->error) && http_peer_prepare_trust(&c->peer, c->curl) &&
+           prepare_body(c, x, transfer) && prepare_time(c, x, transfer) &&
            /* What is kept has an end; who says at once that theirs is beyond it is not waited for. */
            (x->write || bodyless ||
             !curl_easy_setopt(c->curl, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)HTTP_REPLY_MAX_BYTES)) &&
@@ -467,54 +274,10 @@ static int no_memory(void) {
     return complain(EXIT_FAILED, "no memory");
 }
 
-/* ---- a server that is not known yet -------------------------------------------------------------------------- */
-
-static bool fingerprint_of_chain(const struct curl_certinfo *chain, char fingerprint[TLS_FINGERPRINT_BYTES]) {
-    if (!chain || chain->num_of_certs < 1) return false;
-    for (const struct curl_slist *entry = chain->certinfo[0]; entry; entry = entry->next)
-        if (strncmp(entry->data, "Cert:", 5) == 0)
-            return fingerprint_of_certificate(velocity_str(entry->data + 5), fingerprint);
-    return false;
-}
-
-/* The key that the server shows, over a connection on which nothing is said. */
-static int look_at_key(struct http_client *c, char fingerprint[TLS_FINGERPRINT_BYTES]) {
-    struct curl_certinfo *chain = NULL;
-    CURL *curl = curl_easy_init();
-    if (!curl) return no_memory();
-    bool ok = prepare(c, curl, c->base, c->error) && !curl_easy_setopt(curl, CURLOPT_CONNECT_ONLY, 1L) &&
-              !curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L) &&
-              !curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L) && !curl_easy_setopt(curl, CURLOPT_CERTINFO, 1L);
-    CURLcode result = ok ? curl_easy_perform(curl) : CURLE_OUT_OF_MEMORY;
-    int code = EXIT_DONE;
-    if (result)
-        code = complain_of_transfer(c, result, true);
-    else if (curl_easy_getinfo(curl, CURLINFO_CERTINFO, &chain) || !fingerprint_of_chain(chain, fingerprint))
-        code = complain(EXIT_FAILED, "%s shows no certificate that can be read", c->base);
-    curl_easy_cleanup(curl);
-    return code;
-}
-
-/* No authority vouches for it, or this machine knows none. Whom the user names must do it. */
-static bool is_unknown(const struct http_client *c, CURLcode result) {
-    bool unverified = result == CURLE_PEER_FAILED_VERIFICATION || result == CURLE_SSL_CACERT_BADFILE;
-    return unverified && !c->options->ca_file && !*c->pin;
-}
-
-/* Does the user vouch for it? */
-static int trust_on_first_use(struct http_client *c, CURLcode result) {
-    char fingerprint[TLS_FINGERPRINT_BYTES], why[CURL_ERROR_SIZE];
-    (void)snprintf(why, sizeof why, "%s", why_of(c, result));
-    int code = look_at_key(c, fingerprint);
-    if (!code) code = known_servers_ask(c->base, c->server, why, fingerprint);
-    if (!code) pin(c, fingerprint, "it did a moment ago");
-    return code;
-}
-
 /* ---- the request ------------------------------------------------------------------------------------------------ */
 
 /* Did the transfer end early by the other side's doing? */
-static bool is_break(CURLcode result) {
+static bool is_break(const struct http_client *c, CURLcode result) {
     switch (result) {
     case CURLE_COULDNT_CONNECT:
     case CURLE_GOT_NOTHING:
@@ -522,40 +285,61 @@ static bool is_break(CURLcode result) {
     case CURLE_RECV_ERROR:
     case CURLE_SEND_ERROR:
     case CURLE_OPERATION_TIMEDOUT: return true;
+    /* A server that has answered before speaks TLS, and has a name. */
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_SSL_CONNECT_ERROR: return c->reached;
     default: return false;
     }
 }
 
-static int judge(struct http_client *c, struct http_exchange *x, CURLcode result, bool quiet) {
-    (void)curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &x->reply.status);
+/* A refusal that came while the body was still sent counts more than that it could not be sent. */
+static bool is_refusal(const struct http_exchange *x) {
+    return x->reply.status && !is_success(x->reply.status);
+}
+
+int http_client_complain(struct http_client *c, const struct http_exchange *x) {
+    bool safe = x->safe || strcmp(x->method, "GET") == 0 || strcmp(x->method, "HEAD") == 0;
+    if (is_refusal(x)) return http_failure_of_reply(&c->peer, c->curl, &x->reply, x->about);
+    return http_failure_of_transfer(&c->peer, c->result, c->error, safe);
+}
+
+static int judge(struct http_client *c, struct http_exchange *x, bool quiet) {
+    long status = 0;
+    (void)curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
+    x->reply.status = status;
     if (x->interrupted) return EXIT_DONE;
-    x->broken = is_break(result);
-    if (x->broken && quiet) return EXIT_FAILED;
-    bool safe = strcmp(x->method, "GET") == 0 || strcmp(x->method, "HEAD") == 0;
-    /* A refusal that came while the body was still sent counts more than that it could not be sent. */
-    if (result && (!x->reply.status || is_success(x->reply.status))) return complain_of_transfer(c, result, safe);
-    return is_success(x->reply.status) ? EXIT_DONE : complain_of_reply(c, &x->reply, x->about);
+    x->broken = !is_refusal(x) && is_break(c, c->result);
+    x->later = status == 429 || status == 503;
+    c->reached = c->reached || status;
+    if (!is_refusal(x) && !c->result) return EXIT_DONE;
+    return quiet && (x->broken || x->later) ? EXIT_FAILED : http_client_complain(c, x);
+}
+
+static void perform(struct http_client *c, struct http_exchange *x, const char *url, struct curl_slist *fields,
+                    struct transfer *transfer) {
+    bool ready = prepare_exchange(c, x, url, fields, transfer);
+    c->result = ready ? curl_easy_perform(c->curl) : CURLE_OUT_OF_MEMORY;
+    /* Whose own calls ended it says so; else it was silence. */
+    if (c->result == CURLE_ABORTED_BY_CALLBACK && !x->interrupted) c->result = CURLE_OPERATION_TIMEDOUT;
 }
 
 int http_client_exchange(struct http_client *c, struct http_exchange *x, bool quiet) {
-    struct transfer transfer = {c, x};
+    struct transfer transfer = {.client = c, .exchange = x};
     struct curl_slist *fields = make_fields(c, x);
     char *url = NULL;
     int code = EXIT_DONE;
     x->reply = (struct http_reply){0};
-    x->interrupted = x->broken = false;
-    if (!fields || asprintf(&url, "%s%s", c->base, x->path) < 0) {
+    x->interrupted = x->broken = x->later = false;
+    if (!fields || asprintf(&url, "%s%s", c->peer.base, x->path) < 0) {
         free_fields(fields);
         return no_memory();
     }
-    bool ready = prepare_exchange(c, x, url, fields, &transfer);
-    CURLcode result = ready ? curl_easy_perform(c->curl) : CURLE_OUT_OF_MEMORY;
-    if (is_unknown(c, result)) { /* nothing was said yet */
-        code = trust_on_first_use(c, result);
-        ready = !code && prepare_exchange(c, x, url, fields, &transfer);
-        if (!code) result = ready ? curl_easy_perform(c->curl) : CURLE_OUT_OF_MEMORY;
+    perform(c, x, url, fields, &transfer);
+    if (http_peer_is_unknown(&c->peer, c->result)) { /* nothing was said yet */
+        code = http_peer_ask(&c->peer, c->result, c->error);
+        if (!code) perform(c, x, url, fields, &transfer);
     }
-    if (!code) code = judge(c, x, result, quiet);
+    if (!code) code = judge(c, x, quiet);
     free_fields(fields);
     free(url);
     return code;

@@ -4,12 +4,7 @@
  *
  * What is sent only where it belongs: passwords and tokens go in a header field or the body, never in a URL; over plain
  * HTTP to this machine only, unless it is asked for; over TLS to a server that was verified first; and never along a
- * redirect. Which server is the right one:
- *
- *     a fingerprint is given       its key, whoever signed it
- *     a certificate file is given  the key of that certificate (a server of this machine: what it keeps on disk)
- *     the server is known          the key that it showed at first use (known_servers.h)
- *     else                         a certificate of an authority; failing that, the user is asked (known_servers.h)
+ * redirect. Which server is the right one: http_peer.h.
  *
  * Functions that answer an int complain in one line, and answer the exit code; EXIT_DONE: it worked. Threads: one.
  */
@@ -33,7 +28,7 @@ struct http_client_options {
     const char *user, *password;  /* instead of a token; NULL: none */
     const char *token_path;       /* where the user's token would stand, for messages */
     bool allow_plaintext;         /* send secrets over plain HTTP to another machine */
-    long timeout_ms;              /* of a whole request; connecting has 5 s of it at most */
+    long timeout_ms;              /* of a whole request, or of silence; connecting has 5 s of it at most */
 };
 
 #define HTTP_CLIENT_TIMEOUT_MS 60000
@@ -78,18 +73,22 @@ struct http_exchange {
     /* Each header field of the reply; without NULs behind them */
     void (*field)(void *arg, velocity_slice name, velocity_slice value);
     void *arg;
-    bool endless;      /* no limit of time: it is bounded by `arg`'s own ends, or by silence */
-    uint32_t silent_s; /* of an endless one: so long without a byte ends it; 0: may be silent for ever */
+    bool endless;      /* no limit of time but of silence, to which what `read` and `write` wait for does not count */
+    uint32_t silent_s; /* of an endless one: so long without a byte ends it; 0: what a whole request has elsewhere */
+    bool safe;         /* it changes nothing, though it is no GET */
     const char *about; /* as above */
     /* out */
     bool interrupted;        /* ended by read or write; the answer is EXIT_DONE */
     bool broken;             /* the connection ended before the reply did, or never came about */
+    bool later;              /* the server does not take it now: 429, 503 */
     struct http_reply reply; /* its status; its body where it is not 2xx, or nothing takes it. It must be freed */
 };
 
-/* EXIT_DONE: the status is 2xx, or it was interrupted. EXIT_NOT_FOUND: it is 404. `quiet`: no complaint where the
- * connection broke: the caller tries again. */
+/* EXIT_DONE: the status is 2xx, or it was interrupted. EXIT_NOT_FOUND: it is 404. `quiet`: no complaint where it is
+ * broken, or may go later: the caller tries again. */
 int http_client_exchange(struct http_client *client, struct http_exchange *exchange, bool quiet);
+/* What a quiet one, the last, did not say. */
+int http_client_complain(struct http_client *client, const struct http_exchange *exchange);
 
 /* Percent-escapes bytes for one segment or a parameter; the caller frees it. NULL: no memory. */
 char *http_client_escape(velocity_slice bytes);

@@ -1,9 +1,13 @@
 /* main.c - the program: finds the command, reads its options, runs it. */
 #include "cli/command.h"
+#include "cli/document.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct command_option server_options[] = {
     {"bind", "ADDR:PORT", "server.bind_address", NULL, "listen there; port 0: any free one (default 127.0.0.1:2005)"},
@@ -57,7 +61,7 @@ static const struct command_option sst_dump_options[] = {
 
 static const struct command_option benchmark_options[] = {
     {"operations", "N", NULL, NULL, "of each kind (100000)"},
-    {"mode", "MODE", NULL, NULL,
+    {"mode", "standard|mixed|persistent", NULL, NULL,
      "standard: fill, overwrite, read, scan; mixed: reads and writes; persistent: synced puts"},
     {"value-size", "BYTES", NULL, NULL, "of each value (100)"},
     {"threads", "N", NULL, NULL, "at work at once (1)"},
@@ -95,7 +99,7 @@ static const struct command_option benchmark_options[] = {
 #define CONDITION_OPTION(what) {"if-version", "N", NULL, NULL, what " only that version of it"}
 
 #define SCOPE_OPTIONS \
-    {"role", "ROLE", NULL, NULL, "admin, write (users' default), read or monitor"}, \
+    {"role", "admin|write|read|monitor", NULL, NULL, "what it may do (a user's default: write)"}, \
     {"databases", "A,B", NULL, NULL, "in these databases only"}, \
     {"prefixes", "A,B", NULL, NULL, "for keys that begin so only"}
 /* clang-format on */
@@ -147,7 +151,7 @@ static const struct command_option get_options[] = {
 
 static const struct command_option put_options[] = {
     {"file", "FILE", NULL, NULL, "the value is what is in the file"},
-    {"type", "TYPE", NULL, NULL, "a media type, or json, text (of words) or bytes (of all else)"},
+    {"type", "json|text|bytes|TYPE", NULL, NULL, "or a media type (default: text of words, bytes of all else)"},
     {"ttl", "SECONDS", NULL, NULL, "it expires after so long"},
     {"expires-at", "TIME", NULL, NULL, "it expires then: 2027-01-31T12:00:00Z"},
     {"create", NULL, NULL, NULL, "only where nothing is stored at the key"},
@@ -194,7 +198,7 @@ static const struct command_option watch_options[] = {
 static const struct command_option batch_options[] = {CLIENT_OPTIONS};
 
 static const struct command_option import_options[] = {
-    {"format", "FORMAT", NULL, NULL, "ndjson (default), csv, sqlite or redis (a URL, or the file of a dump)"},
+    {"format", "ndjson|csv|sqlite|redis", NULL, NULL, "what it reads (ndjson); redis: a URL, or the file of a dump"},
     {"prefix", "TEXT", NULL, NULL, "put that before each key; not of ndjson"},
     {"table", "NAME", NULL, NULL, "sqlite: the table to read"},
     {"key-column", "NAME", NULL, NULL, "csv, sqlite: the column that is the key (default: the first)"},
@@ -209,7 +213,7 @@ static const struct command_option import_options[] = {
 _Static_assert(sizeof import_options / sizeof *import_options <= COMMAND_MAX_OPTIONS, "the longest table");
 
 static const struct command_option export_options[] = {
-    {"format", "FORMAT", NULL, NULL, "ndjson (default), csv or sqlite"},
+    {"format", "ndjson|csv|sqlite", NULL, NULL, "what it writes (ndjson)"},
     {"output", "FILE", NULL, NULL, "write it there, instead of to standard output"},
     CLIENT_OPTIONS,
 };
@@ -249,7 +253,7 @@ const struct command commands[] = {
     {"benchmark", NULL, NULL, "measure the storage engine on this machine", benchmark_options, run_benchmark},
     {"check-config", NULL, NULL, "check the configuration and show what is in force, and from where",
      check_config_options, run_check_config},
-    {"completion", NULL, "SHELL", "print what bash, zsh or fish need to complete commands and options", NULL,
+    {"completion", NULL, "bash|zsh|fish", "print what that shell needs to complete commands, options and values", NULL,
      run_completion},
     {"manual", NULL, NULL, "print the manual page: velocity manual | man -l -", NULL, run_manual},
     {"version", "--version", NULL, "print the version", version_options, run_version},
@@ -258,13 +262,16 @@ const struct command commands[] = {
     {0},
 };
 
+/* One line, whatever stands in names, keys and what others say. */
 int complain(int code, const char *format, ...) {
     va_list arguments;
+    char *text = NULL;
     va_start(arguments, format);
-    (void)fputs("velocity: ", stderr);
-    (void)vfprintf(stderr, format, arguments);
-    (void)fputc('\n', stderr);
+    int size = vasprintf(&text, format, arguments);
     va_end(arguments);
+    if (size >= 0) document_clean(text, (size_t)size);
+    (void)fprintf(stderr, "velocity: %s\n", size >= 0 ? text : "no memory");
+    if (size >= 0) free(text);
     return code;
 }
 
@@ -343,8 +350,20 @@ static int dispatch(int count, char **words) {
     return wants_help ? help_of(command) : command->run(command, &arguments);
 }
 
+/* Whoever was started without standard input, output or error gets some that fail: the next file that is opened, a
+ * database's perhaps, must not be taken for one of them. */
+static bool fill_standard_files(void) {
+    static const int modes[] = {O_WRONLY, O_RDONLY, O_WRONLY};
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", modes[fd]) != fd) return false;
+    return true;
+}
+
 int main(int argc, char **argv) {
+    if (!fill_standard_files()) return EXIT_FAILED;
     int code = dispatch(argc - 1, argv + 1);
-    if (fflush(stdout) != 0 && code == EXIT_DONE) return complain(EXIT_FAILED, "can't write to standard output");
+    bool lost = fflush(stdout) != 0;
+    /* What a write in between has lost, nobody may have looked at. */
+    if ((lost || ferror(stdout)) && code == EXIT_DONE) return complain(EXIT_FAILED, "can't write to standard output");
     return code;
 }

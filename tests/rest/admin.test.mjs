@@ -1,30 +1,16 @@
-// velocity admin. First as a client, against servers of this file's own that record what they are told and answer what a
-// test wants, wrong answers, too; then on a data directory without a server; then with a server over it.
+// velocity admin. First as a client, against servers that answer what a test wants; then on a data directory without a server; then with a server over it.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import http from 'node:http';
-import https from 'node:https';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { selfSigned } from './certificate.mjs';
+import { fake, json, problem, settings, TOKEN } from './fake.mjs';
 import { basic } from './people.mjs';
 import { binary, cleanEnvironment, PATIENCE_MS, Server, temporaryDirectory, within } from './support.mjs';
 
-const TOKEN = 'vt_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG';
-
 /** Of a password that nobody needs to know. */
 const HASH = '$argon2id$v=19$m=19456,t=2,p=1$D9KAgoub3fnBxbpkF6E/Qw$MH8jW1S2hgoeHAIwMfiDUobEoSOcS+z6b4zTeB6CBM0';
-
-/** A folder of settings of a user of its own. */
-function settings({ token, knownServers } = {}) {
-  const home = temporaryDirectory();
-  const folder = path.join(home, 'velocity');
-  mkdirSync(folder, { mode: 0o700 });
-  if (token !== undefined) writeFileSync(path.join(folder, 'token'), token, { mode: 0o600 });
-  if (knownServers !== undefined) writeFileSync(path.join(folder, 'known_servers'), knownServers, { mode: 0o600 });
-  return { env: { XDG_CONFIG_HOME: home, HOME: home }, folder, known: () => readFileSync(path.join(folder, 'known_servers'), 'utf8') };
-}
 
 /** Runs it away from any terminal: { code, stdout, stderr }. */
 function velocity(args, { input = '', env = settings().env, cwd = temporaryDirectory(), onStart = () => {} } = {}) {
@@ -78,46 +64,6 @@ function assertComplains(end, code, ...patterns) {
   assert.match(end.stderr, /^velocity: [^\n]+\n$/, 'one line');
   for (const pattern of patterns) assert.match(end.stderr, pattern);
 }
-
-const started = [];
-after(() => {
-  for (const server of started) {
-    server.close();
-    server.closeAllConnections();
-  }
-});
-
-/** A server that records requests and answers what `reply(request, response)` says: { url, port, requests, showKey }. */
-async function fake(reply, { tls } = {}) {
-  const requests = [];
-  const listener = (request, response) => {
-    const parts = [];
-    request.on('data', (part) => parts.push(part));
-    request.on('end', () => {
-      const text = Buffer.concat(parts).toString('utf8');
-      requests.push({ method: request.method, target: request.url, headers: request.headers, body: text ? JSON.parse(text) : null });
-      reply(request, response);
-    });
-  };
-  const server = tls ? https.createServer({ cert: tls.cert, key: tls.key, minVersion: 'TLSv1.3' }, listener) : http.createServer(listener);
-  server.on('tlsClientError', () => {});
-  server.unref();
-  started.push(server);
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const bound = server.address().port;
-  return {
-    requests,
-    port: bound,
-    url: `${tls ? 'https' : 'http'}://127.0.0.1:${bound}`,
-    showKey: ({ cert, key }) => server.setSecureContext({ cert, key, minVersion: 'TLSv1.3' }),
-  };
-}
-
-const json = (status, value, headers = {}) => (_, response) => {
-  response.writeHead(status, { 'Content-Type': status < 400 ? 'application/json' : 'application/problem+json', ...headers });
-  response.end(value === undefined ? undefined : JSON.stringify(value));
-};
-const problem = (status, code, detail, headers) => json(status, { type: `urn:velocity:problem:${code}`, title: 'Title', status, detail, code, request_id: 'r1' }, headers);
 
 const ADA = { name: 'ada', role: 'admin', databases: null, prefixes: null, configured: false, created_at: '2026-11-21T19:00:00Z' };
 const PROGRAM = { name: 'program', role: 'read', databases: ['orders', 'stock'], prefixes: ['user:'], configured: true, created_at: null };

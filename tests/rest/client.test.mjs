@@ -1,11 +1,12 @@
-// The program as a client: get, put, delete, scan, batch, and what completes and explains the commands.
+// The program as a client of a server: get, put, delete, scan, batch.
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, lstatSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { addUser, serverWithAdmin } from './people.mjs';
-import { binary, cleanEnvironment, MiB, run, Server, temporaryDirectory, within } from './support.mjs';
+import { begin, commandsAt } from './command.mjs';
+import { addUser, PASSWORD, serverWithAdmin } from './people.mjs';
+import { key64, keyPath, MiB, Server, temporaryDirectory } from './support.mjs';
 
 let server;
 let url;
@@ -15,33 +16,7 @@ before(async () => {
 });
 after(() => server?.stop());
 
-/** Runs a command on the server, with these bytes on standard input: { code, stdout (a Buffer), stderr }. */
-function client(args, { input = '', env = {}, at = url, cwd = temporaryDirectory() } = {}) {
-  const child = spawn(binary, [args[0], ...(at ? ['--url', at] : []), ...args.slice(1)], { cwd, env: cleanEnvironment(env) });
-  const out = [];
-  let stderr = '';
-  child.stdout.on('data', (data) => out.push(data));
-  child.stderr.on('data', (data) => (stderr += data));
-  child.stdin.on('error', () => {}); // it may end without reading all
-  child.stdin.end(input);
-  const end = new Promise((resolve) => child.on('close', (code) => resolve({ code, stdout: Buffer.concat(out), stderr })));
-  return within(30_000, args.join(' '), end);
-}
-
-const good = async (args, options) => {
-  const end = await client(args, options);
-  assert.equal(end.code, 0, `${args.join(' ')}: ${end.stderr}`);
-  return end.stdout.toString();
-};
-
-/** One line on standard error that matches, nothing on standard output. */
-async function fails(args, code, pattern, options) {
-  const end = await client(args, options);
-  assert.equal(end.code, code, `${args.join(' ')}: ${end.stderr}`);
-  assert.match(end.stderr, /^velocity: [^\n]+\n$/);
-  assert.match(end.stderr, pattern);
-  assert.equal(end.stdout.length, 0);
-}
+const { client, good, fails } = commandsAt(() => url);
 
 describe('put and get', () => {
   it('of a word, of standard input and of a file give back the same bytes', async () => {
@@ -67,6 +42,7 @@ describe('put and get', () => {
     assert.deepEqual(await Promise.all(['t1', 't2', 't3', 't4'].map(type)), ['text/plain; charset=utf-8', 'application/octet-stream', 'application/json', 'text/html']);
     await fails(['put', 't5', '{"a":', '--type', 'json'], 1, /value_not_json/);
     await fails(['put', 't5', 'x', '--type', 'a\r\nX: y'], 2, /--type/);
+    await fails(['put', 't5', 'x', '--type', ''], 2, /--type/);
     await fails(['get', 't5'], 3, /key_not_found/);
   });
 
@@ -79,6 +55,54 @@ describe('put and get', () => {
     assert.equal(await good(['get', '--key64', 'AP8']), 'odd');
     await fails(['get', ''], 2, /at least one byte/);
     await fails(['get', '--key64', '!'], 1, /invalid_key/);
+  });
+
+  it('take keys that look like options only behind "--", and say so of others', async () => {
+    await fails(['get', '--not-an-option'], 2, /does not know --not-an-option/);
+    await good(['put', '--key64', key64('--not-an-option'), 'dashes']);
+    assert.equal(await good(['get', '--', '--not-an-option']), 'dashes');
+    await good(['delete', '--', '--not-an-option']);
+    await fails(['get', '--', '--not-an-option'], 3, /--not-an-option.*key_not_found/);
+  });
+
+  it('take keys in base64url, which name the same keys', async () => {
+    const key = Buffer.from([0, 0xff, 0x0a, 0x2f]);
+    await good(['put', '--key64', key64(key), 'odd', '--type', 'bytes']);
+    assert.equal((await server.client.get(`/api/keys?key64=${key64(key)}`)).text, 'odd');
+    const item = JSON.parse(await good(['get', '--key64', key64(key), '--json']));
+    assert.deepEqual([item.key64, item.text, item.type], [key64(key), 'odd', 'application/octet-stream']);
+    await fails(['get', 'word', '--key64', key64(key)], 2, /no key beside --key64/);
+    await good(['delete', '--key64', key64(key)]);
+    await fails(['get', '--key64', key64(key)], 3, /key_not_found/);
+  });
+
+  it('let values expire, and say when', async () => {
+    const expiry = async (key) => (await server.client.get(keyPath(key))).headers['velocity-expires-at'];
+    const began = Date.now();
+    await good(['put', 'ttl', 'x', '--ttl', '3600']);
+    assert.ok(Math.abs(Date.parse(await expiry('ttl')) - began - 3_600_000) < 60_000);
+    await good(['put', 'ttl', 'x', '--expires-at', '2100-01-31T12:00:00Z']);
+    assert.equal(await expiry('ttl'), '2100-01-31T12:00:00.000Z');
+    assert.equal(JSON.parse(await good(['get', 'ttl', '--json'])).expires_at, '2100-01-31T12:00:00.000Z');
+    await good(['put', 'ttl', 'x']);
+    assert.equal(await expiry('ttl'), undefined, 'without one an expiry is cleared');
+    await fails(['put', 'ttl', 'x', '--ttl', '0'], 1, /ttl/);
+    await fails(['put', 'ttl', 'x', '--ttl', 'soon'], 1, /ttl/);
+    await fails(['put', 'ttl', 'x', '--expires-at', 'tomorrow'], 1, /expires_at/);
+  });
+
+  it('store all of a file that does not say how large it is', async () => {
+    const version = readFileSync('/proc/version'); // whose size is told as 0
+    await good(['put', 'proc', '--file', '/proc/version']);
+    assert.deepEqual((await client(['get', 'proc'])).stdout, version);
+  });
+
+  it('show with --json an item whose text is many megabytes of escapes', async () => {
+    const text = '\u0001'.repeat(4 * MiB);
+    await server.client.put('/api/keys/controls', text, { 'Content-Type': 'text/plain' });
+    assert.equal(JSON.parse(await good(['get', 'controls', '--json'])).text, text);
+    const { results } = JSON.parse(await good(['batch'], { input: '{"ops":[{"op":"get","key":"controls"}]}' }));
+    assert.equal(results[0].text, text);
   });
 
   it('of values of many megabytes stream, to a file that appears when it is whole', async () => {
@@ -95,6 +119,24 @@ describe('put and get', () => {
     await fails(['get', 'large', '--output', path.join(directory, 'no/where')], 1, /can't write/);
   });
 
+  it('to a file keep its permissions, go where a link leads, and go into what is no file as it stands', async () => {
+    const directory = temporaryDirectory();
+    const [file, link, pipe] = ['file', 'link', 'pipe'].map((name) => path.join(directory, name));
+    await good(['put', 'o', 'new']);
+    writeFileSync(file, 'old');
+    chmodSync(file, 0o600);
+    symlinkSync(file, link);
+    await good(['get', 'o', '--output', link]);
+    assert.equal(readFileSync(file, 'utf8'), 'new');
+    assert.equal(statSync(file).mode & 0o777, 0o600);
+    assert.ok(lstatSync(link).isSymbolicLink());
+    execFileSync('mkfifo', [pipe]);
+    const [got] = await Promise.all([begin([pipe], { shell: 'exec cat "$2"' }).ended, good(['get', 'o', '--output', pipe])]);
+    assert.equal(got.stdout.toString(), 'new');
+    assert.ok(lstatSync(pipe).isFIFO());
+    await fails(['get', 'o', '--output', directory], 1, /directory/);
+  });
+
   it('only where the conditions hold', async () => {
     const { version } = JSON.parse(await good(['put', 'c', '1', '--json', '--create']));
     assert.match(version, /^\d+$|^$/);
@@ -109,6 +151,19 @@ describe('put and get', () => {
     await fails(['delete', 'c', '--if-version', now.version], 1, /precondition_failed/);
     await good(['delete', 'c']);
     await fails(['get', 'c', '--json'], 3, /nothing is stored/);
+  });
+
+  it('count with --dry-run the keys of a range, and never delete a key that is named', async () => {
+    for (const key of ['dry:1', 'dry:2', 'dry:3']) await good(['put', key, 'x']);
+    assert.equal(await good(['delete', '--prefix', 'dry:', '--dry-run']), '3\n');
+    await fails(['delete', 'dry:1', '--dry-run'], 2, /--dry-run/);
+    assert.equal(await good(['get', 'dry:1']), 'x');
+    await fails(['delete', '--prefix', 'dry:'], 2, /--yes/);
+    await fails(['delete', '--prefix', 'dry:', '--if-version', '1', '--yes'], 2, /--if-version/);
+    await fails(['delete', 'dry:1', '--prefix', 'dry:', '--yes'], 2, /not both/);
+    await fails(['delete', '--prefix', '', '--yes'], 1, /a bound is empty/);
+    assert.match(JSON.parse(await good(['delete', '--prefix', 'dry:', '--yes', '--json'])).version, /^\d+$/);
+    assert.equal(await good(['scan', 'dry:']), '');
   });
 
   it('in another database, which --database names', async () => {
@@ -156,6 +211,26 @@ describe('scan', () => {
     assert.equal(items[1499].text, '1499');
   });
 
+  it('has each item in a line, whatever stands in its JSON', async () => {
+    const value = { a: [1, 2], 'b\n': 'c\r\n' };
+    await server.client.put('/api/keys/pretty', JSON.stringify(value, null, 2).replaceAll('\n', '\r\n'), { 'Content-Type': 'application/json' });
+    const [line, ...more] = (await good(['scan', 'pretty', '--json', '--values'])).trimEnd().split('\n');
+    assert.deepEqual([JSON.parse(line).value, more], [value, []]);
+    const [shown, ...others] = (await good(['scan', 'pretty', '--values'])).trimEnd().split('\n');
+    assert.deepEqual([JSON.parse(shown.slice('pretty\t'.length)), others], [value, []]);
+  });
+
+  it('shows values whole, and says of those that do not come along', async () => {
+    const bytes = Buffer.alloc(MiB, 0xff);
+    await server.client.put('/api/keys/whole:1', bytes);
+    assert.equal(await good(['scan', 'whole:', '--values']), `whole:1\t${bytes.toString('base64')}\n`);
+    await server.client.put('/api/keys/whole:2', Buffer.alloc(MiB + 1));
+    await server.client.put('/api/keys/whole:3', '', { 'Content-Type': 'text/plain' });
+    const { code, stdout, stderr } = await client(['scan', '--values', '--start', 'whole:2', '--end', 'whole:4']);
+    assert.deepEqual([code, stdout.toString()], [0, 'whole:2\nwhole:3\t\n']);
+    assert.match(stderr, /^velocity: 1 values are larger/);
+  });
+
   it('shows no control character of a key', async () => {
     await server.client.put('/api/keys/esc%1B%5B2Japed', 'a\nb\u001b[2J');
     const shown = await good(['scan', 'esc', '--values']);
@@ -181,6 +256,19 @@ describe('batch', () => {
     await fails(['batch'], 1, /invalid_operation/, { input: '{"ops":[{"op":"fly"}]}' });
     await fails(['batch', '/not/there'], 1, /can't read/);
   });
+
+  it('that is refused has one line that says which part of it, and exit code 1', async () => {
+    const version = JSON.parse(await good(['batch'], { input: '{"ops":[{"op":"put","key":"b:1","text":"x"}]}' })).version;
+    const conditional = (wanted) => JSON.stringify({ if: [{ key: 'b:1', exists: true }, { key: 'b:1', version: wanted }], ops: [{ op: 'put', key: 'b:2', text: 'y' }] });
+    await good(['batch'], { input: conditional(version) });
+    await fails(['batch'], 1, /HTTP 412 precondition_failed/, { input: conditional('1') });
+    await fails(['batch'], 1, /HTTP 409/, { input: '{"ops":[{"op":"increment","key":"b:1"}]}' });
+    await fails(['batch'], 1, /HTTP 400 invalid_operation/, { input: '{"ops":[{"op":"put","key":"b:3","text":"z"},{"op":"put","key":""}]}' });
+    await fails(['get', 'b:3'], 3, /key_not_found/);
+    await fails(['batch'], 1, /not JSON.*at byte 0/, { input: '' });
+    await fails(['batch', '/tmp'], 1, /can't read \/tmp/);
+    await fails(['batch', 'a', 'b'], 2, /one file/);
+  });
 });
 
 describe('a client', () => {
@@ -191,6 +279,10 @@ describe('a client', () => {
     await fails(['get', 'found', '--data-dir', temporaryDirectory()], 1, /no server runs/, { at: null });
     await fails(['get', 'found'], 1, /can't reach/, { at: 'http://127.0.0.1:1' });
     await fails(['get', 'found'], 2, /https:\/\//, { at: 'ftp://x' });
+    await fails(['get', 'found', '--url', ''], 2, /--url/, { at: null, env: { VELOCITY_URL: url } });
+    assert.equal(await good(['get', 'found', '--data-dir', server.dataDir], { at: null, env: { VELOCITY_URL: '' } }), 'yes');
+    await fails(['get', 'found', '--data-dir', server.dataDir], 1, /can't reach/, { at: null, env: { VELOCITY_URL: 'http://127.0.0.1:1' } });
+    await fails(['get', 'found'], 2, /VELOCITY_URL/, { at: null, env: { VELOCITY_URL: 'here' } });
   });
 
   it('shows its token, from the environment or a file, and says when one is needed', async () => {
@@ -205,46 +297,17 @@ describe('a client', () => {
     await addUser(admin, nobody, 'reader', { role: 'read' });
     const { token: weak } = (await admin.post('/api/tokens', { name: 'weak', role: 'read' })).json;
     await fails(['put', 'k', 'w'], 1, /forbidden/, { at, env: { VELOCITY_TOKEN: weak } });
-    await guarded.stop();
-  });
-});
-
-describe('completion', () => {
-  const complete = (words) => {
-    const script = `eval "$('${binary}' completion bash)"; COMP_WORDS=(${words.map((word) => `'${word}'`).join(' ')}); COMP_CWORD=${words.length - 1}; _velocity; printf '%s\\n' "\${COMPREPLY[@]}"`;
-    return execFileSync('bash', ['-c', script]).toString().split('\n').filter(Boolean);
-  };
-
-  it('of bash knows commands, groups and options', () => {
-    const first = complete(['velocity', '']);
-    for (const word of ['server', 'db', 'admin', 'get', 'scan', 'help']) assert.ok(first.includes(word), word);
-    assert.deepEqual(complete(['velocity', 'sc']), ['scan']);
-    assert.deepEqual(complete(['velocity', 'db', 've']), ['verify']);
-    assert.ok(complete(['velocity', 'admin', '']).includes('create-user'));
-    assert.deepEqual(complete(['velocity', 'get', '--out']), ['--output']);
-    assert.deepEqual(complete(['velocity', 'get', 'key', '--out']), ['--output']);
-    assert.deepEqual(complete(['velocity', 'db', 'server', '--bi']), ['--bind']);
-    assert.deepEqual(complete(['velocity', 'server', '--bi']), ['--bind']);
-    assert.deepEqual(complete(['velocity', 'get', '--output', '']), [], 'files are the shell\'s own');
-  });
-
-  it('of the others names each option, and another shell is not known', async () => {
-    for (const shell of ['zsh', 'fish']) {
-      const { code, stdout } = await run(['completion', shell]);
-      assert.equal(code, 0);
-      for (const word of ['create-user', 'token-file', 'expires-at']) assert.ok(stdout.includes(word), `${shell}: ${word}`);
+    assert.equal(await good(['get', 'k', '--token-file', file], { at, env: { VELOCITY_TOKEN: 'vt_wrong' } }), 'v', 'the file comes first');
+    await fails(['get', 'k'], 1, /the token is wrong/, { at, env: { VELOCITY_TOKEN: 'vt_wrong' } });
+    for (const mode of [0o640, 0o604, 0o660, 0o620]) {
+      chmodSync(file, mode);
+      await fails(['get', 'k', '--token-file', file], 1, /open to others .*chmod 600/, { at });
     }
-    for (const args of [['completion'], ['completion', 'csh']]) assert.equal((await run(args)).code, 2);
-  });
-});
-
-describe('the manual page', () => {
-  it('names each command and option that help names', async () => {
-    const { code, stdout } = await run(['manual']);
-    assert.equal(code, 0);
-    assert.match(stdout, /^\.TH VELOCITY 1 /);
-    const { stdout: help } = await run(['help']);
-    for (const [, name] of help.matchAll(/^ {2}([a-z][a-z -]*?) {2,}/gm)) assert.ok(stdout.includes(`.SS ${name.replaceAll('-', '\\-')}`), name);
-    for (const line of stdout.split('\n')) assert.ok(!/^\.(?!TH|SH|SS|TP|B|I|BR|RI)/.test(line), line);
+    await fails(['get', 'k', '--token-file', `${file}.none`], 1, /there is no file/, { at });
+    assert.equal(await good(['get', 'k', '--login', 'ada', '--password-stdin'], { at, input: `${PASSWORD}\n` }), 'v');
+    await good(['put', 'p', '--login', 'ada', '--password-stdin'], { at, input: `${PASSWORD}\nthe value` });
+    assert.equal(await good(['get', 'p', '--login', 'ada', '--password-stdin'], { at, input: `${PASSWORD}\n` }), 'the value', 'what comes behind the line');
+    await fails(['get', 'k', '--login', 'ada', '--password-stdin'], 1, /the password is wrong/, { at, input: 'not it, sorry\n' });
+    await guarded.stop();
   });
 });
