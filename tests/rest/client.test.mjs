@@ -156,6 +156,18 @@ describe('scan', () => {
     assert.equal(items[1499].text, '1499');
   });
 
+  it('folds keys behind a delimiter, also those that are not UTF-8', async () => {
+    const puts = ['plain', 'sub/1', 'sub/2', 'tail'].map((name) => ({ op: 'put', key: `fold:${name}`, text: 'x' }));
+    const odd = Buffer.from('fold:\xff/1', 'latin1').toString('base64url');
+    assert.equal((await server.client.post('/api/batch', { ops: [...puts, { op: 'put', key64: odd, text: 'x' }] })).status, 200);
+    const folded = Buffer.from('fold:\xff/', 'latin1').toString('base64url');
+    const names = async (args) => (await good(['scan', 'fold:', '--delimiter', '/', ...args])).trimEnd().split('\n').map((line) => line.split('\t')[0]);
+    assert.deepEqual((await names([])).sort(), ['fold:plain', 'fold:sub/', 'fold:tail', folded].sort());
+    assert.deepEqual((await names(['--end', 'fold:u', '--reverse'])), ['fold:tail', 'fold:sub/', 'fold:plain']);
+    const lines = (await names(['--json'])).map((line) => JSON.parse(line));
+    assert.deepEqual(lines.filter(({ key }) => !key).map(({ prefix, prefix64 }) => prefix ?? prefix64).sort(), ['fold:sub/', folded].sort());
+  });
+
   it('shows no control character of a key', async () => {
     await server.client.put('/api/keys/esc%1B%5B2Japed', 'a\nb\u001b[2J');
     const shown = await good(['scan', 'esc', '--values']);
