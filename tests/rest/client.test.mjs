@@ -156,6 +156,12 @@ describe('scan', () => {
     assert.equal(items[1499].text, '1499');
   });
 
+  it('shows no control character of a key', async () => {
+    await server.client.put('/api/keys/esc%1B%5B2Japed', 'a\nb\u001b[2J');
+    const shown = await good(['scan', 'esc', '--values']);
+    assert.ok(!shown.includes('\u001b') && shown.split('\n').length === 2, JSON.stringify(shown));
+  });
+
   it('folds keys behind a delimiter, also those that are not UTF-8', async () => {
     const puts = ['plain', 'sub/1', 'sub/2', 'tail'].map((name) => ({ op: 'put', key: `fold:${name}`, text: 'x' }));
     const odd = Buffer.from('fold:\xff/1', 'latin1').toString('base64url');
@@ -166,12 +172,6 @@ describe('scan', () => {
     assert.deepEqual((await names(['--end', 'fold:u', '--reverse'])), ['fold:tail', 'fold:sub/', 'fold:plain']);
     const lines = (await names(['--json'])).map((line) => JSON.parse(line));
     assert.deepEqual(lines.filter(({ key }) => !key).map(({ prefix, prefix64 }) => prefix ?? prefix64).sort(), ['fold:sub/', folded].sort());
-  });
-
-  it('shows no control character of a key', async () => {
-    await server.client.put('/api/keys/esc%1B%5B2Japed', 'a\nb\u001b[2J');
-    const shown = await good(['scan', 'esc', '--values']);
-    assert.ok(!shown.includes('\u001b') && shown.split('\n').length === 2, JSON.stringify(shown));
   });
 
   it('says what is wrong', async () => {
