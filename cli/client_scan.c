@@ -71,16 +71,17 @@ static bool print_item(struct scan *s, struct json_value item) {
 
 static bool print_folded(const struct scan *s, struct json_value prefix) {
     if (!s->json) return printf("%s\n", s->folded) >= 0;
+    if (prefix.type == JSON_OBJECT) return print_bytes(prefix.raw.data, prefix.raw.size) && print_bytes("\n", 1);
     return fputs("{\"prefix\":", stdout) != EOF && print_bytes(prefix.raw.data, prefix.raw.size) && puts("}") != EOF;
 }
 
-/* A folded prefix stands in its list as a string, or as {"key64":...}. */
+/* A folded prefix stands in its list as a string, or as {"prefix64":...}. */
 static void take_folded(struct json_value prefix, char out[KEY_BYTES]) {
     velocity_slice text;
     size_t size = 0;
     char *buffer = prefix.type == JSON_STRING ? malloc(json_string_buffer_bytes(prefix)) : NULL;
     if (prefix.type != JSON_STRING) {
-        take_key(prefix, out);
+        document_text(prefix, "prefix64", out, KEY_BYTES);
         return;
     }
     if (buffer && json_string(prefix, buffer, &text)) {
@@ -90,6 +91,11 @@ static void take_folded(struct json_value prefix, char out[KEY_BYTES]) {
     out[size] = 0;
     document_clean(out, size);
     free(buffer);
+}
+
+/* Negative: the row at hand comes before the folded prefix. */
+static int compare_heads(const struct scan *s) {
+    return s->reverse ? strcmp(s->folded, s->key) : strcmp(s->key, s->folded);
 }
 
 /* Both lists as one, in the order of the scan. */
@@ -102,7 +108,7 @@ static bool print_page(struct scan *s, struct json_value items, struct json_valu
     if (row) take_key(item, s->key);
     if (folded) take_folded(fold, s->folded);
     while (good && s->left && (row || folded)) {
-        int order = !folded ? -1 : !row ? 1 : strcmp(s->key, s->folded) * (s->reverse ? -1 : 1);
+        int order = !folded ? -1 : !row ? 1 : compare_heads(s);
         s->left--;
         if (order <= 0) {
             good = print_item(s, item);

@@ -161,8 +161,11 @@ static velocity_status merge_runs(velocity *db, const struct compaction_task *ta
     for (; !status && merge_valid(&m); merge_next(&m)) {
         bool keep, new_key;
         const struct entry *e = merge_entry(&m);
-        if (!go_on(out->manual)) status = status_set(VELOCITY_INCOMPLETE, "the compaction was ended by its caller");
-        if (!status) status = retention_judge(&retention, e, &keep, &new_key);
+        if (!go_on(out->manual)) {
+            status = status_set(VELOCITY_INCOMPLETE, "the compaction was ended by its caller");
+            break;
+        }
+        status = retention_judge(&retention, e, &keep, &new_key);
         key_is_new |= new_key;
         if (status || !keep) continue;
         status = output_add(out, retention.expired ? &retention.tombstone : e, key_is_new);

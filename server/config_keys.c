@@ -82,8 +82,8 @@ const struct config_key config_keys[] = {
      "The folder that holds all data; made if it is missing. One server at a time uses it. A relative path "
      "starts at the server's working directory."},
     {"server", "max_connections", CONFIG_INTEGER, 0, FIELD(server.max_connections), 1, 1e6, "20000", NULL,
-     "Connections open at once; further ones wait. Lowered at the start where the descriptors allowed do not "
-     "suffice."},
+     "Connections open at once; further ones wait. Half of them may be watches and exports. Lowered at the start "
+     "where the descriptors allowed do not suffice."},
     {"server", "max_connections_per_address", CONFIG_INTEGER, LIVE, FIELD(server.max_connections_per_address), 0, 1e6, "0", NULL,
      "The same for one client address, whose further ones are closed; 0: no limit."},
     {"server", "connection_timeout_seconds", CONFIG_INTEGER, 0, FIELD(server.connection_timeout_seconds), 1, 86400, "300", NULL,
@@ -91,7 +91,8 @@ const struct config_key config_keys[] = {
     {"server", "watch_heartbeat_seconds", CONFIG_INTEGER, 0, FIELD(server.watch_heartbeat_seconds), 1, 300, "15", NULL,
      "A watch is told the current version so often, also where nothing that concerns it happens."},
     {"server", "request_deadline_seconds", CONFIG_INTEGER, LIVE, FIELD(server.request_deadline_seconds), 1, 3600, "30", NULL,
-     "A request must have arrived whole within this time; slower clients are cut off."},
+     "A request must have arrived whole within this time, of an import each piece; slower clients are cut off. So "
+     "long a stop waits for requests under way."},
     {"server", "rate_limit_per_second", CONFIG_INTEGER, LIVE, FIELD(server.rate_limit_per_second), 0, MAX_RATE, "0", NULL,
      "Requests a second of one user, on all of their connections; beyond: 429. A second's worth may come at "
      "once. 0: no limit."},
@@ -100,7 +101,7 @@ const struct config_key config_keys[] = {
     {"server", "global_rate_limit_per_second", CONFIG_INTEGER, LIVE, FIELD(server.global_rate_limit_per_second), 0, MAX_RATE, "0", NULL,
      "The same for all together."},
     {"server", "max_value_bytes", CONFIG_BYTES, 0, FIELD(server.max_value_bytes), 1, 1023 * MIB, "64 MiB", NULL,
-     "The largest value, and the largest request body; beyond: 413."},
+     "The largest value, and the largest request body but an import's; beyond: 413."},
     {"server", "max_frame_bytes", CONFIG_BYTES, OR_ZERO, FIELD(server.max_frame_bytes), 64 * KIB, 1 * GIB, "0", NULL,
      "The largest frame of the Velocity Protocol; at least 64 KiB more than `max_value_bytes`. 0: 1 MiB more "
      "than it."},

@@ -38,7 +38,9 @@ static void link_record(struct outcomes *o, uint32_t at) {
     *head = at;
 }
 
-static bool allocate(struct outcomes *o, uint32_t places) {
+/* To twice the places, or to the first ones. False: no memory. */
+static bool grow(struct outcomes *o) {
+    uint32_t places = o->places ? 2 * o->places : o->most < LEAST ? o->most : LEAST;
     struct record *ring = malloc(places * sizeof *ring);
     uint32_t *buckets = malloc(places * sizeof *buckets);
     if (!ring || !buckets) {
@@ -62,7 +64,7 @@ struct outcomes *outcomes_new(uint32_t most, uint64_t keep_ms) {
     if (!o) return NULL;
     o->most = most;
     o->keep_ms = keep_ms;
-    if (allocate(o, most < LEAST ? most : LEAST)) return o;
+    if (grow(o)) return o;
     free(o);
     return NULL;
 }
@@ -88,7 +90,7 @@ void outcomes_free(struct outcomes *o) {
 void outcomes_add(struct outcomes *o, const struct outcome *outcome, uint64_t now_ms) {
     while (o->count && now_ms - o->ring[o->first].ended_ms > o->keep_ms) drop_oldest(o);
     bool full = o->count == o->places;
-    if (full && (o->places == o->most || !allocate(o, 2 * o->places))) drop_oldest(o);
+    if (full && (o->places == o->most || !grow(o))) drop_oldest(o);
     uint32_t at = place(o, o->count++);
     struct record *record = &o->ring[at];
     *record = (struct record){.owner = outcome->owner,

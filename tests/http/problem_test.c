@@ -1,7 +1,5 @@
 /* problem_test.c - errors look as documented, and every code is documented. */
-#include "tests/server/cmocka_all.h"
-
-#include <stdio.h>
+#include "tests/http/document.h"
 
 #include "http/problem.h"
 #include "server/json.h"
@@ -53,24 +51,8 @@ static void codes_are_distinct_and_plain_and_statuses_are_errors(void **state) {
     }
 }
 
-/* The whole document, which lies beside the tests' folder. Freed by the caller. */
-static char *read_document(void) {
-    char path[4096];
-    const char *tests = strstr(__FILE__, "tests/http/problem_test.c");
-    char *text = calloc(1, 1 << 16);
-    FILE *file;
-    assert_non_null(tests);
-    assert_non_null(text);
-    snprintf(path, sizeof path, "%.*sdocs/errors.md", (int)(tests - __FILE__), __FILE__);
-    file = fopen(path, "r");
-    assert_non_null(file);
-    assert_true(fread(text, 1, (1 << 16) - 1, file) > 0);
-    fclose(file);
-    return text;
-}
-
 static void table_and_document_name_the_same_codes_statuses_and_titles(void **state) {
-    char *text = read_document();
+    char *text = document_read("docs/errors.md");
     int rows = 0;
     (void)state;
     for (int i = 0; i < PROBLEM_COUNT; i++) {

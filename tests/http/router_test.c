@@ -1,5 +1,5 @@
 /* router_test.c - the table and what it says of methods and paths. */
-#include "tests/server/cmocka_all.h"
+#include "tests/http/document.h"
 
 #include "http/router.h"
 
@@ -184,6 +184,34 @@ static void latencies_fall_into_buckets_that_hold_them(void **state) {
     assert_int_equal(latency_bucket(UINT64_MAX), LATENCY_BUCKETS - 1);
 }
 
+/* The line that begins so; what comes behind it is cut off. */
+static char *row_of(char *text, const char *cell) {
+    char *row = strstr(text, cell);
+    if (!row) fail_msg("docs/audit.md has no row that begins with %s", cell);
+    row[strcspn(row, "\n")] = 0;
+    return row;
+}
+
+static void the_page_about_the_audit_log_names_each_action_at_its_level(void **state) {
+    static const char *const cells[] = {[AUDIT_SECURITY] = "| `admin` | `",
+                                        [AUDIT_ADMIN] = "| `admin` | `",
+                                        [AUDIT_WRITE] = "| `writes` | `",
+                                        [AUDIT_READ] = "| `all` | `"};
+    size_t count;
+    const struct route *table = route_table(&count);
+    (void)state;
+    for (size_t i = 0; i < count; i++) {
+        char name[64];
+        const struct service_action *action = &table[i].action;
+        if (action->audit == AUDIT_NEVER) continue;
+        char *text = document_read("docs/audit.md");
+        (void)snprintf(name, sizeof name, "`%s`", action->name);
+        if (!strstr(row_of(text, cells[action->audit]), name))
+            fail_msg("docs/audit.md does not name %s at its level", action->name);
+        free(text);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_key_is_the_rest_of_the_path_whatever_it_holds),
@@ -196,6 +224,7 @@ int main(void) {
         cmocka_unit_test(a_name_in_braces_is_one_segment),
         cmocka_unit_test(a_segment_in_the_middle_is_one_too),
         cmocka_unit_test(only_keys_listings_and_batches_can_be_done_inside_of_a_transaction),
+        cmocka_unit_test(the_page_about_the_audit_log_names_each_action_at_its_level),
         cmocka_unit_test(what_needs_no_login_and_what_only_an_admin_may_is_as_written_here),
         cmocka_unit_test(latencies_fall_into_buckets_that_hold_them),
     };

@@ -237,6 +237,18 @@ describe('scan', () => {
     assert.ok(!shown.includes('\u001b') && shown.split('\n').length === 2, JSON.stringify(shown));
   });
 
+  it('folds keys behind a delimiter, also those that are not UTF-8', async () => {
+    const puts = ['plain', 'sub/1', 'sub/2', 'tail'].map((name) => ({ op: 'put', key: `fold:${name}`, text: 'x' }));
+    const odd = Buffer.from('fold:\xff/1', 'latin1').toString('base64url');
+    assert.equal((await server.client.post('/api/batch', { ops: [...puts, { op: 'put', key64: odd, text: 'x' }] })).status, 200);
+    const folded = Buffer.from('fold:\xff/', 'latin1').toString('base64url');
+    const names = async (args) => (await good(['scan', 'fold:', '--delimiter', '/', ...args])).trimEnd().split('\n').map((line) => line.split('\t')[0]);
+    assert.deepEqual((await names([])).sort(), ['fold:plain', 'fold:sub/', 'fold:tail', folded].sort());
+    assert.deepEqual((await names(['--end', 'fold:u', '--reverse'])), ['fold:tail', 'fold:sub/', 'fold:plain']);
+    const lines = (await names(['--json'])).map((line) => JSON.parse(line));
+    assert.deepEqual(lines.filter(({ key }) => !key).map(({ prefix, prefix64 }) => prefix ?? prefix64).sort(), ['fold:sub/', folded].sort());
+  });
+
   it('says what is wrong', async () => {
     await fails(['scan', 'a', 'b'], 2, /one prefix/);
     await fails(['scan', '--limit', '0'], 2, /--limit/);
