@@ -530,6 +530,7 @@ static int judge(struct http_client *c, struct http_exchange *x, CURLcode result
     (void)curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &x->reply.status);
     if (x->interrupted) return EXIT_DONE;
     x->broken = is_break(result);
+    if (x->unjudged && x->reply.status && !is_success(x->reply.status)) return EXIT_FAILED;
     if (x->broken && quiet) return EXIT_FAILED;
     bool safe = strcmp(x->method, "GET") == 0 || strcmp(x->method, "HEAD") == 0;
     /* A refusal that came while the body was still sent counts more than that it could not be sent. */
@@ -559,6 +560,10 @@ int http_client_exchange(struct http_client *c, struct http_exchange *x, bool qu
     free_fields(fields);
     free(url);
     return code;
+}
+
+int http_client_complain(struct http_client *c, const struct http_exchange *x) {
+    return complain_of_reply(c, &x->reply, x->about);
 }
 
 /* "/api/COLLECTION/NAME"; the caller frees it. NULL: no memory. */

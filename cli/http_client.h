@@ -81,6 +81,7 @@ struct http_exchange {
     bool endless;      /* no limit of time: it is bounded by `arg`'s own ends, or by silence */
     uint32_t silent_s; /* of an endless one: so long without a byte ends it; 0: may be silent for ever */
     const char *about; /* as above */
+    bool unjudged;     /* no complaint of a reply that is not 2xx: see http_client_complain */
     /* out */
     bool interrupted;        /* ended by read or write; the answer is EXIT_DONE */
     bool broken;             /* the connection ended before the reply did, or never came about */
@@ -90,6 +91,9 @@ struct http_exchange {
 /* EXIT_DONE: the status is 2xx, or it was interrupted. EXIT_NOT_FOUND: it is 404. `quiet`: no complaint where the
  * connection broke: the caller tries again. */
 int http_client_exchange(struct http_client *client, struct http_exchange *exchange, bool quiet);
+
+/* The complaint of the reply of the last exchange, and its exit code. */
+int http_client_complain(struct http_client *client, const struct http_exchange *exchange);
 
 /* Percent-escapes bytes for one segment or a parameter; the caller frees it. NULL: no memory. */
 char *http_client_escape(velocity_slice bytes);
