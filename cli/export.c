@@ -259,6 +259,9 @@ static int close_output(struct export *e, int code) {
     if (!code && !e->failed) (void)e->sink->end(e);
     (void)sqlite3_finalize(e->insert);
     if (e->db && sqlite3_close(e->db) != SQLITE_OK) (void)fail(e, "the database can't be closed");
+    /* Also what SQLite has written, which is the same file: what appears under its name is on disk. */
+    if (!code && !e->failed && e->path && (fflush(e->file) != 0 || fsync(fileno(e->file)) != 0))
+        (void)fail(e, strerror(errno));
     if (e->path && e->file && fclose(e->file) != 0) (void)fail(e, strerror(errno));
     if (!code && !e->failed && e->path && rename(e->part, e->path) != 0) (void)fail(e, strerror(errno));
     if (e->failed) code = complain(EXIT_FAILED, "can't write to %s: %s", name, e->why);

@@ -311,6 +311,7 @@ static int judge(struct http_client *c, struct http_exchange *x, bool quiet) {
     x->broken = !is_refusal(x) && is_break(c, c->result);
     x->later = status == 429 || status == 503;
     c->reached = c->reached || status;
+    if (x->unjudged && is_refusal(x)) return EXIT_FAILED;
     if (!is_refusal(x) && !c->result) return EXIT_DONE;
     return quiet && (x->broken || x->later) ? EXIT_FAILED : http_client_complain(c, x);
 }
@@ -343,6 +344,10 @@ int http_client_exchange(struct http_client *c, struct http_exchange *x, bool qu
     free_fields(fields);
     free(url);
     return code;
+}
+
+int http_client_complain(struct http_client *c, const struct http_exchange *x) {
+    return complain_of_reply(c, &x->reply, x->about);
 }
 
 /* "/api/COLLECTION/NAME"; the caller frees it. NULL: no memory. */

@@ -77,6 +77,7 @@ struct http_exchange {
     uint32_t silent_s; /* of an endless one: so long without a byte ends it; 0: what a whole request has elsewhere */
     bool safe;         /* it changes nothing, though it is no GET */
     const char *about; /* as above */
+    bool unjudged;     /* no complaint of a reply that is not 2xx: see http_client_complain */
     /* out */
     bool interrupted;        /* ended by read or write; the answer is EXIT_DONE */
     bool broken;             /* the connection ended before the reply did, or never came about */
@@ -88,6 +89,9 @@ struct http_exchange {
  * broken, or may go later: the caller tries again. */
 int http_client_exchange(struct http_client *client, struct http_exchange *exchange, bool quiet);
 /* What a quiet one, the last, did not say. */
+int http_client_complain(struct http_client *client, const struct http_exchange *exchange);
+
+/* The complaint of the reply of the last exchange, and its exit code. */
 int http_client_complain(struct http_client *client, const struct http_exchange *exchange);
 
 /* Percent-escapes bytes for one segment or a parameter; the caller frees it. NULL: no memory. */

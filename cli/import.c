@@ -4,11 +4,15 @@
  *     rows --> part: NDJSON, some megabytes --> POST /api/import --> the place reached, in the state file --> next part
  *
  * A part that was sent and not answered is sent again: storing a row twice is storing it once. So an import that was
- * ended, however, goes on with --resume from the last part that was answered. A row that can't be stored is skipped,
- * and reported with its reason.
+ * ended, however, goes on with --resume (import_state.h) from the last part that was answered, or, where it ended by
+ * itself, from the row that it came to. A row that can't be stored is skipped, and reported with its reason.
+ *
+ * A line of the part stands for each row, also for one that was skipped: that line is empty, which the server passes
+ * over. So lines are rows, and are done with in their order.
  */
 #include "cli/client.h"
 #include "cli/document.h"
+#include "cli/import_state.h"
 #include "cli/progress.h"
 #include "cli/rows.h"
 #include "server/json.h"
@@ -21,58 +25,106 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PART_BYTES     ((size_t)4 << 20)
-#define PART_ROWS      5000u
-#define TOLD_ON_SCREEN 10u
-#define REASON_BYTES   300
-#define ATTEMPTS       8 /* of a part, with pauses that double, before an import gives up */
-#define FIRST_PAUSE_MS 250
+#define PART_BYTES      ((size_t)4 << 20)
+#define PART_ROWS       5000u
+#define TOLD_ON_SCREEN  10u
+#define REASON_BYTES    300
+#define KEY_SHOWN_BYTES 100
+#define ATTEMPTS        8 /* without getting on, with pauses that double, before an import gives up */
+#define FIRST_PAUSE_MS  250
+#define SILENT_S        60
+
+struct line {
+    size_t begin;      /* in the part */
+    uint64_t position; /* of the source, behind its row */
+    bool skipped;      /* by the source, and so empty ... */
+    size_t note;       /* ... and what there is to say: in `notes`, its key as JSON and its reason, each with a NUL */
+};
 
 struct import {
-    const struct command *command;
-    const struct command_arguments *arguments;
     struct http_client *client;
     struct rows *rows;
+    const char *format;
     const char *prefix; /* before each key; NULL: none */
     const char *path;   /* "/api/import" */
     const char *state_path;
     FILE *report; /* NULL: none */
-    struct json_writer part;
-    struct {
-        size_t begin;
-        uint64_t number; /* of the row, from 1 on */
-    } lines[PART_ROWS];
+    struct json_writer part, notes;
+    struct line lines[PART_ROWS];
     uint32_t line_count;
-    uint64_t number, imported, skipped, position;
+    uint32_t done;    /* lines of the part that are */
+    uint32_t at_once; /* lines that are sent at once: fewer where many are bad, for each bad one ends a request */
+    bool source_failed;
+    struct import_state state;
     struct progress progress;
 };
 
 /* ---- what is skipped -------------------------------------------------------------------------------------------- */
 
-static void skip(struct import *m, uint64_t number, velocity_slice key, const char *reason) {
+/* "key", or "key64", as it stands in the item. False: it has none that is a text. */
+static bool find_key(struct json_value item, const char **name, struct json_value *key) {
+    *name = "key";
+    if (document_member(item, *name, key) && key->type == JSON_STRING) return true;
+    *name = "key64";
+    return document_member(item, *name, key) && key->type == JSON_STRING;
+}
+
+static void report(struct import *m, uint64_t number, velocity_slice item, const char *reason) {
     struct json_writer w = {0};
-    char shown[128];
-    m->skipped++;
-    (void)snprintf(shown, sizeof shown, "%.*s", key.size < 100 ? (int)key.size : 100,
-                   key.data ? (const char *)key.data : "");
-    document_clean(shown, strlen(shown));
-    if (m->skipped <= TOLD_ON_SCREEN) {
-        progress_end(&m->progress);
-        (void)complain(EXIT_DONE, "row %" PRIu64 "%s%s is skipped: %s", number, *shown ? ", " : "", shown, reason);
-    } else if (m->skipped == TOLD_ON_SCREEN + 1 && !m->report) {
-        (void)complain(EXIT_DONE, "more are skipped; --report FILE keeps them all");
-    }
-    if (!m->report) return;
+    struct json_value root, key;
+    const char *name;
     json_begin_object(&w);
     json_name(&w, "row");
     json_write_u64(&w, number);
-    if (key.size) json_write_key(&w, key);
+    if (json_parse(item, &root, NULL) && find_key(root, &name, &key)) {
+        json_name(&w, name);
+        json_write_raw(&w, key.raw);
+    }
     json_name(&w, "reason");
     json_write_string(&w, velocity_str(reason));
     json_end_object(&w);
     json_append(&w, "\n", 1);
-    if (!w.failed) (void)fwrite(w.data, 1, w.size, m->report);
+    if (!w.failed) (void)fwrite(w.data, 1, w.size, m->report); /* what fails shows when it is closed */
     json_writer_free(&w);
+}
+
+/* `item`: JSON that may have its key. */
+static void skip(struct import *m, uint64_t number, velocity_slice item, const char *reason) {
+    char shown[KEY_SHOWN_BYTES] = "";
+    struct json_value root, key;
+    const char *name;
+    m->state.skipped++;
+    if (m->report) report(m, number, item, reason);
+    if (m->state.skipped > TOLD_ON_SCREEN + 1) return;
+    progress_end(&m->progress);
+    if (m->state.skipped > TOLD_ON_SCREEN) {
+        (void)complain(EXIT_DONE, "more are skipped%s", m->report ? "" : "; --report FILE keeps them all");
+        return;
+    }
+    if (json_parse(item, &root, NULL) && find_key(root, &name, &key)) document_text(root, name, shown, sizeof shown);
+    (void)complain(EXIT_DONE, "row %" PRIu64 "%s%s is skipped: %s", number, *shown ? ", " : "", shown, reason);
+}
+
+static void note(struct import *m, velocity_slice key, const char *reason) {
+    struct json_writer *w = &m->notes;
+    w->comma = false;
+    json_begin_object(w);
+    if (key.size) json_write_key(w, key);
+    json_end_object(w);
+    json_append(w, "", 1);
+    json_append(w, reason, strlen(reason) + 1);
+}
+
+/* The lines before `end` are done with. */
+static void finish(struct import *m, uint32_t end) {
+    for (; m->done < end; m->done++) {
+        const struct line *line = &m->lines[m->done];
+        m->state.position = line->position;
+        m->state.number++;
+        if (!line->skipped) continue;
+        const char *key = m->notes.data + line->note;
+        skip(m, m->state.number, velocity_str(key), key + strlen(key) + 1);
+    }
 }
 
 /* ---- a part ----------------------------------------------------------------------------------------------------- */
@@ -102,147 +154,226 @@ static void write_item(struct json_writer *w, const char *prefix, const struct r
 }
 
 static void add_row(struct import *m, const struct row *row) {
-    m->lines[m->line_count].begin = m->part.size;
-    m->lines[m->line_count++].number = m->number;
     if (row->item.size)
         json_append(&m->part, row->item.data, row->item.size);
     else
         write_item(&m->part, m->prefix, row);
-    json_append(&m->part, "\n", 1);
 }
 
-/* Reads rows until the part is full. *more: there may be others. */
+/* Reads rows until the part is full. *more: there may be others. A source that fails does so behind what it had. */
 static int fill_part(struct import *m, bool *more) {
     struct row row;
     json_writer_clear(&m->part);
-    m->line_count = 0;
-    *more = true;
-    while (*more && m->line_count < PART_ROWS && m->part.size < PART_BYTES) {
+    json_writer_clear(&m->notes);
+    m->line_count = m->done = 0;
+    while (m->line_count < PART_ROWS && m->part.size < PART_BYTES) {
         enum row_result result = m->rows->next(m->rows, &row);
-        if (result == ROW_FAILED) return complain(EXIT_FAILED, "%s", m->rows->message);
-        *more = result != ROW_END;
+        m->source_failed = result == ROW_FAILED;
+        *more = result != ROW_END && result != ROW_FAILED;
         if (!*more) break;
-        m->number++;
-        if (result == ROW_SKIPPED)
-            skip(m, m->number, row.key, m->rows->message);
+        struct line *line = &m->lines[m->line_count++];
+        *line = (struct line){m->part.size, m->rows->position, result == ROW_SKIPPED, m->notes.size};
+        if (line->skipped)
+            note(m, row.key, m->rows->message);
         else
             add_row(m, &row);
+        json_append(&m->part, "\n", 1);
     }
-    return m->part.failed ? complain(EXIT_FAILED, "no memory") : EXIT_DONE;
+    return m->part.failed || m->notes.failed ? complain(EXIT_FAILED, "no memory") : EXIT_DONE;
 }
 
 /* ---- sending ---------------------------------------------------------------------------------------------------- */
 
 static uint64_t number_in(struct json_value root, const char *name) {
     struct json_value member;
-    char digits[24];
-    if (!document_member(root, name, &member) || member.raw.size >= sizeof digits) return 0;
-    memcpy(digits, member.raw.data, member.raw.size);
-    digits[member.raw.size] = 0;
-    return strtoull(digits, NULL, 10);
+    uint64_t number = 0;
+    return document_member(root, name, &member) && json_u64(member, &number) ? number : 0;
 }
 
-/* The server did not take a line: all before it are in. *from goes behind it. False: it was something else. */
-static bool pass_bad_line(struct import *m, const struct http_reply *reply, uint32_t *from) {
+/* Where the line stands in the part, without its end. */
+static velocity_slice line_at(const struct import *m, uint32_t index) {
+    size_t begin = m->lines[index].begin, end = index + 1 < m->line_count ? m->lines[index + 1].begin : m->part.size;
+    return velocity_bytes(m->part.data + begin, end - begin - 1);
+}
+
+/* The lines before `end` are in, `imported` of them; the others of them that were sent had expired. */
+static void count(struct import *m, uint32_t end, uint64_t imported) {
+    uint64_t sent = 0;
+    for (uint32_t i = m->done; i < end; i++) sent += !m->lines[i].skipped;
+    m->state.imported += imported;
+    if (sent > imported) m->state.expired += sent - imported;
+    finish(m, end);
+}
+
+/* It is the line's own fault, and not that of who sends it or of the server. */
+static bool blames_line(const struct json_value root) {
+    static const char *const codes[] = {"invalid_body", "out_of_scope", "too_large"};
+    char code[64];
+    document_text(root, "code", code, sizeof code);
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
+        if (strcmp(code, codes[i]) == 0) return true;
+    return false;
+}
+
+/* The import ended at a line, and all before it are in: goes there, or behind it where it is a bad one. False: the
+ * reply names none. */
+static bool take_refusal(struct import *m, const struct http_reply *reply, uint32_t end, bool *bad) {
     struct json_value root;
     char reason[REASON_BYTES];
+    *bad = false;
     if (!reply->body || !json_parse(velocity_bytes(reply->body, reply->size), &root, NULL)) return false;
     uint64_t line = number_in(root, "line");
-    if (line == 0 || line > m->line_count - *from) return false;
+    if (line == 0 || line > end - m->done + 1) return false;
+    count(m, m->done + (uint32_t)line - 1, number_in(root, "imported"));
+    *bad = m->done < end && !m->lines[m->done].skipped && blames_line(root);
+    if (!*bad) return true;
     document_text(root, "detail", reason, sizeof reason);
-    m->imported += line - 1;
-    *from += (uint32_t)line;
-    skip(m, m->lines[*from - 1].number, velocity_bytes("", 0), reason);
+    m->state.position = m->lines[m->done].position;
+    m->state.number++;
+    skip(m, m->state.number, line_at(m, m->done), *reason ? reason : "the server does not take it");
+    m->done++;
     return true;
 }
 
-/* One attempt at what is left of the part. *again: the server may take it later. */
-static int send_rest(struct import *m, uint32_t *from, bool *again) {
-    size_t begin = m->lines[*from].begin;
+/* Of the lines up to `end`. *again: the server may take them later. */
+static int judge_reply(struct import *m, struct http_exchange *x, int code, uint32_t end, bool *again) {
+    struct json_value root;
+    bool bad = false;
+    *again = false;
+    if (!code && x->reply.body && json_parse(velocity_bytes(x->reply.body, x->reply.size), &root, NULL)) {
+        m->at_once = m->at_once * 2 < PART_ROWS ? m->at_once * 2 : PART_ROWS;
+        count(m, end, number_in(root, "imported"));
+        return EXIT_DONE;
+    }
+    if (!code) return complain(EXIT_FAILED, "what answers does not do so as Velocity does: is it the right address?");
+    if (!x->reply.status) {
+        *again = x->broken;
+        return code;
+    }
+    (void)take_refusal(m, &x->reply, end, &bad);
+    if (bad) {
+        m->at_once = m->at_once > 1 ? m->at_once / 2 : 1;
+        return EXIT_DONE;
+    }
+    *again = x->reply.status == 503 || x->reply.status == 429;
+    return code;
+}
+
+/* One attempt at what is left of the part. `last`: then it is complained of. */
+static int send_rest(struct import *m, bool last, bool *again) {
+    uint32_t end = m->line_count - m->done < m->at_once ? m->line_count : m->done + m->at_once;
+    size_t begin = m->lines[m->done].begin, stop = end < m->line_count ? m->lines[end].begin : m->part.size;
     struct http_exchange x = {.method = "POST",
                               .path = m->path,
                               .fields = {"Content-Type: application/x-ndjson"},
-                              .body = velocity_bytes(m->part.data + begin, m->part.size - begin)};
-    int code = http_client_exchange(m->client, &x, true);
-    *again = x.broken || x.reply.status == 503 || x.reply.status == 429;
-    if (!code) {
-        m->imported += m->line_count - *from;
-        *from = m->line_count;
-    } else if (x.reply.status >= 400 && x.reply.status < 500 && pass_bad_line(m, &x.reply, from)) {
-        code = EXIT_DONE;
+                              .body = velocity_bytes(m->part.data + begin, stop - begin),
+                              .endless = true,
+                              .silent_s = SILENT_S,
+                              .unjudged = true};
+    int code = http_client_exchange(m->client, &x, !last);
+    bool refused = code && x.reply.status;
+    code = judge_reply(m, &x, code, end, again);
+    if (code && refused && (last || !*again)) {
+        progress_end(&m->progress);
+        code = http_client_complain(m->client, &x);
     }
     http_reply_free(&x.reply);
     return code;
 }
 
 static int send_part(struct import *m) {
-    uint32_t from = 0, pause_ms = FIRST_PAUSE_MS;
+    uint32_t pause_ms = FIRST_PAUSE_MS;
     int attempts = 0, code = EXIT_DONE;
-    bool again;
-    while (from < m->line_count) {
-        code = send_rest(m, &from, &again);
+    while (m->done < m->line_count) {
+        uint32_t before = m->done;
+        bool again;
+        if (m->lines[m->done].skipped) { /* nothing to send */
+            finish(m, m->done + 1);
+            continue;
+        }
+        code = send_rest(m, ++attempts == ATTEMPTS, &again);
+        if (m->done > before) attempts = 0, pause_ms = FIRST_PAUSE_MS;
         if (!code) continue;
-        if (!again || ++attempts == ATTEMPTS) break;
+        if (!again || attempts == ATTEMPTS) return code;
+        progress_end(&m->progress);
+        if (attempts == 1) (void)complain(EXIT_DONE, "the server does not take it now; trying again for half a minute");
         (void)usleep(pause_ms * 1000);
         pause_ms *= 2;
     }
-    if (code && again) code = complain(EXIT_FAILED, "the server does not answer; go on later with --resume");
-    return code;
-}
-
-/* ---- the state file --------------------------------------------------------------------------------------------- */
-
-static int save_state(const struct import *m) {
-    char next[4200];
-    if (!m->state_path) return EXIT_DONE;
-    (void)snprintf(next, sizeof next, "%s.new", m->state_path);
-    FILE *file = fopen(next, "we");
-    bool good = file && fprintf(file, "velocity-import 1 %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
-                                m->position, m->number, m->imported, m->skipped) > 0;
-    if (file && fclose(file) != 0) good = false;
-    if (good && rename(next, m->state_path) == 0) return EXIT_DONE;
-    return complain(EXIT_FAILED, "can't write %s: %s", m->state_path, strerror(errno));
-}
-
-static int load_state(struct import *m) {
-    FILE *file = m->state_path ? fopen(m->state_path, "re") : NULL;
-    if (!file)
-        return complain(EXIT_FAILED, "there is nothing to go on with: %s",
-                        m->state_path ? strerror(errno) : "name the file with --state");
-    int got = fscanf(file, "velocity-import 1 %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64, &m->position, &m->number,
-                     &m->imported, &m->skipped);
-    (void)fclose(file);
-    if (got != 4) return complain(EXIT_FAILED, "%s is no state of an import", m->state_path);
-    return m->rows->seek(m->rows, m->position) ? EXIT_DONE : complain(EXIT_FAILED, "%s", m->rows->message);
+    return EXIT_DONE;
 }
 
 /* ---- the command ------------------------------------------------------------------------------------------------ */
 
-static int import_all(struct import *m) {
-    bool more = true;
-    int code = EXIT_DONE;
-    progress_begin(&m->progress, "rows");
-    while (!code && more) {
-        code = fill_part(m, &more);
-        if (!code) code = send_part(m);
-        if (!code) {
-            m->position = m->rows->position;
-            code = save_state(m);
-        }
-        progress_show(&m->progress, m->imported, m->rows->done, m->rows->total);
-    }
-    progress_end(&m->progress);
-    if (!code && m->state_path) (void)unlink(m->state_path);
+static int save(struct import *m) {
+    if (m->report) (void)fflush(m->report); /* what fails shows when it is closed */
+    return import_state_save(m->state_path, m->format, m->rows, &m->state);
+}
+
+/* `code` ended it: where, and how does it go on? */
+static int stop(struct import *m, int code) {
+    int saved = save(m);
+    if (!saved && m->state_path)
+        (void)complain(code, "it stopped behind row %" PRIu64 "; --resume goes on there", m->state.number);
+    else
+        (void)complain(code,
+                       "it stopped behind row %" PRIu64 "; import the same again (with --state FILE it could go on)",
+                       m->state.number);
     return code;
 }
 
-static int tell(const struct import *m, bool json) {
-    const char *format = json ? "{\"imported\":%" PRIu64 ",\"skipped\":%" PRIu64 "}\n"
-                              : "%" PRIu64 " rows are imported, %" PRIu64 " skipped\n";
-    return printf(format, m->imported, m->skipped) > 0 ? EXIT_DONE : complain_of_output();
+static int import_all(struct import *m) {
+    bool more = true;
+    progress_begin(&m->progress, "rows");
+    int code = save(m);
+    if (code) return code;
+    while (!code && more) {
+        code = fill_part(m, &more);
+        if (!code) code = send_part(m);
+        if (!code) code = save(m);
+        progress_show(&m->progress, m->state.imported, m->rows->done, m->rows->total);
+    }
+    progress_end(&m->progress);
+    if (!code && m->source_failed) code = complain(EXIT_FAILED, "%s", m->rows->message);
+    if (code) return stop(m, code);
+    if (m->state_path) (void)unlink(m->state_path);
+    return EXIT_DONE;
 }
 
-static int open_rows(const struct command *command, const struct command_arguments *arguments, struct rows **out) {
+static int tell(const struct import *m, bool json) {
+    const struct import_state *s = &m->state;
+    int printed;
+    if (json)
+        printed = printf("{\"imported\":%" PRIu64 ",\"expired\":%" PRIu64 ",\"skipped\":%" PRIu64 "}\n", s->imported,
+                         s->expired, s->skipped);
+    else
+        printed = printf("%" PRIu64 " rows are imported, %" PRIu64 " had expired, %" PRIu64 " are skipped\n",
+                         s->imported, s->expired, s->skipped);
+    return printed > 0 ? EXIT_DONE : complain_of_output();
+}
+
+/* The number of a database of a dump; negative: none was given. */
+static int read_redis_database(const char *text, int64_t *out) {
+    uint64_t number = 0;
+    int code = text ? read_number("redis-database", text, 0, INT32_MAX, &number) : EXIT_DONE;
+    *out = text ? (int64_t)number : -1;
+    return code;
+}
+
+/* Options that would be passed over are better refused. */
+static int judge_options(const struct command *command, const struct command_arguments *arguments, const char *format) {
+    static const struct {
+        const char *option, *formats;
+    } uses[] = {{"prefix", "csv sqlite redis rdb"}, {"table", "sqlite"}, {"key-column", "csv sqlite"},
+                {"value-column", "csv sqlite"},     {"match", "redis"},  {"redis-database", "rdb"}};
+    for (size_t i = 0; i < sizeof uses / sizeof *uses; i++)
+        if (command_value(command, arguments, uses[i].option) && !strstr(uses[i].formats, format))
+            return complain(EXIT_USAGE, "--%s is nothing for %s", uses[i].option,
+                            strcmp(format, "rdb") == 0 ? "a dump of Redis" : format);
+    return EXIT_DONE;
+}
+
+static int open_rows(struct import *m, const struct command *command, const struct command_arguments *arguments) {
     static const struct {
         const char *format;
         bool (*open)(const struct rows_options *options, struct rows **out, char message[ROWS_MESSAGE_BYTES]);
@@ -266,7 +397,14 @@ static int open_rows(const struct command *command, const struct command_argumen
     if (strcmp(format, "redis") == 0 && path && !strstr(path, "://")) format = "rdb";
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
         if (strcmp(format, formats[i].format) != 0) continue;
-        return formats[i].open(&options, out, message) ? EXIT_DONE : complain(EXIT_FAILED, "%s", message);
+        m->format = formats[i].format;
+        int code = judge_options(command, arguments, m->format);
+        if (!code)
+            code = read_redis_database(command_value(command, arguments, "redis-database"), &options.redis_database);
+        if (!code && !formats[i].open(&options, &m->rows, message)) code = complain(EXIT_FAILED, "%s", message);
+        if (!code) m->state.position = m->rows->position;
+        if (!code && m->rows->remark) (void)complain(EXIT_DONE, "%s", m->rows->remark);
+        return code;
     }
     return complain(EXIT_USAGE, "--format %s: it is ndjson, csv, sqlite or redis", format);
 }
@@ -293,14 +431,14 @@ int run_import(const struct command *command, const struct command_arguments *ar
     path_begin(&path, command, arguments, "import");
     if (!code && !path_text(&path)) code = complain(EXIT_FAILED, "no memory");
     if (!code) {
-        m->command = command;
-        m->arguments = arguments;
         m->path = path.data;
         m->prefix = command_value(command, arguments, "prefix");
         m->state_path = name_state(command, arguments, state);
-        code = open_rows(command, arguments, &m->rows);
+        m->at_once = PART_ROWS;
+        code = open_rows(m, command, arguments);
     }
-    if (!code && command_value(command, arguments, "resume")) code = load_state(m);
+    if (!code && command_value(command, arguments, "resume"))
+        code = import_state_load(m->state_path, m->format, m->rows, &m->state);
     if (!code && report && !(m->report = fopen(report, "ae")))
         code = complain(EXIT_FAILED, "can't write %s: %s", report, strerror(errno));
     if (!code) code = connect_find(command, arguments, &connection);
@@ -311,10 +449,11 @@ int run_import(const struct command *command, const struct command_arguments *ar
         if (!code) code = told;
     }
     connect_close(&connection);
-    if (m && m->report && fclose(m->report) != 0 && !code)
+    if (m && m->report && (ferror(m->report) | fclose(m->report)) && !code)
         code = complain(EXIT_FAILED, "can't write %s: %s", report, strerror(errno));
     if (m && m->rows) m->rows->close(m->rows);
     if (m) json_writer_free(&m->part);
+    if (m) json_writer_free(&m->notes);
     json_writer_free(&path);
     free(m);
     return code;

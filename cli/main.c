@@ -204,6 +204,8 @@ static const struct command_option import_options[] = {
     {"key-column", "NAME", NULL, NULL, "csv, sqlite: the column that is the key (default: the first)"},
     {"value-column", "NAME", NULL, NULL, "csv, sqlite: the column that is the value (default: all others, as JSON)"},
     {"match", "PATTERN", NULL, NULL, "redis, of a server: only keys that match"},
+    {"redis-database", "NUMBER", NULL, NULL,
+     "redis, of a dump: that database of it (default: the first that has rows)"},
     {"resume", NULL, NULL, NULL, "go on where it was ended"},
     {"state", "FILE", NULL, NULL, "keep there how far it is (default: SOURCE.import-state, where that is a file)"},
     {"report", "FILE", NULL, NULL, "add to it what is skipped, and why, as NDJSON"},

@@ -97,10 +97,12 @@ static bool listpack_element(struct packed *p, velocity_slice *out) {
     }
 }
 
-/* Behind each element stands how long it was, in groups of seven bits. */
+/* Behind each element stands how long it was, in groups of seven bits. From two groups on Redis takes one more for what
+ * would just fit: "l < 16383" in its lpEncodeBacklen. */
 static size_t back_length(size_t element_bytes) {
     size_t bytes = 1;
-    while (bytes < 5 && element_bytes >= (size_t)1 << (7 * bytes)) bytes++;
+    if (element_bytes <= 127) return bytes;
+    for (bytes = 2; bytes < 5 && element_bytes >= ((size_t)1 << (7 * bytes)) - 1;) bytes++;
     return bytes;
 }
 
@@ -173,4 +175,26 @@ bool lzf_decompress(velocity_slice in, uint8_t *out, size_t out_size) {
         at += size;
     }
     return at == out_size;
+}
+
+/* ---- checksum --------------------------------------------------------------------------------------------------- */
+
+/* What the polynomial 0x95ac9329ac4bc9b5 makes of half a byte; a whole one takes two steps. */
+static const uint64_t half_bytes[16] = {
+    UINT64_C(0x0000000000000000), UINT64_C(0x7d08ff3b88be6f81), UINT64_C(0xfa11fe77117cdf02),
+    UINT64_C(0x8719014c99c2b083), UINT64_C(0xdf7adabd7a6e2d6f), UINT64_C(0xa2722586f2d042ee),
+    UINT64_C(0x256b24ca6b12f26d), UINT64_C(0x5863dbf1e3ac9dec), UINT64_C(0x95ac9329ac4bc9b5),
+    UINT64_C(0xe8a46c1224f5a634), UINT64_C(0x6fbd6d5ebd3716b7), UINT64_C(0x12b5926535897936),
+    UINT64_C(0x4ad64994d625e4da), UINT64_C(0x37deb6af5e9b8b5b), UINT64_C(0xb0c7b7e3c7593bd8),
+    UINT64_C(0xcdcf48d84fe75459),
+};
+
+uint64_t rdb_checksum(uint64_t crc, velocity_slice bytes) {
+    const uint8_t *p = bytes.data;
+    for (size_t i = 0; i < bytes.size; i++) {
+        crc ^= p[i];
+        crc = half_bytes[crc & 15] ^ crc >> 4;
+        crc = half_bytes[crc & 15] ^ crc >> 4;
+    }
+    return crc;
 }

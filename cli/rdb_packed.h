@@ -1,5 +1,6 @@
 /*
- * rdb_packed.h - the packed forms in which a Redis dump holds small collections, as sequences of elements:
+ * rdb_packed.h - the packed forms in which a Redis dump holds small collections, as sequences of elements; its
+ * compression and its checksum:
  *
  *     listpack  u32 bytes | u16 count | (encoding, data, length of both backwards)* | 0xFF
  *     ziplist   u32 bytes | u32 tail | u16 count | (length of the one before, encoding, data)* | 0xFF
@@ -27,6 +28,9 @@ struct packed {
 bool packed_begin(struct packed *p, enum packed_form form, velocity_slice bytes);
 /* The next element, an integer as its digits; it lives until the next call. False: that was all, or p->damaged. */
 bool packed_next(struct packed *p, velocity_slice *out);
+
+/* CRC-64 as Redis has it (Jones, reflected), over what comes behind `crc`, which begins as 0. */
+uint64_t rdb_checksum(uint64_t crc, velocity_slice bytes);
 
 /* LZF: `out` has exactly out_size bytes. False: damaged. */
 bool lzf_decompress(velocity_slice in, uint8_t *out, size_t out_size);

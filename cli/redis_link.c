@@ -27,9 +27,33 @@ struct place {
     const char *user, *password, *host, *port, *database;
 };
 
+static int hex_digit(char c) {
+    const char *digits = "0123456789abcdef", *at = c ? strchr(digits, c | ('A' <= c && c <= 'F' ? 0x20 : 0)) : NULL;
+    return at ? (int)(at - digits) : -1;
+}
+
+/* Percent escapes, where they stand, as redis-cli has them. False: one is none. */
+static bool unescape(char *text) {
+    char *out = text;
+    for (char *p = text; *p; p++) {
+        if (*p != '%') {
+            *out++ = *p;
+            continue;
+        }
+        int high = hex_digit(p[1]), low = high < 0 ? -1 : hex_digit(p[2]);
+        if (low < 0 || high + low == 0) return false;
+        *out++ = (char)(high << 4 | low);
+        p += 2;
+    }
+    *out = 0;
+    return true;
+}
+
 static bool take_place(struct redis_link *link, const char *url, struct place *p) {
     static const char scheme[] = "redis://";
     *p = (struct place){.port = DEFAULT_PORT};
+    if (strncmp(url, "rediss://", 9) == 0)
+        return fail(link, "Redis over TLS is not spoken here: give it redis:// through a tunnel", NULL);
     if (strncmp(url, scheme, sizeof scheme - 1) != 0 || strlen(url) >= sizeof p->text)
         return fail(link, "it is no URL such as redis://localhost:6379/0", NULL);
     strcpy(p->text, url + sizeof scheme - 1);
@@ -39,6 +63,7 @@ static bool take_place(struct redis_link *link, const char *url, struct place *p
         *at = 0;
         if (!colon || colon > at) return fail(link, "before the @ stand a user, a colon and a password", NULL);
         *colon = 0;
+        if (!unescape(rest) || !unescape(colon + 1)) return fail(link, "in user and password a % is written %25", NULL);
         p->user = rest;
         p->password = colon + 1;
         rest = at + 1;

@@ -27,7 +27,8 @@ struct redis_reply {
     size_t bulk_bytes; /* of a bulk: in the caller's writer */
 };
 
-/* False: message says why. `url`: "redis://[[user]:password@]host[:port][/database]". */
+/* False: message says why. `url`: "redis://[[user]:password@]host[:port][/database]", user and password with percent
+ * escapes. */
 bool redis_open(struct redis_link *link, const char *url);
 void redis_close(struct redis_link *link);
 

@@ -16,6 +16,9 @@
 #include "server/json_write.h"
 
 #define ROWS_MESSAGE_BYTES 256
+#define ROWS_ID_BYTES      80
+/* A row that is larger as JSON is skipped: no server takes it. */
+#define ROWS_JSON_MAX_BYTES ((size_t)1 << 30)
 
 struct row {
     velocity_slice key;    /* lives until the next call, like all of it */
@@ -37,8 +40,10 @@ struct rows {
     /* Goes on behind the row that had this position. False: message says why not. */
     bool (*seek)(struct rows *rows, uint64_t position);
     void (*close)(struct rows *rows); /* and frees it */
-    uint64_t position;                /* behind the last row: a number of the source's own */
+    uint64_t position;                /* behind the last row: a number of the source's own; at first before them all */
     uint64_t done, total;             /* for progress; total 0: not known */
+    char id[ROWS_ID_BYTES];           /* positions hold while it is the same, without spaces; "": none */
+    const char *remark;               /* of the source as a whole, to be told once; NULL: none */
     char message[ROWS_MESSAGE_BYTES];
 };
 
@@ -50,6 +55,7 @@ struct rows_options {
     const char *value_column; /* csv, sqlite: only that one is the value; NULL: all others, as a JSON object */
     const char *url;          /* redis: "redis://[user:password@]host[:port][/database]" */
     const char *match;        /* redis: keys that match this pattern; NULL: all */
+    int64_t redis_database;   /* rdb: rows of that one; negative: of the first that has any */
 };
 
 /* False: `message` says why. */
@@ -65,6 +71,8 @@ bool rows_open_rdb(const struct rows_options *options, struct rows **out, char m
 
 /* What bytes of unknown kind are called: text where they are UTF-8. */
 const char *rows_type_of(velocity_slice value);
+/* A double; one that is not finite, which JSON has no number for, as the text "inf", "-inf" or "nan". */
+void rows_write_number(struct json_writer *w, double number);
 /* A text of a JSON value; bytes that are no UTF-8 as {"base64":"..."}. */
 void rows_write_text(struct json_writer *w, velocity_slice text);
 

@@ -4,8 +4,11 @@
  *     "REDIS" version | (opcode ... | expiry? type key value)* | 0xFF checksum
  *
  * Source: the comments of Redis's rdb.h and rdb.c. A string is a value; a list, set, sorted set or hash becomes JSON;
- * what has no such form (streams, values of modules) is passed over, with its reason. Lengths are checked against what
- * the file still holds before anything is allocated.
+ * what has no such form (streams, values of modules, fields of a hash that expire by themselves) is passed over, with
+ * its reason. Lengths are checked against what the file still holds before anything is allocated, and the checksum over
+ * all of it at the end, when the rows are out: where it does not hold, the import fails then.
+ *
+ * Keys of several databases of one dump would overwrite each other: only those of one are shown.
  *
  * A position is the offset behind a row; expiry and database number of a row stand before it, so `seek` reads on from
  * the beginning and shows nothing until then.
@@ -20,9 +23,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define VERSION_MAX      12
 #define STRING_MAX_BYTES ((uint64_t)512 << 20) /* Redis's own limit */
+#define LZF_GROWTH_MAX   88                    /* three bytes become 264 at most */
+#define CHECKED_VERSION  5                     /* from which on there is a checksum */
+#define CHECKSUM_BYTES   8
 
 enum opcode {
     OP_SLOT_INFO = 0xF4,
@@ -59,9 +66,13 @@ enum type {
     TYPE_STREAM_2 = 19,
     TYPE_SET_LISTPACK = 20,
     TYPE_STREAM_3 = 21,
+    TYPE_HASH_EXPIRING_OLD = 22, /* of Redis 7.4's candidates, without the least moment */
+    TYPE_HASH_LISTPACK_EXPIRING_OLD = 23,
+    TYPE_HASH_EXPIRING = 24,
+    TYPE_HASH_LISTPACK_EXPIRING = 25,
 };
 
-enum { QUICKLIST_PLAIN = 1 };
+enum { QUICKLIST_PLAIN = 1, QUICKLIST_PACKED = 2 };
 
 struct bytes {
     uint8_t *data;
@@ -74,6 +85,9 @@ struct rdb {
     uint64_t offset, size;
     uint64_t skip_to; /* after seek */
     int64_t expires_at_ms;
+    int64_t database, wanted; /* the rows' that come; those of it are shown, negative: not known yet */
+    int version;
+    uint64_t checksum;
     struct bytes key, value, element;
     struct json_writer json;
     bool failed;
@@ -93,6 +107,7 @@ static bool fail(struct rdb *r, const char *why) {
 static bool read_bytes(struct rdb *r, void *out, size_t size) {
     if (size > r->size - r->offset) return fail(r, "it ends in the middle");
     if (size && fread(out, 1, size, r->file) != size) return fail(r, "it can't be read");
+    r->checksum = rdb_checksum(r->checksum, velocity_bytes(out, size));
     r->offset += size;
     return true;
 }
@@ -159,9 +174,10 @@ static bool read_integer_string(struct rdb *r, size_t bytes, struct bytes *out) 
 static bool read_lzf_string(struct rdb *r, struct bytes *out) {
     uint64_t packed, size;
     if (!read_length(r, &packed) || !read_length(r, &size)) return false;
-    if (packed > r->size - r->offset || size > STRING_MAX_BYTES) return fail(r, "a string that is too long");
+    if (size > STRING_MAX_BYTES || packed > STRING_MAX_BYTES) return fail(r, "a string that is too long");
+    if (packed > r->size - r->offset) return fail(r, "it ends in the middle");
     /* What LZF may make of a byte is limited: a small lie about the size must not cost memory. */
-    if (size > (packed + 1) * 264) return fail(r, "a compressed string that can't be so long");
+    if (size > packed * LZF_GROWTH_MAX) return fail(r, "a compressed string that can't be so long");
     uint8_t *in = malloc(packed + 1);
     bool good = in || fail(r, "no memory for a value of its size");
     good = good && read_bytes(r, in, packed) && room(r, out, size + 1);
@@ -178,7 +194,8 @@ static bool read_string(struct rdb *r, struct bytes *out) {
     if (!read_length_or_encoding(r, &n, &encoded)) return false;
     if (encoded && n < 3) return read_integer_string(r, integer_bytes[n], out);
     if (encoded) return n == 3 ? read_lzf_string(r, out) : fail(r, "a string of no known form");
-    if (n > r->size - r->offset || n > STRING_MAX_BYTES) return fail(r, "a string that is too long");
+    if (n > STRING_MAX_BYTES) return fail(r, "a string that is too long");
+    if (n > r->size - r->offset) return fail(r, "it ends in the middle");
     out->size = n;
     return room(r, out, n + 1) && read_bytes(r, out->data, n);
 }
@@ -198,16 +215,14 @@ static void write_name(struct rdb *r, velocity_slice name) {
     w->comma = false;
 }
 
-/* Redis's numbers are doubles as text: "3", "1e+17", "inf". */
-static void write_score(struct rdb *r, velocity_slice text) {
-    char copy[64];
-    if (text.size < sizeof copy) {
-        memcpy(copy, text.data, text.size);
-        copy[text.size] = 0;
-        json_write_double(&r->json, strtod(copy, NULL));
-    } else {
-        json_write_null(&r->json);
-    }
+/* Redis's numbers are doubles as text: "3", "1e+17", "inf". False: it is none. */
+static bool write_score(struct rdb *r, velocity_slice text) {
+    char copy[512], *end; /* a double that is written out has 310 digits */
+    if (text.size == 0 || text.size >= sizeof copy) return fail(r, "a score that is no number");
+    memcpy(copy, text.data, text.size);
+    copy[text.size] = 0;
+    rows_write_number(&r->json, strtod(copy, &end));
+    return end == copy + text.size || fail(r, "a score that is no number");
 }
 
 enum shape { SHAPE_ARRAY, SHAPE_HASH, SHAPE_SCORES };
@@ -219,12 +234,14 @@ static void begin(struct rdb *r, enum shape shape) {
         json_begin_object(&r->json);
 }
 
+/* What became too large was read all the same: the next row stands behind it. */
 static bool end(struct rdb *r, enum shape shape) {
     if (shape == SHAPE_ARRAY)
         json_end_array(&r->json);
     else
         json_end_object(&r->json);
-    return !r->json.failed || fail(r, "no memory for a value of its size");
+    if (r->json.failed) r->skipped = "it is too large as JSON";
+    return true;
 }
 
 static bool write_packed(struct rdb *r, enum packed_form form, enum shape shape, velocity_slice bytes) {
@@ -236,10 +253,10 @@ static bool write_packed(struct rdb *r, enum packed_form form, enum shape shape,
             write_name(r, element);
             if (!packed_next(&p, &element)) return fail(r, "a packed collection"); /* of pairs */
         }
-        if (shape == SHAPE_SCORES)
-            write_score(r, element);
-        else
+        if (shape != SHAPE_SCORES)
             rows_write_text(&r->json, element);
+        else if (!write_score(r, element))
+            return false;
     }
     return !p.damaged || fail(r, "a packed collection");
 }
@@ -260,9 +277,43 @@ static bool read_elements(struct rdb *r, enum shape shape) {
             if (!read_string(r, &r->element)) return false;
         }
         rows_write_text(&r->json, slice_of(&r->element));
-        if (r->json.failed) break;
     }
     return end(r, shape);
+}
+
+static const char expiring_field[] = "a field of it expires by itself, which has no counterpart";
+
+/* Triplets: a field, its value, and when it expires, 0: never. */
+static bool read_expiring_listpack(struct rdb *r, bool old) {
+    uint64_t least;
+    struct packed p;
+    velocity_slice element;
+    begin(r, SHAPE_HASH);
+    if ((!old && !read_little(r, 8, &least)) || !read_string(r, &r->element)) return false;
+    if (!packed_begin(&p, PACKED_LISTPACK, slice_of(&r->element))) return fail(r, "a packed collection");
+    while (packed_next(&p, &element)) {
+        write_name(r, element);
+        if (!packed_next(&p, &element)) return fail(r, "a packed collection");
+        rows_write_text(&r->json, element);
+        if (!packed_next(&p, &element)) return fail(r, "a packed collection");
+        if (element.size != 1 || *(const char *)element.data != '0') r->skipped = expiring_field;
+    }
+    return p.damaged ? fail(r, "a packed collection") : end(r, SHAPE_HASH);
+}
+
+/* The same, each as it is; when it expires comes first. */
+static bool read_expiring_elements(struct rdb *r, bool old) {
+    uint64_t least, count, expires;
+    begin(r, SHAPE_HASH);
+    if ((!old && !read_little(r, 8, &least)) || !read_length(r, &count)) return false;
+    for (uint64_t i = 0; i < count; i++) {
+        if (!read_length(r, &expires) || !read_string(r, &r->element)) return false;
+        if (expires) r->skipped = expiring_field;
+        write_name(r, slice_of(&r->element));
+        if (!read_string(r, &r->element)) return false;
+        rows_write_text(&r->json, slice_of(&r->element));
+    }
+    return end(r, SHAPE_HASH);
 }
 
 /* An old score: the length of its text, or one of three that are no numbers. */
@@ -277,8 +328,9 @@ static bool read_old_score(struct rdb *r, double *out) {
     }
     if (!read_bytes(r, text, size)) return false;
     text[size] = 0;
-    *out = strtod(text, NULL);
-    return true;
+    char *end;
+    *out = strtod(text, &end);
+    return (size && end == text + size) || fail(r, "a score that is no number");
 }
 
 static bool read_binary_score(struct rdb *r, double *out) {
@@ -293,22 +345,23 @@ static bool read_scores(struct rdb *r, bool binary) {
     double score = 0;
     begin(r, SHAPE_SCORES);
     if (!read_length(r, &count)) return false;
-    for (uint64_t i = 0; i < count && !r->json.failed; i++) {
+    for (uint64_t i = 0; i < count; i++) {
         if (!read_string(r, &r->element)) return false;
         write_name(r, slice_of(&r->element));
         if (binary ? !read_binary_score(r, &score) : !read_old_score(r, &score)) return false;
-        json_write_double(&r->json, score);
+        rows_write_number(&r->json, score);
     }
     return end(r, SHAPE_SCORES);
 }
 
 /* A list of packed nodes; in the second form a node may be one plain element. */
 static bool read_quicklist(struct rdb *r, bool second) {
-    uint64_t count, container = 0;
+    uint64_t count, container = QUICKLIST_PACKED;
     begin(r, SHAPE_ARRAY);
     if (!read_length(r, &count)) return false;
-    for (uint64_t i = 0; i < count && !r->json.failed; i++) {
+    for (uint64_t i = 0; i < count; i++) {
         if (second && !read_length(r, &container)) return false;
+        if (container != QUICKLIST_PLAIN && container != QUICKLIST_PACKED) return fail(r, "a list of no known form");
         if (!read_string(r, &r->element)) return false;
         if (container == QUICKLIST_PLAIN)
             rows_write_text(&r->json, slice_of(&r->element));
@@ -416,32 +469,56 @@ static bool read_value(struct rdb *r, uint64_t type) {
     case TYPE_STREAM_2:
     case TYPE_STREAM_3: return skip_stream(r, (enum type)type);
     case TYPE_MODULE_2: return skip_module(r);
+    case TYPE_HASH_EXPIRING_OLD:
+    case TYPE_HASH_EXPIRING: return read_expiring_elements(r, type == TYPE_HASH_EXPIRING_OLD);
+    case TYPE_HASH_LISTPACK_EXPIRING_OLD:
+    case TYPE_HASH_LISTPACK_EXPIRING: return read_expiring_listpack(r, type == TYPE_HASH_LISTPACK_EXPIRING_OLD);
     default: return fail(r, "a value of a type that is not known here");
     }
 }
 
+/* The checksum is of all that stands before it; 0: none was made. */
+static bool read_end(struct rdb *r) {
+    uint64_t expected, found = r->checksum;
+    if (r->version < CHECKED_VERSION) return true;
+    if (!read_little(r, CHECKSUM_BYTES, &expected)) return false;
+    return expected == 0 || expected == found || fail(r, "its checksum does not hold: what it gave may be wrong, too");
+}
+
+static bool read_database(struct rdb *r) {
+    uint64_t number;
+    if (!read_length(r, &number)) return false;
+    if (number > INT32_MAX) return fail(r, "a database of no possible number");
+    r->database = (int64_t)number;
+    return true;
+}
+
+static bool read_expiry(struct rdb *r, bool seconds) {
+    uint64_t n;
+    if (!read_little(r, seconds ? 4 : 8, &n)) return false;
+    int64_t ms = seconds ? (int64_t)(int32_t)(uint32_t)n * 1000 : (int64_t)n;
+    r->expires_at_ms = ms > 0 ? ms : 1; /* long ago; 0 would be never */
+    return true;
+}
+
 /* Up to the next type of a value. *type OP_END: that was all. */
 static bool read_opcodes(struct rdb *r, uint64_t *type) {
-    uint64_t n;
     r->expires_at_ms = 0;
     for (;;) {
         if (!read_little(r, 1, type)) return false;
         bool good = true;
         switch (*type) {
-        case OP_END: return true;
+        case OP_END: return read_end(r);
         case OP_AUX: good = read_string(r, &r->element) && read_string(r, &r->element); break;
         case OP_FUNCTION: good = read_string(r, &r->element); break;
         case OP_RESIZE: good = skip_lengths(r, 2); break;
         case OP_SLOT_INFO: good = skip_lengths(r, 3); break;
-        case OP_SELECT:
+        case OP_SELECT: good = read_database(r); break;
         case OP_IDLE: good = skip_lengths(r, 1); break;
         case OP_FREQUENCY: good = skip_bytes(r, 1); break;
         case OP_MODULE_AUX: good = skip_module(r); break;
         case OP_EXPIRE_MS:
-        case OP_EXPIRE_S:
-            good = read_little(r, *type == OP_EXPIRE_MS ? 8 : 4, &n);
-            if (good) r->expires_at_ms = (int64_t)(*type == OP_EXPIRE_MS ? n : n * 1000);
-            break;
+        case OP_EXPIRE_S: good = read_expiry(r, *type == OP_EXPIRE_S); break;
         default: return true;
         }
         if (!good) return false;
@@ -453,21 +530,27 @@ static enum row_result show(struct rdb *r, uint64_t type, struct row *out) {
     *out = (struct row){.key = slice_of(&r->key), .expires_at_ms = r->expires_at_ms};
     out->value = text ? slice_of(&r->value) : velocity_bytes(r->json.data, r->json.size);
     out->type = text ? rows_type_of(out->value) : ROWS_TYPE_JSON;
-    if (!r->skipped) return ROW_READ;
-    (void)snprintf(r->rows.message, sizeof r->rows.message, "%s", r->skipped);
-    return ROW_SKIPPED;
+    if (r->wanted < 0) r->wanted = r->database;
+    if (r->database != r->wanted)
+        (void)snprintf(r->rows.message, sizeof r->rows.message,
+                       "it is in database %d of the dump: import that with --redis-database", (int)r->database);
+    else if (r->skipped)
+        (void)snprintf(r->rows.message, sizeof r->rows.message, "%s", r->skipped);
+    return r->database == r->wanted && !r->skipped ? ROW_READ : ROW_SKIPPED;
 }
 
 static enum row_result rdb_next(struct rows *rows, struct row *out) {
     struct rdb *r = (struct rdb *)rows;
     uint64_t type;
+    enum row_result result;
     do {
         if (r->failed || !read_opcodes(r, &type)) return ROW_FAILED;
         if (type == OP_END) return ROW_END;
         if (!read_string(r, &r->key) || !read_value(r, type)) return ROW_FAILED;
         rows->position = rows->done = r->offset;
+        result = show(r, type, out);
     } while (r->offset <= r->skip_to);
-    return show(r, type, out);
+    return result;
 }
 
 static bool rdb_seek(struct rows *rows, uint64_t position) {
@@ -489,14 +572,22 @@ static void rdb_close(struct rows *rows) {
 static bool read_head(struct rdb *r) {
     char head[10] = "";
     if (!read_bytes(r, head, 9)) return false;
-    int version = atoi(head + 5);
+    r->version = atoi(head + 5);
     if (memcmp(head, "REDIS", 5) != 0) return fail(r, "it does not begin as a Redis dump does");
-    if (version >= 1 && version <= VERSION_MAX) return true;
+    if (r->version >= 1 && r->version <= VERSION_MAX) return true;
     r->failed = true;
     (void)snprintf(r->rows.message, sizeof r->rows.message,
                    "the dump is of version %d; versions up to %d are known: import from the running Redis instead",
-                   version, VERSION_MAX);
+                   r->version, VERSION_MAX);
     return false;
+}
+
+/* Another dump under the same name has another size, or else another checksum. */
+static void name_dump(struct rdb *r) {
+    uint8_t tail[CHECKSUM_BYTES] = {0};
+    if (pread(fileno(r->file), tail, sizeof tail, (off_t)(r->size - sizeof tail)) != (ssize_t)sizeof tail) return;
+    int used = snprintf(r->rows.id, sizeof r->rows.id, "%" PRIu64 "-", r->size);
+    for (size_t i = 0; i < sizeof tail; i++) used += snprintf(r->rows.id + used, 3, "%02x", tail[i]);
 }
 
 bool rows_open_rdb(const struct rows_options *options, struct rows **out, char message[ROWS_MESSAGE_BYTES]) {
@@ -508,9 +599,14 @@ bool rows_open_rdb(const struct rows_options *options, struct rows **out, char m
     r->file = options->path ? fopen(options->path, "re") : NULL;
     why = options->path ? strerror(errno) : "a dump is read from a file: name it";
     if (!r->file || fstat(fileno(r->file), &info) != 0) goto failed;
+    why = "a dump is read from a file, and this is none";
+    if (!S_ISREG(info.st_mode)) goto failed;
     r->size = r->rows.total = (uint64_t)info.st_size;
+    r->wanted = options->redis_database;
+    r->json.limit_bytes = ROWS_JSON_MAX_BYTES;
     why = r->rows.message;
     if (!read_head(r)) goto failed;
+    name_dump(r);
     *out = &r->rows;
     return true;
 failed:

@@ -5,7 +5,9 @@
  *
  * What is collected is all that is held. A line that can't be stored ends the import, with its number; all before it is
  * in. Each batch is on disk before the next one begins, so an import never holds more than one piece of what the log
- * has not.
+ * has not. Whatever else ends it, the reply names the line to go on from, too, and how many items are in.
+ *
+ * Between two pieces it is not inside of its database: a client may take hours, and nobody could drop it meanwhile.
  */
 #include "http/handlers.h"
 #include "http/headers.h"
@@ -30,12 +32,14 @@ struct import {
     struct store_operation operations[BATCH_OPERATIONS];
     size_t count, bytes;
     uint64_t line;              /* the last one that was looked at, from 1 on */
+    uint64_t settled;           /* what stands in the lines up to this one is in, or left out */
     uint64_t imported, expired; /* rows that are in; rows that had expired already, and are left out */
     uint64_t version;           /* of the last row that is in */
     size_t seen;                /* bytes of the body in which there is no line's end */
     int64_t now_ms;
-    bool final, failed;
-    struct problem problem; /* failed */
+    bool final, draining;
+    bool failed; /* at `line`: code and detail say why */
+    enum problem_code code;
     char detail[200];
 };
 
@@ -56,29 +60,35 @@ static bool is_ready(struct http_request *request) {
 
 static bool fail(struct import *import, enum problem_code code, const char *detail) {
     import->failed = true;
+    import->code = code;
     strncat(import->detail, detail, sizeof import->detail - 1);
-    import->problem = (struct problem){.code = code, .has_line = true};
     return false;
 }
 
 /* ---- lines ------------------------------------------------------------------------------------------------------ */
 
-/* Writes what is gathered. False: it is not in, and the reply says why. */
+/* All lines that were looked at, but for the one that is wrong, are done with. */
+static bool settle(struct import *import) {
+    import->settled = import->line - import->failed;
+    return true;
+}
+
+/* Writes what is gathered. False: whether it is in is not known, and the reply says why. */
 static bool write_batch(struct http_request *request, struct import *import) {
     struct service_request *service = &request->service;
     struct store_batch batch = {.operations = import->operations, .operation_count = import->count};
-    if (import->count == 0) return true;
+    if (import->count == 0) return settle(import);
     service->commit.message[0] = 0;
     service->store->operations->write(service->store, &batch, &service->commit);
     service->status = service->commit.status;
     scratch_reset(&import->scratch);
     import->bytes = 0;
-    if (service->status == VELOCITY_OK) {
-        import->imported += import->count;
-        import->version = service->commit.version;
-    }
+    size_t count = import->count;
     import->count = 0;
-    return service->status == VELOCITY_OK;
+    if (service->status != VELOCITY_OK) return false;
+    import->imported += count;
+    import->version = service->commit.version;
+    return settle(import);
 }
 
 static bool take_line(struct http_request *request, struct import *import, velocity_slice line) {
@@ -88,7 +98,7 @@ static bool take_line(struct http_request *request, struct import *import, veloc
     if (line.size && ((const char *)line.data)[line.size - 1] == '\r') line.size--;
     if (line.size == 0) return true;
     if (!item_parse(line, request->server->max_value_bytes, &import->scratch, operation, &reason))
-        return fail(import, PROBLEM_INVALID_BODY, reason);
+        return fail(import, strcmp(reason, ITEM_NO_MEMORY) == 0 ? PROBLEM_OVERLOADED : PROBLEM_INVALID_BODY, reason);
     if (request->principal && !scope_has_key(&request->principal->scope, operation->key))
         return fail(import, PROBLEM_OUT_OF_SCOPE, "the key is outside of the scope");
     if (operation->expires_at_ms && operation->expires_at_ms <= import->now_ms) {
@@ -101,18 +111,12 @@ static bool take_line(struct http_request *request, struct import *import, veloc
 }
 
 /* All whole lines; at the end also one that nothing ends. */
-static void work(struct http_request *request) {
+static void take_lines(struct http_request *request) {
     struct import *import = request->state;
     velocity_slice body = body_slice(&request->body);
     const char *at = body.data, *end = at + body.size, *newline;
     bool good = true;
     import->now_ms = timestamp_now();
-    request->service.status = VELOCITY_OK;
-    if (service_refuses_space(http_server_service(request->server))) {
-        request->service.status = VELOCITY_NO_SPACE;
-        request->service.refusal = SERVICE_DISK_LOW;
-        return;
-    }
     while (good && at < end && (newline = memchr(at, '\n', (size_t)(end - at)))) {
         good = take_line(request, import, velocity_bytes(at, (size_t)(newline - at)));
         at = newline + 1;
@@ -125,6 +129,20 @@ static void work(struct http_request *request) {
     scratch_reset(&import->scratch);
     if (request->body.memory) body_drop_front(&request->body, (size_t)(at - (const char *)body.data));
     import->seen = 0;
+}
+
+static void work(struct http_request *request) {
+    struct import *import = request->state;
+    request->service.status = VELOCITY_OK;
+    if (service_refuses_space(http_server_service(request->server))) {
+        request->service.status = VELOCITY_NO_SPACE;
+        request->service.refusal = SERVICE_DISK_LOW;
+        return;
+    }
+    if (!service_step_in(&request->service)) return;
+    take_lines(request);
+    service_step_out(&request->service);
+    import->draining = !import->final && http_server_draining(request->server);
 }
 
 /* ---- the reply -------------------------------------------------------------------------------------------------- */
@@ -141,16 +159,24 @@ static void remark(struct http_request *request) {
 static bool went_well(struct http_request *request) {
     struct import *import = request->state;
     remark(request);
-    if (request->service.status != VELOCITY_OK) {
+    if (request->service.refusal == SERVICE_NO_DATABASE)
+        reply_refusal(request);
+    else if (request->service.status != VELOCITY_OK)
         reply_failure(request, true);
-        return false;
-    }
-    if (!import->failed) return true;
-    import->problem.detail = velocity_str(import->detail);
-    import->problem.line = import->line;
-    import->problem.imported = import->imported;
-    reply_problem_with(request, import->problem.code, import->problem);
+    else if (import->failed)
+        reply_problem(request, import->code, "%s", import->detail);
+    else if (import->draining)
+        reply_problem(request, PROBLEM_DRAINING, NULL);
+    else
+        return true;
     return false;
+}
+
+static void tell(const struct http_request *request, struct problem *problem) {
+    const struct import *import = request->state;
+    problem->has_line = true;
+    problem->line = import->settled + 1;
+    problem->imported = import->imported;
 }
 
 static void piece_done(struct http_request *request) {
@@ -191,6 +217,7 @@ bool import_begin(struct http_request *request) {
     scratch_init(&import->scratch, NULL, 0);
     request->state = import;
     request->had_large_body = true; /* so is the batch that the store keeps for reuse */
+    service_step_out(&request->service);
     return true;
 }
 
@@ -200,4 +227,4 @@ void import_post(struct http_request *request) {
     request_call(request, work, done);
 }
 
-const struct route_pieces import_pieces = {line_limit, is_ready, work, piece_done};
+const struct route_pieces import_pieces = {line_limit, is_ready, work, piece_done, tell};

@@ -31,7 +31,7 @@ bool item_take_members(struct item_reader *reader, struct json_value value, cons
 bool item_take_string(struct item_reader *reader, struct json_value value, velocity_slice *out) {
     if (value.type != JSON_STRING) return item_reader_fail(reader, "a string is expected");
     char *buffer = scratch_alloc(reader->scratch, json_string_buffer_bytes(value));
-    if (!buffer) return item_reader_fail(reader, "no memory");
+    if (!buffer) return item_reader_fail(reader, ITEM_NO_MEMORY);
     if (!json_string(value, buffer, out)) return item_reader_fail(reader, "a string holds a lone surrogate");
     return true;
 }
@@ -41,7 +41,7 @@ static bool take_base64(struct item_reader *reader, struct json_value value, boo
     if (!item_take_string(reader, value, &text)) return false;
     unsigned char *bytes = scratch_alloc(reader->scratch, base64_decoded_max(text.size) + 1);
     size_t size = 0;
-    if (!bytes) return item_reader_fail(reader, "no memory");
+    if (!bytes) return item_reader_fail(reader, ITEM_NO_MEMORY);
     if (url ? !base64url_decode(text, bytes, &size) : !base64_decode(text, bytes, &size))
         return item_reader_fail(reader, url ? "key64 is not base64url without padding" : "base64 is malformed");
     *out = velocity_bytes(bytes, size);
@@ -84,7 +84,7 @@ static bool add_type(struct item_reader *reader, const struct media_type *type, 
         return item_reader_fail(reader, "the value is larger than max_value_bytes");
     if (size == 0) return true;
     unsigned char *bytes = scratch_alloc(reader->scratch, size + value.size);
-    if (!bytes) return item_reader_fail(reader, "no memory");
+    if (!bytes) return item_reader_fail(reader, ITEM_NO_MEMORY);
     memcpy(bytes, prefix, size);
     if (value.size) memcpy(bytes + size, value.data, value.size);
     *out = velocity_bytes(bytes, size + value.size);

@@ -9,6 +9,9 @@
 #include "server/scratch.h"
 #include "server/store.h"
 
+/* The one reason that is not the document's fault. */
+#define ITEM_NO_MEMORY "no memory"
+
 /* What is read borrows the document and `scratch`. Each function answers false where something is wrong: `reason` says
  * what. A value that is not there has raw.data NULL. */
 struct item_reader {

@@ -30,7 +30,7 @@ const struct openapi_operation openapi_operations[] = {
     {"watch", NULL, "prefix since_version last_event_id", NULL, 200, "", "invalid_header history_gone"},
     {"export", NULL, "prefix start end", NULL, 200, "", ""},
     {"import", NULL, "", "Items", 200, "Imported",
-     "invalid_body unsupported_media_type read_only outcome_unknown no_space"},
+     "invalid_body unsupported_media_type draining read_only outcome_unknown no_space"},
     /* transactions */
     {"transaction.begin", NULL, "", "NewTransaction", 201, "Transaction", "too_many read_only"},
     {"transactions", NULL, "user all", NULL, 200, "Transactions", ""},

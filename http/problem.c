@@ -21,12 +21,19 @@ static void write_type(struct json_writer *w, const char *code) {
     json_write_string(w, velocity_bytes(type, prefix + size));
 }
 
+velocity_slice problem_title(const struct problem *p) {
+    velocity_slice title = velocity_str(problem_kind(p->code)->title);
+    const char *nothing = p->imported ? strstr(title.data, "; nothing was done") : NULL;
+    if (nothing) title.size = (size_t)(nothing - (const char *)title.data);
+    return title;
+}
+
 void problem_write(struct json_writer *w, const struct problem *p) {
     const struct problem_kind *kind = problem_kind(p->code);
     json_begin_object(w);
     write_type(w, kind->code);
     json_name(w, "title");
-    json_write_string(w, velocity_str(kind->title));
+    json_write_string(w, problem_title(p));
     json_name(w, "status");
     json_write_u64(w, kind->status);
     if (p->detail.size) {

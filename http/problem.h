@@ -99,6 +99,9 @@ struct problem {
     uint64_t line, imported;
 };
 
+/* Its kind's; but nobody is told that nothing was done where the first lines of an import were stored. */
+velocity_slice problem_title(const struct problem *p);
+
 /* Appends the object; the writer's failure is the caller's to look at. */
 void problem_write(struct json_writer *w, const struct problem *p);
 

@@ -113,8 +113,10 @@ static void log_failure(struct http_request *request, enum problem_code code, co
 
 void reply_problem_with(struct http_request *request, enum problem_code code, struct problem extra) {
     const struct problem_kind *kind = problem_kind(code);
+    const struct route *route = request->match.route;
     extra.code = code;
-    if (extra.detail.size == 0) extra.detail = velocity_str(kind->title);
+    if (route && route->pieces && request->state) route->pieces->tell(request, &extra);
+    if (extra.detail.size == 0) extra.detail = problem_title(&extra);
     extra.request_id = request->id ? velocity_str(request->id) : velocity_bytes(NULL, 0);
     log_failure(request, code, extra.detail.data);
     reply_begin(request, kind->status, PROBLEM_MEDIA_TYPE);

@@ -10,6 +10,7 @@
 #include "server/service.h"
 
 struct http_request;
+struct problem;
 
 enum http_method {
     HTTP_GET = 1,
@@ -44,6 +45,8 @@ struct route_pieces {
     bool (*ready)(struct http_request *request);
     void (*work)(struct http_request *request);
     void (*done)(struct http_request *request); /* on the worker; sets the reply where it can't go on */
+    /* Adds to a problem, whoever found it, how far the request came. Only once `begin` has set the request's state. */
+    void (*tell)(const struct http_request *request, struct problem *problem);
 };
 
 struct route {

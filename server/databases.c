@@ -154,6 +154,10 @@ struct store *database_store(struct database *database) {
     return database->store;
 }
 
+uint64_t database_opening(const struct database *database) {
+    return database->opening;
+}
+
 void databases_listen(struct databases *all, struct databases_listener *listener) {
     env_mutex_lock(&all->mutex);
     listener->next = all->listeners;

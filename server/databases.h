@@ -56,6 +56,8 @@ void database_release(struct database *database); /* NULL is allowed */
 struct database *database_hold(struct database *database);
 const char *database_name(const struct database *database);
 struct store *database_store(struct database *database);
+/* Who leaves and comes back later finds another number where the name stands for another database meanwhile. */
+uint64_t database_opening(const struct database *database);
 /* Somebody wants to drop it: nobody new gets in, and whoever stays inside keeps it from going. */
 bool database_is_closing(const struct database *database);
 

@@ -81,6 +81,7 @@ struct database {
     /* While OPEN they don't change; else whoever has claimed it does. */
     velocity *db;
     struct store *store;
+    uint64_t opening; /* counts how often it was opened: another number, perhaps another database of the name */
 
     /* Guarded by all->mutex. */
     bool claimed;

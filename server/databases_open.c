@@ -54,6 +54,7 @@ velocity_status databases_start(struct database *database) {
     env_free(path);
     if (!status) {
         database->db = db;
+        database->opening++;
         env_mutex_lock(&all->mutex);
         bool other = all->template.durability != options.durability || all->template.interval_ms != options.interval_ms;
         if (other && velocity_set_durability(db, all->template.durability, all->template.interval_ms)) {

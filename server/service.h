@@ -237,6 +237,7 @@ struct service_request {
     /* internal */
     struct service *service;
     struct database *database;
+    uint64_t opening;                /* of the database that was left */
     struct store *store;             /* the database's, or the transaction's while it is entered */
     struct transaction *transaction; /* entered; NULL: none */
     bool reserved;                   /* room in the audit log */
@@ -280,6 +281,12 @@ const char *service_request_message(const struct service_request *request);
 /* Less than disk_reserve_bytes is free: what takes space is refused. Counts it as refused. For calls, which say
  * themselves what they do. */
 VELOCITY_CHECK_RESULT bool service_refuses_space(struct service *service);
+
+/* Of a request that goes on for long: between two calls it is not inside of its database, which may be dropped
+ * meanwhile. Stepping in waits for nobody. False: the database is gone, even where another has its name now, and the
+ * request says so. */
+void service_step_out(struct service_request *request);
+VELOCITY_CHECK_RESULT bool service_step_in(struct service_request *request);
 
 /* A budget of bytes of request bodies. False: it would be exceeded, nothing was taken. */
 VELOCITY_CHECK_RESULT bool service_take_bytes(struct service *service, uint64_t bytes);

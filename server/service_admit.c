@@ -287,6 +287,12 @@ enum service_verdict service_settle(struct service *service, struct service_requ
     return audit_settle(service->audit, &request->waiter) == AUDIT_WAIT ? SERVICE_PENDING : SERVICE_ADMITTED;
 }
 
+static void leave_database(struct service_request *request) {
+    database_release(request->database);
+    request->database = NULL;
+    request->store = NULL;
+}
+
 void service_release(struct service_request *request) {
     if (request->reserved) {
         if (request->begun)
@@ -295,9 +301,7 @@ void service_release(struct service_request *request) {
             audit_cancel(request->service->audit);
         request->reserved = false;
     }
-    database_release(request->database);
-    request->database = NULL;
-    request->store = NULL;
+    leave_database(request);
     request->begun = false;
 }
 
@@ -313,6 +317,20 @@ static bool enter_database(struct service *service, struct service_request *requ
     service_refuse(request, status, SERVICE_NO_DATABASE);
     request->commit.message[0] = 0;
     strncat(request->commit.message, velocity_error_message(), sizeof request->commit.message - 1);
+    return false;
+}
+
+void service_step_out(struct service_request *request) {
+    if (!request->database) return;
+    request->opening = database_opening(request->database);
+    leave_database(request);
+}
+
+bool service_step_in(struct service_request *request) {
+    if (!enter_database(request->service, request)) return false;
+    if (database_opening(request->database) == request->opening) return true;
+    leave_database(request);
+    service_refuse(request, VELOCITY_NOT_FOUND, SERVICE_NO_DATABASE);
     return false;
 }
 

@@ -99,12 +99,56 @@ static void lzf_gives_back_what_was_packed_and_nothing_else(void **state) {
     assert_false(lzf_decompress(velocity_bytes(before, sizeof before), out, 4));
 }
 
+/* Redis spends one group more on a length that would just fit its groups. */
+static void a_listpack_holds_elements_whose_length_just_fits_its_groups(void **state) {
+    (void)state;
+    const struct {
+        size_t element, back; /* bytes of it, with its encoding; of the length behind it */
+    } cases[] = {{127, 1}, {128, 2}, {16382, 2}, {16383, 3}, {16384, 3}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        size_t head = cases[i].element < 4096 ? 2 : 5, text = cases[i].element - head;
+        size_t size = 6 + cases[i].element + cases[i].back + 2 + 1;
+        uint8_t *bytes = calloc(1, size), *p = bytes + 6;
+        for (size_t b = 0; b < 4; b++) bytes[b] = (uint8_t)(size >> (8 * b));
+        if (head == 2) {
+            p[0] = (uint8_t)(0xE0 | text >> 8);
+            p[1] = (uint8_t)text;
+        } else {
+            p[0] = 0xF0;
+            for (size_t b = 0; b < 4; b++) p[1 + b] = (uint8_t)(text >> (8 * b));
+        }
+        memset(p + head, 'x', text);
+        p += cases[i].element + cases[i].back;
+        p[0] = 5, p[1] = 1, p[2] = 0xFF;
+        struct packed packed;
+        velocity_slice element;
+        assert_true(packed_begin(&packed, PACKED_LISTPACK, velocity_bytes(bytes, size)));
+        assert_true(packed_next(&packed, &element));
+        assert_int_equal(element.size, text);
+        assert_true(packed_next(&packed, &element));
+        assert_int_equal(element.size, 1);
+        assert_memory_equal(element.data, "5", 1);
+        assert_false(packed_next(&packed, &element));
+        assert_false(packed.damaged);
+        free(bytes);
+    }
+}
+
+static void the_checksum_is_the_one_of_redis(void **state) {
+    (void)state;
+    assert_int_equal(rdb_checksum(0, velocity_str("123456789")), UINT64_C(0xe9c6d914c4b8d9ca));
+    uint64_t half = rdb_checksum(0, velocity_str("1234"));
+    assert_int_equal(rdb_checksum(half, velocity_str("56789")), UINT64_C(0xe9c6d914c4b8d9ca));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_listpack_holds_integers_and_strings_of_every_encoding),
         cmocka_unit_test(a_ziplist_holds_integers_and_strings_of_every_encoding),
         cmocka_unit_test(an_intset_holds_integers_of_three_widths),
         cmocka_unit_test(lzf_gives_back_what_was_packed_and_nothing_else),
+        cmocka_unit_test(a_listpack_holds_elements_whose_length_just_fits_its_groups),
+        cmocka_unit_test(the_checksum_is_the_one_of_redis),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -75,6 +75,38 @@ static void a_mark_of_byte_order_is_no_part_of_a_name(void **state) {
     rows->close(rows);
 }
 
+static void a_mark_of_byte_order_may_stand_before_a_quote(void **state) {
+    (void)state;
+    struct rows *rows = open_csv("\xEF\xBB\xBF\"id\",\"v,w\"\n1,2\n", (struct rows_options){.key_column = "id"});
+    assert_non_null(rows);
+    expect_row(rows, "1", "{\"v,w\":\"2\"}");
+    rows->close(rows);
+}
+
+static void what_is_not_utf8_is_skipped_or_kept_byte_for_byte(void **state) {
+    (void)state;
+    struct rows *rows = open_csv("id,v\n1,caf\xE9\n2,x\n", (struct rows_options){0});
+    expect(rows, ROW_SKIPPED);
+    expect_row(rows, "2", "{\"v\":\"x\"}");
+    rows->close(rows);
+    rows = open_csv("id,v\n1,caf\xE9\n", (struct rows_options){.value_column = "v"});
+    expect_row(rows, "1", "caf\xE9");
+    rows->close(rows);
+}
+
+static void the_last_record_may_lack_its_end_or_half_of_it(void **state) {
+    (void)state;
+    static const char *const endings[] = {"", "\r", "\n", "\r\n"};
+    for (size_t i = 0; i < 4; i++) {
+        char text[32];
+        (void)snprintf(text, sizeof text, "id,v\r\n1,a%s", endings[i]);
+        struct rows *rows = open_csv(text, (struct rows_options){.value_column = "v"});
+        expect_row(rows, "1", "a");
+        expect(rows, ROW_END);
+        rows->close(rows);
+    }
+}
+
 static void it_goes_on_behind_a_record(void **state) {
     (void)state;
     struct rows *rows = open_csv("id,v\n1,a\n2,b\n3,c\n", (struct rows_options){.value_column = "v"});
@@ -97,6 +129,13 @@ static void what_is_no_table_is_refused(void **state) {
     struct rows *rows = open_csv("a,b\n1,\"never ends\n2,3\n", (struct rows_options){0});
     expect(rows, ROW_FAILED);
     rows->close(rows);
+    rows = open_csv("a,b\n1,2\n\"", (struct rows_options){0});
+    expect_row(rows, "1", "{\"b\":\"2\"}");
+    expect(rows, ROW_FAILED);
+    assert_non_null(strstr(rows->message, "begins at byte 8"));
+    rows->close(rows);
+    assert_null(open_csv("a,b,a\n", (struct rows_options){0}));
+    assert_null(open_csv("a,caf\xE9\n", (struct rows_options){0}));
     rows = open_text("a,b\n1,\0\n", 8, (struct rows_options){0}, path);
     expect(rows, ROW_FAILED);
     rows->close(rows);
@@ -109,6 +148,9 @@ int main(void) {
         cmocka_unit_test(one_column_may_be_the_value_and_another_the_key),
         cmocka_unit_test(a_record_of_another_length_is_skipped_and_the_next_one_read),
         cmocka_unit_test(a_mark_of_byte_order_is_no_part_of_a_name),
+        cmocka_unit_test(a_mark_of_byte_order_may_stand_before_a_quote),
+        cmocka_unit_test(what_is_not_utf8_is_skipped_or_kept_byte_for_byte),
+        cmocka_unit_test(the_last_record_may_lack_its_end_or_half_of_it),
         cmocka_unit_test(it_goes_on_behind_a_record),
         cmocka_unit_test(what_is_no_table_is_refused),
     };

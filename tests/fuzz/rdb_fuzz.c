@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static int fd = -1;
     static char path[32];
     char message[ROWS_MESSAGE_BYTES];
-    struct rows_options options = {.path = path};
+    struct rows_options options = {.path = path, .redis_database = -1};
     struct rows *rows;
     struct row row;
     if (fd < 0) {

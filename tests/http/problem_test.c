@@ -41,6 +41,16 @@ static void extensions_stand_only_where_they_say_something(void **state) {
                    "nothing was done\",\"status\":412,\"code\":\"precondition_failed\",\"current_version\":null}");
 }
 
+static void nobody_is_told_that_nothing_was_done_where_something_was(void **state) {
+    (void)state;
+    assert_problem(&(struct problem){.code = PROBLEM_NO_SPACE, .has_line = true, .line = 1},
+                   "{\"type\":\"urn:velocity:problem:no_space\",\"title\":\"The disk or a limit is full; nothing was "
+                   "done\",\"status\":507,\"code\":\"no_space\",\"line\":1,\"imported\":0}");
+    assert_problem(&(struct problem){.code = PROBLEM_NO_SPACE, .has_line = true, .line = 6, .imported = 5},
+                   "{\"type\":\"urn:velocity:problem:no_space\",\"title\":\"The disk or a limit is full\","
+                   "\"status\":507,\"code\":\"no_space\",\"line\":6,\"imported\":5}");
+}
+
 static void codes_are_distinct_and_plain_and_statuses_are_errors(void **state) {
     (void)state;
     for (int i = 0; i < PROBLEM_COUNT; i++) {
@@ -70,6 +80,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_problem_has_the_members_of_rfc_9457_and_ours),
         cmocka_unit_test(extensions_stand_only_where_they_say_something),
+        cmocka_unit_test(nobody_is_told_that_nothing_was_done_where_something_was),
         cmocka_unit_test(codes_are_distinct_and_plain_and_statuses_are_errors),
         cmocka_unit_test(table_and_document_name_the_same_codes_statuses_and_titles),
     };

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import { after, before, describe, it } from 'node:test';
 import { addUser, serverWithAdmin } from './people.mjs';
-import { assertProblem, listAll, MiB, Server, sleep, Wire } from './support.mjs';
+import { assertProblem, KiB, listAll, MiB, random, Server, sleep, until, Wire } from './support.mjs';
 
 let server;
 let client;
@@ -146,6 +146,130 @@ describe('an import of any size', () => {
     assert.equal((await hasty.client.get('/api/keys/slow')).status, 200);
     await hasty.stop();
   });
+});
+
+/** An import that goes on: `send` adds to its body, `end` ends it. */
+async function begin(port, at = '/api/import') {
+  const wire = await Wire.open(port);
+  wire.send(`POST ${at} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n`);
+  const chunk = (text) => wire.send(`${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`);
+  return { wire, send: (...lines) => lines.forEach((line) => chunk(`${line}\n`)), end: () => wire.send('0\r\n\r\n') };
+}
+const ROWS = 300; // of 1 KiB: more than a piece, so that they are stored while others are still to come
+const rows = (prefix, count = ROWS) => Array.from({ length: count }, (_, i) => JSON.stringify({ key: `${prefix}${String(i).padStart(4, '0')}`, text: 'x'.repeat(1024) }));
+
+describe('an import that ends half-way says how far it came', () => {
+  /** Its first rows are in, and its client has not ended it. */
+  async function halfway(on, prefix, at = '/api') {
+    const started = await begin(on.port, `${at}/import`);
+    started.send(...rows(prefix));
+    started.send(`{"key":"${prefix}behind","text":"x"}`);
+    await until('the first rows', async () => (await on.client.get(`${at}/keys/${prefix}0000`)).status === 200);
+    return started;
+  }
+  /** The rows are in up to the one before `line`, and no other. */
+  async function assertPlace(on, problem, prefix, at = '/api') {
+    assert.ok(problem.imported > 0 && problem.imported <= ROWS + 1, `${problem.imported}`);
+    assert.equal(problem.line, problem.imported + 1);
+    assert.doesNotMatch(`${problem.title} ${problem.detail}`, /nothing was done/);
+    const { count } = (await on.client.get(`${at}/keys?prefix=${prefix}&count=true`)).json;
+    assert.equal(count, problem.imported);
+  }
+
+  it('where the memory for bodies is used up', async () => {
+    const small = await Server.start({ config: { server: { max_value_bytes: MiB, max_inflight_bytes: MiB } } });
+    const started = await halfway(small, 'm:');
+    started.send(`{"key":"m:large","text":"${'x'.repeat(3 * MiB)}"}`);
+    const problem = assertProblem(await started.wire.response(), 503);
+    assert.equal(problem.code, 'overloaded');
+    await assertPlace(small, problem, 'm:');
+    started.wire.close();
+    await small.stop();
+  });
+
+  it('where the space is used up', async () => {
+    await client.post('/api/databases', { name: 'tight', max_disk_bytes: 32 * MiB });
+    const dice = random(3);
+    const lines = Array.from({ length: 600 }, (_, i) => JSON.stringify({ key: `s:${String(i).padStart(4, '0')}`, base64: dice.bytes(100 * KiB).toString('base64') }));
+    const problem = assertProblem(await take(lines, { at: '/api/databases/tight/import' }), 507);
+    assert.equal(problem.code, 'no_space');
+    assert.ok(problem.imported > 10, `${problem.imported}`);
+    assert.equal(problem.line, problem.imported + 1);
+    assert.doesNotMatch(problem.title, /nothing was done/);
+    assert.equal((await client.get('/api/databases/tight/keys?prefix=s:&count=true')).json.count, problem.imported);
+    await client.delete('/api/databases/tight');
+  });
+
+  it('where its database is dropped, which does not wait for it', async () => {
+    for (const again of [false, true]) {
+      await client.post('/api/databases', { name: 'going' });
+      const started = await halfway(server, 'd:', '/api/databases/going');
+      const began = performance.now();
+      assert.equal((await client.delete('/api/databases/going')).status, 204);
+      assert.ok(performance.now() - began < 5_000, 'a drop that waits does so for 10 s, and fails');
+      if (again) await client.post('/api/databases', { name: 'going' });
+      started.send(...rows('d:'));
+      started.end();
+      const problem = assertProblem(await started.wire.response(), 404);
+      assert.equal(problem.code, 'database_not_found');
+      assert.ok(problem.imported > 0 && problem.line === problem.imported + 1);
+      started.wire.close();
+      if (!again) continue;
+      assert.deepEqual((await client.get('/api/databases/going/keys')).json.items, [], 'nothing of it is in another database of that name');
+      await client.delete('/api/databases/going');
+    }
+  });
+
+  it('where the server ends', async () => {
+    const ending = await Server.start();
+    const started = await halfway(ending, 'e:');
+    ending.child.kill('SIGTERM');
+    await until('that it drains', async () => (await ending.client.get('/readyz').then(({ status }) => status, () => 503)) === 503);
+    started.send(...rows('f:'), '');
+    const problem = assertProblem(await started.wire.response(), 503);
+    assert.equal(problem.code, 'draining');
+    assert.ok(problem.imported >= 250 && problem.line === problem.imported + 1, JSON.stringify(problem));
+    started.wire.close();
+    await ending.ends();
+  });
+});
+
+describe('an import whose connection ends', () => {
+  const line = '{"key":"cut","value":{"n":1,"text":"ä"},"type":"application/json"}';
+  let server;
+  let client;
+  before(async () => {
+    server = await Server.start({ config: { server: { request_deadline_seconds: 2 } } }); // an end that is not heard of is one by then
+    client = server.client;
+  });
+  after(() => server?.stop());
+  const connections = async () => (await client.get('/api/stats')).json.server.connections.open;
+
+  for (const [what, rowsBefore] of [['a short one', rows('short:', 2)], ['one of which some is stored already', rows('long:')]]) {
+    it(`at any byte of a line has that line whole or not at all, and all before it whole (${what})`, async () => {
+      const open = await connections();
+      const head = Buffer.from(`${rowsBefore.join('\n')}\n`);
+      const last = Buffer.from(line);
+      for (let from = 0; from <= last.length; from += 8) {
+        await Promise.all(Array.from({ length: Math.min(8, last.length + 1 - from) }, async (_, i) => {
+          const wire = await Wire.open(server.port);
+          wire.send(`POST /api/import HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nContent-Length: ${head.length + last.length + 1}\r\n\r\n`);
+          wire.send(head).send(last.subarray(0, from + i));
+          await new Promise((resolve) => wire.socket.end(resolve));
+          wire.close();
+        }));
+      }
+      await until('the end of all its requests', async () => (await connections()) <= open);
+      assert.equal((await client.get('/api/keys/cut')).status, 404);
+      const prefix = JSON.parse(rowsBefore[0]).key.split(':')[0];
+      for (const item of (await listAll(client, { prefix, values: 'true', limit: '1000' })).items) assert.equal(item.text, 'x'.repeat(1024));
+      // What was not answered is sent again: then it is all there, once.
+      assert.equal((await good([...rowsBefore, line], { who: client })).imported, rowsBefore.length + 1);
+      assert.equal((await listAll(client, { prefix, limit: '1000' })).items.length, rowsBefore.length);
+      assert.equal((await client.get('/api/keys/cut')).text, '{"n":1,"text":"ä"}');
+      await client.delete('/api/keys/cut');
+    });
+  }
 });
 
 describe('who may import', () => {
