@@ -2,6 +2,7 @@
  * batch.c - POST /api/batch.
  */
 #include "http/batch_parse.h"
+#include "http/conditions.h"
 #include "http/handlers.h"
 #include "http/item.h"
 #include "http/reply.h"
@@ -84,7 +85,7 @@ static void done(struct http_request *request) {
 }
 
 bool batch_begin(struct http_request *request) {
-    return request_parameters(request, NULL, 0, NULL);
+    return request_parameters(request, NULL, 0, NULL) && conditions_absent(request);
 }
 
 void batch_post(struct http_request *request) {

@@ -19,6 +19,13 @@ bool conditions_parse(struct http_request *request, struct conditions *out) {
     return true;
 }
 
+bool conditions_absent(struct http_request *request) {
+    if (!request->headers.if_match.data && !request->headers.if_none_match.data) return true;
+    reply_problem(request, PROBLEM_INVALID_HEADER,
+                  "If-Match and If-None-Match ask for the version of one key, and this is about others");
+    return false;
+}
+
 bool conditions_match_holds(const struct conditions *c, uint64_t standing) {
     if (!c->has_match) return true;
     return standing == VELOCITY_EXISTS ? c->match.any : etag_if_match(&c->match, standing);

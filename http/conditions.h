@@ -14,6 +14,9 @@ struct conditions {
 
 /* False: malformed, and the reply says so. */
 bool conditions_parse(struct http_request *request, struct conditions *out);
+/* For what has no version of its own, and so can't be asked for one: to do it all the same would be to do what the
+ * client has ruled out. False: it was asked, and the reply says no. */
+bool conditions_absent(struct http_request *request);
 /* Do they hold for a key that stands there (store_standing)? What a transaction has put itself has no version: no tag
  * names it, but "*" does. */
 bool conditions_match_holds(const struct conditions *conditions, uint64_t standing);

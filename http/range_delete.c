@@ -5,6 +5,7 @@
  * A bound that is given is not empty, and who means everything says all=true: a script whose variable is not set
  * deletes nothing.
  */
+#include "http/conditions.h"
 #include "http/count.h"
 #include "http/handlers.h"
 #include "http/reply.h"
@@ -74,7 +75,7 @@ void keys_delete_range(struct http_request *request) {
         (void)bad(request, "key64 stands alone");
         return;
     }
-    if (!take_bounds(request, values)) return;
+    if (!conditions_absent(request) || !take_bounds(request, values)) return;
     if (values[DRY_RUN].data && !query_bool(values[DRY_RUN], &dry_run)) {
         (void)bad(request, "dry_run is true or false");
         return;

@@ -235,5 +235,12 @@ describe('a batch that is not one', () => {
     it(`is ${what}: 400`, async () => assertProblem(await client.post('/api/batch', body), 400));
   }
 
+  it('has a condition in its header, where only one key could satisfy it: 400, and nothing is done', async () => {
+    for (const headers of [{ 'If-Match': '"1"' }, { 'If-None-Match': '*' }]) {
+      assert.equal(assertProblem(await client.post('/api/batch', { ops: [good] }, headers), 400).code, 'invalid_header');
+    }
+    await absent('invalid:good');
+  });
+
   it('has a query parameter: 400', async () => assertProblem(await client.post('/api/batch?dry_run=true', { ops: [good] }), 400));
 });

@@ -98,6 +98,14 @@ describe('a range delete', () => {
     });
   }
 
+  for (const headers of [{ 'If-Match': '"1"' }, { 'If-Match': '*' }, { 'If-None-Match': '*' }]) {
+    it(`under ${JSON.stringify(headers)}, which only one key can satisfy, is 400, and nothing is done`, async () => {
+      await fill();
+      for (const query of ['prefix=a', 'all=true', 'prefix=a&dry_run=true']) assert.equal(assertProblem(await client.delete(`/api/keys?${query}`, headers), 400).code, 'invalid_header');
+      assert.deepEqual((await keys()).filter((key) => KEYS.includes(key)), KEYS);
+    });
+  }
+
   it('with key64 alone is the delete of one key, as ever', async () => {
     await fill();
     assert.equal((await del(`key64=${key64('a:1')}`)).status, 204);
