@@ -23,15 +23,21 @@ static bool bad(struct http_request *request, const char *reason) {
     return false;
 }
 
-bool expiry_from_parameters(struct http_request *request, velocity_slice ttl, velocity_slice at,
-                            int64_t *expires_at_ms) {
-    uint64_t seconds;
-    *expires_at_ms = 0;
+bool expiry_from_parameters(struct http_request *request, velocity_slice ttl, velocity_slice at, struct expiry *out) {
+    int64_t in_bounds;
+    *out = (struct expiry){0};
     if (ttl.data && at.data) return bad(request, "give either ttl or expires_at");
     if (ttl.data)
-        return (decimal_u64(ttl, &seconds) && expiry_after(seconds, expires_at_ms)) || bad(request, EXPIRY_TTL_RULE);
-    if (at.data) return expiry_at(at, expires_at_ms) || bad(request, EXPIRY_AT_RULE);
+        return (decimal_u64(ttl, &out->ttl_seconds) && expiry_after(out->ttl_seconds, &in_bounds)) ||
+               bad(request, EXPIRY_TTL_RULE);
+    if (at.data) return expiry_at(at, &out->at_ms) || bad(request, EXPIRY_AT_RULE);
     return true;
+}
+
+int64_t expiry_from_now(const struct expiry *expiry) {
+    int64_t at_ms = expiry->at_ms;
+    if (expiry->ttl_seconds) (void)expiry_after(expiry->ttl_seconds, &at_ms);
+    return at_ms;
 }
 
 void expiry_header(struct http_request *request, int64_t expires_at_ms) {

@@ -126,6 +126,7 @@ void keys_get(struct http_request *request) {
 struct write {
     struct conditions conditions;
     struct media_type type;
+    struct expiry expiry;
 };
 
 /* The parameters that it may have besides key64: values[i] of names[i]. */
@@ -158,8 +159,8 @@ bool keys_put_begin(struct http_request *request) {
     static const char *const names[] = {"ttl", "expires_at"};
     velocity_slice given = request->headers.content_type, values[2];
     if (!begin_write(request, names, 2, values)) return false;
-    if (!expiry_from_parameters(request, values[0], values[1], &request->service.expires_at_ms)) return false;
     struct write *write = request->state;
+    if (!expiry_from_parameters(request, values[0], values[1], &write->expiry)) return false;
     if (!given.data) given = velocity_str(value_type_name(VALUE_OCTET_STREAM));
     if (media_type_parse(given, &write->type)) return true;
     reply_problem(request, PROBLEM_INVALID_HEADER, "Content-Type is not of the form type/subtype; name=value");
@@ -188,9 +189,11 @@ _Static_assert(ITEM_PREFIX_MAX <= BODY_HEADROOM_BYTES, "a type's name fits befor
 
 void keys_put(struct http_request *request) {
     struct service_request *service = &request->service;
-    const struct media_type *type = &((struct write *)request->state)->type;
+    const struct write *write = request->state;
+    const struct media_type *type = &write->type;
     if (!pack(request, type, &service->value)) return;
     service->operation = SERVICE_PUT;
+    service->expires_at_ms = expiry_from_now(&write->expiry);
     service->flags = type->type;
     service->check_json = type->json;
     service->json_at = service->value.size - request->body.size;

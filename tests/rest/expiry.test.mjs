@@ -60,6 +60,38 @@ describe('a PUT', () => {
     assert.equal((await client.put('/api/keys/short:1', 'v', { 'If-None-Match': '*' })).status, 201);
   });
 
+  it('is gone for everything else that reads, folds, counts or changes', async () => {
+    for (const key of ['over/d/1', 'over/n', 'over/j']) await client.put(`/api/keys/${key}?ttl=1`, '7', { 'Content-Type': 'application/json' });
+    assert.deepEqual((await client.get('/api/keys?prefix=over/&delimiter=/')).json.prefixes, ['over/d/']);
+    for (const key of ['over/d/1', 'over/n', 'over/j']) await goes(`/api/keys/${key}`);
+    for (const query of ['prefix=over/&delimiter=/', 'prefix=over/&delimiter=/&reverse=true', 'prefix=over/&reverse=true&values=true']) {
+      const { items, prefixes, complete } = (await client.get(`/api/keys?${query}`)).json;
+      assert.deepEqual([items, prefixes, complete], [[], [], true], query);
+    }
+    assert.deepEqual((await client.get('/api/keys?start=over/&end=over0&count=true')).json, { count: 0, exact: true });
+    assert.deepEqual((await client.delete('/api/keys?prefix=over/&dry_run=true')).json, { count: 0, exact: true });
+    assert.equal((await client.get('/api/export?prefix=over/')).text, '');
+    assertProblem(await client.get(`/api/keys?key64=${key64('over/n')}`, { Range: 'bytes=0-0' }), 404);
+    assertProblem(await client.request('PATCH', '/api/keys/over/j', { body: '{"a":1}', headers: { 'Content-Type': 'application/merge-patch+json' } }), 404);
+    assertProblem(await client.post('/api/batch', { if: [{ key: 'over/j', exists: true }], ops: [] }), 412);
+    assertProblem(await client.delete('/api/keys/over/j', { 'If-Match': '*' }), 412);
+    const [touched, counted] = await batch([{ op: 'touch', key: 'over/j', ttl: 100 }, { op: 'increment', key: 'over/n' }]);
+    assert.deepEqual([touched, counted.value], [null, '1']);
+    const got = await client.get('/api/keys/over/n');
+    assert.deepEqual([got.text, expiry(got), got.headers['content-type']], ['1', undefined, 'text/plain; charset=utf-8'], 'nothing of the old one is left');
+  });
+
+  it('has a ttl that counts from when its value has come, however slowly that came', async () => {
+    const wire = await Wire.midway(server.port, 'PUT /api/keys/slow?ttl=100', 1);
+    await sleep(300);
+    const sent = Date.now();
+    wire.send('v');
+    assert.equal((await wire.response()).status, 204);
+    wire.close();
+    const at = Date.parse(expiry(await client.get('/api/keys/slow')));
+    assert.ok(at >= sent + 100_000, `${sent + 100_000 - at} ms too early`);
+  });
+
   it('with a moment that has passed is done, and the key is gone at once', async () => {
     for (const at of ['2020-01-01T00:00:00Z', '1970-01-01T00:00:00Z', '0001-01-01T00:00:00Z']) {
       await client.put('/api/keys/past', 'before');
