@@ -211,6 +211,17 @@ static bool admit_route(struct http_request *request) {
     return true;
 }
 
+/* What says that its body is not the whole, or not as it is to be kept: taken for that it would replace what it was to
+ * be a part of, or come back as something else (RFC 9110, sections 14.5 and 15.5.16). */
+static bool admit_content(struct http_request *request) {
+    const struct request_headers *headers = &request->headers;
+    if (request->match.route->body == BODY_NONE) return true;
+    if (headers->content_range.data)
+        return refuse(request, PROBLEM_INVALID_HEADER, "a body with a Content-Range is a part; only a whole is taken");
+    if (!headers->content_encoding.data || header_is(header_trim(headers->content_encoding), "identity")) return true;
+    return refuse(request, PROBLEM_UNSUPPORTED_MEDIA_TYPE, "a body with a Content-Encoding is not taken");
+}
+
 static bool admit_body(struct http_request *request) {
     const struct request_headers *headers = &request->headers;
     const struct route *route = request->match.route;
@@ -298,7 +309,7 @@ enum admission request_admit_on(struct http_request *request) {
     case SERVICE_REFUSED: reply_refusal(request); return ADMISSION_REFUSED;
     case SERVICE_ADMITTED: break;
     }
-    if (!admit_body(request)) return ADMISSION_REFUSED;
+    if (!admit_content(request) || !admit_body(request)) return ADMISSION_REFUSED;
     bool (*begin)(struct http_request *) = request->match.route->begin;
     return !begin || begin(request) ? ADMISSION_GRANTED : ADMISSION_REFUSED;
 }

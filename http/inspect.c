@@ -151,6 +151,7 @@ static enum MHD_Result field(void *arg, enum MHD_ValueKind kind, const char *nam
         break;
     case 13:
         if (IS("If-None-Match")) listed(h, &h->if_none_match, value);
+        if (IS("Content-Range")) once(h, &h->content_range, value, "Content-Range is given twice");
         if (IS("Last-Event-ID")) once(h, &h->last_event_id, value, "Last-Event-ID is given twice");
         if (IS("Authorization")) once(h, &h->authorization, value, "Authorization is given twice");
         if (IS("Velocity-CSRF")) once(h, &h->csrf, value, "Velocity-CSRF is given twice");
@@ -162,6 +163,9 @@ static enum MHD_Result field(void *arg, enum MHD_ValueKind kind, const char *nam
     case 15:
         if (IS("Accept-Encoding")) listed(h, &h->accept_encoding, value);
         if (IS("X-Forwarded-For")) listed(h, &h->forwarded_for, value);
+        break;
+    case 16:
+        if (IS("Content-Encoding")) listed(h, &h->content_encoding, value);
         break;
     case 17:
         if (IS("X-Forwarded-Proto")) once(h, &h->forwarded_proto, value, "X-Forwarded-Proto is given twice");

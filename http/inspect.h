@@ -12,7 +12,8 @@
 
 /* Slices borrow the connection's memory, or `scratch` where several lines were joined; data NULL: not there. */
 struct request_headers {
-    velocity_slice host, content_type, if_match, if_none_match, if_range, range, request_id, origin, fetch_site, expect;
+    velocity_slice host, content_type, content_encoding, content_range, if_match, if_none_match, if_range, range,
+        request_id, origin, fetch_site, expect;
     velocity_slice accept_encoding, last_event_id;
     velocity_slice authorization, cookie, csrf, transaction;
     velocity_slice forwarded_for, forwarded_proto, forwarded_field; /* X-Forwarded-For, X-Forwarded-Proto, Forwarded */

@@ -81,9 +81,9 @@ static void add_common(bool *set, const struct route *route, bool in_database) {
     if (action->in_transaction)
         add(set, "invalid_header transaction_not_found transaction_busy transaction_expired transaction_ended "
                  "transaction_too_large");
-    if (route->body != BODY_NONE) add(set, "too_large request_timeout");
+    if (route->body != BODY_NONE) add(set, "too_large request_timeout invalid_header unsupported_media_type");
     if (route->body != BODY_NONE && route->body != BODY_OPTIONAL) add(set, "length_required");
-    if (route->body == BODY_FORM) add(set, "invalid_json invalid_body unsupported_media_type");
+    if (route->body == BODY_FORM) add(set, "invalid_json invalid_body");
 }
 
 static void write_problem(struct json_writer *w, const bool *set, unsigned status) {

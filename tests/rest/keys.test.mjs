@@ -243,6 +243,29 @@ describe('the Content-Type', () => {
   }
 });
 
+describe('a body that is not all of a value as it is to be kept', () => {
+  for (const [headers, status, code] of [
+    [{ 'Content-Range': 'bytes 2-3/5' }, 400, 'invalid_header'], [{ 'Content-Encoding': 'gzip' }, 415, 'unsupported_media_type'], [{ 'Content-Encoding': 'identity, br' }, 415, 'unsupported_media_type'],
+  ]) {
+    it(`for it says ${JSON.stringify(headers)}: ${status}, before it is sent, and nothing is done`, async () => {
+      await client.put('/api/keys/whole', 'whole');
+      for (const line of ['PUT /api/keys/whole', 'PATCH /api/keys/whole', 'POST /api/batch', 'POST /api/import', 'POST /api/databases']) {
+        const wire = await Wire.open(server.port);
+        const fields = Object.entries({ ...headers, 'Content-Type': line.startsWith('PATCH') ? 'application/merge-patch+json' : 'application/json' });
+        wire.send(`${line} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n${fields.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`);
+        assert.equal(assertProblem(await wire.response(), status, line).code, code);
+        wire.close();
+      }
+      assert.equal((await client.get('/api/keys/whole')).text, 'whole');
+    });
+  }
+
+  it('is taken where it says that it has no coding', async () => {
+    assert.equal((await client.put('/api/keys/whole', 'as it is', { 'Content-Encoding': 'identity' })).status, 204);
+    assert.equal((await client.get('/api/keys/whole')).text, 'as it is');
+  });
+});
+
 describe('JSON', () => {
   const json = { 'Content-Type': 'application/json' };
 
