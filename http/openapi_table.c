@@ -22,11 +22,12 @@ const struct openapi_operation openapi_operations[] = {
      "invalid_key invalid_header precondition_failed read_only outcome_unknown no_space"},
     {"patch", "/api/keys", "key64_required if_match if_none_match", "MergePatch", 204, NULL, PATCH_PROBLEMS},
     {"patch", NULL, "if_match if_none_match", "MergePatch", 204, NULL, PATCH_PROBLEMS},
-    {"list", NULL, "prefix start end limit cursor reverse values delimiter count key64", NULL, 200, "ListingOrCount",
+    {"list", NULL, "prefix start end limit cursor reverse values delimiter count key64 if_match if_none_match range "
+     "if_range", NULL, 200, "ListingOrCount",
      "invalid_cursor invalid_key key_not_found precondition_failed range_not_satisfiable"},
     {"batch", NULL, "", "Batch", 200, "BatchResult",
-     "invalid_json invalid_body invalid_operation invalid_condition unsupported_media_type precondition_failed "
-     "value_not_json conflict read_only outcome_unknown no_space"},
+     "invalid_json invalid_body invalid_operation invalid_condition precondition_failed conflict read_only "
+     "outcome_unknown no_space"},
     {"watch", NULL, "prefix since_version last_event_id", NULL, 200, "", "invalid_header history_gone"},
     {"export", NULL, "prefix start end", NULL, 200, "", ""},
     {"import", NULL, "", "Items", 200, "Imported",

@@ -40,17 +40,30 @@ static bool next_word(const char **list, const char **word, size_t *size) {
     return *size > 0;
 }
 
-/* "content": a schema of JSON, or any bytes. */
-static void write_content(struct json_writer *w, const char *type, const char *schema) {
-    json_name(w, "content");
-    json_begin_object(w);
-    json_name(w, schema[0] ? type : "*/*");
+static void write_media_type(struct json_writer *w, const char *type, const char *schema) {
+    json_name(w, type);
     json_begin_object(w);
     if (schema[0]) {
         json_name(w, "schema");
         write_reference(w, "schemas", schema, strlen(schema));
     }
     json_end_object(w);
+}
+
+/* "content": a schema of JSON, or any bytes. */
+static void write_content(struct json_writer *w, const char *type, const char *schema) {
+    json_name(w, "content");
+    json_begin_object(w);
+    write_media_type(w, schema[0] ? type : "*/*", schema);
+    json_end_object(w);
+}
+
+/* Of a success; a listing that is asked for one key answers that one's value, of whatever type. */
+static void write_reply_content(struct json_writer *w, const struct openapi_operation *operation) {
+    json_name(w, "content");
+    json_begin_object(w);
+    if (operation->reply[0]) write_media_type(w, "application/json", operation->reply);
+    if (!operation->reply[0] || strstr(operation->parameters, "key64")) write_media_type(w, "*/*", "");
     json_end_object(w);
 }
 
@@ -111,7 +124,7 @@ static void write_problem(struct json_writer *w, const bool *set, unsigned statu
 static void write_other_success(struct json_writer *w, const struct route *route,
                                 const struct openapi_operation *operation) {
     bool reads = route->method == HTTP_GET || route->method == HTTP_HEAD;
-    if (strstr(operation->parameters, " range")) {
+    if (route->method == HTTP_GET && strstr(operation->parameters, " range")) {
         json_name(w, "206");
         write_json(w, "{'description':'The part that Range asked for.','content':{'*/*':{}}}");
     }
@@ -138,7 +151,7 @@ static void write_responses(struct json_writer *w, const struct route *route, co
     json_name(w, name);
     json_begin_object(w);
     write_text(w, "description", operation->reply || route->method == HTTP_HEAD ? "Here it is." : "Done.");
-    if (operation->reply && route->method != HTTP_HEAD) write_content(w, "application/json", operation->reply);
+    if (operation->reply && route->method != HTTP_HEAD) write_reply_content(w, operation);
     json_end_object(w);
     write_other_success(w, route, operation);
     for (unsigned status = 400; status < 600; status++) write_problem(w, set, status);

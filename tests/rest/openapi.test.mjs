@@ -1,7 +1,7 @@
 // The description of the API: a well-formed OpenAPI 3.1 document that says what the server does, no more and no less.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { Server } from './support.mjs';
+import { key64, Server } from './support.mjs';
 
 let server;
 let client;
@@ -218,14 +218,34 @@ describe('document and server', () => {
     }
   });
 
-  it('agree on query parameters: those described are known', async () => {
+  it('agree on query parameters: those described are known, and of all that there are no others', async () => {
+    const all = new Set(Object.values(document.components.parameters).filter((one) => one.in === 'query').map(({ name }) => name));
     for (const { path, method, operation } of operations()) {
-      if (method !== 'get') continue;
+      if (method === 'head') continue; // its answer says no code
       const target = path.replace('{db}', 'default').replace(/\{\w+\}/g, 'not-there');
-      for (const parameter of operation.parameters.map(resolve).filter((one) => one.in === 'query')) {
-        const response = await client.get(`${target}?${parameter.name}=1`);
+      const described = new Set(operation.parameters.map(resolve).filter((one) => one.in === 'query').map(({ name }) => name));
+      const body = operation.requestBody ? { body: '{}', headers: { 'Content-Type': 'application/json' } } : {};
+      for (const name of all) {
+        const response = await client.request(method.toUpperCase(), `${target}?${name}=`, body); // which none of them may be where it does harm
         const code = response.status < 400 ? '' : response.json.code;
-        assert.notEqual(code, 'unknown_parameter', `${target}?${parameter.name}`);
+        assert.equal(code !== 'unknown_parameter', described.has(name), `${method} ${target}?${name}`);
+      }
+    }
+  });
+
+  it('agree on what ?key64= of a listing takes and answers: all that the key by its path does', async () => {
+    await client.put('/api/keys/described', 'value');
+    for (const prefix of ['/api', '/api/databases/{db}']) {
+      const listing = document.paths[`${prefix}/keys`].get;
+      const single = document.paths[`${prefix}/keys/{key}`].get;
+      const headers = (operation) => operation.parameters.map(resolve).filter((one) => one.in === 'header').map(({ name }) => name);
+      for (const name of headers(single)) assert.ok(headers(listing).includes(name), name);
+      for (const status of Object.keys(single.responses)) assert.ok(listing.responses[status], status);
+      assert.ok(listing.responses[200].content['*/*'] && listing.responses[200].content['application/json']);
+      const target = `${prefix.replace('{db}', 'default')}/keys?key64=${key64('described')}`;
+      for (const [given, status] of [[{ Range: 'bytes=0-1' }, 206], [{ Range: 'bytes=9-' }, 416], [{ 'If-None-Match': '*' }, 304], [{ 'If-Match': '"1000000"' }, 412], [{}, 200]]) {
+        assert.equal((await client.get(target, given)).status, status);
+        assert.ok(listing.responses[status], `${status}`);
       }
     }
   });
