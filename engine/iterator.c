@@ -30,6 +30,9 @@ struct velocity_iterator {
     uint64_t own_last;
     struct read_scan *scan; /* of a serializable one: told what was looked at. Else NULL */
     bool reverse, keys_only, has_low, has_high;
+    bool (*passing)(void *arg, velocity_slice key); /* as velocity_range has it */
+    void *passing_arg;
+    uint64_t passed;        /* keys that are gone */
     struct bytes low, high; /* of the range */
     struct run *runs;
     size_t run_count;
@@ -221,6 +224,8 @@ velocity_iterator *iterator_new(velocity *db, const velocity_range *range, const
     it->db = db;
     it->reverse = r.reverse;
     it->keys_only = r.keys_only;
+    it->passing = r.passing;
+    it->passing_arg = r.passing_arg;
     it->sv = superversion_acquire(db);
     it->sequence = r.snapshot ? r.snapshot->sequence : choose_sequence(it);
     it->now_ms = r.snapshot ? r.snapshot->now_ms : clock_now(&db->clock); /* behind the superversion: see read.c */
@@ -278,6 +283,14 @@ static inline bool is_visible(const velocity_iterator *it, const struct entry *e
 /* Whether the newest visible operation on a key says that it is not there. */
 static inline bool is_gone(velocity_iterator *it, const struct entry *e) {
     return entry_is_delete(e) || clock_is_over(&it->db->clock, e->expires_at_ms, &it->now_ms);
+}
+
+/* The key that it->key holds is gone, and none of its versions is left to look at. False: this goes no further. */
+static bool pass_key(velocity_iterator *it) {
+    if (++it->passed % VELOCITY_PASSING_KEYS || !it->passing) return true;
+    if (it->passing(it->passing_arg, slice_of(&it->key))) return true;
+    stop(it, status_set(VELOCITY_INCOMPLETE, "the scan was ended among keys that are gone"));
+    return false;
 }
 
 /* The merge stands on a covered entry, within it->stretch. */
@@ -338,6 +351,7 @@ static void settle_forward(velocity_iterator *it, bool skip) {
                 stop(it, VELOCITY_NO_MEMORY);
                 return;
             }
+            if (!pass_key(it)) return;
             skip = true;
             continue;
         }
@@ -361,6 +375,7 @@ static void settle_backward(velocity_iterator *it) {
         bool same = found && slice_equal(e->key, slice_of(&it->key));
         if (found && !same) {
             if (!gone) break;
+            if (!pass_key(it)) return;
             found = false;
         }
         if (!same && beyond_low(it, e->key)) break;

@@ -417,6 +417,8 @@ velocity_snapshot *velocity_snapshot_new(velocity *db);
 uint64_t velocity_snapshot_sequence(const velocity_snapshot *snapshot);
 void velocity_snapshot_free(velocity_snapshot *snapshot); /* NULL is allowed */
 
+#define VELOCITY_PASSING_KEYS 16384
+
 /* Empty slices (data NULL) mean no bound. All bounds given hold together. */
 typedef struct {
     size_t struct_size;
@@ -427,6 +429,12 @@ typedef struct {
     const velocity_snapshot *snapshot; /* NULL: the state at the call */
     bool keys_only;                    /* _value is empty; _value_size still tells */
     bool fill_cache;                   /* true */
+    /* Whoever has little time: called each VELOCITY_PASSING_KEYS keys that are not shown because they are deleted or
+     * have expired, with the last of them; all up to it (reverse: down to it) were looked at. False ends the move: the
+     * iterator is not valid, with status INCOMPLETE. NULL: a move goes as far as it has to. It must not use the
+     * iterator, which may just be in the making. */
+    bool (*passing)(void *arg, velocity_slice key);
+    void *passing_arg;
 } velocity_range;
 
 velocity_range velocity_range_default(void);

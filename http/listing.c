@@ -17,6 +17,7 @@
 
 #define PAGE_LIMIT_DEFAULT 100
 #define PAGE_LIMIT_MAX     10000
+#define PAGE_PASSED_MAX    1000000 /* keys that are gone, and passed by, for one page */
 /* What is left of 8 MiB for what stands around the items: the cursor of a 16 KiB key above all. */
 #define PAGE_BYTES (((size_t)8 << 20) - ((size_t)64 << 10))
 
@@ -35,8 +36,8 @@ struct listing {
     struct http_request *request;
     struct cursor_parameters bound; /* what a cursor is bound to */
     struct store_scan scan;
-    uint64_t limit, count;
-    velocity_slice last; /* the last key or folded prefix on the page, in `last_bytes` */
+    uint64_t limit, count, passed;
+    velocity_slice last; /* the last key or folded prefix on the page, or passed by, in `last_bytes` */
     struct folded *folded, **folded_end;
     size_t folded_bytes;
     bool damaged;
@@ -199,6 +200,21 @@ static bool add_folded(struct listing *listing, velocity_slice prefix) {
     return true;
 }
 
+static void remember_last(struct listing *listing, velocity_slice key) {
+    memcpy(listing->last_bytes, key.data, key.size);
+    listing->last = velocity_bytes(listing->last_bytes, key.size);
+}
+
+/* On the executor. False: the page ends here, however little it shows. Not where its cursor would stand for keys that
+ * are folded into this one. */
+static bool pass_gone(void *arg, velocity_slice key) {
+    struct listing *listing = arg;
+    listing->passed += VELOCITY_PASSING_KEYS;
+    if (listing->passed < PAGE_PASSED_MAX || fold(&listing->bound, key).size == key.size) return true;
+    remember_last(listing, key);
+    return false;
+}
+
 /* On the executor. False: the page is full, and this row is the next one's. */
 static bool add_row(void *arg, const struct store_row *row) {
     struct listing *listing = arg;
@@ -206,8 +222,7 @@ static bool add_row(void *arg, const struct store_row *row) {
     velocity_slice folded = fold(&listing->bound, row->key), shown = folded.size ? folded : row->key;
     if (folded.size ? !add_folded(listing, folded) : !add_item(listing, row)) return false;
     listing->count++;
-    memcpy(listing->last_bytes, shown.data, shown.size);
-    listing->last = velocity_bytes(listing->last_bytes, shown.size);
+    remember_last(listing, shown);
     if (folded.size) listing->scan.pass = listing->last;
     return true;
 }
@@ -299,6 +314,7 @@ void keys_list(struct http_request *request) {
     if (!take_cursor(request, listing, values[CURSOR])) return;
     listing->scan.row = add_row;
     listing->scan.wants_value = wants_value;
+    listing->scan.passing = pass_gone;
     listing->scan.arg = listing;
     json_begin_object(&request->writer);
     json_name(&request->writer, "items");

@@ -102,6 +102,9 @@ struct store_scan {
      * further keys that begin with that are passed over by seeking, not by reading; it must live until the next call.
      */
     bool (*row)(void *arg, const struct store_row *row);
+    /* Called now and then (velocity_range.passing) with a key that is gone: all rows before it were shown. False ends
+     * the scan behind it, OK and not complete. NULL: however many keys are gone, it goes on. */
+    bool (*passing)(void *arg, velocity_slice key);
     void *arg;
     velocity_slice pass; /* empty: none; the store empties it */
     bool complete;       /* out: the range was seen to its end */

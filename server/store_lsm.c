@@ -96,6 +96,10 @@ static velocity_status scan_range(const struct lsm_source *source, const velocit
         if (*more && !passes) velocity_iterator_next(it);
     }
     if (!status) status = velocity_iterator_status(it);
+    if (status == VELOCITY_INCOMPLETE) { /* `passing` said so */
+        status = VELOCITY_OK;
+        *more = false;
+    }
     scan->version = velocity_iterator_snapshot_sequence(it);
     velocity_iterator_free(it);
     return status;
@@ -127,6 +131,8 @@ static velocity_range range_of(const struct lsm_source *source, const struct sto
     range.prefix = scan->prefix;
     range.reverse = scan->reverse;
     range.snapshot = source->snapshot;
+    range.passing = scan->passing;
+    range.passing_arg = scan->arg;
     return range;
 }
 

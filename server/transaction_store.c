@@ -75,6 +75,7 @@ struct counted {
     struct store_scan *scan;
     bool (*wants_value)(void *arg, uint32_t flags, size_t value_size);
     bool (*row)(void *arg, const struct store_row *row);
+    bool (*passing)(void *arg, velocity_slice key);
     void *arg;
     uint64_t passed_bytes;
 };
@@ -91,18 +92,26 @@ static bool count_row(void *arg, const struct store_row *row) {
     return more;
 }
 
+static bool ask_to_pass(void *arg, velocity_slice key) {
+    const struct counted *counted = arg;
+    return counted->passing(counted->arg, key);
+}
+
 static velocity_status scan(struct store *store, struct store_scan *scan) {
     struct transaction *t = transaction_of(store);
-    struct counted counted = {.scan = scan, .wants_value = scan->wants_value, .row = scan->row, .arg = scan->arg};
+    struct counted counted = {
+        .scan = scan, .wants_value = scan->wants_value, .row = scan->row, .passing = scan->passing, .arg = scan->arg};
     velocity_status status = note(t, SCAN_BYTES + scan->start.size + scan->end.size);
     if (status) return status;
     scan->row = count_row;
     scan->arg = &counted;
     if (scan->wants_value) scan->wants_value = ask_for_value;
+    if (scan->passing) scan->passing = ask_to_pass;
     status = t->inner->operations->scan(t->inner, scan);
     scan->row = counted.row;
     scan->arg = counted.arg;
     scan->wants_value = counted.wants_value;
+    scan->passing = counted.passing;
     return status ? status : note(t, counted.passed_bytes);
 }
 

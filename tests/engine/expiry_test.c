@@ -102,6 +102,99 @@ static void tick(velocity *db) {
     settle(db);
 }
 
+/* ---- within bounds ----------------------------------------------------------------------------------------------- */
+
+enum { GONE = 2 * VELOCITY_PASSING_KEYS + 100 };
+
+struct passing {
+    int calls, last_call; /* last_call 0: it is never ended */
+    char last[9];
+};
+
+static bool pass_by(void *arg, velocity_slice key) {
+    struct passing *passing = arg;
+    assert_int_equal(key.size, 8);
+    memcpy(passing->last, key.data, 8);
+    return ++passing->calls != passing->last_call;
+}
+
+/* Every other one deleted, the others expired; "-" and "z", which are there, stand around them. */
+static void fill_with_gone(struct bed *b) {
+    velocity_batch *batch = velocity_batch_new();
+    velocity_put_options options = velocity_put_options_default();
+    options.expires_at_ms = in_ms(b, 1000);
+    for (int i = 0; i < GONE; i++) {
+        char key[9];
+        (void)snprintf(key, sizeof key, "%08d", i);
+        if (i % 2)
+            velocity_batch_put(batch, velocity_str(key), velocity_str("value"), &options);
+        else
+            velocity_batch_delete(batch, velocity_str(key));
+    }
+    OK(velocity_write(b->db, batch, NULL, NULL));
+    velocity_batch_free(batch);
+    OK(velocity_put(b->db, velocity_str("-"), velocity_str("value")));
+    OK(velocity_put(b->db, velocity_str("z"), velocity_str("value")));
+    env_sim_advance_ms(b->sim, 1000);
+}
+
+static void expect_at(velocity_iterator *it, const char *key) {
+    assert_true(velocity_iterator_valid(it));
+    assert_int_equal(velocity_iterator_key(it).size, strlen(key));
+    assert_memory_equal(velocity_iterator_key(it).data, key, strlen(key));
+}
+
+static void a_scan_can_be_ended_among_keys_that_are_gone_and_goes_on_behind_them(void **state) {
+    (void)state;
+    struct bed *b = bed_new();
+    OK(velocity_close(b->db));
+    b->options.memtable_bytes = 64 << 20; /* nothing is to be merged away */
+    bed_open(b);
+    fill_with_gone(b);
+    for (int reverse = 0; reverse < 2; reverse++) {
+        struct passing passing = {.last_call = 2};
+        velocity_range range = velocity_range_default();
+        range.reverse = reverse;
+        range.passing = pass_by;
+        range.passing_arg = &passing;
+        velocity_iterator *it = velocity_iterator_new(b->db, &range);
+        expect_at(it, reverse ? "z" : "-");
+        velocity_iterator_next(it);
+        assert_false(velocity_iterator_valid(it));
+        assert_int_equal(velocity_iterator_status(it), VELOCITY_INCOMPLETE);
+        velocity_iterator_free(it);
+        assert_string_equal(passing.last, reverse ? "00000100" : "00032767");
+        range.start = reverse ? velocity_bytes(NULL, 0) : velocity_bytes(passing.last, 9); /* its NUL: behind it */
+        range.end = reverse ? velocity_bytes(passing.last, 8) : velocity_bytes(NULL, 0);
+        it = velocity_iterator_new(b->db, &range);
+        expect_at(it, reverse ? "-" : "z");
+        velocity_iterator_free(it);
+    }
+    bed_free(b);
+}
+
+static void who_has_time_passes_by_all_that_are_gone(void **state) {
+    (void)state;
+    struct bed *b = bed_new();
+    OK(velocity_close(b->db));
+    b->options.memtable_bytes = 64 << 20;
+    bed_open(b);
+    fill_with_gone(b);
+    for (int reverse = 0; reverse < 2; reverse++) {
+        struct passing passing = {0};
+        velocity_range range = velocity_range_default();
+        range.reverse = reverse;
+        range.passing = pass_by;
+        range.passing_arg = &passing;
+        velocity_iterator *it = velocity_iterator_new(b->db, &range);
+        velocity_iterator_next(it);
+        expect_at(it, reverse ? "-" : "z");
+        velocity_iterator_free(it);
+        assert_int_equal(passing.calls, 2);
+    }
+    bed_free(b);
+}
+
 /* ---- when ------------------------------------------------------------------------------------------------------- */
 
 static void a_key_is_absent_from_its_instant_on(void **state) {
@@ -419,6 +512,8 @@ static void a_summary_that_makes_no_sense_is_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_scan_can_be_ended_among_keys_that_are_gone_and_goes_on_behind_them),
+        cmocka_unit_test(who_has_time_passes_by_all_that_are_gone),
         cmocka_unit_test(a_key_is_absent_from_its_instant_on),
         cmocka_unit_test(what_has_expired_hides_older_versions_wherever_it_lies),
         cmocka_unit_test(a_snapshot_and_an_iterator_keep_their_time),
