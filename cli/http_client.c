@@ -346,10 +346,6 @@ int http_client_exchange(struct http_client *c, struct http_exchange *x, bool qu
     return code;
 }
 
-int http_client_complain(struct http_client *c, const struct http_exchange *x) {
-    return complain_of_reply(c, &x->reply, x->about);
-}
-
 /* "/api/COLLECTION/NAME"; the caller frees it. NULL: no memory. */
 static char *make_path(const struct http_request *request) {
     char *path = NULL, *escaped = request->name ? http_client_escape(velocity_str(request->name)) : NULL;

@@ -91,9 +91,6 @@ int http_client_exchange(struct http_client *client, struct http_exchange *excha
 /* What a quiet one, the last, did not say. */
 int http_client_complain(struct http_client *client, const struct http_exchange *exchange);
 
-/* The complaint of the reply of the last exchange, and its exit code. */
-int http_client_complain(struct http_client *client, const struct http_exchange *exchange);
-
 /* Percent-escapes bytes for one segment or a parameter; the caller frees it. NULL: no memory. */
 char *http_client_escape(velocity_slice bytes);
 

@@ -1,8 +1,10 @@
 /*
  * count.h - how many keys a range holds: {"count":n,"exact":true}.
  *
- * They are counted one by one, without their values, for as long as COUNT_MAX_MS and up to COUNT_MAX_KEYS; where that
- * is not the end of them, the answer is what was counted until then, with "exact":false.
+ * They are counted one by one, without their values, for as long as COUNT_MAX_MS and up to COUNT_MAX_KEYS. Keys that
+ * are deleted or have expired, and must be passed by, take of that time, too. Where it is not the end of them, the
+ * answer is what was counted until then, with "exact":false. All that is counted is of one state; other requests have
+ * their turn meanwhile.
  */
 #ifndef VELOCITY_HTTP_COUNT_H
 #define VELOCITY_HTTP_COUNT_H

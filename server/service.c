@@ -196,14 +196,41 @@ static void write_if_unchanged(struct service_request *request) {
     json_writer_free(&memory);
 }
 
+/* ---- scans ------------------------------------------------------------------------------------------------------ */
+
+/* A transaction sees one state in any case, or wants the newest one. */
+static velocity_status scan(struct service_request *request) {
+    struct store *store = request->store;
+    uint64_t version;
+    velocity_status status = VELOCITY_OK;
+    if (request->goes_on && !request->transaction && !request->view)
+        status = store->operations->freeze(store, &request->view, &version);
+    if (request->view) store = request->view;
+    return status ? status : store->operations->scan(store, request->scan);
+}
+
+/* True: answered. False: it goes on behind those that wait. */
+static bool scan_turn(struct service_request *request) {
+    request->status = scan(request);
+    if (request->status == VELOCITY_OK && !request->scan->complete && request->goes_on && request->goes_on(request)) {
+        executor_go_on(request->service->executor, &request->task);
+        return false;
+    }
+    if (request->view) request->view->operations->free(request->view);
+    request->view = NULL;
+    return true;
+}
+
 /* ---- the executor's side ---------------------------------------------------------------------------------------- */
 
-/* True: answered; false: an asynchronous write is under way. */
+/* True: answered; false: an asynchronous write is under way, or it has another turn. */
 static bool execute(struct service_request *request) {
     struct store *store = request->store;
     switch (request->operation) {
     case SERVICE_GET: request->status = store->operations->get(store, request->key, false, &request->found); break;
-    case SERVICE_SCAN: request->status = store->operations->scan(store, request->scan); break;
+    case SERVICE_SCAN:
+        if (!scan_turn(request)) return false;
+        break;
     case SERVICE_BATCH: service_batch_run(request); break;
     case SERVICE_CALL: request->call(request); break;
     case SERVICE_COMMIT: service_commit(request); return false;

@@ -217,6 +217,9 @@ struct service_request {
     struct service_batch *batch;
     struct store_scan *scan;
     bool scan_whole; /* refused where the scan's range is not wholly inside of the scope; else it is clipped */
+    /* Of a scan that may take long, and ended before it was complete: true: `scan` says where it goes on, and it does
+     * so when the others that wait have had their turn, in the state that it began with. NULL: it never goes on. */
+    bool (*goes_on)(struct service_request *request);
     /* Runs where the answer of a batch or scan was made and may take its time, before done; NULL: nothing. What the
      * gets of a batch have found is gone afterwards. */
     void (*render)(struct service_request *request);
@@ -240,6 +243,7 @@ struct service_request {
     uint64_t opening;                /* of the database that was left */
     struct store *store;             /* the database's, or the transaction's while it is entered */
     struct transaction *transaction; /* entered; NULL: none */
+    struct store *view;              /* the state of a scan that may go on; NULL: none */
     bool reserved;                   /* room in the audit log */
     bool begun;                      /* service_try was called */
     struct audit_waiter waiter;
