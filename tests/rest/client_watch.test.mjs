@@ -27,7 +27,7 @@ const open = async (at) => (await at.client.get('/api/stats')).json.server.strea
 
 /** A watch whose lines are read one by one; ready when the server `from` has it. */
 async function watch(args, { from = server, ...options } = {}) {
-  const before = from ? await open(from) : 0;
+  if (from) await until('the end of the watches before', async () => (await open(from)) === 0);
   const { child, ended } = start(['watch', ...args], { ...(from ? { at: `http://127.0.0.1:${from.port}` } : {}), ...options });
   let text = '';
   let wake = () => {};
@@ -42,7 +42,7 @@ async function watch(args, { from = server, ...options } = {}) {
     text = text.slice(end + 1);
     return found;
   };
-  if (from) await until('the watch', async () => (await open(from)) > before);
+  if (from) await until('the watch', async () => (await open(from)) === 1);
   return { child, ended, line: () => within(LINE_MS, 'a line', line()), rest: () => text };
 }
 
