@@ -209,7 +209,6 @@ void database_patch(struct http_request *request) {
 
 static void drop(struct http_request *request) {
     const struct database_request *state = request->state;
-    jobs_cancel_database(service_jobs(http_server_service(request->server)), state->name.data);
     request->service.status = databases_drop(databases_of(request), state->name, DROP_WAIT_MS);
 }
 

@@ -25,7 +25,8 @@ struct job {
 
 struct jobs {
     struct databases *databases;
-    pthread_mutex_t mutex; /* guards all below, and the jobs' fields but the atomic ones */
+    struct databases_listener listener;
+    pthread_mutex_t mutex; /* a leaf; guards all below, and the jobs' fields but the atomic ones */
     pthread_cond_t wake;
     struct job *newest;
     uint32_t waiting;
@@ -112,6 +113,7 @@ static struct job *oldest_waiting(const struct jobs *jobs) {
 
 static void *work(void *arg) {
     struct jobs *jobs = arg;
+    (void)pthread_setname_np(pthread_self(), "jobs");
     pthread_mutex_lock(&jobs->mutex);
     for (;;) {
         struct job *job = oldest_waiting(jobs);
@@ -128,20 +130,6 @@ static void *work(void *arg) {
 
 /* ---- the others' side ------------------------------------------------------------------------------------------- */
 
-struct jobs *jobs_new(struct databases *databases) {
-    struct jobs *jobs = calloc(1, sizeof *jobs);
-    if (!jobs) return NULL;
-    jobs->databases = databases;
-    jobs->next_id = 1;
-    pthread_mutex_init(&jobs->mutex, NULL);
-    pthread_cond_init(&jobs->wake, NULL);
-    if (pthread_create(&jobs->thread, NULL, work, jobs) == 0) return jobs;
-    pthread_cond_destroy(&jobs->wake);
-    pthread_mutex_destroy(&jobs->mutex);
-    free(jobs);
-    return NULL;
-}
-
 /* Under the mutex. */
 static void cancel(struct jobs *jobs, struct job *job) {
     atomic_store(&job->cancelled, true);
@@ -150,8 +138,36 @@ static void cancel(struct jobs *jobs, struct job *job) {
     end_job(job, JOB_CANCELLED, "");
 }
 
+/* It is about to be dropped: whoever waits for a compaction of it to end would wait for long. */
+static void leave_database(struct databases_listener *listener, struct database *database) {
+    struct jobs *jobs = (struct jobs *)((char *)listener - offsetof(struct jobs, listener));
+    pthread_mutex_lock(&jobs->mutex);
+    for (struct job *job = jobs->newest; job; job = job->older)
+        if (!has_ended(job) && strcmp(job->database, database_name(database)) == 0) cancel(jobs, job);
+    pthread_mutex_unlock(&jobs->mutex);
+}
+
+struct jobs *jobs_new(struct databases *databases) {
+    struct jobs *jobs = calloc(1, sizeof *jobs);
+    if (!jobs) return NULL;
+    jobs->databases = databases;
+    jobs->next_id = 1;
+    pthread_mutex_init(&jobs->mutex, NULL);
+    pthread_cond_init(&jobs->wake, NULL);
+    jobs->listener.leave = leave_database;
+    if (pthread_create(&jobs->thread, NULL, work, jobs) == 0) {
+        databases_listen(databases, &jobs->listener);
+        return jobs;
+    }
+    pthread_cond_destroy(&jobs->wake);
+    pthread_mutex_destroy(&jobs->mutex);
+    free(jobs);
+    return NULL;
+}
+
 void jobs_free(struct jobs *jobs) {
     if (!jobs) return;
+    databases_unlisten(jobs->databases, &jobs->listener);
     pthread_mutex_lock(&jobs->mutex);
     jobs->ending = true;
     for (struct job *job = jobs->newest; job; job = job->older)
@@ -235,13 +251,6 @@ velocity_status jobs_cancel(struct jobs *jobs, uint64_t id) {
     }
     pthread_mutex_unlock(&jobs->mutex);
     return status;
-}
-
-void jobs_cancel_database(struct jobs *jobs, const char *database) {
-    pthread_mutex_lock(&jobs->mutex);
-    for (struct job *job = jobs->newest; job; job = job->older)
-        if (!has_ended(job) && strcmp(job->database, database) == 0) cancel(jobs, job);
-    pthread_mutex_unlock(&jobs->mutex);
 }
 
 void jobs_list(struct jobs *jobs, bool (*row)(void *arg, const struct job_info *info), void *arg) {

@@ -6,7 +6,8 @@
  *        +--------------------------------------+
  *
  * One thread runs them, one after another: two compactions would only share one disk. What is asked for while the same
- * of the same database waits or runs is that job. The last JOBS_KEPT that ended are remembered, until the process ends.
+ * of the same database waits or runs is that job. The jobs of a database that is about to be dropped are cancelled. The
+ * last JOBS_KEPT that ended are remembered, until the process ends.
  *
  * Threads: all functions from any thread; none waits for a job but jobs_free.
  */
@@ -34,7 +35,7 @@ struct job_info {
     const char *message;                               /* FAILED: why; else "" */
 };
 
-/* NULL: neither memory nor a thread. */
+/* Over `databases`, which must outlive it. NULL: neither memory nor a thread. */
 struct jobs *jobs_new(struct databases *databases);
 /* Cancels what waits and what runs, and waits for that. NULL is allowed. */
 void jobs_free(struct jobs *jobs);
@@ -44,8 +45,6 @@ VELOCITY_CHECK_RESULT velocity_status jobs_start(struct jobs *jobs, enum job_kin
                                                  const char *user, uint64_t *id);
 /* One that runs ends as soon as it can: a flush when it is done. NOT_FOUND; CONFLICT: it had ended. */
 VELOCITY_CHECK_RESULT velocity_status jobs_cancel(struct jobs *jobs, uint64_t id);
-/* Those of one database: it is about to go. */
-void jobs_cancel_database(struct jobs *jobs, const char *database);
 
 /* The newest first; what is shown lives during the call, which must not wait. False ends it. */
 void jobs_list(struct jobs *jobs, bool (*row)(void *arg, const struct job_info *info), void *arg);

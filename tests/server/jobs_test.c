@@ -151,7 +151,6 @@ static void a_database_that_goes_takes_its_jobs_along(void **state) {
     fill(f, "default", 100000);
     fill(f, "other", 100000);
     uint64_t stays = start(f, JOB_COMPACT, "default"), goes = start(f, JOB_COMPACT, "other");
-    jobs_cancel_database(f->jobs, "other");
     OK(databases_drop(f->databases.all, velocity_str("other"), PATIENCE_MS));
     assert_int_equal(wait_for_end(f, goes), JOB_CANCELLED);
     assert_int_equal(wait_for_end(f, stays), JOB_DONE);
