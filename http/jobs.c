@@ -127,11 +127,13 @@ static void start(struct http_request *request, enum job_kind kind) {
     uint64_t id = 0;
     if (!request_parameters(request, NULL, 0, NULL)) return;
     const struct principal *principal = request->principal;
-    velocity_status status = jobs_start(jobs_of(request), kind, database_name(request->service.database),
-                                        principal ? principal->user : "", &id);
-    char *location = scratch_alloc(&request->scratch, LOCATION_BYTES);
-    if (status != VELOCITY_OK || !location) {
-        reply_problem(request, PROBLEM_OVERLOADED, "%s", status ? velocity_error_message() : "no memory");
+    char *location = scratch_alloc(&request->scratch, LOCATION_BYTES); /* before it: 503 says that nothing was done */
+    velocity_status status = VELOCITY_NO_MEMORY;
+    if (location)
+        status = jobs_start(jobs_of(request), kind, database_name(request->service.database),
+                            principal ? principal->user : "", &id);
+    if (status != VELOCITY_OK) {
+        reply_problem(request, PROBLEM_OVERLOADED, "%s", location ? velocity_error_message() : "no memory");
         return;
     }
     (void)show_one(request, id);
