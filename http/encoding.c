@@ -73,9 +73,13 @@ static char *compress_all(const struct json_writer *in, size_t limit, size_t *si
     bool good = out && in->size <= UINT32_MAX && room <= UINT32_MAX && deflate(&z, Z_FINISH) == Z_STREAM_END;
     *size = z.total_out;
     (void)deflateEnd(&z);
-    if (good) return out;
-    free(out);
-    return NULL;
+    if (!good) {
+        free(out);
+        return NULL;
+    }
+    /* It was as large as the text, and waits for its client as what it is. */
+    char *shrunk = realloc(out, *size);
+    return shrunk ? shrunk : out;
 }
 
 void encoding_apply(struct http_request *request) {

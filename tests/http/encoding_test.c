@@ -1,7 +1,9 @@
-/* encoding_test.c - whether a client takes gzip. */
+/* encoding_test.c - whether a client takes gzip, and what it then costs. */
 #include "tests/server/cmocka_all.h"
 
 #include "http/encoding.h"
+
+#include <malloc.h>
 
 static void expect(const char *value, enum encoding expected) {
     char *copy = exact_copy(velocity_str(value));
@@ -57,11 +59,26 @@ static void who_refuses_the_body_as_it_is_gets_gzip_whatever_its_size(void **sta
     for (size_t i = 0; i < COUNT(values); i++) expect(values[i], ENCODING_GZIP_ONLY);
 }
 
+/* A reply waits for its client, however slow that is. */
+static void what_is_gzip_holds_the_memory_of_its_size(void **state) {
+    struct http_request *request = calloc(1, sizeof *request);
+    struct json_writer *w = &request->writer;
+    (void)state;
+    for (int i = 0; i < 100000; i++) json_append(w, "the same again", 14);
+    request->headers.accept_encoding = velocity_str("gzip");
+    encoding_apply(request);
+    assert_true(request->gzipped && w->size < 20000);
+    assert_true(malloc_usable_size(w->data) < w->size + 8192); /* a page more at most, and the allocator's own */
+    json_writer_free(w);
+    free(request);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gzip_is_chosen_where_it_is_taken_and_not_liked_less),
         cmocka_unit_test(what_does_not_take_it_gets_the_body_as_it_is),
         cmocka_unit_test(who_refuses_the_body_as_it_is_gets_gzip_whatever_its_size),
+        cmocka_unit_test(what_is_gzip_holds_the_memory_of_its_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
