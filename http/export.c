@@ -3,7 +3,7 @@
  *
  * Each filling goes over a stretch of the view from where the one before ended. A value that is not small is read by
  * itself and written piece by piece, so that an export needs the memory of one value and of a buffer, whatever there
- * is.
+ * is. All exports' values together are counted among the replies: beyond max_inflight_bytes an export fails.
  */
 #include "engine/status.h"
 #include "http/admit.h"
@@ -29,10 +29,12 @@ struct export {
     struct store_scan scan;
     struct json_writer *out; /* while it is filled */
     uint64_t begun_us;
-    bool large;           /* the scan ended at a value that comes in pieces: at `last` */
+    bool large;           /* the scan ended at a value that comes in pieces: at `last`, of value_size bytes */
     bool in_pieces;       /* one is under way */
     velocity_status row;  /* why the scan ended at a row that can't be written; OK: it did not */
     velocity_value value; /* the one in pieces */
+    size_t value_size;
+    uint64_t counted; /* of it, among the bytes of replies */
     struct item_pieces pieces;
     size_t last_size;
     /* The last key that was written, and behind it a NUL: the smallest key after it. */
@@ -59,6 +61,7 @@ static bool add_row(void *arg, const struct store_row *row) {
     struct item item;
     if (export->out->size >= EXPORT_BYTES || export->out->failed) return false;
     export->large = row->value_size > EXPORT_SMALL_BYTES;
+    export->value_size = row->value_size;
     if (!export->large) export->row = item_of(row, &item);
     if (export->row) return false;
     memcpy(export->last, row->key.data, row->key.size);
@@ -78,6 +81,8 @@ static velocity_status begin_pieces(struct export *export) {
     struct store *view = export->view;
     velocity_slice key = velocity_bytes(export->last, export->last_size);
     struct item item;
+    if (!reply_bytes_take(export->request->server, export->value_size, &export->counted))
+        return status_set(VELOCITY_BUSY, REPLY_BYTES_ARE_OUT);
     velocity_status status = view->operations->get(view, key, false, &export->value);
     if (status == VELOCITY_NOT_FOUND) return status_set(VELOCITY_CORRUPT, "a key that was listed is not there");
     if (status) return status;
@@ -96,6 +101,7 @@ static velocity_status begin_pieces(struct export *export) {
 
 static void end_pieces(struct export *export) {
     export->view->operations->release(export->view, &export->value);
+    reply_bytes_give_back(export->request->server, &export->counted);
     export->in_pieces = false;
 }
 
@@ -142,6 +148,7 @@ static enum stream_step fill(void *arg, struct json_writer *out) {
 static void end(void *arg) {
     struct export *export = arg;
     if (export->in_pieces) end_pieces(export);
+    reply_bytes_give_back(export->request->server, &export->counted); /* of one that could not be read */
     if (export->view) export->view->operations->free(export->view);
     free(export);
 }

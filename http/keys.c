@@ -74,38 +74,53 @@ static bool cut(struct http_request *request, uint64_t version, velocity_slice *
     return false;
 }
 
-static void got(struct http_request *request) {
-    const struct service_request *service = &request->service;
-    struct conditions *conditions = request->state;
+/* However little of a value is sent, while it is all of it is held: so a small part is copied, and a large one counts
+ * as the whole. False: there is no memory for it, and the reply says so. */
+static bool set_body(struct http_request *request, velocity_slice part) {
+    struct service_request *service = &request->service;
+    velocity_slice *body = &request->reply.body;
+    *body = part;
+    if (service->found.size < REPLY_COUNTED_BYTES || part.size >= REPLY_COUNTED_BYTES)
+        return reply_count(request, service->found.size);
+    if (!scratch_copy(&request->scratch, part, body)) reply_problem(request, PROBLEM_OVERLOADED, "no memory");
+    return false;
+}
+
+/* False: the reply holds nothing of what was found. */
+static bool show_found(struct http_request *request) {
+    const velocity_value *found = &request->service.found;
+    const struct conditions *conditions = request->state;
     velocity_slice type, value;
-    if (service->status != VELOCITY_OK) {
-        if (service->status == VELOCITY_NOT_FOUND && conditions->has_match)
-            reply_problem_with(request, PROBLEM_PRECONDITION_FAILED, (struct problem){.has_current_version = true});
-        else
-            reply_failure(request, false);
-        return;
-    }
-    const velocity_value *found = &service->found;
     uint64_t standing = store_standing(VELOCITY_OK, found);
     if (!conditions_match_holds(conditions, standing)) {
         reply_problem_with(
             request, PROBLEM_PRECONDITION_FAILED,
             (struct problem){.has_current_version = standing != VELOCITY_EXISTS, .current_version = standing});
-        return;
+        return false;
     }
     if (!item_unpack(found->flags, velocity_bytes(found->data, found->size), &type, &value)) {
         reply_problem(request, PROBLEM_CORRUPT, "the value's type is damaged");
-        return;
+        return false;
     }
     bool unchanged = !conditions_none_match_holds(conditions, standing);
     request->reply.status = unchanged ? MHD_HTTP_NOT_MODIFIED : MHD_HTTP_OK;
     reply_version(request, "ETag", found->sequence, true);
     expiry_header(request, found->expires_at_ms);
-    if (unchanged || !cut(request, found->sequence, &value)) return;
-    if (request->method != HTTP_HEAD && !reply_count(request, value.size)) return;
+    if (unchanged || !cut(request, found->sequence, &value)) return false;
     request->reply.content_type = type_name(request, found->flags, type);
     defuse(request, found->flags, type);
-    request->reply.body = value;
+    return set_body(request, value);
+}
+
+static void got(struct http_request *request) {
+    struct service_request *service = &request->service;
+    const struct conditions *conditions = request->state;
+    if (service->status == VELOCITY_NOT_FOUND && conditions->has_match)
+        reply_problem_with(request, PROBLEM_PRECONDITION_FAILED, (struct problem){.has_current_version = true});
+    else if (service->status != VELOCITY_OK)
+        reply_failure(request, false);
+    else if (!show_found(request)) /* nor does it have to be there while a client takes that slowly */
+        service->store->operations->release(service->store, &service->found);
 }
 
 void keys_get(struct http_request *request) {

@@ -13,7 +13,6 @@
 
 #define DETAIL_BYTES               256
 #define FAILURES_LOGGED_PER_SECOND 10
-#define COUNTED_BYTES              65536u /* a smaller reply is not worth counting: the connection has as much */
 
 void reply_header(struct http_request *request, const char *name, const char *value) {
     struct reply *reply = &request->reply;
@@ -39,26 +38,39 @@ static void reply_begin(struct http_request *request, unsigned status, const cha
     request->reply.close = close;
 }
 
-bool reply_take(struct http_request *request, size_t size) {
-    struct http_server *server = request->server;
-    if (size < COUNTED_BYTES) return true;
-    uint64_t bytes = size < server->max_reply_bytes / 4 ? size : server->max_reply_bytes / 4;
+/* What of so many bytes is counted. */
+static uint64_t counted(const struct http_server *server, size_t size) {
+    if (size < REPLY_COUNTED_BYTES) return 0;
+    return size < server->max_reply_bytes / 4 ? size : server->max_reply_bytes / 4;
+}
+
+bool reply_bytes_take(struct http_server *server, size_t size, uint64_t *taken) {
+    uint64_t bytes = counted(server, size);
+    if (!bytes) return true;
     if (atomic_fetch_add(&server->reply_bytes, bytes) + bytes <= server->max_reply_bytes) {
-        request->reply_counted = bytes;
+        *taken = bytes;
         return true;
     }
     atomic_fetch_sub(&server->reply_bytes, bytes);
     return false;
 }
 
+void reply_bytes_give_back(struct http_server *server, uint64_t *taken) {
+    if (*taken) atomic_fetch_sub(&server->reply_bytes, *taken);
+    *taken = 0;
+}
+
+bool reply_take(struct http_request *request, size_t size) {
+    return reply_bytes_take(request->server, size, &request->reply_counted);
+}
+
 void reply_give_back(struct http_request *request) {
-    if (request->reply_counted) atomic_fetch_sub(&request->server->reply_bytes, request->reply_counted);
-    request->reply_counted = 0;
+    reply_bytes_give_back(request->server, &request->reply_counted);
 }
 
 bool reply_count(struct http_request *request, size_t size) {
     if (reply_take(request, size)) return true;
-    reply_problem(request, PROBLEM_OVERLOADED, "too many bytes of replies wait for clients that do not read them");
+    reply_problem(request, PROBLEM_OVERLOADED, REPLY_BYTES_ARE_OUT);
     return false;
 }
 
@@ -332,7 +344,7 @@ static void set_due(struct http_request *request) {
     const struct http_server *server = request->server;
     uint64_t rate = server->min_reply_bytes_per_second, size = request->reply.body.size;
     uint64_t deadline_us = atomic_load_explicit(&server->connections.deadline_us, memory_order_relaxed);
-    if (!rate || !deadline_us || size < COUNTED_BYTES) return;
+    if (!rate || !deadline_us || size < REPLY_COUNTED_BYTES) return;
     atomic_store_explicit(&request->connection->due_us, clock_us() + deadline_us + size * 1000000 / rate,
                           memory_order_relaxed);
 }

@@ -17,12 +17,18 @@ void reply_refusal(struct http_request *request);
 void reply_failure(struct http_request *request, bool write);
 /*
  * A large reply stays in memory until its client has read it, however slowly; all of them share max_inflight_bytes.
- * False: they have it all, and the reply says so. One that alone is larger than a quarter of it counts as that.
+ * `size` is what is held for it, be it more than is sent. False: they have it all, and the reply says so. One that
+ * alone is larger than a quarter of it counts as that, one below REPLY_COUNTED_BYTES as nothing.
  */
+#define REPLY_COUNTED_BYTES 65536u /* the connection itself has more */
+#define REPLY_BYTES_ARE_OUT "too many bytes of replies wait for clients that do not read them"
 bool reply_count(struct http_request *request, size_t size);
 /* The same without a word. What was taken is given back at the request's end, or before. */
 bool reply_take(struct http_request *request, size_t size);
 void reply_give_back(struct http_request *request);
+/* The same for what is held beside a reply: *taken is how much to give back. Any thread. */
+bool reply_bytes_take(struct http_server *server, size_t size, uint64_t *taken);
+void reply_bytes_give_back(struct http_server *server, uint64_t *taken);
 /* A stream breaks off, and its client can be told no more than that: the log says why, under the request's id. Once a
  * reply; any thread, while the request is nobody else's. */
 void reply_broken(struct http_request *request, velocity_status status, const char *why);

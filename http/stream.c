@@ -133,7 +133,7 @@ static void fill(struct stream *stream) {
     if (stream->buffer.failed)
         break_off(stream, VELOCITY_NO_MEMORY, "no memory for what comes next");
     else if (!reply_take(stream->request, stream->buffer.size))
-        break_off(stream, VELOCITY_BUSY, "too many bytes of replies wait for clients that do not read them");
+        break_off(stream, VELOCITY_BUSY, REPLY_BYTES_ARE_OUT);
 }
 
 static void fill_on_executor(struct executor_task *task) {

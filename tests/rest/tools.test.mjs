@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, openSync, closeSync, readdirSync, readSync, statSync, unlinkSync, writeFileSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
-import { assertProblem, run, Server, temporaryDirectory } from './support.mjs';
+import { assertProblem, run, Server, Stream, temporaryDirectory } from './support.mjs';
 
 /** A stopped database with keys k0000 to k0999, a JSON value, and a key that is no UTF-8; all of it in tables. */
 async function database() {
@@ -91,6 +91,16 @@ describe('a server over a damaged file', () => {
     await server.stop();
     const line = server.log.split('\n').find((one) => one.includes('event=request_failed'));
     assert.match(line, new RegExp(`request_id=${failed.json.request_id} code=corrupt action=get detail="?.*\\.sst`));
+  });
+
+  it('ends an export without its last chunk, and says in its log why', async () => {
+    const { dataDir, folder } = await database();
+    damage(table(folder), 2000);
+    const server = await Server.start({ dataDir });
+    const dump = await Stream.open(server.port, '/api/export', { headers: { 'X-Request-Id': 'dump' } });
+    await assert.rejects(dump.rest(), /aborted|ECONNRESET/);
+    await server.logs(/event=request_failed request_id=dump code=corrupt action=export detail="?.*\.sst/);
+    await server.stop();
   });
 });
 

@@ -1,0 +1,68 @@
+// What replies hold while their clients do not read them, and that there is an end to it.
+import assert from 'node:assert/strict';
+import net from 'node:net';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { assertProblem, KiB, MiB, random, Server, Stream, until } from './support.mjs';
+
+// Four values that nobody takes are all that there may be.
+const VALUE = 2 * MiB;
+const HOLDERS = 4;
+const LARGE = '/api/keys/large';
+
+let server;
+let client;
+let deaf = [];
+before(async () => {
+  server = await Server.start({ config: { server: { max_value_bytes: VALUE, max_inflight_bytes: HOLDERS * VALUE } } });
+  client = server.client;
+  assert.equal((await client.put(LARGE, random(1).bytes(VALUE))).status, 204);
+});
+after(() => server?.stop());
+
+const large = async () => (await client.get(LARGE)).status;
+
+/** Those who ask for more than any socket takes, and read nothing. */
+async function ask(text) {
+  for (let i = 0; i < HOLDERS; i++) {
+    const socket = net.connect(server.port, '127.0.0.1', () => socket.write(text));
+    socket.on('error', () => {});
+    socket.pause();
+    deaf.push(socket);
+  }
+  await until('the replies to hold all that they may', async () => (await large()) === 503);
+}
+
+afterEach(async () => {
+  for (const socket of deaf) socket.destroy();
+  deaf = [];
+  await until('it to be given back', async () => (await large()) === 200);
+});
+
+const request = (line, more = '', body = '') => `${line} HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${Buffer.byteLength(body)}\r\n${more}\r\n${body}`;
+const batch = (...ops) => JSON.stringify({ ops });
+const get = { op: 'get', key: 'large' };
+
+describe('who reads nothing', () => {
+  it('of parts of a value makes the server hold the whole value, which counts', async () => {
+    await ask(request(`GET ${LARGE}`, `Range: bytes=0-${100 * KiB}\r\n`).repeat(300));
+    assertProblem(await client.get(LARGE, { Range: `bytes=1-${100 * KiB}` }), 503);
+    const small = await client.get(LARGE, { Range: 'bytes=0-9' }); // it is copied
+    assert.deepEqual([small.status, small.headers['content-length']], [206, '10']);
+  });
+
+  it('of batches that read is counted, and a batch that has written is answered whatever is held', async () => {
+    await ask(request('POST /api/batch', 'Content-Type: application/json\r\n', batch(get, get, get)).repeat(10));
+    assert.equal(assertProblem(await client.post('/api/batch', batch(get)), 503).code, 'overloaded');
+    const wrote = await client.post('/api/batch', batch({ op: 'put', key: 'written', text: 'x' }, get));
+    assert.deepEqual([wrote.status, wrote.json?.results.length], [200, 2]);
+    assert.equal((await client.get('/api/keys/written')).text, 'x');
+  });
+
+  it('of an export makes the server hold a value, which counts; beyond it an export ends, and the log says why', async () => {
+    for (let i = 0; i < 10; i++) assert.equal((await client.put(`/api/keys/large:${i}`, random(i).bytes(VALUE))).status, 204);
+    await ask(request('GET /api/export'));
+    const dump = await Stream.open(server.port, '/api/export', { headers: { 'X-Request-Id': 'too-much' } });
+    await assert.rejects(dump.rest(), /aborted|ECONNRESET/);
+    await server.logs(/event=request_failed request_id=too-much code=overloaded action=export/);
+  });
+});
