@@ -268,7 +268,7 @@ static bool name_transaction(struct http_request *request) {
 }
 
 static void ready(struct service_request *service) {
-    request_wake((struct http_request *)((char *)service - offsetof(struct http_request, service)));
+    request_wake(request_of(service));
 }
 
 static void introduce(struct http_request *request, bool refused) {

@@ -42,11 +42,6 @@ static bool is_there(struct http_request *request) {
 
 /* ---- parameters ------------------------------------------------------------------------------------------------- */
 
-static bool bad(struct http_request *request, const char *reason) {
-    reply_problem(request, PROBLEM_INVALID_PARAMETER, "%s", reason);
-    return false;
-}
-
 /* RFC 3339, or milliseconds since 1970. */
 static bool take_time(velocity_slice value, int64_t *out) {
     uint64_t ms;
@@ -60,7 +55,7 @@ static bool take_text(struct http_request *request, velocity_slice value, const 
     velocity_slice text;
     if (!value.data) return true;
     if (memchr(value.data, 0, value.size) || !scratch_copy(&request->scratch, value, &text))
-        return bad(request, "user, action and database are names");
+        return reply_bad_parameter(request, "user, action and database are names");
     *out = text.data;
     return true;
 }
@@ -82,9 +77,9 @@ static bool take_parameters(struct http_request *request, struct page *page) {
     struct audit_query *query = &page->query;
     if (!request_parameters(request, parameters, PARAMETERS, values)) return false;
     if (!take_time(values[SINCE], &query->since_ms) || !take_time(values[UNTIL], &query->until_ms))
-        return bad(request, "since and until are times of RFC 3339, or milliseconds since 1970");
+        return reply_bad_parameter(request, "since and until are times of RFC 3339, or milliseconds since 1970");
     if (values[LIMIT].data && !query_u64(values[LIMIT], 1, PAGE_LIMIT_MAX, &limit))
-        return bad(request, "limit is 1 to 1000");
+        return reply_bad_parameter(request, "limit is 1 to 1000");
     if (!take_text(request, values[USER], &query->user) || !take_text(request, values[ACTION], &query->action) ||
         !take_text(request, values[DATABASE], &query->database))
         return false;

@@ -61,7 +61,7 @@ static void write_results(struct http_request *request) {
 
 static void render(struct service_request *service) {
     if (service->status != VELOCITY_OK) return;
-    write_results((struct http_request *)((char *)service - offsetof(struct http_request, service)));
+    write_results(request_of(service));
 }
 
 /* Afterwards what was done would have to be told, whatever room there is. */

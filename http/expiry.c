@@ -18,19 +18,14 @@ bool expiry_at(velocity_slice text, int64_t *expires_at_ms) {
     return true;
 }
 
-static bool bad(struct http_request *request, const char *reason) {
-    reply_problem(request, PROBLEM_INVALID_PARAMETER, "%s", reason);
-    return false;
-}
-
 bool expiry_from_parameters(struct http_request *request, velocity_slice ttl, velocity_slice at, struct expiry *out) {
     int64_t in_bounds;
     *out = (struct expiry){0};
-    if (ttl.data && at.data) return bad(request, "give either ttl or expires_at");
+    if (ttl.data && at.data) return reply_bad_parameter(request, "give either ttl or expires_at");
     if (ttl.data)
         return (decimal_u64(ttl, &out->ttl_seconds) && expiry_after(out->ttl_seconds, &in_bounds)) ||
-               bad(request, EXPIRY_TTL_RULE);
-    if (at.data) return expiry_at(at, &out->at_ms) || bad(request, EXPIRY_AT_RULE);
+               reply_bad_parameter(request, EXPIRY_TTL_RULE);
+    if (at.data) return expiry_at(at, &out->at_ms) || reply_bad_parameter(request, EXPIRY_AT_RULE);
     return true;
 }
 

@@ -161,13 +161,8 @@ static bool begin_write(struct http_request *request, const char *const *names, 
 
 static void put(struct http_request *request) {
     const struct service_request *service = &request->service;
-    if (service->status != VELOCITY_OK) {
-        reply_failure(request, true);
-        return;
-    }
     bool created = service->precondition == SERVICE_AT_VERSION && service->if_version == VELOCITY_ABSENT;
-    request->reply.status = created ? MHD_HTTP_CREATED : MHD_HTTP_NO_CONTENT;
-    reply_version(request, "ETag", service->version, true);
+    reply_written(request, created ? MHD_HTTP_CREATED : MHD_HTTP_NO_CONTENT, "ETag", true);
 }
 
 bool keys_put_begin(struct http_request *request) {
@@ -216,12 +211,7 @@ void keys_put(struct http_request *request) {
 }
 
 static void deleted(struct http_request *request) {
-    if (request->service.status != VELOCITY_OK) {
-        reply_failure(request, true);
-        return;
-    }
-    request->reply.status = MHD_HTTP_NO_CONTENT;
-    reply_version(request, "Velocity-Version", request->service.version, false);
+    reply_written(request, MHD_HTTP_NO_CONTENT, "Velocity-Version", false);
 }
 
 void keys_delete(struct http_request *request) {

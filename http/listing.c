@@ -44,11 +44,6 @@ struct listing {
     unsigned char last_bytes[VELOCITY_MAX_KEY_BYTES];
 };
 
-static bool bad(struct http_request *request, const char *reason) {
-    reply_problem(request, PROBLEM_INVALID_PARAMETER, "%s", reason);
-    return false;
-}
-
 /* An empty bound is none. */
 static velocity_slice bound(velocity_slice value) {
     return value.size ? value : velocity_bytes(NULL, 0);
@@ -57,16 +52,18 @@ static velocity_slice bound(velocity_slice value) {
 static bool take_parameters(struct http_request *request, struct listing *listing, velocity_slice *values) {
     struct cursor_parameters *b = &listing->bound;
     listing->limit = PAGE_LIMIT_DEFAULT;
-    if (values[KEY64].data) return bad(request, "key64 stands alone");
+    if (values[KEY64].data) return reply_bad_parameter(request, "key64 stands alone");
     if (values[LIMIT].data && !query_u64(values[LIMIT], 1, PAGE_LIMIT_MAX, &listing->limit))
-        return bad(request, "limit is 1 to 10000");
+        return reply_bad_parameter(request, "limit is 1 to 10000");
     if (values[REVERSE].data && !query_bool(values[REVERSE], &b->reverse))
-        return bad(request, "reverse is true or false");
-    if (values[VALUES].data && !query_bool(values[VALUES], &b->values)) return bad(request, "values is true or false");
+        return reply_bad_parameter(request, "reverse is true or false");
+    if (values[VALUES].data && !query_bool(values[VALUES], &b->values))
+        return reply_bad_parameter(request, "values is true or false");
     for (int i = PREFIX; i <= END; i++)
-        if (values[i].size > HTTP_MAX_KEY_BYTES) return bad(request, "a bound is longer than a key can be");
+        if (values[i].size > HTTP_MAX_KEY_BYTES)
+            return reply_bad_parameter(request, "a bound is longer than a key can be");
     if (values[DELIMITER].data && (values[DELIMITER].size == 0 || values[DELIMITER].size > HTTP_MAX_KEY_BYTES))
-        return bad(request, "delimiter has 1 to 16384 bytes");
+        return reply_bad_parameter(request, "delimiter has 1 to 16384 bytes");
     b->database = request->service.database_name;
     b->prefix = bound(values[PREFIX]);
     b->start = bound(values[START]);
@@ -247,7 +244,7 @@ static void write_prefixes(struct json_writer *w, const struct listing *listing)
 
 /* On the executor: the rest of the document. */
 static void render(struct service_request *service) {
-    struct http_request *request = (struct http_request *)((char *)service - offsetof(struct http_request, service));
+    struct http_request *request = request_of(service);
     struct listing *listing = request->state;
     struct json_writer *w = &request->writer;
     if (service->status != VELOCITY_OK || listing->damaged) return;
@@ -281,9 +278,9 @@ static void listed(struct http_request *request) {
 static bool counts(struct http_request *request, const velocity_slice *values, bool *count) {
     *count = false;
     if (!values[COUNT].data) return true;
-    if (!query_bool(values[COUNT], count)) return bad(request, "count is true or false");
+    if (!query_bool(values[COUNT], count)) return reply_bad_parameter(request, "count is true or false");
     for (int i = LIMIT; i <= KEY64 && *count; i++)
-        if (values[i].data) return bad(request, "count stands with prefix, start and end alone");
+        if (values[i].data) return reply_bad_parameter(request, "count stands with prefix, start and end alone");
     return true;
 }
 

@@ -30,12 +30,7 @@ bool keys_patch_begin(struct http_request *request) {
 }
 
 static void patched(struct http_request *request) {
-    if (request->service.status != VELOCITY_OK) {
-        reply_failure(request, true);
-        return;
-    }
-    request->reply.status = MHD_HTTP_NO_CONTENT;
-    reply_version(request, "ETag", request->service.version, true);
+    reply_written(request, MHD_HTTP_NO_CONTENT, "ETag", true);
 }
 
 void keys_patch(struct http_request *request) {

@@ -14,22 +14,18 @@
 enum { PREFIX, START, END, ALL, DRY_RUN, KEY64, PARAMETERS };
 static const char *const parameters[PARAMETERS] = {"prefix", "start", "end", "all", "dry_run", "key64"};
 
-static bool bad(struct http_request *request, const char *reason) {
-    reply_problem(request, PROBLEM_INVALID_PARAMETER, "%s", reason);
-    return false;
-}
-
 static bool take_bounds(struct http_request *request, const velocity_slice *values) {
     bool all = false, bounded = false;
     for (int i = PREFIX; i <= END; i++) {
         if (!values[i].data) continue;
-        if (values[i].size == 0) return bad(request, "a bound is empty");
-        if (values[i].size > HTTP_MAX_KEY_BYTES) return bad(request, "a bound is longer than a key can be");
+        if (values[i].size == 0) return reply_bad_parameter(request, "a bound is empty");
+        if (values[i].size > HTTP_MAX_KEY_BYTES)
+            return reply_bad_parameter(request, "a bound is longer than a key can be");
         bounded = true;
     }
-    if (values[ALL].data && !query_bool(values[ALL], &all)) return bad(request, "all is true or false");
-    if (all && bounded) return bad(request, "all=true stands without bounds");
-    return all || bounded || bad(request, "give prefix, start or end; all=true deletes every key");
+    if (values[ALL].data && !query_bool(values[ALL], &all)) return reply_bad_parameter(request, "all is true or false");
+    if (all && bounded) return reply_bad_parameter(request, "all=true stands without bounds");
+    return all || bounded || reply_bad_parameter(request, "give prefix, start or end; all=true deletes every key");
 }
 
 /* What the audit log shall say of it: the key is the prefix, or else the first bound. */
@@ -52,12 +48,7 @@ static void describe(struct service_request *service, const velocity_slice *valu
 }
 
 static void deleted(struct http_request *request) {
-    if (request->service.status != VELOCITY_OK) {
-        reply_failure(request, true);
-        return;
-    }
-    request->reply.status = MHD_HTTP_NO_CONTENT;
-    reply_version(request, "Velocity-Version", request->service.version, false);
+    reply_written(request, MHD_HTTP_NO_CONTENT, "Velocity-Version", false);
 }
 
 void keys_delete_range(struct http_request *request) {
@@ -72,19 +63,19 @@ void keys_delete_range(struct http_request *request) {
         return;
     }
     if (values[KEY64].data) {
-        (void)bad(request, "key64 stands alone");
+        (void)reply_bad_parameter(request, "key64 stands alone");
         return;
     }
     if (!conditions_absent(request) || !take_bounds(request, values)) return;
     if (values[DRY_RUN].data && !query_bool(values[DRY_RUN], &dry_run)) {
-        (void)bad(request, "dry_run is true or false");
+        (void)reply_bad_parameter(request, "dry_run is true or false");
         return;
     }
     service->range_start = values[START];
     service->range_end = values[END];
     unsigned char *buffer = scratch_alloc(&request->scratch, values[PREFIX].size);
     if (!buffer || !key_range_narrow(&service->range_start, &service->range_end, values[PREFIX], buffer)) {
-        (void)bad(request, buffer ? "no key can lie between these bounds" : "no memory");
+        (void)reply_bad_parameter(request, buffer ? "no key can lie between these bounds" : "no memory");
         return;
     }
     describe(service, values);

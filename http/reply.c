@@ -164,6 +164,11 @@ void reply_problem(struct http_request *request, enum problem_code code, const c
     reply_problem_with(request, code, (struct problem){.detail = velocity_str(detail)});
 }
 
+bool reply_bad_parameter(struct http_request *request, const char *reason) {
+    reply_problem(request, PROBLEM_INVALID_PARAMETER, "%s", reason);
+    return false;
+}
+
 static const char *conflict_detail(const struct service_request *service) {
     if (service->operation == SERVICE_BATCH) return "a condition of the batch does not hold";
     if (service->current_version == VELOCITY_EXISTS)
@@ -276,6 +281,15 @@ void reply_failure(struct http_request *request, bool write) {
 
 void reply_broken(struct http_request *request, velocity_status status, const char *why) {
     log_event(request, "reply_broken", failure_code(status, SERVICE_NO_REFUSAL, false), why);
+}
+
+void reply_written(struct http_request *request, unsigned status, const char *name, bool quoted) {
+    if (request->service.status != VELOCITY_OK) {
+        reply_failure(request, true);
+        return;
+    }
+    request->reply.status = status;
+    reply_version(request, name, request->service.version, quoted);
 }
 
 /* ---- sending ---------------------------------------------------------------------------------------------------- */

@@ -11,6 +11,8 @@ void reply_problem(struct http_request *request, enum problem_code code, const c
     __attribute__((format(printf, 3, 4)));
 /* The same with extension members; code, request_id are set here. */
 void reply_problem_with(struct http_request *request, enum problem_code code, struct problem extra);
+/* Of a parameter; false. */
+bool reply_bad_parameter(struct http_request *request, const char *reason);
 /* After service_admit refused. */
 void reply_refusal(struct http_request *request);
 /* After a service request that ended in anything but OK. `write`: the outcome of a failure is unknown. */
@@ -32,6 +34,8 @@ void reply_bytes_give_back(struct http_server *server, uint64_t *taken);
 /* A stream breaks off, and its client can be told no more than that: the log says why, under the request's id. Once a
  * reply; any thread, while the request is nobody else's. */
 void reply_broken(struct http_request *request, velocity_status status, const char *why);
+/* After a write: its failure, or `status` and the version in the header `name`. */
+void reply_written(struct http_request *request, unsigned status, const char *name, bool quoted);
 /* 200 with what request->writer holds. */
 void reply_json(struct http_request *request);
 /* `value` lives as long as the request. Beyond REPLY_HEADERS it is dropped, which is a bug. */

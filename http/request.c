@@ -83,7 +83,7 @@ static void suspend(struct http_request *request) {
 }
 
 static void service_done(struct service_request *service) {
-    worker_finished((struct http_request *)((char *)service - offsetof(struct http_request, service)));
+    worker_finished(request_of(service));
 }
 
 void request_run(struct http_request *request, void (*finish)(struct http_request *request)) {
@@ -100,7 +100,7 @@ void request_run(struct http_request *request, void (*finish)(struct http_reques
 }
 
 static void run_call(struct service_request *service) {
-    struct http_request *request = (struct http_request *)((char *)service - offsetof(struct http_request, service));
+    struct http_request *request = request_of(service);
     request->call(request);
 }
 

@@ -112,6 +112,11 @@ struct http_request {
     unsigned char first_scratch[REQUEST_SCRATCH_BYTES];
 };
 
+/* Whose part the service's request is. */
+static inline struct http_request *request_of(struct service_request *service) {
+    return (struct http_request *)((char *)service - offsetof(struct http_request, service));
+}
+
 /* NULL: no memory. */
 struct http_request *request_new(struct worker *worker);
 void request_release(struct http_request *request);
