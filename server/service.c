@@ -193,6 +193,7 @@ static void write_if_unchanged(struct service_request *request) {
         answered = request->status != VELOCITY_CONFLICT;
     }
     if (!answered) service_refuse(request, VELOCITY_BUSY, SERVICE_NO_REFUSAL);
+    service_forget_large(request, memory.size);
     json_writer_free(&memory);
 }
 

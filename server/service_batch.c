@@ -422,6 +422,12 @@ static bool attempt_once(struct attempt *a) {
     return true;
 }
 
+static size_t bytes_written(const struct attempt *a) {
+    size_t bytes = 0;
+    for (size_t i = 0; i < a->write_count; i++) bytes += a->writes[i].key.size + a->writes[i].value.size;
+    return bytes;
+}
+
 void service_batch_run(struct service_request *request) {
     struct service_batch *batch = request->batch;
     struct attempt a = {.request = request, .now_ms = timestamp_now(), .index.seed = request->service->hash_seed};
@@ -431,6 +437,7 @@ void service_batch_run(struct service_request *request) {
         attempt_plan(&a, batch);
         for (int i = 0; i < SERVICE_ATTEMPTS && !answered; i++) answered = attempt_once(&a);
         if (!answered) request->status = VELOCITY_BUSY;
+        service_forget_large(request, bytes_written(&a));
     } else {
         request->status = VELOCITY_NO_MEMORY;
     }

@@ -8,7 +8,8 @@
 #include "server/json_write.h"
 #include "server/service.h"
 
-#define SERVICE_ATTEMPTS 100 /* of read, judge, write-if-unchanged before BUSY */
+#define SERVICE_ATTEMPTS   100    /* of read, judge, write-if-unchanged before BUSY */
+#define SERVICE_KEEP_BYTES 65536u /* of writes whose engine batch is kept with their request */
 
 struct service {
     struct databases *databases;
@@ -35,6 +36,12 @@ static inline void service_refuse(struct service_request *request, velocity_stat
 static inline void service_say(struct service_request *request, const char *message) {
     request->commit.message[0] = 0;
     strncat(request->commit.message, message, sizeof request->commit.message - 1);
+}
+
+/* What a request keeps for its next use lives as long as the front's memory for it. A front that saw a large body keeps
+ * nothing; what became large without one, `bytes` of it, is let go of here. */
+static inline void service_forget_large(struct service_request *request, size_t bytes) {
+    if (bytes > SERVICE_KEEP_BYTES) store_commit_free(&request->commit);
 }
 
 /* Of a patch: what becomes of what stands there (NULL: nothing) goes to *out, its bytes in `memory`. False: refused. */

@@ -408,6 +408,37 @@ static void expect_refused(struct fixture *f, const char *patch, velocity_status
     end(&call);
 }
 
+/* A front keeps requests for reuse, and with them what they have kept. */
+static void what_is_large_without_a_large_body_is_not_kept(void **state) {
+    struct fixture *f = *state;
+    size_t size = 500000;
+    char *document = malloc(size + 1);
+    assert_non_null(document);
+    memset(document, ' ', size);
+    memcpy(document, "!!{\"a\":1}", 9);
+    document[size] = 0;
+    put(f, "a", document);
+    struct call call = make_patch("a", "{\"b\":2}");
+    assert_int_equal(perform(f, &call), VELOCITY_OK);
+    assert_non_null(call.request.commit.memory); /* white space is not kept: it is small now */
+    end(&call);
+    memset(document + 3, '"', 1);
+    memset(document + 4, 'x', size - 8);
+    memcpy(document + size - 4, "\":1}", 4);
+    put(f, "a", document);
+    call = make_patch("a", "{\"b\":2}");
+    assert_int_equal(perform(f, &call), VELOCITY_OK);
+    assert_null(call.request.commit.memory);
+    end(&call);
+    struct service_batch_operation operations[] = {TOUCH("a", FAR)};
+    struct service_batch batch = {.operations = operations, .operation_count = 1, .max_found_bytes = 1 << 20};
+    assert_int_equal(run_batch(f, &call, &batch), VELOCITY_OK);
+    assert_true(operations[0].found);
+    assert_null(call.request.commit.memory);
+    end(&call);
+    free(document);
+}
+
 static void a_patch_that_cannot_be_done_changes_nothing(void **state) {
     struct fixture *f = *state;
     static char large[(1 << 20) + 16];
@@ -582,6 +613,7 @@ int main(void) {
         WITH_DATABASE(concurrent_increments_lose_nothing),
         WITH_DATABASE(concurrent_counters_lose_nothing),
         WITH_DATABASE(a_patch_keeps_flags_expiry_and_what_stands_before_the_document),
+        WITH_DATABASE(what_is_large_without_a_large_body_is_not_kept),
         WITH_DATABASE(a_patch_that_cannot_be_done_changes_nothing),
         WITH_DATABASE(a_patch_at_a_version_happens_at_that_version_only),
         WITH_DATABASE(concurrent_patches_lose_nothing),
