@@ -4,8 +4,8 @@
  */
 #include "server/jobs.h"
 
-#include "engine/env.h"
 #include "engine/status.h"
+#include "server/timestamp.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -49,10 +49,6 @@ const char *job_state_name(enum job_state state) {
     return names[state];
 }
 
-static int64_t now_ms(void) {
-    return (int64_t)env_now_ms(env_posix());
-}
-
 static bool has_ended(const struct job *job) {
     return job->info.state > JOB_RUNNING;
 }
@@ -83,14 +79,14 @@ static velocity_status carry_out(struct jobs *jobs, struct job *job) {
 /* Under the mutex. */
 static void end_job(struct job *job, enum job_state state, const char *message) {
     job->info.state = state;
-    job->info.ended_at_ms = now_ms();
+    job->info.ended_at_ms = timestamp_now();
     (void)snprintf(job->message, sizeof job->message, "%s", message);
 }
 
 /* Under the mutex, which is let go of while the job runs. */
 static void run_job(struct jobs *jobs, struct job *job) {
     job->info.state = JOB_RUNNING;
-    job->info.started_at_ms = now_ms();
+    job->info.started_at_ms = timestamp_now();
     jobs->waiting--;
     pthread_mutex_unlock(&jobs->mutex);
     velocity_status status = carry_out(jobs, job);
@@ -215,7 +211,7 @@ static velocity_status add(struct jobs *jobs, enum job_kind kind, const char *da
     if (!job) return status_set(VELOCITY_NO_MEMORY, "no memory for a job");
     (void)snprintf(job->database, sizeof job->database, "%s", database);
     (void)snprintf(job->user, sizeof job->user, "%s", user);
-    job->info = (struct job_info){.id = jobs->next_id++, .kind = kind, .created_at_ms = now_ms()};
+    job->info = (struct job_info){.id = jobs->next_id++, .kind = kind, .created_at_ms = timestamp_now()};
     job->info.database = job->database;
     job->info.user = job->user;
     job->info.message = job->message;
