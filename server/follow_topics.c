@@ -3,6 +3,7 @@
  * key is looked up once for each size that prefixes have, and few have many.
  */
 #include "server/follow_internal.h"
+#include "server/key_range.h"
 
 #include <stdlib.h>
 
@@ -101,22 +102,12 @@ void topics_leave(struct topics *topics, struct topic *topic) {
 
 /* ---- events ------------------------------------------------------------------------------------------------------ */
 
-/* Whether any key with this prefix lies in [start, end); it may say so of a few where none does. */
-static bool overlaps(velocity_slice start, velocity_slice end, velocity_slice prefix) {
-    size_t shared = prefix.size < start.size ? prefix.size : start.size;
-    if (shared && memcmp(prefix.data, start.data, shared) < 0) return false;
-    if (!end.data) return true;
-    shared = prefix.size < end.size ? prefix.size : end.size;
-    int order = shared ? memcmp(prefix.data, end.data, shared) : 0;
-    return order < 0 || (order == 0 && prefix.size < end.size);
-}
-
 static bool find_range(struct topics *topics, const struct follow_event *event,
                        void (*found)(struct topic *topic, void *arg), void *arg) {
     bool any = false;
     for (size_t i = 0; i < TOPIC_BUCKETS; i++) {
         for (struct topic *topic = topics->buckets[i]; topic; topic = topic->next) {
-            if (!overlaps(event->key, event->end, velocity_bytes(topic->prefix, topic->size))) continue;
+            if (!key_range_overlaps(event->key, event->end, velocity_bytes(topic->prefix, topic->size))) continue;
             any = true;
             if (found) found(topic, arg);
         }

@@ -17,6 +17,13 @@ static inline bool key_begins_with(velocity_slice key, velocity_slice prefix) {
     return key.size >= prefix.size && (prefix.size == 0 || memcmp(key.data, prefix.data, prefix.size) == 0);
 }
 
+/* May a key with this prefix lie in [start, end) (end without data: no bound)? It may say so of a few where none does.
+ */
+static inline bool key_range_overlaps(velocity_slice start, velocity_slice end, velocity_slice prefix) {
+    if (key_compare(prefix, start) < 0 && !key_begins_with(start, prefix)) return false;
+    return !end.data || key_compare(prefix, end) < 0;
+}
+
 /* The least key that is greater than all that begin with the prefix. Writes it to out[0..prefix.size) and returns its
  * size; 0: there is none, the prefix is nothing but 0xFF. */
 static inline size_t key_behind(velocity_slice prefix, unsigned char *out) {

@@ -113,17 +113,6 @@ static bool narrow_prefix(velocity_range *range, velocity_slice clip) {
     return true;
 }
 
-/* Whether any key with the range's prefix lies between its bounds. */
-static bool has_keys(const velocity_range *range) {
-    velocity_slice prefix = range->prefix, start = range->start, end = range->end;
-    size_t shared = prefix.size < start.size ? prefix.size : start.size;
-    if (shared && memcmp(prefix.data, start.data, shared) < 0) return false;
-    if (!end.data) return true;
-    shared = prefix.size < end.size ? prefix.size : end.size;
-    int order = shared ? memcmp(prefix.data, end.data, shared) : 0;
-    return order < 0 || (order == 0 && prefix.size < end.size);
-}
-
 static velocity_range range_of(const struct lsm_source *source, const struct store_scan *scan) {
     velocity_range range = velocity_range_default();
     range.start = scan->start;
@@ -145,7 +134,8 @@ velocity_status lsm_scan_source(const struct lsm_source *source, struct store_sc
         velocity_range range = all;
         velocity_slice clip = scan->prefixes[scan->reverse ? scan->prefix_count - 1 - i : i];
         if (pass.size && key_begins_with(clip, pass)) continue; /* passed over in the stretch before */
-        if (narrow_prefix(&range, clip) && has_keys(&range)) status = scan_range(source, &range, scan, &pass, &more);
+        if (narrow_prefix(&range, clip) && key_range_overlaps(range.start, range.end, range.prefix))
+            status = scan_range(source, &range, scan, &pass, &more);
     }
     scan->complete = more && !status;
     return status;
