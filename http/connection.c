@@ -184,6 +184,7 @@ void connection_add(struct connections *all, struct connection *connection) {
     if (all->list) all->list->previous = connection;
     all->list = connection;
     all->count++;
+    if (all->closed) cut(all, connection, CONNECTION_IDLE, false);
     pthread_mutex_unlock(&all->mutex);
 }
 
@@ -205,6 +206,12 @@ uint32_t connections_count(struct connections *all) {
     uint32_t count = all->count;
     pthread_mutex_unlock(&all->mutex);
     return count;
+}
+
+void connections_close(struct connections *all) {
+    pthread_mutex_lock(&all->mutex);
+    all->closed = true;
+    pthread_mutex_unlock(&all->mutex);
 }
 
 void connections_cut(struct connections *all, unsigned phases) {

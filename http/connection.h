@@ -64,11 +64,12 @@ struct connection {
 };
 
 struct connections {
-    pthread_mutex_t mutex; /* guards list and count, ending */
+    pthread_mutex_t mutex; /* guards list and count, ending, closed */
     pthread_cond_t wake;
     struct connection *list;
     uint32_t count;
     bool ending;
+    bool closed;                  /* who comes now is cut off */
     bool sweeping;                /* the sweeper was started */
     _Atomic uint64_t deadline_us; /* 0: no sweep; it may change, but not from or to 0 */
     velocity_slice farewell;      /* what a connection is told whose request did not arrive in time; borrowed */
@@ -98,6 +99,8 @@ void connection_free(struct connection *connection);
 void connection_add(struct connections *all, struct connection *connection);
 void connection_remove(struct connections *all, struct connection *connection);
 uint32_t connections_count(struct connections *all);
+/* Whoever comes from now on is cut: libmicrohttpd may have taken a socket that it has not begun with yet. */
+void connections_close(struct connections *all);
 /* Cuts every connection in one of these phases, a set of 1 << phase. BUSY ones lose their socket but not their phase.
  */
 void connections_cut(struct connections *all, unsigned phases);

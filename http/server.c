@@ -192,6 +192,7 @@ bool http_server_stop(struct http_server *server, uint32_t deadline_ms) {
      * so each request must have ended, not only none be suspended this moment; it may wait once more. */
     unsigned phases = 1u << CONNECTION_IDLE | 1u << CONNECTION_READING | 1u << CONNECTION_LINGERING;
     if (!clean) phases |= 1u << CONNECTION_BUSY;
+    connections_close(&server->connections);
     connections_cut(&server->connections, phases);
     while (requests_under_way(server)) {
         usleep(STOP_POLL_US);

@@ -114,32 +114,35 @@ static void print_comment(const char *text, FILE *out) {
 static void print_template_section(const char *section, FILE *out) {
     for (size_t i = 0; i < config_key_count; i++) {
         const struct config_key *key = &config_keys[i];
-        char expected[256];
+        char expected[256], here[320];
         if (strcmp(key->section, section) != 0) continue;
         config_expectation(key, expected, sizeof expected);
         (void)fputc('\n', out);
         print_comment(key->help, out);
-        fprintf(out, "# Here: %s%s.\n# %s = ", expected,
-                key->flags & CONFIG_RELOADABLE ? "; it can change while the server runs" : "", key->name);
+        (void)snprintf(here, sizeof here, "Here: %s%s.", expected,
+                       key->flags & CONFIG_RELOADABLE ? "; it can change while the server runs" : "");
+        print_comment(here, out);
+        fprintf(out, "# %s = ", key->name);
         print_preset(key, out);
         (void)fputc('\n', out);
     }
 }
 
 void config_write_template(FILE *out) {
-    (void)fputs("# The configuration of Velocity. Every setting stands here with its default: take the # before a name "
-                "away to\n# change it. `velocity check-config` shows what is in force, and where it came from.\n",
-                out);
+    print_comment("The configuration of Velocity. Every setting stands here with its default: take the # before a name "
+                  "away to change it. `velocity check-config` shows what is in force, and where it came from.",
+                  out);
     for (size_t i = 0; i < sizeof section_titles / sizeof *section_titles; i++) {
         (void)fputc('\n', out);
         print_comment(section_titles[i][1], out);
         fprintf(out, "[%s]\n", section_titles[i][0]);
         print_template_section(section_titles[i][0], out);
     }
-    (void)fputs(
-        "\n# Users may stand here with the hash of their password; those that `velocity admin create-user` makes "
-        "are kept\n# in the data directory. `velocity help configuration` shows how.\n# [users]\n",
-        out);
+    (void)fputc('\n', out);
+    print_comment("Users may stand here with the hash of their password; those that `velocity admin create-user` makes "
+                  "are kept in the data directory. `velocity help configuration` shows how.",
+                  out);
+    (void)fputs("# [users]\n", out);
 }
 
 /* ---- what is in force ------------------------------------------------------------------------------------------- */

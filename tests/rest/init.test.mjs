@@ -38,7 +38,7 @@ describe('velocity db init', () => {
     const file = path.join(directory, 'velocity.toml');
     const lines = readFileSync(file, 'utf8').split('\n');
     assert.deepEqual(await inForce(directory), before);
-    assert.ok(lines.every((line) => line.length <= 102), lines.find((line) => line.length > 102));
+    assert.ok(lines.every((line) => line.length <= 100), lines.find((line) => line.length > 100));
     const settings = lines.filter((line) => /^# [a-z_0-9]+ = /.test(line));
     assert.ok(settings.length > 40, `${settings.length}`);
     writeFileSync(file, lines.map((line) => (settings.includes(line) ? line.slice(2) : line)).join('\n'));
