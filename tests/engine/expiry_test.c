@@ -124,7 +124,7 @@ static void fill_with_gone(struct bed *b) {
     velocity_put_options options = velocity_put_options_default();
     options.expires_at_ms = in_ms(b, 1000);
     for (int i = 0; i < GONE; i++) {
-        char key[9];
+        char key[16];
         (void)snprintf(key, sizeof key, "%08d", i);
         if (i % 2)
             velocity_batch_put(batch, velocity_str(key), velocity_str("value"), &options);

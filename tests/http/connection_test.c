@@ -34,7 +34,7 @@ static void who_comes_after_the_close_is_cut_and_can_begin_no_request(void **sta
     (void)state;
     char byte;
     int before, after;
-    assert_int_equal(connections_start(&all, 0, velocity_str(""), NULL, 0), VELOCITY_OK);
+    assert_int_equal(connections_start(&all, 0, velocity_str(""), NULL, 0, NULL), VELOCITY_OK);
     struct connection *one = arrive(&before);
     connections_close(&all);
     struct connection *two = arrive(&after);

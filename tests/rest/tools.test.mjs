@@ -99,7 +99,7 @@ describe('a server over a damaged file', () => {
     const server = await Server.start({ dataDir });
     const dump = await Stream.open(server.port, '/api/export', { headers: { 'X-Request-Id': 'dump' } });
     await assert.rejects(dump.rest(), /aborted|ECONNRESET/);
-    await server.logs(/event=request_failed request_id=dump code=corrupt action=export detail="?.*\.sst/);
+    await server.logs(/event=reply_broken request_id=dump code=corrupt action=export detail="?.*\.sst/);
     await server.stop();
   });
 });
