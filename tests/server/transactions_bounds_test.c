@@ -155,7 +155,7 @@ static void scans_and_conditions_are_reads_too(void **state) {
     struct bench *b = *state;
     struct transaction_caller caller = in(b->ann, "default");
     struct transaction_info info;
-    char key[8];
+    char key[32];
     for (int i = 0; i < 30; i++) {
         (void)snprintf(key, sizeof key, "%02d:%d", i / 3, i);
         (void)put(&b->behind, key, "x");

@@ -56,7 +56,7 @@ static void a_commit_without_room_can_be_tried_again(void **state) {
     put_inside(b, &info, "a", "1");
     uint64_t seed = 1;
     for (int i = 0; i < 40; i++) {
-        char key[16];
+        char key[24];
         (void)snprintf(key, sizeof key, "fill:%d", i);
         for (size_t k = 0; k + 8 <= sizeof large; k += 8) {
             seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
@@ -415,7 +415,7 @@ static void of_commit_rollback_and_idleness_one_wins_and_all_agree_which(void **
     for (int i = 0; i < RACES; i++) {
         struct race r = {.bench = b, .info = begin(b, b->ann)};
         pthread_t threads[RACERS];
-        char key[16];
+        char key[24];
         (void)snprintf(key, sizeof key, "race:%d", i);
         put_inside(b, &r.info, key, "x");
         assert_int_equal(pthread_barrier_init(&r.start, NULL, RACERS), 0);
