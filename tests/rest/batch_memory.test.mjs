@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { before, describe, it } from 'node:test';
-import { assertProblem, MiB, random, Server, until, Wire } from './support.mjs';
+import { assertProblem, FREED_IS_GONE, MiB, random, Server, until, Wire } from './support.mjs';
 import { Transaction } from './transactions.mjs';
 
 const VALUES = 48;
@@ -41,7 +41,7 @@ describe('a batch over values that no reply can hold', () => {
   for (const isolation of [null, 'serializable', 'read_committed']) {
     const where = isolation ?? 'no transaction';
     it(`is refused before they are all read, in ${where}`, async () => {
-      const server = await writer.again({ config }); // whose peak is its own
+      const server = await writer.again({ config, env: FREED_IS_GONE }); // whose peak is its own
       const transaction = isolation && (await Transaction.begin(server.client, isolation));
       const client = transaction ? transaction.inside : server.client;
       const cost = await costs(server, async () => {

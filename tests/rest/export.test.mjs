@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { addToken, addUser, serverWithAdmin } from './people.mjs';
-import { assertProblem, Events, keyPath, key64, KiB, listAll, MiB, random, Server, sleep, Stream, until, versionOf } from './support.mjs';
+import { assertProblem, Events, FREED_IS_GONE, keyPath, key64, KiB, listAll, MiB, random, Server, sleep, Stream, until, versionOf } from './support.mjs';
 
 const linesOf = (response) => {
   assert.equal(response.status, 200, response.text.slice(0, 300));
@@ -193,7 +193,7 @@ describe('a large export', () => {
 
   it(`of ${SIZE_MB} MB needs little memory`, async (t) => {
     const config = { database: { durability: 'os', memtable_bytes: 4 * MiB, total_memtable_bytes: 16 * MiB, cache_bytes: 8 * MiB, change_history_bytes: 0 } };
-    let server = await Server.start({ config });
+    let server = await Server.start({ config, env: FREED_IS_GONE });
     const text = random(1).bytes(96 * KiB).toString('base64').slice(0, 128 * KiB); // some of it compresses, most does not
     const valueOf = (i) => `${i}|`.padEnd(16, '.') + text.slice(i % 1000) + text.slice(0, i % 1000);
     const count = SIZE_MB * 8;
@@ -204,7 +204,7 @@ describe('a large export', () => {
       for (const i of some) sum.update(valueOf(i));
     }
     await server.stop();
-    server = await server.again({ config });
+    server = await server.again({ config, env: FREED_IS_GONE });
     const memory = (name) => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(readFileSync(`/proc/${server.pid}/status`, 'utf8'))[1]) / 1024;
     const began = Date.now();
     const dump = await Stream.open(server.port, '/api/export');
