@@ -1,4 +1,6 @@
 -- wrk: etcd's JSON gateway; the second argument is "get" (one key again and again) or "put" (a new key each time).
+dofile((debug.getinfo(1, "S").source:match("^@(.*/)") or "") .. "report.lua")
+
 local letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 local threads = 0
 
@@ -35,10 +37,4 @@ function request()
   count = count + 1
   local key = base64("bench:" .. run .. ":" .. number .. ":" .. count)
   return wrk.format("POST", "/v3/kv/put", nil, '{"key":"' .. key .. '","value":"' .. value .. '"}')
-end
-
-function done(summary, latency, requests)
-  io.write(string.format('RESULT {"requests":%d,"us":%d,"bad":%d,"p50":%d,"p99":%d,"max":%d}\n', summary.requests,
-    summary.duration, summary.errors.status + summary.errors.read + summary.errors.write + summary.errors.timeout +
-    summary.errors.connect, latency:percentile(50), latency:percentile(99), latency.max))
 end

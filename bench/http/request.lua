@@ -1,5 +1,7 @@
 -- wrk: a request of the API again and again; the second argument says which. In its body, @ is a number that is never
--- the same. Prints the figures for api.mjs.
+-- the same.
+dofile((debug.getinfo(1, "S").source:match("^@(.*/)") or "") .. "report.lua")
+
 local threads = 0
 local requests = {
   increment = { "POST", "/api/batch", '{"ops":[{"op":"increment","key":"counter"}]}' },
@@ -32,10 +34,4 @@ function request()
   count = count + 1
   local body = chosen[3] and chosen[3]:gsub("@", string.format("%d", first + count))
   return wrk.format(chosen[1], chosen[2], headers, body)
-end
-
-function done(summary, latency, requests)
-  io.write(string.format('RESULT {"requests":%d,"us":%d,"bad":%d,"p50":%d,"p99":%d,"max":%d}\n', summary.requests,
-    summary.duration, summary.errors.status + summary.errors.read + summary.errors.write + summary.errors.timeout +
-    summary.errors.connect, latency:percentile(50), latency:percentile(99), latency.max))
 end

@@ -1,45 +1,8 @@
 /* store_test.c - scans through the store: clipped to prefixes in both directions as a filter would, keys only, stopped.
  */
-#include "tests/server/cmocka_all.h"
-
-#include "server/store.h"
-
-#include <ftw.h>
-#include <stdio.h>
-#include <unistd.h>
+#include "tests/server/store_fixture.h"
 
 enum { KEYS = 600, ROUNDS = 4000, PREFIXES_MAX = 6, KEY_BYTES_MAX = 6 };
-
-struct fixture {
-    char folder[64];
-    velocity *db;
-    struct store *store;
-};
-
-static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *walk) {
-    (void)info, (void)kind, (void)walk;
-    return remove(path);
-}
-
-static int set_up(void **state) {
-    static struct fixture f;
-    strcpy(f.folder, "/tmp/velocity-store-XXXXXX");
-    if (!mkdtemp(f.folder)) return -1;
-    velocity_options options = velocity_options_default();
-    options.durability = VELOCITY_DURABILITY_OS;
-    if (velocity_open(f.folder, &options, &f.db) != VELOCITY_OK) return -1;
-    f.store = store_lsm_new(f.db);
-    *state = &f;
-    return f.store ? 0 : -1;
-}
-
-static int tear_down(void **state) {
-    struct fixture *f = *state;
-    f->store->operations->free(f->store);
-    velocity_status status = velocity_close(f->db);
-    nftw(f->folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-    return status == VELOCITY_OK ? 0 : -1;
-}
 
 static uint64_t seed = 88172645463325252;
 
@@ -439,7 +402,7 @@ static void what_is_put_with_an_expiry_has_it(void **state) {
     assert_int_equal(seen.count, 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

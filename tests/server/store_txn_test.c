@@ -1,48 +1,7 @@
 /* store_txn_test.c - a transaction as a store: what is seen inside, conditions, batches, scans, the commit. */
-#include "tests/server/cmocka_all.h"
+#include "tests/server/store_fixture.h"
 
-#include "server/store.h"
-
-#include <ftw.h>
 #include <semaphore.h>
-#include <stdio.h>
-#include <unistd.h>
-
-struct fixture {
-    char folder[64];
-    velocity *db;
-    struct store *store;
-};
-
-static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *walk) {
-    (void)info, (void)kind, (void)walk;
-    return remove(path);
-}
-
-static int set_up(void **state) {
-    static struct fixture f;
-    strcpy(f.folder, "/tmp/velocity-store-txn-XXXXXX");
-    if (!mkdtemp(f.folder)) return -1;
-    velocity_options options = velocity_options_default();
-    options.durability = VELOCITY_DURABILITY_OS;
-    if (velocity_open(f.folder, &options, &f.db) != VELOCITY_OK) return -1;
-    f.store = store_lsm_new(f.db);
-    *state = &f;
-    return f.store ? 0 : -1;
-}
-
-static int tear_down(void **state) {
-    struct fixture *f = *state;
-    f->store->operations->free(f->store);
-    velocity_status status = velocity_close(f->db);
-    /* A commit's callback that has answered is still about to return. */
-    for (int i = 0; i < 1000 && status == VELOCITY_BUSY; i++) {
-        usleep(1000);
-        status = velocity_close(f->db);
-    }
-    nftw(f->folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-    return status == VELOCITY_OK ? 0 : -1;
-}
 
 static struct store *begin(struct fixture *f, velocity_isolation isolation) {
     struct store *txn;
@@ -368,7 +327,7 @@ static void what_a_transaction_can_not_do_is_said(void **state) {
     end(txn);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
