@@ -37,6 +37,20 @@ async function all(by, query) {
   return found;
 }
 
+/** What a filter over all keys would make of it. */
+const filtered = (visible, prefix, delimiter, reverse) => {
+  const found = { items: [], prefixes: [] };
+  for (const key of reverse ? [...visible].reverse() : visible) {
+    if (!key.startsWith(prefix)) continue;
+    const bytes = Buffer.from(key, 'hex');
+    const at = bytes.indexOf(Buffer.from(delimiter, 'hex'), prefix.length / 2);
+    const folded = at < 0 ? null : bytes.subarray(0, at + delimiter.length / 2).toString('hex');
+    if (folded === null) found.items.push(key);
+    else if (!found.prefixes.includes(folded)) found.prefixes.push(folded);
+  }
+  return found;
+};
+
 describe('a delimiter', () => {
   before(() => fill(client, ['docs/a', 'docs/b/1', 'docs/b/2', 'docs/b', 'docs/c/', 'docs/d//e', 'docs', 'docs/', 'else']));
   const list = async (query) => {
@@ -104,27 +118,13 @@ describe('folding', () => {
   });
   after(() => people?.server.stop());
 
-  /** What a filter over all keys would make of it. */
-  const expected = (visible, prefix, delimiter, reverse) => {
-    const found = { items: [], prefixes: [] };
-    for (const key of reverse ? [...visible].reverse() : visible) {
-      if (!key.startsWith(prefix)) continue;
-      const bytes = Buffer.from(key, 'hex');
-      const at = bytes.indexOf(Buffer.from(delimiter, 'hex'), prefix.length / 2);
-      const folded = at < 0 ? null : bytes.subarray(0, at + delimiter.length / 2).toString('hex');
-      if (folded === null) found.items.push(key);
-      else if (!found.prefixes.includes(folded)) found.prefixes.push(folded);
-    }
-    return found;
-  };
-
   for (const reverse of [false, true]) {
     it(`is what a filter would make of it, page by page${reverse ? ', turned round' : ''}`, async () => {
       const visible = keys.filter((key) => scopes.some((scope) => key.startsWith(scope.toString('hex'))));
       for (const [by, seen] of [[people.admin, keys], [scoped, visible]]) {
         for (const prefix of ['', '2f', '61', '612f', 'ff', 'ffff']) {
           for (const delimiter of ['2f', 'ff', '00', '6162', 'ffff']) {
-            const want = expected(seen, prefix, delimiter, reverse);
+            const want = filtered(seen, prefix, delimiter, reverse);
             const total = want.items.length + want.prefixes.length;
             for (const limit of [1000, 7, ...(total < 20 ? [1] : [])]) {
               const query = `prefix=${escapeAll(Buffer.from(prefix, 'hex'))}&delimiter=${escapeAll(Buffer.from(delimiter, 'hex'))}&limit=${limit}&reverse=${reverse}`;
@@ -137,6 +137,58 @@ describe('folding', () => {
       }
     });
   }
+});
+
+describe('folding between bounds', () => {
+  const bounds = ['', '2f', '2f61', '61', '612f', '612f61', '61622f', '62', '622f', 'ff', 'ffff'];
+  const source = random(11);
+  const letters = [0x2f, 0x61, 0x62, 0xff];
+  const keys = [...new Set(Array.from({ length: 250 }, () => Buffer.from(Array.from({ length: 1 + source.below(6) }, () => letters[source.below(4)])).toString('hex')))].sort();
+  let own;
+  before(async () => {
+    own = await Server.start();
+    await fill(own.client, keys.map((key) => Buffer.from(key, 'hex')));
+  });
+  after(() => own?.stop());
+
+  for (const delimiter of ['2f', '2f61', '6161', 'ff', '61ff2f']) {
+    it(`by ${delimiter} is what a filter would make of it, in both directions, page by page, and counts are of the keys`, async () => {
+      for (const start of bounds) {
+        for (const end of bounds) {
+          const within = keys.filter((key) => key >= start && (end === '' || key < end));
+          const query = `start=${escapeAll(Buffer.from(start, 'hex'))}&end=${escapeAll(Buffer.from(end, 'hex'))}`;
+          assert.deepEqual((await own.client.get(`/api/keys?count=true&${query}`)).json, { count: within.length, exact: true }, query);
+          for (const reverse of [false, true]) {
+            const want = filtered(within, '', delimiter, reverse);
+            const limit = [1, 2, 5, 1000][source.below(4)];
+            const { items, prefixes } = await all(own.client, `${query}&delimiter=${escapeAll(Buffer.from(delimiter, 'hex'))}&limit=${limit}&reverse=${reverse}`);
+            assert.deepEqual({ items, prefixes }, want, `${query} ${reverse} ${limit}`);
+          }
+        }
+      }
+    });
+  }
+
+  it('goes on behind a folded prefix whose keys have gone, and before it in the other direction', async () => {
+    await fill(own.client, ['z/', 'z/1', 'z/2', 'z0', 'z1/', 'z1/a', 'z2']);
+    for (const [reverse, first, rest] of [[false, ['z/'], { items: ['z0', 'z2'], prefixes: ['z1/'] }], [true, ['z1/'], { items: ['z0'], prefixes: ['z/'] }]]) {
+      const query = `start=z&end=${reverse ? 'z2' : 'z3'}&delimiter=/&reverse=${reverse}`;
+      const page = (await own.client.get(`/api/keys?${query}&limit=1`)).json;
+      assert.deepEqual([page.prefixes, page.items, page.complete], [first, [], false]);
+      assert.equal((await own.client.delete(`/api/keys?prefix=${first[0]}`)).status, 204);
+      const next = (await own.client.get(`/api/keys?${query}&limit=10&cursor=${page.cursor}`)).json;
+      assert.deepEqual({ items: next.items.map(({ key }) => key), prefixes: next.prefixes }, rest, `${reverse}`);
+      await fill(own.client, ['z/', 'z/1', 'z/2', 'z1/', 'z1/a']);
+    }
+  });
+
+  it('with a delimiter as long as a key can be is folding all the same; a longer one is 400', async () => {
+    const long = '/'.repeat(16384);
+    assert.equal((await own.client.get(`/api/keys?delimiter=${long}&prefix=z`)).json.prefixes.length, 0);
+    assert.equal((await own.client.put(`/api/keys/${long}`, 'v')).status, 204);
+    assert.deepEqual((await own.client.get(`/api/keys?delimiter=${long}&prefix=`)).json.prefixes, [long]);
+    assertProblem(await own.client.get(`/api/keys?delimiter=${long}/`), 400);
+  });
 });
 
 describe('a count', () => {

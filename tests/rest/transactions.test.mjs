@@ -426,6 +426,14 @@ describe('isolation', () => {
       batch: (one) => one.inside.post('/api/batch', { ops: [{ op: 'get', key: 'phantom:x' }] }),
       get: (one) => one.inside.get('/api/keys/phantom:x'),
       condition: (one) => one.inside.put('/api/keys/elsewhere', 'x', { 'If-None-Match': '*' }).then(() => one.inside.delete('/api/keys/phantom:x', { 'If-Match': '*' })),
+      head: (one) => one.inside.request('HEAD', '/api/keys/phantom:x'),
+      reverse: (one) => one.inside.get('/api/keys?prefix=phantom:&reverse=true'),
+      fold: (one) => one.inside.get('/api/keys?prefix=phantom&delimiter=/'),
+      count: (one) => one.inside.get('/api/keys?prefix=phantom:&count=true'),
+      'dry run': (one) => one.inside.delete('/api/keys?prefix=phantom:&dry_run=true'),
+      patch: (one) => one.inside.request('PATCH', '/api/keys/phantom:x', { body: '{}', headers: { 'Content-Type': 'application/merge-patch+json' } }),
+      touch: (one) => one.inside.post('/api/batch', { ops: [{ op: 'touch', key: 'phantom:x', ttl: 100 }] }),
+      'condition of a batch': (one) => one.inside.post('/api/batch', { if: [{ key: 'phantom:x', exists: false }], ops: [] }),
     };
     for (const [what, read] of Object.entries(reads)) {
       const transaction = await begin('serializable');
@@ -434,6 +442,56 @@ describe('isolation', () => {
       await put('phantom:x', what);
       await loses(transaction, 'phantom:x');
       await client.delete('/api/keys/phantom:x');
+    }
+  });
+
+  it('shows no phantoms but under read_committed: neither in lists nor in counts nor in a dry run', async () => {
+    for (const isolation of ['serializable', 'snapshot', 'read_committed']) {
+      await client.delete('/api/keys?prefix=ghost:');
+      await put('ghost:a', '1');
+      const transaction = await begin(isolation);
+      const look = async () => [
+        (await transaction.inside.get('/api/keys?prefix=ghost:')).json.items.length,
+        (await transaction.inside.get('/api/keys?prefix=ghost:&delimiter=:&reverse=true')).json.items.length,
+        (await transaction.inside.get('/api/keys?prefix=ghost:&count=true')).json.count,
+        (await transaction.inside.delete('/api/keys?prefix=ghost:&dry_run=true')).json.count,
+      ];
+      assert.deepEqual(await look(), [1, 1, 1, 1]);
+      await put('ghost:b', '2');
+      assert.deepEqual(await look(), isolation === 'read_committed' ? [2, 2, 2, 2] : [1, 1, 1, 1], isolation);
+      await transaction.put('ghost:own', '3');
+      assert.deepEqual(await look(), isolation === 'read_committed' ? [3, 3, 3, 3] : [2, 2, 2, 2], 'with its own');
+      if (isolation === 'serializable') await loses(transaction, 'ghost:b');
+      else await commits(transaction);
+    }
+  });
+
+  it('under snapshot lets others write what was only read, and ranges that were listed', async () => {
+    await put('range-read:a', '1');
+    const transaction = await begin('snapshot');
+    assert.equal(await transaction.get('range-read:a'), '1');
+    await transaction.inside.get('/api/keys?prefix=range-read:');
+    await transaction.put('range-read:own', 'x');
+    await put('range-read:a', '2');
+    await put('range-read:b', '2');
+    await commits(transaction);
+    assert.equal((await client.get('/api/keys?prefix=range-read:&count=true')).json.count, 3);
+  });
+
+  it('has its own writes before the others\', of the same key', async () => {
+    for (const isolation of ['serializable', 'snapshot', 'read_committed']) {
+      await put('own:a', 'others');
+      const transaction = await begin(isolation);
+      await transaction.put('own:a', 'own');
+      await put('own:a', 'later');
+      assert.equal(await transaction.get('own:a'), 'own');
+      assert.equal((await transaction.inside.get('/api/keys?prefix=own:&values=true')).json.items[0].text, 'own');
+      await transaction.inside.delete('/api/keys/own:a');
+      assert.equal(await transaction.get('own:a'), null, isolation);
+      assert.deepEqual((await transaction.inside.get('/api/keys?prefix=own:&count=true')).json, { count: 0, exact: true });
+      if (isolation === 'read_committed') await commits(transaction);
+      else await loses(transaction, 'own:a');
+      assert.equal(await value('own:a'), isolation === 'read_committed' ? null : 'later');
     }
   });
 
