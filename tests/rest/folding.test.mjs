@@ -182,6 +182,26 @@ describe('folding between bounds', () => {
     }
   });
 
+  it('passes over what is folded, however much: it does not read it, as a count does', async () => {
+    const below = 60_000;
+    await fill(own.client, Array.from({ length: below }, (_, i) => `wide/${i}`));
+    const fastest = async (query) => {
+      let best = Infinity;
+      for (let i = 0; i < 7; i++) {
+        const begin = performance.now();
+        const { json } = await own.client.get(`/api/keys?prefix=wide&${query}`);
+        best = Math.min(best, performance.now() - begin);
+        assert.ok(json.count === below || json.prefixes.join() === 'wide/', query);
+      }
+      return best;
+    };
+    const counted = await fastest('count=true');
+    for (const query of ['delimiter=/', 'delimiter=/&reverse=true']) {
+      const folded = await fastest(query);
+      assert.ok(folded * 3 < counted, `${query}: ${folded} ms; to read all of it takes ${counted} ms`);
+    }
+  });
+
   it('with a delimiter as long as a key can be is folding all the same; a longer one is 400', async () => {
     const long = '/'.repeat(16384);
     assert.equal((await own.client.get(`/api/keys?delimiter=${long}&prefix=z`)).json.prefixes.length, 0);

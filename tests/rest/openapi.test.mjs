@@ -1,7 +1,7 @@
 // The description of the API: a well-formed OpenAPI 3.1 document that says what the server does, no more and no less.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { key64, Server } from './support.mjs';
+import { assertProblem, key64, Server, Wire } from './support.mjs';
 
 let server;
 let client;
@@ -276,6 +276,24 @@ describe('document and server', () => {
       const what = `${method} ${target}: ${response.status} ${response.text.slice(0, 200)}`;
       if (takes) assert.equal(response.json.code, 'transaction_not_found', what);
       else assert.deepEqual([response.status, response.json.code], [400, 'invalid_header'], what);
+    }
+  });
+
+  it('agree on where a body must come: 411 where its length is not said', async () => {
+    for (const { path, method, operation } of operations()) {
+      const target = path.replace('{db}', 'default').replace(/\{\w+\}/g, 'not-there');
+      const wire = await Wire.open(server.port);
+      wire.send(`${method.toUpperCase()} ${target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`);
+      if (/\/watch$/.test(target)) {
+        wire.close(); // it has no end of its own
+        continue;
+      }
+      const response = await wire.response({ head: method === 'head' });
+      const what = `${method} ${target}: ${response.status}`;
+      assert.equal(response.status === 411, operation.requestBody?.required === true, what);
+      assert.equal(operation.responses[411] !== undefined, response.status === 411, what);
+      if (response.status === 411) assert.equal(assertProblem(response, 411, what).code, 'length_required');
+      wire.close();
     }
   });
 
