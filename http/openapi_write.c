@@ -104,8 +104,8 @@ static void add(bool *set, const char *codes) {
 static void add_common(bool *set, const struct route *route, bool in_database) {
     const struct service_action *action = &route->action;
     bool is_unsafe = route->method != HTTP_GET && route->method != HTTP_HEAD;
-    add(set, "invalid_request invalid_target unknown_parameter invalid_parameter repeated_parameter tls_required "
-             "foreign_host headers_too_large internal_error overloaded");
+    add(set, "invalid_request invalid_target invalid_header unknown_parameter invalid_parameter repeated_parameter "
+             "tls_required too_large expectation_failed foreign_host headers_too_large internal_error overloaded");
     if (action->permission != PERMISSION_NONE) add(set, "login_required login_refused forbidden banned");
     if (is_unsafe) add(set, "cross_site csrf");
     if (!action->unlimited) add(set, "rate_limited banned");
@@ -113,9 +113,9 @@ static void add_common(bool *set, const struct route *route, bool in_database) {
     if (action->in_database) add(set, "out_of_scope database_damaged corrupt");
     if (in_database) add(set, "database_not_found");
     if (action->in_transaction)
-        add(set, "invalid_header transaction_not_found transaction_busy transaction_expired transaction_ended "
+        add(set, "transaction_not_found transaction_busy transaction_expired transaction_ended "
                  "transaction_too_large");
-    if (route->body != BODY_NONE) add(set, "too_large request_timeout invalid_header unsupported_media_type");
+    if (route->body != BODY_NONE) add(set, "request_timeout unsupported_media_type");
     if (route->body != BODY_NONE && route->body != BODY_OPTIONAL) add(set, "length_required");
     if (route->body == BODY_FORM) add(set, "invalid_json invalid_body");
 }

@@ -276,6 +276,22 @@ describe('document and server', () => {
       const what = `${method} ${target}: ${response.status} ${response.text.slice(0, 200)}`;
       if (takes) assert.equal(response.json.code, 'transaction_not_found', what);
       else assert.deepEqual([response.status, response.json.code], [400, 'invalid_header'], what);
+      assert.ok(operation.responses[response.status].description.includes(`\`${response.json.code}\``), what);
+    }
+  });
+
+  it('agree on where no body is taken, and nothing but 100-continue expected: 413 and 417', async () => {
+    for (const { path, method, operation } of operations()) {
+      const target = path.replace('{db}', 'default').replace(/\{\w+\}/g, 'not-there');
+      const ask = async (status, code, headers, body) => {
+        const response = await client.request(method.toUpperCase(), target, { headers, body });
+        const what = `${method} ${target}: ${response.status} ${response.text.slice(0, 200)}`;
+        assert.equal(response.status, status, what);
+        if (method !== 'head') assert.equal(response.json.code, code, what);
+        assert.ok(operation.responses[status].description.includes(`\`${code}\``), what);
+      };
+      if (!operation.requestBody) await ask(413, 'too_large', {}, 'x');
+      await ask(417, 'expectation_failed', { Expect: 'the-unexpected', 'Content-Type': 'application/json' }, operation.requestBody ? '{}' : undefined);
     }
   });
 
