@@ -94,6 +94,7 @@ const struct openapi_reply_headers openapi_reply_headers[] = {
     {"flush", "Location"},
     {"compact", "Location"},
     {"login", "Set-Cookie"},
+    {"session.end", "Set-Cookie"},
     {"audit", LIST_HEADERS},
     {"openapi", "ETag"},
 };
@@ -157,7 +158,7 @@ const struct openapi_component openapi_headers[] = {
     REPLY("Content-Encoding", TEXT, "gzip, where a list is packed."),
     REPLY("Vary", TEXT, "Of a list: Accept-Encoding."),
     REPLY("Location", TEXT, "Where it is found."),
-    REPLY("Set-Cookie", TEXT, "The session, where cookie was true."),
+    REPLY("Set-Cookie", TEXT, "The session, where cookie was true; or none, where it is over."),
     REPLY("Retry-After", "{'type':'integer','minimum':1}", "Seconds after which to ask again."),
     REPLY("WWW-Authenticate", TEXT, "Bearer and Basic, but not for pages of the same origin."),
     REPLY("Accept-Patch", TEXT, "The media type of a patch, where it had another."),

@@ -105,10 +105,11 @@ static void add_common(bool *set, const struct route *route, bool in_database) {
     const struct service_action *action = &route->action;
     bool is_unsafe = route->method != HTTP_GET && route->method != HTTP_HEAD;
     add(set, "invalid_request invalid_target invalid_header unknown_parameter invalid_parameter repeated_parameter "
-             "tls_required too_large expectation_failed foreign_host headers_too_large internal_error overloaded");
-    if (action->permission != PERMISSION_NONE) add(set, "login_required login_refused forbidden banned");
+             "login_refused banned tls_required too_large expectation_failed foreign_host headers_too_large "
+             "internal_error overloaded");
+    if (action->permission != PERMISSION_NONE) add(set, "login_required forbidden");
     if (is_unsafe) add(set, "cross_site csrf");
-    if (!action->unlimited) add(set, "rate_limited banned");
+    if (!action->unlimited) add(set, "rate_limited");
     if (action->audit != AUDIT_NEVER) add(set, "audit_failing");
     if (action->in_database) add(set, "out_of_scope database_damaged corrupt");
     if (in_database) add(set, "database_not_found");
@@ -123,7 +124,7 @@ static void add_common(bool *set, const struct route *route, bool in_database) {
 /* What comes with a problem, besides what says it. */
 static const char *problem_headers(const struct openapi_operation *operation, unsigned status) {
     switch (status) {
-    case 401: return "WWW-Authenticate";
+    case 401: return "WWW-Authenticate Set-Cookie";
     case 415: return operation->body && strcmp(operation->body, "MergePatch") == 0 ? "Accept-Patch" : "";
     case 416: return "Content-Range";
     case 429:

@@ -8,7 +8,7 @@ let people;
 let admin;
 let document;
 before(async () => {
-  people = await serverWithAdmin({ config: { security: { audit_level: 'writes' } } });
+  people = await serverWithAdmin({ config: { security: { audit_level: 'writes', max_auth_failures: 0 } } });
   admin = people.admin;
   document = (await admin.get('/api/openapi.json')).json;
 });
@@ -69,6 +69,25 @@ describe('the check of an answer', () => {
   });
 });
 
+describe('who may not', () => {
+  it('is told so by every operation, as described: wrong credentials are 401 even where none are needed', async () => {
+    for (const [path, item] of Object.entries(document.paths)) {
+      for (const [method, operation] of Object.entries(item)) {
+        const target = path.replace('{db}', 'default').replace(/\{\w+\}/g, 'not-there');
+        const body = operation.requestBody ? '{}' : undefined;
+        for (const [headers, status, code] of [[{ Authorization: 'Bearer nonsense' }, 401, 'login_refused'], ...(operation.security ? [] : [[{}, 401, 'login_required']])]) {
+          const response = await people.nobody.request(method.toUpperCase(), target, { body, headers: { 'Content-Type': 'application/json', ...headers } });
+          const what = `${method} ${target}: ${response.status}`;
+          assert.equal(response.status, status, what);
+          if (method !== 'head') assert.equal(response.json.code, code, what);
+          assert.ok(operation.responses[status].description.includes(`\`${code}\``), what);
+          assert.ok(response.headers['www-authenticate'] && operation.responses[status].headers['WWW-Authenticate'], what);
+        }
+      }
+    }
+  });
+});
+
 describe('what is answered is what is described', () => {
   it('about keys', async () => {
     await admin.put('/api/keys/a:json?expires_at=2100-01-01T00:00:00Z', '{"a":[1]}', { 'Content-Type': 'application/json' });
@@ -113,6 +132,15 @@ describe('what is answered is what is described', () => {
     await ask('POST', '/tokens', { status: 201, send: { name: 'token', role: 'read', databases: ['default'] } });
     await ask('GET', '/tokens');
     await ask('GET', '/whoami');
+    const { headers } = await people.nobody.post('/api/sessions', { username: 'bob', password: PASSWORD, cookie: true });
+    const [cookie] = headers['set-cookie'][0].split(';');
+    const { csrf_token: csrf } = (await people.nobody.get('/api/whoami', { Cookie: cookie })).json;
+    const ended = await people.nobody.delete('/api/sessions/current', { Cookie: cookie, 'Velocity-CSRF': csrf });
+    const after = await people.nobody.get('/api/whoami', { Cookie: cookie });
+    for (const [response, status, operation] of [[ended, 204, document.paths['/api/sessions/{id}'].delete], [after, 401, document.paths['/api/whoami'].get]]) {
+      assert.equal(response.status, status, response.text);
+      assert.ok(response.headers['set-cookie'] && operation.responses[status].headers['Set-Cookie'], `${status}`);
+    }
   });
 
   it('about operations', async () => {
