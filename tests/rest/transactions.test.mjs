@@ -445,6 +445,29 @@ describe('isolation', () => {
     }
   });
 
+  it('counts what a folder, a page and what lies behind it have shown', async () => {
+    const folders = (query) => (one) => one.inside.get(`/api/keys?prefix=page:&delimiter=/${query}`);
+    const goesOn = async (one) => {
+      const { cursor } = (await one.inside.get('/api/keys?prefix=page:&limit=1')).json;
+      return one.inside.get(`/api/keys?prefix=page:&limit=10&cursor=${cursor}`);
+    };
+    for (const [read, write, key] of [
+      [folders(''), () => client.delete('/api/keys/page:f/1'), 'page:f/1'], // the folder goes
+      [folders('&reverse=true'), () => client.delete('/api/keys/page:f/1'), 'page:f/1'],
+      [folders(''), () => put('page:g/1', 'x'), 'page:g/1'], // another one comes
+      [folders('&limit=1'), () => put('page:0', 'x'), 'page:0'],
+      [goesOn, () => put('page:d', 'x'), 'page:d'],
+    ]) {
+      await client.delete('/api/keys?prefix=page:');
+      for (const name of ['page:a', 'page:c', 'page:f/1', 'page:z']) await put(name, '1');
+      const transaction = await begin('serializable');
+      assert.equal((await read(transaction)).status, 200);
+      await transaction.put('page-counted', 'x');
+      await write();
+      await loses(transaction, key);
+    }
+  });
+
   it('shows no phantoms but under read_committed: neither in lists nor in counts nor in a dry run', async () => {
     for (const isolation of ['serializable', 'snapshot', 'read_committed']) {
       await client.delete('/api/keys?prefix=ghost:');
