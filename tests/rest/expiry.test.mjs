@@ -242,6 +242,18 @@ describe('an expiry', () => {
     assert.ok(!('expires_at' in two));
   });
 
+  it('that comes while a transaction looks at one state does not change that state; under read_committed it does', async () => {
+    const begin = async (isolation) => client.with({ 'Velocity-Transaction': (await client.post('/api/transactions', { isolation })).json.id });
+    await client.put('/api/keys/state:1?ttl=3', 'v');
+    const look = async (inside) => [(await inside.get('/api/keys/state:1')).status, (await inside.get('/api/keys?prefix=state:')).json.items.length, (await inside.get('/api/keys?prefix=state:&count=true')).json.count];
+    const [serializable, snapshot, newest] = [await begin('serializable'), await begin('snapshot'), await begin('read_committed')];
+    for (const inside of [serializable, snapshot, newest]) assert.deepEqual(await look(inside), [200, 1, 1]);
+    await goes('/api/keys/state:1');
+    for (const inside of [serializable, snapshot]) assert.deepEqual(await look(inside), [200, 1, 1]);
+    assert.deepEqual(await look(newest), [404, 0, 0]);
+    assert.deepEqual(await look(await begin('snapshot')), [404, 0, 0], 'for who begins now it is gone');
+  });
+
   it('survives kill -9', async () => {
     await client.put(`/api/keys/durable?expires_at=${FAR}`, 'v');
     await client.put('/api/keys/durable-past?expires_at=2020-01-01T00:00:00Z', 'v');
