@@ -276,15 +276,27 @@ describe('the Content-Type', () => {
     });
   }
 
+  it('is the same wherever it is shown, and comes back from there', async () => {
+    const utf8 = (text) => Buffer.from(text).toString('latin1'); // as bytes of a header field, which are sent as they are where the body is bytes, too
+    const type = 'text/x-own; a="é 日本 \u{1F600}"';
+    assert.equal((await client.put('/api/keys/type-shown', Buffer.from('v'), { 'Content-Type': utf8(type) })).status, 204);
+    const exported = (await client.get('/api/export?prefix=type-shown')).text;
+    const items = [(await client.get('/api/keys?prefix=type-shown')).json.items[0], (await client.post('/api/batch', { ops: [{ op: 'get', key: 'type-shown' }] })).json.results[0], JSON.parse(exported)];
+    for (const item of items) assert.equal(item.type, type);
+    await client.delete('/api/keys/type-shown');
+    assert.equal((await client.request('POST', '/api/import', { body: exported, headers: { 'Content-Type': 'application/x-ndjson' } })).json.imported, 1);
+    assert.equal((await client.get('/api/keys/type-shown')).headers['content-type'], utf8(type));
+  });
+
   it('is application/octet-stream where there was none', async () => {
     await client.put('/api/keys/untyped', 'v', { 'Content-Type': 'text/plain' });
     await client.put('/api/keys/untyped', 'v');
     assert.equal((await client.get('/api/keys/untyped')).headers['content-type'], 'application/octet-stream');
   });
 
-  for (const type of ['text', 'text/', '/plain', 'te xt/plain', 'text/plain; charset', 'text/plain; a="b', 'text/plain, text/html', 'a/b; =c']) {
+  for (const type of ['text', 'text/', '/plain', 'te xt/plain', 'text/plain; charset', 'text/plain; a="b', 'text/plain, text/html', 'a/b; =c', 'a/b; c="\xe9"', 'a/b; c="\xed\xa0\x80"', 'a/b; c="\xc0\xaf"', 'a/b\xc3\xa9']) {
     it(`'${type}' is malformed: 400, and nothing is done`, async () => {
-      assertProblem(await client.put('/api/keys/malformed-type', 'v', { 'Content-Type': type }), 400);
+      assertProblem(await client.put('/api/keys/malformed-type', Buffer.from('v'), { 'Content-Type': type }), 400);
       assertProblem(await client.get('/api/keys/malformed-type'), 404);
     });
   }
