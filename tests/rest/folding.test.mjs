@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { addUser, serverWithAdmin } from './people.mjs';
-import { assertProblem, escapeAll, key64, random, Server, sleep } from './support.mjs';
+import { assertProblem, escapeAll, key64, MiB, random, Server, sleep } from './support.mjs';
 
 let server;
 let client;
@@ -200,6 +200,25 @@ describe('folding between bounds', () => {
       const folded = await fastest(query);
       assert.ok(folded * 3 < counted, `${query}: ${folded} ms; to read all of it takes ${counted} ms`);
     }
+  });
+
+  it('fills a page with 8 MiB of prefixes, as they are written, and goes on behind them', async () => {
+    const names = Array.from({ length: 200 }, (_, i) => `${'\x01'.repeat(9000)}${String(i).padStart(3, '0')}/`); // each byte takes six
+    await fill(own.client, names.map((name) => `${name}x`));
+    for (const reverse of [false, true]) {
+      const found = [];
+      let pages = 0;
+      for (let cursor = ''; cursor !== null; pages++) {
+        const page = await own.client.get(`/api/keys?prefix=%01&delimiter=/&limit=10000&reverse=${reverse}${cursor && `&cursor=${cursor}`}`);
+        assert.equal(page.status, 200, page.text.slice(0, 200));
+        assert.ok(page.body.length <= 8 * MiB, `${page.body.length}`);
+        found.push(...page.json.prefixes);
+        cursor = page.json.cursor;
+      }
+      assert.deepEqual(found, reverse ? [...names].reverse() : names);
+      assert.equal(pages, 2);
+    }
+    assert.equal((await own.client.delete('/api/keys?prefix=%01')).status, 204);
   });
 
   it('with a delimiter as long as a key can be is folding all the same; a longer one is 400', async () => {
