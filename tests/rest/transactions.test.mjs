@@ -527,6 +527,34 @@ describe('isolation', () => {
 });
 
 describe('one request at a time', () => {
+  it('may come before the reply to the one before, up to the commit', async () => {
+    const { id } = await begin('snapshot');
+    const wire = await Wire.open(server.port);
+    const line = (request, body) => `${request} HTTP/1.1\r\nHost: localhost\r\nVelocity-Transaction: ${id}\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+    wire.send(`${line('PUT /api/keys/piped', 'x')}${line('GET /api/keys/piped', '')}${line('PUT /api/keys/piped', 'y')}`);
+    wire.send(`POST /api/transactions/${id}/commit HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n`);
+    const replies = [];
+    for (let i = 0; i < 4; i++) replies.push(await wire.response());
+    wire.close();
+    assert.deepEqual(replies.map(({ status }) => status), [204, 200, 204, 200]);
+    assert.equal(replies[1].text, 'x');
+    assert.equal(await value('piped'), 'y');
+  });
+
+  it('is inside only once its body has come: what is late finds the transaction over, and is not done', async () => {
+    const transaction = await begin('snapshot');
+    const header = { 'Velocity-Transaction': transaction.id };
+    const [lost, late] = [await Wire.midway(server.port, 'PUT /api/keys/midway:lost', 2, header), await Wire.midway(server.port, 'PUT /api/keys/midway:late', 1, header)];
+    lost.send('x');
+    lost.close();
+    await transaction.put('midway:beside', 'x');
+    await commits(transaction);
+    late.send('x');
+    assert.equal(assertProblem(await late.response(), 410).code, 'transaction_ended');
+    late.close();
+    assert.deepEqual((await client.get('/api/keys?prefix=midway:')).json.items.map(({ key }) => key), ['midway:beside']);
+  });
+
   it('is inside: another one is told so at once, and is not done', async () => {
     const ops = Array.from({ length: 2000 }, (_, i) => ({ op: 'put', key: `busy:${i}`, text: 'x' }));
     let busy = 0;
