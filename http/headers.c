@@ -3,6 +3,7 @@
  */
 #include "http/headers.h"
 #include "server/decimal.h"
+#include "server/utf8.h"
 
 static bool is_blank(unsigned char c) {
     return c == ' ' || c == '\t';
@@ -189,7 +190,7 @@ bool media_type_parse(velocity_slice value, struct media_type *out) {
     size_t slash = token_end(p, 0, name.size), end;
     if (name.size > MEDIA_TYPE_MAX_BYTES || slash == 0 || slash == name.size || p[slash] != '/') return false;
     end = token_end(p, slash + 1, name.size);
-    if (end == slash + 1 || !parameters_valid(p, end, name.size)) return false;
+    if (end == slash + 1 || !parameters_valid(p, end, name.size) || !utf8_valid(name)) return false;
     *out = (struct media_type){VALUE_OTHER, header_is(velocity_bytes(p, end), "application/json"), name};
     for (uint32_t type = 0; value_type_name(type); type++) {
         const char *known = value_type_name(type);

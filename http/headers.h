@@ -56,7 +56,8 @@ struct media_type {
     velocity_slice name; /* the field value without white space around it, at most MEDIA_TYPE_MAX_BYTES */
 };
 
-/* False: not of the form type/subtype *( OWS ";" OWS name=value ), or too long. */
+/* False: not of the form type/subtype *( OWS ";" OWS name=value ), too long, or not UTF-8, which is all that JSON can
+ * show of it and an import could bring back. */
 bool media_type_parse(velocity_slice value, struct media_type *out);
 /* "application/octet-stream", "application/json", "text/plain; charset=utf-8"; NULL for VALUE_OTHER and numbers
  * unknown. */

@@ -27,15 +27,27 @@ struct openapi_component {
     const char *name, *json;
 };
 
+/* Header fields that a success of the action may have. */
+struct openapi_reply_headers {
+    const char *action;
+    const char *names; /* with a space between, as in components */
+};
+
 extern const struct openapi_operation openapi_operations[];
 extern const size_t openapi_operation_count;
 extern const struct openapi_component openapi_parameters[];
 extern const size_t openapi_parameter_count;
+extern const struct openapi_component openapi_headers[];
+extern const size_t openapi_header_count;
+extern const struct openapi_reply_headers openapi_reply_headers[];
+extern const size_t openapi_reply_header_count;
 extern const struct openapi_component openapi_schemas[];
 extern const size_t openapi_schema_count;
 
 /* NULL: the table has none. */
 const struct openapi_operation *openapi_operation(const struct route *route);
+/* Names of header fields; "": none. */
+const char *openapi_headers_of(const struct route *route);
 /* The whole document. */
 void openapi_write(struct json_writer *w);
 

@@ -122,7 +122,7 @@ const struct openapi_component openapi_schemas[] = {
     /* the configuration */
     {"Setting", "{'type':'object','required':['key','value','source'],'properties':{'key':" TEXT ",'value':{},'source':{"
                 "'enum':['default','file','environment','flag']},'line':" NUMBER ",'option':" TEXT ",'reloadable':" BOOL
-                "}}"},
+                ",'restart_pending':" BOOL "}}"},
     {"Configuration", "{'type':'object','required':['settings'],'properties':{'file':" TEXT_OR_NULL ",'settings':"
                       ARRAY(REF("Setting")) ",'users':" ARRAY(REF("Object")) "}}"},
 };

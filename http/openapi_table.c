@@ -1,5 +1,6 @@
 /*
- * openapi_table.c - see openapi.h: the operations and parameters. A test holds them and the route table together.
+ * openapi_table.c - see openapi.h: the operations, parameters and header fields. A test holds them and the route table
+ * together.
  */
 #include "http/openapi.h"
 
@@ -76,6 +77,28 @@ const struct openapi_operation openapi_operations[] = {
     {"ready", NULL, "verbose", NULL, 200, "", "draining"},
 };
 
+#define VALUE_HEADERS "ETag Velocity-Expires-At Accept-Ranges"
+#define LIST_HEADERS  "Vary Content-Encoding"
+
+const struct openapi_reply_headers openapi_reply_headers[] = {
+    {"get", VALUE_HEADERS},
+    {"head", VALUE_HEADERS},
+    {"list", VALUE_HEADERS " " LIST_HEADERS},
+    {"put", "ETag"},
+    {"patch", "ETag"},
+    {"delete", "Velocity-Version"},
+    {"delete_range", "Velocity-Version"},
+    {"export", "Velocity-Version"},
+    {"database.create", "Location"},
+    {"user.create", "Location"},
+    {"flush", "Location"},
+    {"compact", "Location"},
+    {"login", "Set-Cookie"},
+    {"session.end", "Set-Cookie"},
+    {"audit", LIST_HEADERS},
+    {"openapi", "ETag"},
+};
+
 #define QUERY(name, schema, text) \
     "{'name':'" name "','in':'query','description':'" text "','schema':" schema "}"
 #define HEADER(name, text) "{'name':'" name "','in':'header','description':'" text "','schema':{'type':'string'}}"
@@ -122,10 +145,30 @@ const struct openapi_component openapi_parameters[] = {
     {"database", QUERY("database", TEXT, "Only in this database.")},
     {"verbose", QUERY("verbose", "{'type':'boolean'}", "Details as JSON; also without a value.")},
 };
+
+#define REPLY(name, schema, text) {name, "{'description':'" text "','schema':" schema "}"}
+#define VERSION "{'type':'string','pattern':'^[0-9]+$'}"
+
+const struct openapi_component openapi_headers[] = {
+    REPLY("ETag", TEXT, "The version, in quotes; not of what a transaction has written itself."),
+    REPLY("Velocity-Version", VERSION, "The version that came of it, or that is shown; not inside of a transaction."),
+    REPLY("Velocity-Expires-At", "{'type':'string','format':'date-time'}", "When it expires, if it does."),
+    REPLY("Accept-Ranges", TEXT, "Of a value: bytes."),
+    REPLY("Content-Range", TEXT, "Which bytes of how many there are."),
+    REPLY("Content-Encoding", TEXT, "gzip, where a list is packed."),
+    REPLY("Vary", TEXT, "Of a list: Accept-Encoding."),
+    REPLY("Location", TEXT, "Where it is found."),
+    REPLY("Set-Cookie", TEXT, "The session, where cookie was true; or none, where it is over."),
+    REPLY("Retry-After", "{'type':'integer','minimum':1}", "Seconds after which to ask again."),
+    REPLY("WWW-Authenticate", TEXT, "Bearer and Basic, but not for pages of the same origin."),
+    REPLY("Accept-Patch", TEXT, "The media type of a patch, where it had another."),
+};
 /* clang-format on */
 
 const size_t openapi_operation_count = sizeof openapi_operations / sizeof openapi_operations[0];
 const size_t openapi_parameter_count = sizeof openapi_parameters / sizeof openapi_parameters[0];
+const size_t openapi_header_count = sizeof openapi_headers / sizeof openapi_headers[0];
+const size_t openapi_reply_header_count = sizeof openapi_reply_headers / sizeof openapi_reply_headers[0];
 
 const struct openapi_operation *openapi_operation(const struct route *route) {
     for (size_t i = 0; i < openapi_operation_count; i++) {
@@ -134,4 +177,10 @@ const struct openapi_operation *openapi_operation(const struct route *route) {
         if (!operation->path || strcmp(operation->path, route->path) == 0) return operation;
     }
     return NULL;
+}
+
+const char *openapi_headers_of(const struct route *route) {
+    for (size_t i = 0; i < openapi_reply_header_count; i++)
+        if (strcmp(openapi_reply_headers[i].action, route->action.name) == 0) return openapi_reply_headers[i].names;
+    return "";
 }

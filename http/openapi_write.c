@@ -50,6 +50,27 @@ static void write_media_type(struct json_writer *w, const char *type, const char
     json_end_object(w);
 }
 
+static void write_header_list(struct json_writer *w, const char *names) {
+    const char *word;
+    size_t size;
+    while (next_word(&names, &word, &size)) {
+        char name[ID_BYTES];
+        (void)snprintf(name, sizeof name, "%.*s", (int)size, word);
+        json_name(w, name);
+        write_reference(w, "headers", word, size);
+    }
+}
+
+/* "headers": those of both lists; nothing where both are empty. */
+static void write_headers(struct json_writer *w, const char *names, const char *more) {
+    if (!names[0] && !more[0]) return;
+    json_name(w, "headers");
+    json_begin_object(w);
+    write_header_list(w, names);
+    write_header_list(w, more);
+    json_end_object(w);
+}
+
 /* "content": a schema of JSON, or any bytes. */
 static void write_content(struct json_writer *w, const char *type, const char *schema) {
     json_name(w, "content");
@@ -83,23 +104,37 @@ static void add(bool *set, const char *codes) {
 static void add_common(bool *set, const struct route *route, bool in_database) {
     const struct service_action *action = &route->action;
     bool is_unsafe = route->method != HTTP_GET && route->method != HTTP_HEAD;
-    add(set, "invalid_request invalid_target unknown_parameter invalid_parameter repeated_parameter tls_required "
-             "foreign_host headers_too_large internal_error overloaded");
-    if (action->permission != PERMISSION_NONE) add(set, "login_required login_refused forbidden banned");
+    add(set, "invalid_request invalid_target invalid_header unknown_parameter invalid_parameter repeated_parameter "
+             "login_refused banned tls_required too_large expectation_failed foreign_host headers_too_large "
+             "internal_error overloaded");
+    if (action->permission != PERMISSION_NONE) add(set, "login_required forbidden");
     if (is_unsafe) add(set, "cross_site csrf");
-    if (!action->unlimited) add(set, "rate_limited banned");
+    if (!action->unlimited) add(set, "rate_limited");
     if (action->audit != AUDIT_NEVER) add(set, "audit_failing");
     if (action->in_database) add(set, "out_of_scope database_damaged corrupt");
     if (in_database) add(set, "database_not_found");
     if (action->in_transaction)
-        add(set, "invalid_header transaction_not_found transaction_busy transaction_expired transaction_ended "
+        add(set, "transaction_not_found transaction_busy transaction_expired transaction_ended "
                  "transaction_too_large");
-    if (route->body != BODY_NONE) add(set, "too_large request_timeout invalid_header unsupported_media_type");
+    if (route->body != BODY_NONE) add(set, "request_timeout unsupported_media_type");
     if (route->body != BODY_NONE && route->body != BODY_OPTIONAL) add(set, "length_required");
     if (route->body == BODY_FORM) add(set, "invalid_json invalid_body");
 }
 
-static void write_problem(struct json_writer *w, const bool *set, unsigned status) {
+/* What comes with a problem, besides what says it. */
+static const char *problem_headers(const struct openapi_operation *operation, unsigned status) {
+    switch (status) {
+    case 401: return "WWW-Authenticate Set-Cookie";
+    case 415: return operation->body && strcmp(operation->body, "MergePatch") == 0 ? "Accept-Patch" : "";
+    case 416: return "Content-Range";
+    case 429:
+    case 503: return "Retry-After";
+    default: return "";
+    }
+}
+
+static void write_problem(struct json_writer *w, const bool *set, const struct openapi_operation *operation,
+                          unsigned status) {
     char codes[1024] = "", name[8];
     for (int i = 0; i < PROBLEM_COUNT; i++) {
         const struct problem_kind *kind = problem_kind((enum problem_code)i);
@@ -112,49 +147,60 @@ static void write_problem(struct json_writer *w, const bool *set, unsigned statu
     json_name(w, name);
     json_begin_object(w);
     write_text(w, "description", codes);
-    if (status == 429 || status == 503) {
-        json_name(w, "headers");
-        write_json(w, "{'Retry-After':{'schema':{'type':'integer'}}}");
-    }
+    write_headers(w, problem_headers(operation, status), "");
     write_content(w, "application/problem+json", "Problem");
     json_end_object(w);
+}
+
+/* The beginning of an answer; what it has of content, and its end, are the caller's. */
+static void begin_response(struct json_writer *w, unsigned status, const char *text, const char *headers,
+                           const char *more) {
+    char name[8];
+    (void)snprintf(name, sizeof name, "%u", status % 1000);
+    json_name(w, name);
+    json_begin_object(w);
+    write_text(w, "description", text);
+    write_headers(w, headers, more);
 }
 
 /* What comes of Range, dry_run and If-None-Match. */
 static void write_other_success(struct json_writer *w, const struct route *route,
                                 const struct openapi_operation *operation) {
     bool reads = route->method == HTTP_GET || route->method == HTTP_HEAD;
+    const char *headers = openapi_headers_of(route);
     if (route->method == HTTP_GET && strstr(operation->parameters, " range")) {
-        json_name(w, "206");
-        write_json(w, "{'description':'The part that Range asked for.','content':{'*/*':{}}}");
+        begin_response(w, 206, "The part that Range asked for.", headers, "Content-Range");
+        write_content(w, "", "");
+        json_end_object(w);
     }
     if (strstr(operation->parameters, "dry_run")) {
-        json_name(w, "200");
-        write_json(w, "{'description':'dry_run: how many there are.','content':{'application/json':{'schema':{'$ref':"
-                      "'#/components/schemas/Count'}}}}");
+        begin_response(w, 200, "dry_run: how many there are.", "", "");
+        write_content(w, "application/json", "Count");
+        json_end_object(w);
     }
     if (!strstr(operation->parameters, "if_none_match") || (!reads && route->method != HTTP_PUT)) return;
-    json_name(w, reads ? "304" : "201");
-    write_json(w, reads ? "{'description':'It stands at a version that was named.'}"
-                        : "{'description':'Done, and it was not there before: If-None-Match was *.'}");
+    if (reads)
+        begin_response(w, 304, "It stands at a version that was named.", "ETag",
+                       strstr(headers, "Velocity-Expires-At") ? "Velocity-Expires-At" : "");
+    else
+        begin_response(w, 201, "Done, and it was not there before: If-None-Match was *.", headers, "");
+    json_end_object(w);
 }
 
 static void write_responses(struct json_writer *w, const struct route *route, const struct openapi_operation *operation,
                             bool in_database) {
     bool set[PROBLEM_COUNT] = {false};
-    char name[8];
     add_common(set, route, in_database);
     add(set, operation->problems);
-    (void)snprintf(name, sizeof name, "%u", operation->status % 1000);
+    if (route->method == HTTP_HEAD) set[PROBLEM_RANGE_NOT_SATISFIABLE] = false; /* Range means nothing to it */
     json_name(w, "responses");
     json_begin_object(w);
-    json_name(w, name);
-    json_begin_object(w);
-    write_text(w, "description", operation->reply || route->method == HTTP_HEAD ? "Here it is." : "Done.");
+    begin_response(w, operation->status, operation->reply || route->method == HTTP_HEAD ? "Here it is." : "Done.",
+                   openapi_headers_of(route), "");
     if (operation->reply && route->method != HTTP_HEAD) write_reply_content(w, operation);
     json_end_object(w);
     write_other_success(w, route, operation);
-    for (unsigned status = 400; status < 600; status++) write_problem(w, set, status);
+    for (unsigned status = 400; status < 600; status++) write_problem(w, set, operation, status);
     json_end_object(w);
 }
 
@@ -320,8 +366,11 @@ static void write_info(struct json_writer *w) {
     json_begin_object(w);
     write_text(w, "title", "Velocity");
     write_text(w, "version", velocity_version());
-    write_text(w, "description",
-               "A key-value database. Errors are application/problem+json; rely on their status and code.");
+    write_text(
+        w, "description",
+        "A key-value database. Errors are application/problem+json; rely on their status and code. Every reply has "
+        "X-Request-Id, and RateLimit-Limit, RateLimit-Remaining and RateLimit-Reset where a limit is set; 405, of "
+        "a method that is not described, has Allow.");
     json_end_object(w);
     json_name(w, "servers");
     write_json(w, "[{'url':'/'}]");
@@ -348,6 +397,8 @@ void openapi_write(struct json_writer *w) {
                   "port; over TLS with __Host- before it'},'csrf':{'type':'apiKey','in':'header','name':"
                   "'Velocity-CSRF','description':'with the cookie, on everything but GET and HEAD'}}");
     write_components(w, "parameters", openapi_parameters, openapi_parameter_count);
+    json_end_object(w);
+    write_components(w, "headers", openapi_headers, openapi_header_count);
     json_end_object(w);
     write_components(w, "schemas", openapi_schemas, openapi_schema_count);
     write_problem_schema(w);

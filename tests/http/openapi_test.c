@@ -68,6 +68,25 @@ static bool is_schema(const char *word, size_t size) {
     return is_one_of(openapi_schemas, openapi_schema_count, word, size);
 }
 
+static bool is_header(const char *word, size_t size) {
+    return is_one_of(openapi_headers, openapi_header_count, word, size);
+}
+
+static void header_fields_are_of_actions_that_there_are_and_are_defined(void **state) {
+    size_t count;
+    const struct route *routes = route_table(&count);
+    (void)state;
+    for (size_t i = 0; i < openapi_reply_header_count; i++) {
+        const struct openapi_reply_headers *of = &openapi_reply_headers[i];
+        bool used = false;
+        for (size_t j = 0; j < count; j++) used = used || strcmp(routes[j].action.name, of->action) == 0;
+        if (!used) fail_msg("no route has the action %s", of->action);
+        assert_words(of->action, of->names, is_header);
+    }
+    assert_string_equal(openapi_headers_of(route_of_action("put")), "ETag");
+    assert_string_equal(openapi_headers_of(route_of_action("batch")), "");
+}
+
 static void what_a_description_names_is_defined(void **state) {
     (void)state;
     for (size_t i = 0; i < openapi_operation_count; i++) {
@@ -121,6 +140,7 @@ int main(void) {
         cmocka_unit_test(every_description_is_of_a_route),
         cmocka_unit_test(a_body_is_described_where_the_route_takes_one_and_only_there),
         cmocka_unit_test(what_a_description_names_is_defined),
+        cmocka_unit_test(header_fields_are_of_actions_that_there_are_and_are_defined),
         cmocka_unit_test(every_brace_of_a_path_is_a_parameter),
         cmocka_unit_test(the_document_is_json_and_has_every_path),
     };

@@ -31,7 +31,14 @@ describe('Range', () => {
     });
   }
 
-  for (const range of ['bytes=10-', 'bytes=10-11', 'bytes=-0', 'bytes=99999999999999999999-']) {
+  for (const [range, part] of [['BYTES=2-4', '234'], [' bytes=2-4 ', '234'], ['bytes= 2-4 ,', '234'], ['bytes=,2-4', '234'], ['bytes=2-99999999999999999999', '23456789'], ['bytes=-99999999999999999999', value]]) {
+    it(`'${range}' is one range all the same`, async () => {
+      const got = await get(range);
+      assert.deepEqual([got.status, got.text], [206, part]);
+    });
+  }
+
+  for (const range of ['bytes=10-', 'bytes=10-11', 'bytes=-0', 'bytes=99999999999999999999-', 'bytes=18446744073709551615-18446744073709551615']) {
     it(`${range} is 416, with the size that there is, and the connection goes on`, async () => {
       const problem = assertProblem(await get(range), 416);
       assert.equal(problem.code, 'range_not_satisfiable');
@@ -39,7 +46,7 @@ describe('Range', () => {
     });
   }
 
-  for (const range of ['bytes=0-1,4-5', 'bytes=4-2', 'bytes=', 'bytes=-', 'bytes=a-b', 'items=0-1', 'bytes', '0-1', 'bytes=1', 'bytes=0-1-2', 'bytes 0-1']) {
+  for (const range of ['bytes=0-1,4-5', 'bytes=4-2', 'bytes=', 'bytes=-', 'bytes=a-b', 'items=0-1', 'bytes', '0-1', 'bytes=1', 'bytes=0-1-2', 'bytes 0-1', 'bytes=0 - 1', 'bytes=+0-1', 'bytes=0-+1', 'bytes=0x0-1', 'bytes=0-1,2-3,4-5', 'bytes=-1,-2', 'bytes=--1', 'bytes=,', '']) {
     it(`${range} is passed over: 200 with all of it`, async () => {
       const got = await get(range);
       assert.deepEqual([got.status, got.text, got.headers['content-range'], got.headers['accept-ranges']], [200, value, undefined, 'bytes']);
@@ -61,7 +68,13 @@ describe('Range', () => {
   it('of an empty value is 416, or all of nothing', async () => {
     await client.put('/api/keys/empty', '');
     assert.equal((await client.get('/api/keys/empty', { Range: 'bytes=0-' })).headers['content-range'], 'bytes */0');
-    assert.equal((await client.get('/api/keys/empty', { Range: 'bytes=-5' })).status, 200);
+    for (const range of ['bytes=0-0', 'bytes=-0', 'bytes=5-']) {
+      const refused = await client.get('/api/keys/empty', { Range: range });
+      assert.equal(assertProblem(refused, 416).code, 'range_not_satisfiable');
+      assert.equal(refused.headers['content-range'], 'bytes */0', range);
+    }
+    const all = await client.get('/api/keys/empty', { Range: 'bytes=-5' });
+    assert.deepEqual([all.status, all.body.length, all.headers['content-range']], [200, 0, undefined]);
   });
 
   it('of a key that is not there is 404; under a condition that fails, 304 and 412 come first', async () => {
@@ -80,6 +93,21 @@ describe('Range', () => {
   it('holds at ?key64=, too', async () => {
     const got = await client.get(`/api/keys?key64=${key64('ten')}`, { Range: 'bytes=-2' });
     assert.deepEqual([got.status, got.text], [206, '89']);
+  });
+
+  it('is of the bytes as they are stored, whatever coding is taken', async () => {
+    const long = 'x'.repeat(100_000);
+    await client.put('/api/keys/long', long, { 'Content-Type': 'text/plain' });
+    const got = await client.get('/api/keys/long', { Range: 'bytes=5-99004', 'Accept-Encoding': 'gzip, identity;q=0' });
+    assert.deepEqual([got.status, got.headers['content-encoding'], got.text], [206, undefined, long.slice(0, 99_000)]);
+  });
+
+  it('means nothing to a listing or a count', async () => {
+    for (const query of ['prefix=ten', 'prefix=ten&count=true']) {
+      const got = await client.get(`/api/keys?${query}`, { Range: 'bytes=0-1' });
+      assert.deepEqual([got.status, got.headers['content-range'], got.headers['accept-ranges']], [200, undefined, undefined]);
+      assert.ok(got.json);
+    }
   });
 
   it('of a large value reads it in parts that joined are the whole', async () => {
@@ -105,6 +133,20 @@ describe('Range', () => {
 describe('If-Range', () => {
   it('with the version at hand: the part', async () => {
     assert.equal((await get('bytes=0-1', { 'If-Range': put.headers.etag })).status, 206);
+  });
+
+  it('without a range says nothing', async () => {
+    for (const tag of [put.headers.etag, '"1000000"']) {
+      const got = await client.get('/api/keys/ten', { 'If-Range': tag });
+      assert.deepEqual([got.status, got.text], [200, value]);
+    }
+  });
+
+  it('follows the value: what was written since is sent whole', async () => {
+    const first = await client.put('/api/keys/moving', 'first value');
+    await client.put('/api/keys/moving', 'second value');
+    const got = await client.get('/api/keys/moving', { Range: 'bytes=6-', 'If-Range': first.headers.etag });
+    assert.deepEqual([got.status, got.text], [200, 'second value']);
   });
 
   it('with anything else: all of it', async () => {

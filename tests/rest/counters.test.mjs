@@ -57,7 +57,7 @@ describe('an increment', () => {
     assert.equal((await client.get('/api/keys/low')).text, min);
   });
 
-  for (const value of ['', 'x', ' 1', '1 ', '01', '-0', '+1', '1.0', '1e3', '0x1', '--1', '-', '9223372036854775808', '-9223372036854775809', '1\0', '\uff11', 'null', '"1"']) {
+  for (const value of ['', 'x', ' 1', '1 ', '01', '-0', '+1', '1.0', '1e3', '0x1', '--1', '-', '9223372036854775808', '-9223372036854775809', '1\0', '\uff11', 'null', '"1"', '5\n', '\n5', '\t5', '-01', '00', '+5', '-+5', '5 5', '1_000', '1,000', '- 5', '00000000000000000001', '-00', 'true', '[1]', '\ufeff1', '1'.repeat(40)]) {
     it(`of ${JSON.stringify(value)}, which is no such number, is 409 with its index, and nothing is done`, async () => {
       await client.put('/api/keys/not-a-number', value);
       const problem = assertProblem(await post({ ops: [{ op: 'increment', key: 'fine' }, { op: 'increment', key: 'not-a-number' }] }), 409);
@@ -67,7 +67,7 @@ describe('an increment', () => {
     });
   }
 
-  for (const by of [1.5, '1.5', '', '+1', '01', ' 1', '-0', null, true, [1], '9223372036854775808']) {
+  for (const by of [1.5, '1.5', '', '+1', '01', ' 1', '-0', '5\n', '00', '-01', '0x1', '\uff11', 'x', null, true, [1], {}, '9223372036854775808', '-9223372036854775809', 1e300]) {
     it(`by ${JSON.stringify(by)} is 400 with its index`, async () => {
       const problem = assertProblem(await post({ ops: [{ op: 'increment', key: 'never', by }] }), 400);
       assert.deepEqual([problem.code, problem.index], ['invalid_operation', 0]);
@@ -76,7 +76,31 @@ describe('an increment', () => {
   }
 
   it('by 1e0 or a number beyond 64 bits is 400', async () => {
-    for (const by of ['1e0', '9223372036854775808', '1.0']) assertProblem(await client.post('/api/batch', `{"ops":[{"op":"increment","key":"never","by":${by}}]}`), 400);
+    for (const by of ['1e0', '9223372036854775808', '-9223372036854775809', '18446744073709551616', '1.0', '-0.0', '5e-1', '01', '+1']) assertProblem(await client.post('/api/batch', `{"ops":[{"op":"increment","key":"never","by":${by}}]}`), 400);
+  });
+
+  it('by 0 writes what stands there, or 0, under a new version; -0 is 0', async () => {
+    await client.put('/api/keys/zero', '-7');
+    const before = (await client.get('/api/keys/zero')).headers.etag;
+    for (const by of ['0', '"0"', '-0']) {
+      const response = await client.post('/api/batch', `{"ops":[{"op":"increment","key":"zero","by":${by}},{"op":"increment","key":"zero:new:${by.length}${by[0] === '-' ? 'm' : ''}","by":${by}}]}`);
+      assert.equal(response.status, 200, response.text);
+      assert.deepEqual(response.json.results.map(({ value }) => value), ['-7', '0'], by);
+    }
+    const after = await client.get('/api/keys/zero');
+    assert.equal(after.text, '-7');
+    assert.notEqual(after.headers.etag, before);
+  });
+
+  it('comes to both ends of 64 bits, from whichever side, and not past them', async () => {
+    const [max, min] = ['9223372036854775807', '-9223372036854775808'];
+    for (const [stands, by, sum] of [['9223372036854775806', '1', max], [max, '0', max], [max, min, '-1'], ['-1', min, null], ['1', max, null], ['-9223372036854775807', '-1', min], [min, '0', min], [min, max, '-1'], ['0', min, min], [max, max, null], [min, min, null], [max, '-1', '9223372036854775806']]) {
+      await client.put('/api/keys/edge', stands);
+      const response = await post({ ops: [{ op: 'increment', key: 'edge', by }] });
+      if (sum === null) assert.equal(assertProblem(response, 409, `${stands} ${by}`).index, 0);
+      else assert.equal(response.json.results[0].value, sum, `${stands} ${by}`);
+      assert.equal((await client.get('/api/keys/edge')).text, sum ?? stands);
+    }
   });
 
   it('has no value, type or expiry of its own: 400', async () => {

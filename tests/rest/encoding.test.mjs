@@ -22,7 +22,7 @@ describe('a long list', () => {
   it('is gzip where that is taken, and the same document', async () => {
     const plain = await get(LARGE);
     assert.equal(plain.headers['content-encoding'], undefined);
-    for (const encoding of ['gzip', 'deflate, gzip;q=0.5, br', '*', 'GZIP', 'identity;q=0, gzip']) {
+    for (const encoding of ['gzip', 'deflate, gzip;q=0.5, br', '*', 'GZIP', 'identity;q=0, gzip', 'x-gzip', 'gzip ; q=0.001', 'gzip;Q=1.000', '*;q=0.5', 'gzip;q=0.5, identity;q=0.5', '*;q=0, gzip', 'identity;q=0, *', ',,gzip,']) {
       const packed = await get(LARGE, encoding);
       assert.equal(packed.headers['content-encoding'], 'gzip', encoding);
       assert.equal(packed.headers['content-type'], 'application/json');
@@ -33,7 +33,7 @@ describe('a long list', () => {
   });
 
   it('is plain where it is not taken', async () => {
-    for (const encoding of [undefined, '', 'identity', 'br', 'gzip;q=0', 'gzip;q=0.000', '*;q=0', 'gzip;q=0.1, identity', 'gzip;q=x']) {
+    for (const encoding of [undefined, '', 'identity', 'br', 'gzip;q=0', 'gzip;q=0.000', '*;q=0', 'gzip;q=0.1, identity', 'gzip;q=x', 'gzip;q=0, *', 'gzip;q=0, *;q=1', 'identity;q=0', 'identity;q=0, gzip;q=0', 'identity;q=0, *;q=0', 'gzip;q=1.5', 'gzip;q=1.001', 'gzip;q=0.0001', 'gzip;q=', 'gzip;q=-1', 'gzip;x=1', 'gzipped', 'x-gzip;q=0']) {
       const plain = await get(LARGE, encoding);
       assert.equal(plain.headers['content-encoding'], undefined, encoding);
       assert.equal(plain.json.items.length, 500);
@@ -45,12 +45,29 @@ describe('a long list', () => {
   });
 
   it('has the same header fields for HEAD', async () => {
-    for (const encoding of ['gzip', 'identity']) {
+    for (const encoding of ['gzip', 'identity', 'gzip, identity;q=0', undefined]) {
       const answered = await get(LARGE, encoding);
-      const head = await client.request('HEAD', LARGE, { headers: { 'Accept-Encoding': encoding } });
+      const head = await client.request('HEAD', LARGE, { headers: encoding === undefined ? {} : { 'Accept-Encoding': encoding } });
       assert.equal(head.body.length, 0);
       for (const name of ['content-length', 'content-encoding', 'content-type', 'vary']) assert.equal(head.headers[name], answered.headers[name], name);
     }
+  });
+
+  it('has no entity tag, so that none can stand for both forms of it; and If-None-Match says nothing to it', async () => {
+    for (const encoding of ['gzip', 'identity']) {
+      const first = await get(LARGE, encoding);
+      assert.equal(first.headers.etag, undefined);
+      const again = await client.get(LARGE, { 'Accept-Encoding': encoding, 'If-None-Match': `*` });
+      assert.deepEqual([again.status, again.body.length], [200, first.body.length]);
+    }
+  });
+
+  it('in a transaction is gzip, too', async () => {
+    const { id } = (await client.post('/api/transactions', {})).json;
+    const packed = await client.get(LARGE, { 'Accept-Encoding': 'gzip', 'Velocity-Transaction': id });
+    assert.equal(packed.headers['content-encoding'], 'gzip');
+    assert.equal(JSON.parse(gunzipSync(packed.body)).items.length, 500);
+    assert.equal((await client.delete(`/api/transactions/${id}`)).status, 204);
   });
 
   it('goes on over pages', async () => {
@@ -89,7 +106,12 @@ describe('what is short, a value, or an error', () => {
     assert.equal((await get(SMALL, 'gzip')).json.items.length, 1);
     await client.put('/api/keys/value', 'x'.repeat(100_000));
     assert.equal((await get('/api/keys/value', 'gzip')).text.length, 100_000);
+    const value = await get('/api/keys/value', 'gzip, identity;q=0');
+    assert.deepEqual([value.status, value.headers['content-encoding'], value.headers.vary], [200, undefined, undefined], 'a value is kept and given as it came');
+    assert.equal((await get('/api/keys/value', 'gzip')).headers.etag, (await get('/api/keys/value')).headers.etag);
     assertProblem(await get('/api/keys?limit=0', 'gzip'), 400);
+    assertProblem(await get('/api/keys?limit=0', 'gzip, identity;q=0'), 400);
+    assert.equal((await get('/api/keys?count=true', 'gzip')).headers['content-encoding'], undefined);
   });
 
   it('but for a short list where nothing else is taken', async () => {

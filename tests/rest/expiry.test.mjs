@@ -41,9 +41,16 @@ describe('a PUT', () => {
   });
 
   it('with expires_at lives until then, in whatever offset it is given', async () => {
-    for (const at of [FAR, '2100-01-01T00:00:00Z', '2100-01-01T02:30:00%2B02:30', '2099-12-31t23:00:00.0-01:00']) {
+    for (const at of [FAR, '2100-01-01T00:00:00Z', '2100-01-01T02:30:00%2B02:30', '2099-12-31t23:00:00.0-01:00', '2100-01-01T00:00:00z', '2100-01-01T00:00:00-00:00', '2100-01-01T23:59:00%2B23:59', '2099-12-31T00:01:00-23:59', '2100-01-01T00:00:00.000999999Z', '2100-01-01T00:00:00.000000000Z']) {
       assert.equal((await client.put(`/api/keys/at?expires_at=${at}`, 'v')).status, 204, at);
       assert.equal(expiry(await client.get('/api/keys/at')), FAR, at);
+    }
+  });
+
+  it('with expires_at has a fraction to the millisecond, cut off there', async () => {
+    for (const [at, stands] of [['2100-02-28T12:00:00.5Z', '2100-02-28T12:00:00.500Z'], ['2104-02-29T12:00:00.0019Z', '2104-02-29T12:00:00.001Z'], ['2100-01-01T00:00:00.999999999Z', '2100-01-01T00:00:00.999Z'], ['9999-12-31T23:59:59.999Z', '9999-12-31T23:59:59.999Z']]) {
+      assert.equal((await client.put(`/api/keys/at?expires_at=${at}`, 'v')).status, 204, at);
+      assert.equal(expiry(await client.get('/api/keys/at')), stands, at);
     }
   });
 
@@ -127,7 +134,8 @@ describe('a PUT', () => {
   for (const query of [
     'ttl=0', 'ttl=-1', 'ttl=', 'ttl=1.5', 'ttl=1e3', 'ttl=01', 'ttl=+1', 'ttl=3155760001', 'ttl=18446744073709551616', 'ttl=a', 'ttl=5&ttl=5',
     `ttl=5&expires_at=${FAR}`, 'expires_at=', 'expires_at=4102444800', 'expires_at=2100-01-01', 'expires_at=2100-01-01T00:00:00', 'expires_at=2100-02-30T00:00:00Z',
-    'expires_at=10000-01-01T00:00:00Z', 'expires_at=2100-01-01T00:00:00+02:00', 'expires_at=never',
+    'expires_at=10000-01-01T00:00:00Z', 'expires_at=2100-02-29T00:00:00Z', 'expires_at=2100-01-01T24:00:00Z', 'expires_at=2100-06-30T23:59:60Z', 'expires_at=2100-01-01%2000:00:00Z', 'expires_at=2100-01-01T00:00:00.Z',
+    'expires_at=2100-01-01T00:00:00%2B24:00', 'expires_at=2100-01-01T00:00:00%2B0100', 'expires_at=2100-01-01T00:00:00ZZ', 'expires_at=2100-01-01T00:00:00Z%00', 'ttl=5%00', 'ttl=%205', 'ttl=5%20', 'ttl=0x5', 'ttl=5s', 'ttl=-0', 'ttl=9223372036854775807', 'expires_at=2100-01-01T00:00:00+02:00', 'expires_at=never',
   ]) {
     it(`?${query} is 400, and nothing is done`, async () => {
       await client.put('/api/keys/wrong', 'kept');
@@ -155,6 +163,71 @@ describe('a PUT', () => {
   });
 });
 
+describe('the same moment', () => {
+  const moment = (items) => items.map(({ expires_at }) => expires_at);
+
+  it('is taken by every way in, and shown by every way out', async () => {
+    const offset = '2100-01-01T01:00:00%2B01:00';
+    assert.equal((await client.put(`/api/keys/way:1?expires_at=${offset}`, 'v')).status, 204);
+    assert.equal((await client.put(`/api/keys?key64=${key64('way:2')}&expires_at=${offset}`, 'v')).status, 204);
+    await batch([{ op: 'put', key: 'way:3', text: 'v', expires_at: '2100-01-01T01:00:00+01:00' }, { op: 'put', key: 'way:4', text: 'v' }, { op: 'touch', key: 'way:4', expires_at: '2099-12-31T23:00:00-01:00' }]);
+    const line = `${JSON.stringify({ key: 'way:5', text: 'v', expires_at: '2100-01-01T00:00:00.0Z' })}\n`;
+    assert.equal((await client.request('POST', '/api/import', { body: line, headers: { 'Content-Type': 'application/x-ndjson' } })).json.imported, 1);
+    const { id } = (await client.post('/api/transactions', { isolation: 'snapshot' })).json;
+    const inside = client.with({ 'Velocity-Transaction': id });
+    assert.equal((await inside.put(`/api/keys/way:6?expires_at=${offset}`, 'v')).status, 204);
+    const written = await inside.post('/api/batch', { ops: [{ op: 'put', key: 'way:7', text: 'v', expires_at: FAR }, { op: 'put', key: 'way:8', text: 'v' }, { op: 'touch', key: 'way:8', expires_at: FAR }, { op: 'get', key: 'way:8' }] });
+    assert.equal(written.json.results[3].expires_at, FAR);
+    assert.deepEqual(moment((await inside.get('/api/keys?prefix=way:')).json.items), Array(8).fill(FAR), 'inside of the transaction');
+    assert.equal((await client.request('POST', `/api/transactions/${id}/commit`)).status, 200);
+    for (let i = 1; i <= 8; i++) {
+      for (const method of ['GET', 'HEAD']) assert.equal(expiry(await client.request(method, `/api/keys/way:${i}`)), FAR, `${method} ${i}`);
+    }
+    const exported = (await client.get('/api/export?prefix=way:')).text.trimEnd().split('\n').map((text) => JSON.parse(text));
+    const listed = (await client.get('/api/keys?prefix=way:')).json.items;
+    const got = await batch(Array.from({ length: 8 }, (_, i) => ({ op: 'get', key: `way:${i + 1}` })));
+    for (const items of [exported, listed, got]) assert.deepEqual(moment(items), Array(8).fill(FAR));
+  });
+
+  it('as a ttl is taken by PUT, put, touch and both inside of a transaction; an import has moments only', async () => {
+    const { id } = (await client.post('/api/transactions', {})).json;
+    const inside = client.with({ 'Velocity-Transaction': id });
+    const before = Date.now();
+    await client.put('/api/keys/ttl:1?ttl=1000', 'v');
+    await batch([{ op: 'put', key: 'ttl:2', text: 'v', ttl: 1000 }, { op: 'put', key: 'ttl:3', text: 'v' }, { op: 'touch', key: 'ttl:3', ttl: 1000 }]);
+    await inside.put('/api/keys/ttl:4?ttl=1000', 'v');
+    await inside.post('/api/batch', { ops: [{ op: 'put', key: 'ttl:5', text: 'v', ttl: 1000 }, { op: 'put', key: 'ttl:6', text: 'v' }, { op: 'touch', key: 'ttl:6', ttl: 1000 }] });
+    const after = Date.now();
+    assert.equal((await client.request('POST', `/api/transactions/${id}/commit`)).status, 200);
+    for (let i = 1; i <= 6; i++) {
+      const at = Date.parse(expiry(await client.get(`/api/keys/ttl:${i}`)));
+      assert.ok(at >= before + 1_000_000 && at <= after + 1_000_000, `${i}: ${at - before}`);
+    }
+    const refused = await client.request('POST', '/api/import', { body: '{"key":"ttl:7","text":"v","ttl":5}', headers: { 'Content-Type': 'application/x-ndjson' } });
+    assert.equal(assertProblem(refused, 400).line, 1);
+    assertProblem(await client.get('/api/keys/ttl:7'), 404);
+  });
+
+  it('that has passed takes the key away by every way in', async () => {
+    const past = '2020-01-01T00:00:00Z';
+    const keys = Array.from({ length: 6 }, (_, i) => `gone:${i}`);
+    await batch(keys.map((key) => ({ op: 'put', key, text: 'before' })));
+    const { id } = (await client.post('/api/transactions', { isolation: 'snapshot' })).json;
+    const inside = client.with({ 'Velocity-Transaction': id });
+    await client.put(`/api/keys/gone:0?expires_at=${past}`, 'v');
+    const results = await batch([{ op: 'put', key: 'gone:1', text: 'v', expires_at: past }, { op: 'get', key: 'gone:1' }, { op: 'touch', key: 'gone:2', expires_at: past }, { op: 'get', key: 'gone:2' }, { op: 'touch', key: 'gone:2', ttl: 100 }]);
+    assert.deepEqual([results[1], results[3], results[4]], [null, null, null]);
+    assert.equal((await inside.put(`/api/keys/gone:3?expires_at=${past}`, 'v')).status, 204);
+    assert.equal((await inside.post('/api/batch', { ops: [{ op: 'touch', key: 'gone:4', expires_at: past }] })).status, 200);
+    for (const key of ['gone:3', 'gone:4']) assertProblem(await inside.get(`/api/keys/${key}`), 404, key);
+    assert.deepEqual((await inside.get('/api/keys?prefix=gone:&start=gone:3&count=true')).json, { count: 1, exact: true });
+    assert.equal((await client.request('POST', `/api/transactions/${id}/commit`)).status, 200);
+    assert.deepEqual((await client.get('/api/keys?prefix=gone:')).json.items.map(({ key }) => key), ['gone:5']);
+    const created = await client.put('/api/keys/gone:3', 'anew', { 'If-None-Match': '*' });
+    assert.equal(created.status, 201, 'it is absent for conditions');
+  });
+});
+
 describe('an expiry', () => {
   it('stands in listings and in the gets of a batch', async () => {
     await client.put(`/api/keys/shown:1?expires_at=${FAR}`, 'v');
@@ -167,6 +240,18 @@ describe('an expiry', () => {
     const [one, two] = await batch([{ op: 'get', key: 'shown:1' }, { op: 'get', key: 'shown:2' }]);
     assert.equal(one.expires_at, FAR);
     assert.ok(!('expires_at' in two));
+  });
+
+  it('that comes while a transaction looks at one state does not change that state; under read_committed it does', async () => {
+    const begin = async (isolation) => client.with({ 'Velocity-Transaction': (await client.post('/api/transactions', { isolation })).json.id });
+    await client.put('/api/keys/state:1?ttl=3', 'v');
+    const look = async (inside) => [(await inside.get('/api/keys/state:1')).status, (await inside.get('/api/keys?prefix=state:')).json.items.length, (await inside.get('/api/keys?prefix=state:&count=true')).json.count];
+    const [serializable, snapshot, newest] = [await begin('serializable'), await begin('snapshot'), await begin('read_committed')];
+    for (const inside of [serializable, snapshot, newest]) assert.deepEqual(await look(inside), [200, 1, 1]);
+    await goes('/api/keys/state:1');
+    for (const inside of [serializable, snapshot]) assert.deepEqual(await look(inside), [200, 1, 1]);
+    assert.deepEqual(await look(newest), [404, 0, 0]);
+    assert.deepEqual(await look(await begin('snapshot')), [404, 0, 0], 'for who begins now it is gone');
   });
 
   it('survives kill -9', async () => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { addUser, serverWithAdmin } from './people.mjs';
-import { assertProblem, escapeAll, key64, random, Server, sleep } from './support.mjs';
+import { assertProblem, escapeAll, key64, MiB, random, Server, sleep } from './support.mjs';
 
 let server;
 let client;
@@ -36,6 +36,20 @@ async function all(by, query) {
   }
   return found;
 }
+
+/** What a filter over all keys would make of it. */
+const filtered = (visible, prefix, delimiter, reverse) => {
+  const found = { items: [], prefixes: [] };
+  for (const key of reverse ? [...visible].reverse() : visible) {
+    if (!key.startsWith(prefix)) continue;
+    const bytes = Buffer.from(key, 'hex');
+    const at = bytes.indexOf(Buffer.from(delimiter, 'hex'), prefix.length / 2);
+    const folded = at < 0 ? null : bytes.subarray(0, at + delimiter.length / 2).toString('hex');
+    if (folded === null) found.items.push(key);
+    else if (!found.prefixes.includes(folded)) found.prefixes.push(folded);
+  }
+  return found;
+};
 
 describe('a delimiter', () => {
   before(() => fill(client, ['docs/a', 'docs/b/1', 'docs/b/2', 'docs/b', 'docs/c/', 'docs/d//e', 'docs', 'docs/', 'else']));
@@ -104,27 +118,13 @@ describe('folding', () => {
   });
   after(() => people?.server.stop());
 
-  /** What a filter over all keys would make of it. */
-  const expected = (visible, prefix, delimiter, reverse) => {
-    const found = { items: [], prefixes: [] };
-    for (const key of reverse ? [...visible].reverse() : visible) {
-      if (!key.startsWith(prefix)) continue;
-      const bytes = Buffer.from(key, 'hex');
-      const at = bytes.indexOf(Buffer.from(delimiter, 'hex'), prefix.length / 2);
-      const folded = at < 0 ? null : bytes.subarray(0, at + delimiter.length / 2).toString('hex');
-      if (folded === null) found.items.push(key);
-      else if (!found.prefixes.includes(folded)) found.prefixes.push(folded);
-    }
-    return found;
-  };
-
   for (const reverse of [false, true]) {
     it(`is what a filter would make of it, page by page${reverse ? ', turned round' : ''}`, async () => {
       const visible = keys.filter((key) => scopes.some((scope) => key.startsWith(scope.toString('hex'))));
       for (const [by, seen] of [[people.admin, keys], [scoped, visible]]) {
         for (const prefix of ['', '2f', '61', '612f', 'ff', 'ffff']) {
           for (const delimiter of ['2f', 'ff', '00', '6162', 'ffff']) {
-            const want = expected(seen, prefix, delimiter, reverse);
+            const want = filtered(seen, prefix, delimiter, reverse);
             const total = want.items.length + want.prefixes.length;
             for (const limit of [1000, 7, ...(total < 20 ? [1] : [])]) {
               const query = `prefix=${escapeAll(Buffer.from(prefix, 'hex'))}&delimiter=${escapeAll(Buffer.from(delimiter, 'hex'))}&limit=${limit}&reverse=${reverse}`;
@@ -139,12 +139,104 @@ describe('folding', () => {
   }
 });
 
+describe('folding between bounds', () => {
+  const bounds = ['', '2f', '2f61', '61', '612f', '612f61', '61622f', '62', '622f', 'ff', 'ffff'];
+  const source = random(11);
+  const letters = [0x2f, 0x61, 0x62, 0xff];
+  const keys = [...new Set(Array.from({ length: 250 }, () => Buffer.from(Array.from({ length: 1 + source.below(6) }, () => letters[source.below(4)])).toString('hex')))].sort();
+  let own;
+  before(async () => {
+    own = await Server.start();
+    await fill(own.client, keys.map((key) => Buffer.from(key, 'hex')));
+  });
+  after(() => own?.stop());
+
+  for (const delimiter of ['2f', '2f61', '6161', 'ff', '61ff2f']) {
+    it(`by ${delimiter} is what a filter would make of it, in both directions, page by page, and counts are of the keys`, async () => {
+      for (const start of bounds) {
+        for (const end of bounds) {
+          const within = keys.filter((key) => key >= start && (end === '' || key < end));
+          const query = `start=${escapeAll(Buffer.from(start, 'hex'))}&end=${escapeAll(Buffer.from(end, 'hex'))}`;
+          assert.deepEqual((await own.client.get(`/api/keys?count=true&${query}`)).json, { count: within.length, exact: true }, query);
+          for (const reverse of [false, true]) {
+            const want = filtered(within, '', delimiter, reverse);
+            const limit = [1, 2, 5, 1000][source.below(4)];
+            const { items, prefixes } = await all(own.client, `${query}&delimiter=${escapeAll(Buffer.from(delimiter, 'hex'))}&limit=${limit}&reverse=${reverse}`);
+            assert.deepEqual({ items, prefixes }, want, `${query} ${reverse} ${limit}`);
+          }
+        }
+      }
+    });
+  }
+
+  it('goes on behind a folded prefix whose keys have gone, and before it in the other direction', async () => {
+    await fill(own.client, ['z/', 'z/1', 'z/2', 'z0', 'z1/', 'z1/a', 'z2']);
+    for (const [reverse, first, rest] of [[false, ['z/'], { items: ['z0', 'z2'], prefixes: ['z1/'] }], [true, ['z1/'], { items: ['z0'], prefixes: ['z/'] }]]) {
+      const query = `start=z&end=${reverse ? 'z2' : 'z3'}&delimiter=/&reverse=${reverse}`;
+      const page = (await own.client.get(`/api/keys?${query}&limit=1`)).json;
+      assert.deepEqual([page.prefixes, page.items, page.complete], [first, [], false]);
+      assert.equal((await own.client.delete(`/api/keys?prefix=${first[0]}`)).status, 204);
+      const next = (await own.client.get(`/api/keys?${query}&limit=10&cursor=${page.cursor}`)).json;
+      assert.deepEqual({ items: next.items.map(({ key }) => key), prefixes: next.prefixes }, rest, `${reverse}`);
+      await fill(own.client, ['z/', 'z/1', 'z/2', 'z1/', 'z1/a']);
+    }
+  });
+
+  it('passes over what is folded, however much: it does not read it, as a count does', async () => {
+    const below = 60_000;
+    await fill(own.client, Array.from({ length: below }, (_, i) => `wide/${i}`));
+    const fastest = async (query) => {
+      let best = Infinity;
+      for (let i = 0; i < 7; i++) {
+        const begin = performance.now();
+        const { json } = await own.client.get(`/api/keys?prefix=wide&${query}`);
+        best = Math.min(best, performance.now() - begin);
+        assert.ok(json.count === below || json.prefixes.join() === 'wide/', query);
+      }
+      return best;
+    };
+    const counted = await fastest('count=true');
+    for (const query of ['delimiter=/', 'delimiter=/&reverse=true']) {
+      const folded = await fastest(query);
+      assert.ok(folded * 3 < counted, `${query}: ${folded} ms; to read all of it takes ${counted} ms`);
+    }
+  });
+
+  it('fills a page with 8 MiB of prefixes, as they are written, and goes on behind them', async () => {
+    const names = Array.from({ length: 200 }, (_, i) => `${'\x01'.repeat(9000)}${String(i).padStart(3, '0')}/`); // each byte takes six
+    await fill(own.client, names.map((name) => `${name}x`));
+    for (const reverse of [false, true]) {
+      const found = [];
+      let pages = 0;
+      for (let cursor = ''; cursor !== null; pages++) {
+        const page = await own.client.get(`/api/keys?prefix=%01&delimiter=/&limit=10000&reverse=${reverse}${cursor && `&cursor=${cursor}`}`);
+        assert.equal(page.status, 200, page.text.slice(0, 200));
+        assert.ok(page.body.length <= 8 * MiB, `${page.body.length}`);
+        found.push(...page.json.prefixes);
+        cursor = page.json.cursor;
+      }
+      assert.deepEqual(found, reverse ? [...names].reverse() : names);
+      assert.equal(pages, 2);
+    }
+    assert.equal((await own.client.delete('/api/keys?prefix=%01')).status, 204);
+  });
+
+  it('with a delimiter as long as a key can be is folding all the same; a longer one is 400', async () => {
+    const long = '/'.repeat(16384);
+    assert.equal((await own.client.get(`/api/keys?delimiter=${long}&prefix=z`)).json.prefixes.length, 0);
+    assert.equal((await own.client.put(`/api/keys/${long}`, 'v')).status, 204);
+    assert.deepEqual((await own.client.get(`/api/keys?delimiter=${long}&prefix=`)).json.prefixes, [long]);
+    assertProblem(await own.client.get(`/api/keys?delimiter=${long}/`), 400);
+  });
+});
+
+const count = async (query, by = client) => {
+  const response = await by.get(`/api/keys?count=true${query}`);
+  assert.equal(response.status, 200, response.text);
+  return response.json;
+};
+
 describe('a count', () => {
-  const count = async (query, by = client) => {
-    const response = await by.get(`/api/keys?count=true${query}`);
-    assert.equal(response.status, 200, response.text);
-    return response.json;
-  };
   before(() => fill(client, ['count:a', 'count:b', 'count:c', 'count']));
 
   it('is of the keys between the bounds', async () => {
@@ -167,29 +259,6 @@ describe('a count', () => {
     }
   });
 
-  it('that runs out of time says that there are at least so many', { timeout: 120_000 }, async () => {
-    const many = await Server.start();
-    try {
-      const total = 300_000;
-      await fill(many.client, Array.from({ length: total }, (_, i) => `many:${String(i).padStart(7, '0')}`));
-      assert.deepEqual(await count('', many.client), { count: total, exact: true });
-      let found;
-      for (let round = 0; round < 5 && (!found || found.exact); round++) {
-        const counting = count('', many.client);
-        await sleep(15);
-        many.child.kill('SIGSTOP'); // its clock goes on
-        await sleep(5200);
-        many.child.kill('SIGCONT');
-        found = await counting;
-        assert.equal(found.exact, found.count === total);
-      }
-      assert.equal(found.exact, false, 'it was never stopped while it counted');
-      assert.ok(found.count > 0 && found.count < total);
-    } finally {
-      await many.stop();
-    }
-  });
-
   it('has no body for HEAD, and the same length', async () => {
     const get = await client.get('/api/keys?count=true&prefix=count');
     const head = await client.request('HEAD', '/api/keys?count=true&prefix=count');
@@ -202,5 +271,48 @@ describe('a count', () => {
 
   it('of anything but true and false is 400', async () => {
     for (const value of ['', '1', 'yes']) assertProblem(await client.get(`/api/keys?count=${value}`), 400);
+  });
+});
+
+describe('a long count', { timeout: 240_000 }, () => {
+  const total = 300_000;
+  let many;
+  before(async () => {
+    many = await Server.start();
+    await fill(many.client, Array.from({ length: total }, (_, i) => `many:${String(i).padStart(7, '0')}`));
+  });
+  after(() => many?.stop());
+
+  it('is of one state, though others have their turn in between', async () => {
+    assert.equal((await many.client.put('/api/keys/first', 'v')).status, 204);
+    let counting = true;
+    const moved = (async () => {
+      let moves = 0;
+      for (; counting; moves++) {
+        const [from, to] = moves % 2 ? ['zlast', 'first'] : ['first', 'zlast'];
+        assert.equal((await many.client.post('/api/batch', { ops: [{ op: 'delete', key: from }, { op: 'put', key: to, text: 'v' }] })).status, 200);
+      }
+      return moves;
+    })();
+    for (let i = 0; i < 10; i++) assert.deepEqual(await count('', many.client), { count: total + 1, exact: true });
+    counting = false;
+    assert.ok((await moved) > 10);
+    await many.client.post('/api/batch', { ops: [{ op: 'delete', key: 'first' }, { op: 'delete', key: 'zlast' }] });
+  });
+
+  it('that runs out of time says that there are at least so many', async () => {
+    assert.deepEqual(await count('', many.client), { count: total, exact: true });
+    let found;
+    for (let round = 0; round < 5 && (!found || found.exact); round++) {
+      const counting = count('', many.client);
+      await sleep(15);
+      many.child.kill('SIGSTOP'); // its clock goes on
+      await sleep(5200);
+      many.child.kill('SIGCONT');
+      found = await counting;
+      assert.equal(found.exact, found.count === total);
+    }
+    assert.equal(found.exact, false, 'it was never stopped while it counted');
+    assert.ok(found.count > 0 && found.count < total);
   });
 });

@@ -82,6 +82,29 @@ describe('HEAD', () => {
     for (const name of ['content-length', 'content-type', 'etag']) assert.equal(head.headers[name], get.headers[name], name);
   });
 
+  it('has every header field that GET has, whatever is found or asked for', async () => {
+    const named = (headers) => Object.fromEntries(Object.entries(headers).filter(([name]) => !['date', 'x-request-id'].includes(name)));
+    for (const [key, type] of [['octet', 'application/octet-stream'], ['json', 'application/json'], ['text', 'text/plain; charset=utf-8'], ['page', 'text/html'], ['own', 'application/x-own; a="b"']]) {
+      await client.put(`/api/keys/fields:${key}?expires_at=2100-01-01T00:00:00Z`, '{"a":1}', { 'Content-Type': type });
+    }
+    await client.put('/api/keys/fields:empty', '');
+    const { etag } = (await client.get('/api/keys/fields:json')).headers;
+    for (const [target, headers, status] of [
+      ...['octet', 'json', 'text', 'page', 'own', 'empty'].map((key) => [`/api/keys/fields:${key}`, {}, 200]),
+      ['/api/keys/fields:json', { 'If-None-Match': etag }, 304], ['/api/keys/fields:json', { 'If-None-Match': '*' }, 304], ['/api/keys/fields:json', { 'If-Match': '"1"' }, 412],
+      ['/api/keys/fields:json', { 'If-Match': 'x' }, 400], ['/api/keys/fields:none', {}, 404], ['/api/keys/fields:none', { 'If-Match': '*' }, 412], ['/api/keys/%zz', {}, 400],
+      [`/api/keys?key64=${key64('fields:page')}`, {}, 200], ['/api/keys?prefix=fields:', {}, 200], ['/api/keys?prefix=fields:&values=true&delimiter=:', {}, 200],
+      ['/api/keys?prefix=fields:&count=true', {}, 200], ['/api/keys?limit=0', {}, 400], ['/api/databases/none/keys/a', {}, 404],
+    ]) {
+      const get = await client.get(target, headers);
+      const head = await client.request('HEAD', target, { headers });
+      assert.deepEqual([get.status, head.status, head.body.length], [status, status, 0], target);
+      const [left, right] = [named(head.headers), named(get.headers)];
+      if (status >= 400) for (const one of [left, right]) delete one['content-length']; // of a document with an id of its own
+      assert.deepEqual(left, right, target);
+    }
+  });
+
   it('of an absent key is 404 without a body, and the connection goes on', async () => {
     const wire = await Wire.open(server.port);
     wire.send('HEAD /api/keys/absent HTTP/1.1\r\nHost: localhost\r\n\r\n');
@@ -164,7 +187,7 @@ describe('a key', () => {
   });
 
   for (const [bad, why] of [
-    ['%', 'cut off'], ['a%', 'cut off'], ['a%4', 'cut off'], ['%zz', 'not hexadecimal'], ['%0g', 'not hexadecimal'], ['a%-1', 'not hexadecimal'],
+    ['%', 'cut off'], ['a%', 'cut off'], ['a%4', 'cut off'], ['a%2', 'cut off'], ['%zz', 'not hexadecimal'], ['%0g', 'not hexadecimal'], ['a%-1', 'not hexadecimal'],
     ['%u0041', 'not an escape of URLs'],
   ]) {
     it(`with the escape ${bad} (${why}) is 400`, async () => assertProblem(await client.get(`/api/keys/${bad}`), 400));
@@ -201,11 +224,35 @@ describe('a key', () => {
     assertProblem(await client.get(target), 404);
   });
 
-  for (const bad of ['a', '!!!!', 'YQ=!', 'YR', 'a b', 'YWJj%00']) {
-    it(`given as key64=${bad}, which no encoder makes, is 400`, async () => {
-      assertProblem(await client.get(`/api/keys?key64=${encodeURI(bad)}`.replaceAll('%25', '%')), 400);
+  for (const bad of ['a', '!!!!', 'YQ=!', 'YR', 'a b', 'YWJj%00', 'YQ==', 'YQ%3D%3D', '-_8=', '+/8', '%2B%2F8', '%2B%2B%2B%2B', '%2F%2F%2F%2F', '++++', 'YQ%0A', '']) {
+    it(`given as key64=${bad}, which no encoder makes, is 400 for every method, and nothing is done`, async () => {
+      const before = await listAll(client, { limit: '10000' });
+      const target = `/api/keys?key64=${encodeURI(bad)}`.replaceAll('%25', '%');
+      for (const [method, headers] of [['GET', {}], ['PUT', {}], ['DELETE', {}], ['PATCH', { 'Content-Type': 'application/merge-patch+json' }]]) {
+        const body = ['PUT', 'PATCH'].includes(method) ? '{}' : undefined;
+        assert.equal(assertProblem(await client.request(method, target, { body, headers }), 400, method).code, 'invalid_key');
+      }
+      assert.equal((await client.request('HEAD', target)).status, 400);
+      assert.deepEqual((await listAll(client, { limit: '10000' })).items, before.items);
     });
   }
+
+  it('given as key64 has the alphabet of URLs', async () => {
+    for (const [text, bytes] of [['-_8', [0xfb, 0xff]], ['_w', [0xff]], ['-g', [0xfa]], ['____', [0xff, 0xff, 0xff]], ['AA', [0]]]) {
+      assert.equal((await client.put(`/api/keys?key64=${text}`, text)).status, 204, text);
+      assert.equal((await client.get(`/api/keys/${escapeAll(bytes)}`)).text, text);
+      assert.equal((await client.get(`/api/keys?key64=${escapeAll(text)}`)).text, text, 'a query is percent-decoded, too');
+    }
+  });
+
+  it('is given once: by the path or as key64, not both, not twice', async () => {
+    const named = key64('given');
+    await client.put('/api/keys/given', 'v');
+    for (const [target, code] of [[`/api/keys/given?key64=${named}`, 'unknown_parameter'], [`/api/keys?key64=${named}&key64=${named}`, 'repeated_parameter'], [`/api/keys?Key64=${named}`, 'unknown_parameter']]) {
+      for (const method of ['GET', 'PUT', 'DELETE']) assert.equal(assertProblem(await client.request(method, target, method === 'PUT' ? { body: 'x' } : {}), 400, `${method} ${target}`).code, code);
+    }
+    assert.equal((await client.get('/api/keys/given')).text, 'v');
+  });
 
   it('with a query parameter that nobody knows is 400, and nothing is done', async () => {
     assertProblem(await client.get('/api/keys/user:1?fields=name'), 400);
@@ -229,15 +276,27 @@ describe('the Content-Type', () => {
     });
   }
 
+  it('is the same wherever it is shown, and comes back from there', async () => {
+    const utf8 = (text) => Buffer.from(text).toString('latin1'); // as bytes of a header field, which are sent as they are where the body is bytes, too
+    const type = 'text/x-own; a="é 日本 \u{1F600}"';
+    assert.equal((await client.put('/api/keys/type-shown', Buffer.from('v'), { 'Content-Type': utf8(type) })).status, 204);
+    const exported = (await client.get('/api/export?prefix=type-shown')).text;
+    const items = [(await client.get('/api/keys?prefix=type-shown')).json.items[0], (await client.post('/api/batch', { ops: [{ op: 'get', key: 'type-shown' }] })).json.results[0], JSON.parse(exported)];
+    for (const item of items) assert.equal(item.type, type);
+    await client.delete('/api/keys/type-shown');
+    assert.equal((await client.request('POST', '/api/import', { body: exported, headers: { 'Content-Type': 'application/x-ndjson' } })).json.imported, 1);
+    assert.equal((await client.get('/api/keys/type-shown')).headers['content-type'], utf8(type));
+  });
+
   it('is application/octet-stream where there was none', async () => {
     await client.put('/api/keys/untyped', 'v', { 'Content-Type': 'text/plain' });
     await client.put('/api/keys/untyped', 'v');
     assert.equal((await client.get('/api/keys/untyped')).headers['content-type'], 'application/octet-stream');
   });
 
-  for (const type of ['text', 'text/', '/plain', 'te xt/plain', 'text/plain; charset', 'text/plain; a="b', 'text/plain, text/html', 'a/b; =c']) {
+  for (const type of ['text', 'text/', '/plain', 'te xt/plain', 'text/plain; charset', 'text/plain; a="b', 'text/plain, text/html', 'a/b; =c', 'a/b; c="\xe9"', 'a/b; c="\xed\xa0\x80"', 'a/b; c="\xc0\xaf"', 'a/b\xc3\xa9']) {
     it(`'${type}' is malformed: 400, and nothing is done`, async () => {
-      assertProblem(await client.put('/api/keys/malformed-type', 'v', { 'Content-Type': type }), 400);
+      assertProblem(await client.put('/api/keys/malformed-type', Buffer.from('v'), { 'Content-Type': type }), 400);
       assertProblem(await client.get('/api/keys/malformed-type'), 404);
     });
   }
@@ -360,6 +419,69 @@ describe('conditions', () => {
       const refused = await client.put('/api/keys/match-bad', 'changed', { 'If-Match': bad });
       assert.ok([400, 412].includes(refused.status), `${refused.status}`);
       assert.equal((await client.get('/api/keys/match-bad')).text, 'kept');
+    });
+  }
+
+  it('may be several tags, of which one is enough, in one line or in two', async () => {
+    const put = await client.put('/api/keys/several', '1');
+    const tag = put.headers.etag;
+    for (const list of [`"1", ${tag}`, `${tag},"1"`, `,, "1" ,\t${tag},`, `W/"1",${tag}`, `"not a version", ${tag}`.replaceAll('not a version', 'not-a-version'), `"", ${tag}`]) {
+      assert.equal((await client.get('/api/keys/several', { 'If-Match': list })).status, 200, list);
+      assert.equal((await client.get('/api/keys/several', { 'If-None-Match': list })).status, 304, list);
+      assert.equal(assertProblem(await client.put('/api/keys/several', 'x', { 'If-None-Match': list }), 412, list).current_version, String(versionOf(put)));
+      assert.equal(assertProblem(await client.delete('/api/keys/several', { 'If-None-Match': list }), 412, list).code, 'precondition_failed');
+    }
+    const wire = await Wire.open(server.port);
+    wire.send(`DELETE /api/keys/several HTTP/1.1\r\nHost: localhost\r\nIf-Match: "1"\r\nIf-Match: ${tag}\r\n\r\n`);
+    assert.equal((await wire.response()).status, 204);
+    wire.close();
+  });
+
+  it('If-None-Match with other versions than the one at hand lets a write pass, of an absent key, too', async () => {
+    const put = await client.put('/api/keys/none-match', '1');
+    const second = await client.put('/api/keys/none-match', '2', { 'If-None-Match': '"1", "2"' });
+    assert.equal(second.status, 204);
+    assert.equal((await client.delete('/api/keys/none-match', { 'If-None-Match': put.headers.etag })).status, 204);
+    assert.equal((await client.put('/api/keys/none-match', '3', { 'If-None-Match': second.headers.etag })).status, 204);
+    assertProblem(await client.delete('/api/keys/none-match', { 'If-None-Match': '*' }), 412);
+    assert.equal((await client.get('/api/keys/none-match')).text, '3');
+  });
+
+  it('both together have to hold: If-Match first, and neither can make up for the other', async () => {
+    const { etag } = (await client.put('/api/keys/both', '1')).headers;
+    for (const [match, none, get, put] of [[etag, '"1"', 200, 204], ['*', '"1"', 200, 204], ['"1"', '"2"', 412, 412], ['*', '*', 304, 412], ['"1"', '*', 412, 412]]) {
+      const now = (await client.get('/api/keys/both')).headers.etag;
+      const headers = { 'If-Match': match === etag ? now : match, 'If-None-Match': none };
+      assert.equal((await client.get('/api/keys/both', headers)).status, get, JSON.stringify(headers));
+      assert.equal((await client.put('/api/keys/both', 'x', headers)).status, put, JSON.stringify(headers));
+    }
+    assertProblem(await client.put('/api/keys/both-absent', 'x', { 'If-Match': '*', 'If-None-Match': '*' }), 412);
+    assertProblem(await client.get('/api/keys/both-absent'), 404);
+  });
+
+  it('of a read of a key that is not there: If-Match is 412, If-None-Match 404', async () => {
+    for (const tags of ['*', '"1"']) {
+      assert.equal(assertProblem(await client.get('/api/keys/not-there', { 'If-Match': tags }), 412).current_version, null);
+      assertProblem(await client.get('/api/keys/not-there', { 'If-None-Match': tags }), 404);
+    }
+  });
+
+  it('a weak tag matches no read, either, under If-Match', async () => {
+    const put = await client.put('/api/keys/weak-read', '1');
+    const refused = assertProblem(await client.get('/api/keys/weak-read', { 'If-Match': `W/${put.headers.etag}` }), 412);
+    assert.equal(refused.current_version, String(versionOf(put)));
+  });
+
+  for (const bad of [',', 'x', '"1" "2"', '"1", x', '*, "1"', '"1", *', 'w/"1"', 'W/1', '"1"x']) {
+    it(`that are no tags (${bad}) are 400 under either name, for every method, and nothing is done`, async () => {
+      await client.put('/api/keys/no-tags', 'kept');
+      for (const name of ['If-Match', 'If-None-Match']) {
+        for (const method of ['GET', 'PUT', 'DELETE']) {
+          const refused = await client.request(method, '/api/keys/no-tags', { headers: { [name]: bad }, body: method === 'PUT' ? 'x' : undefined });
+          assert.equal(assertProblem(refused, 400, `${method} ${name}`).code, 'invalid_header');
+        }
+      }
+      assert.equal((await client.get('/api/keys/no-tags')).text, 'kept');
     });
   }
 

@@ -1,7 +1,7 @@
 // The description of the API: a well-formed OpenAPI 3.1 document that says what the server does, no more and no less.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { key64, Server } from './support.mjs';
+import { assertProblem, key64, Server, Wire } from './support.mjs';
 
 let server;
 let client;
@@ -82,12 +82,16 @@ const operations = () => Object.entries(document.paths).flatMap(([path, item]) =
 /** What a $ref names. */
 function resolve(value) {
   if (!value.$ref) return value;
-  assert.match(value.$ref, /^#\/components\/\w+\/\w+$/);
+  assert.match(value.$ref, /^#\/components\/\w+\/[\w-]+$/);
   const [, , kind, name] = value.$ref.split('/');
   const found = document.components[kind]?.[name];
   assert.ok(found, `${value.$ref} is defined`);
   return found;
 }
+
+/** Of those header fields that are described anywhere, those of a reply. */
+const fieldsOf = (response) => Object.keys(document.components.headers).filter((name) => response.headers[name.toLowerCase()] !== undefined).sort();
+const describedFields = (operation, status) => Object.keys(operation.responses[status]?.headers ?? {}).sort();
 
 /** Calls `visit` with each object in a value. */
 function walk(value, visit) {
@@ -108,7 +112,7 @@ describe('the document', () => {
         assert.ok(['operationId', 'summary', 'description', 'tags', 'security', 'parameters', 'requestBody', 'responses'].includes(name), `${name} in ${method} ${path}`);
       }
     }
-    for (const kind of Object.keys(document.components)) assert.ok(['schemas', 'parameters', 'securitySchemes'].includes(kind));
+    for (const kind of Object.keys(document.components)) assert.ok(['schemas', 'parameters', 'headers', 'securitySchemes'].includes(kind));
     for (const kind of Object.values(document.components)) for (const name of Object.keys(kind)) assert.match(name, /^[A-Za-z0-9._-]+$/);
   });
 
@@ -120,7 +124,7 @@ describe('the document', () => {
       resolve(object);
       used.add(object.$ref);
     });
-    for (const kind of ['schemas', 'parameters']) for (const name of Object.keys(document.components[kind])) assert.ok(used.has(`#/components/${kind}/${name}`), `${name} is used`);
+    for (const kind of ['schemas', 'parameters', 'headers']) for (const name of Object.keys(document.components[kind])) assert.ok(used.has(`#/components/${kind}/${name}`), `${name} is used`);
   });
 
   it('gives each operation a name of its own, a summary and responses', () => {
@@ -137,6 +141,11 @@ describe('the document', () => {
         assert.ok(response.description.length > 0, `${what} ${status}`);
         if (Number(status) >= 400) assert.deepEqual(response.content, { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } });
         if (method === 'head' && Number(status) < 400) assert.equal(response.content, undefined);
+        if (method === 'head') assert.ok(!['206', '416'].includes(status), `${what}: Range means nothing to it`);
+        for (const [name, header] of Object.entries(response.headers ?? {})) {
+          assert.equal(header.$ref, `#/components/headers/${name}`);
+          assert.deepEqual(Object.keys(resolve(header)), ['description', 'schema'], `${what} ${status}`);
+        }
       }
     }
   });
@@ -190,6 +199,118 @@ describe('document and server', () => {
       if (response.status >= 400 && method !== 'head') {
         assert.ok(operation.responses[response.status].description.includes(`\`${response.json.code}\``), `${what}: ${response.json.code}`);
       }
+      for (const name of fieldsOf(response)) assert.ok(describedFields(operation, response.status).includes(name), `${what} has ${name}`);
+    }
+  });
+
+  it('agree on the header fields of each answer about keys: those that come are described, and those that are described come', async () => {
+    const FAR = 'expires_at=2100-01-01T00:00:00Z';
+    const merge = { body: '{"b":2}', headers: { 'Content-Type': 'application/merge-patch+json' } };
+    const value = ['ETag', 'Velocity-Expires-At'];
+    const long = { headers: { 'Accept-Encoding': 'gzip' } };
+    const put = (what) => client.put(`/api/keys/${what}?${FAR}`, '{"a":1}', { 'Content-Type': 'application/json' });
+    for (const key of ['fields:1', 'fields:2', 'fields:3']) await put(key);
+    await client.post('/api/batch', { ops: Array.from({ length: 200 }, (_, i) => ({ op: 'put', key: `listed:${i}`, text: '' })) });
+    await client.delete('/api/databases/fields');
+    for (const [method, path, target, more, status, names] of [
+      ['GET', '/keys/{key}', '/keys/fields:1', {}, 200, [...value, 'Accept-Ranges']],
+      ['HEAD', '/keys/{key}', '/keys/fields:1', {}, 200, [...value, 'Accept-Ranges']],
+      ['GET', '/keys/{key}', '/keys/fields:1', { headers: { Range: 'bytes=0-1' } }, 206, [...value, 'Accept-Ranges', 'Content-Range']],
+      ['GET', '/keys/{key}', '/keys/fields:1', { headers: { Range: 'bytes=90-' } }, 416, ['Content-Range']],
+      ['GET', '/keys/{key}', '/keys/fields:1', { headers: { 'If-None-Match': '*' } }, 304, value],
+      ['HEAD', '/keys/{key}', '/keys/fields:1', { headers: { 'If-None-Match': '*' } }, 304, value],
+      ['GET', '/keys', `/keys?key64=${key64('fields:1')}`, { headers: { 'If-None-Match': '*' } }, 304, value],
+      ['GET', '/keys', `/keys?key64=${key64('fields:1')}`, { headers: { Range: 'bytes=-1' } }, 206, null],
+      ['GET', '/keys', `/keys?key64=${key64('fields:1')}`, {}, 200, null],
+      ['GET', '/keys', '/keys?limit=1000', long, 200, null],
+      ['HEAD', '/keys', '/keys?limit=1000', long, 200, null],
+      ['PUT', '/keys/{key}', '/keys/fields:1', { body: 'x' }, 204, ['ETag']],
+      ['PUT', '/keys/{key}', '/keys/fields:new', { body: 'x', headers: { 'If-None-Match': '*' } }, 201, ['ETag']],
+      ['PUT', '/keys', `/keys?key64=${key64('fields:1')}`, { body: 'x' }, 204, ['ETag']],
+      ['PATCH', '/keys/{key}', '/keys/fields:2', merge, 204, ['ETag']],
+      ['PATCH', '/keys/{key}', '/keys/fields:2', { body: '{}', headers: { 'Content-Type': 'text/plain' } }, 415, ['Accept-Patch']],
+      ['PATCH', '/keys', `/keys?key64=${key64('fields:2')}`, merge, 204, ['ETag']],
+      ['DELETE', '/keys/{key}', '/keys/fields:3', {}, 204, ['Velocity-Version']],
+      ['DELETE', '/keys', '/keys?prefix=fields:&dry_run=true', {}, 200, []],
+      ['DELETE', '/keys', '/keys?prefix=fields:', {}, 204, ['Velocity-Version']],
+      ['DELETE', '/keys', `/keys?key64=${key64('fields:3')}`, {}, 204, ['Velocity-Version']],
+      ['POST', '/batch', '/batch', { body: '{"ops":[]}', headers: { 'Content-Type': 'application/json' } }, 200, []],
+      ['GET', '/export', '/export?prefix=none', {}, 200, ['Velocity-Version']],
+      ['POST', '/flush', '/flush', {}, 202, ['Location']],
+      ['POST', '/compact', '/compact', {}, 202, ['Location']],
+    ]) {
+      const response = await client.request(method, `/api${target}`, more);
+      const what = `${method} ${target} ${status}`;
+      assert.equal(response.status, status, `${what}: ${response.text.slice(0, 200)}`);
+      const came = fieldsOf(response);
+      for (const prefix of ['/api', '/api/databases/{db}']) {
+        const operation = document.paths[`${prefix}${path}`][method.toLowerCase()];
+        assert.ok(operation.responses[status], `${what} is described`);
+        if (names) assert.deepEqual([came, describedFields(operation, status)], [[...names].sort(), [...names].sort()], what);
+        else for (const name of came) assert.ok(describedFields(operation, status).includes(name), `${what} has ${name}`);
+      }
+    }
+  });
+
+  it('agree on the header fields of what is made: where it is', async () => {
+    const made = await client.post('/api/databases', { name: 'made' });
+    assert.deepEqual(fieldsOf(made), ['Location']);
+    assert.deepEqual(describedFields(document.paths['/api/databases'].post, 201), ['Location']);
+    assert.equal((await client.delete('/api/databases/made')).status, 204);
+    assert.deepEqual(describedFields(document.paths['/api/users'].post, 201), ['Location']);
+    for (const { operation } of operations()) {
+      for (const [status, response] of Object.entries(operation.responses)) {
+        const names = Object.keys(response.headers ?? {});
+        assert.equal(names.includes('Retry-After'), ['429', '503'].includes(status));
+        assert.equal(names.includes('WWW-Authenticate'), status === '401');
+      }
+    }
+  });
+
+  it('agree on where a transaction is taken: elsewhere its header is 400', async () => {
+    for (const { path, method, operation } of operations()) {
+      if (method === 'head') continue; // its answer says no code
+      const target = path.replace('{db}', 'default').replace(/\{\w+\}/g, 'not-there');
+      const takes = operation.parameters.map(resolve).some(({ name }) => name === 'Velocity-Transaction');
+      const body = operation.requestBody ? { body: '{}' } : {};
+      const response = await client.request(method.toUpperCase(), target, { ...body, headers: { 'Content-Type': 'application/json', 'Velocity-Transaction': '0123456789abcdef0123456789abcdef' } });
+      const what = `${method} ${target}: ${response.status} ${response.text.slice(0, 200)}`;
+      if (takes) assert.equal(response.json.code, 'transaction_not_found', what);
+      else assert.deepEqual([response.status, response.json.code], [400, 'invalid_header'], what);
+      assert.ok(operation.responses[response.status].description.includes(`\`${response.json.code}\``), what);
+    }
+  });
+
+  it('agree on where no body is taken, and nothing but 100-continue expected: 413 and 417', async () => {
+    for (const { path, method, operation } of operations()) {
+      const target = path.replace('{db}', 'default').replace(/\{\w+\}/g, 'not-there');
+      const ask = async (status, code, headers, body) => {
+        const response = await client.request(method.toUpperCase(), target, { headers, body });
+        const what = `${method} ${target}: ${response.status} ${response.text.slice(0, 200)}`;
+        assert.equal(response.status, status, what);
+        if (method !== 'head') assert.equal(response.json.code, code, what);
+        assert.ok(operation.responses[status].description.includes(`\`${code}\``), what);
+      };
+      if (!operation.requestBody) await ask(413, 'too_large', {}, 'x');
+      await ask(417, 'expectation_failed', { Expect: 'the-unexpected', 'Content-Type': 'application/json' }, operation.requestBody ? '{}' : undefined);
+    }
+  });
+
+  it('agree on where a body must come: 411 where its length is not said', async () => {
+    for (const { path, method, operation } of operations()) {
+      const target = path.replace('{db}', 'default').replace(/\{\w+\}/g, 'not-there');
+      const wire = await Wire.open(server.port);
+      wire.send(`${method.toUpperCase()} ${target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`);
+      if (/\/watch$/.test(target)) {
+        wire.close(); // it has no end of its own
+        continue;
+      }
+      const response = await wire.response({ head: method === 'head' });
+      const what = `${method} ${target}: ${response.status}`;
+      assert.equal(response.status === 411, operation.requestBody?.required === true, what);
+      assert.equal(operation.responses[411] !== undefined, response.status === 411, what);
+      if (response.status === 411) assert.equal(assertProblem(response, 411, what).code, 'length_required');
+      wire.close();
     }
   });
 

@@ -46,6 +46,57 @@ describe('a patch', () => {
     });
   }
 
+  // What RFC 7396 leaves to be thought of: nulls below, values that are no objects, names twice, bytes that no double holds.
+  for (const [what, original, change, result] of [
+    ['nulls in a list are values', '{"a":1}', '{"a":[null,{"b":null}]}', '{"a":[null,{"b":null}]}'],
+    ['nulls of a new object are left out, however deep', '{}', '{"a":{"b":{"c":null,"d":{"e":null}}}}', '{"a":{"b":{"d":{}}}}'],
+    ['a null of what is not there', '{"a":1}', '{"b":null,"c":{"d":null}}', '{"a":1,"c":{}}'],
+    ['an object over a number', '{"a":1}', '{"a":{"b":null,"c":2}}', '{"a":{"c":2}}'],
+    ['an object over a list', '{"a":[{"b":1}]}', '{"a":{"b":2}}', '{"a":{"b":2}}'],
+    ['an object over null', '{"a":null}', '{"a":{"b":1}}', '{"a":{"b":1}}'],
+    ['nothing', '{ "a" : 1.50 }', '{}', '{ "a" : 1.50 }'],
+    ['an object over a document that is none', '"text"', '{"a":{"b":null}}', '{"a":{}}'],
+    ['a list for a document', '{"a":1}', '[null, {"a":null}]', '[null, {"a":null}]'],
+    ['a number that no double holds', '{"a":1,"b":-0.0e-12}', '{"a":123456789012345678901234567890.10e+400}', '{"a":123456789012345678901234567890.10e+400,"b":-0.0e-12}'],
+    ['a NUL as an escape', '{"a\\u0000b":"\\u0000","a":1}', '{"a\\u0000b":"x\\u0000y","a\\u0000":2}', '{"a\\u0000b":"x\\u0000y","a":1,"a\\u0000":2}'],
+    ['a name that ends at a NUL', '{"a":1}', '{"a\\u0000":null}', '{"a":1}'],
+    ['the empty name', '{"":1,"a":2}', '{"":null,"a":{"":3}}', '{"a":{"":3}}'],
+    ['names that objects of scripts have', '{"__proto__":1,"constructor":2}', '{"__proto__":{"x":1},"constructor":null,"toString":3}', '{"__proto__":{"x":1},"toString":3}'],
+    ['a name twice in the patch: the last one counts', '{"a":1}', '{"a":2,"a":3}', '{"a":3}'],
+    ['a name twice in the patch: null last', '{"a":1,"b":2}', '{"a":{"x":1},"a":null}', '{"b":2}'],
+    ['a name twice in the patch: objects are not joined', '{"a":{"z":1}}', '{"a":{"x":1},"a":{"y":2}}', '{"a":{"z":1,"y":2}}'],
+    ['a name twice in the patch, spelled in two ways', '{"a":1}', '{"a":2,"\\u0061":3}', '{"a":3}'],
+    ['a name twice in the value: one is left', '{"a":1,"a":2}', '{"a":3}', '{"a":3}'],
+    ['a name twice in the value: none is left', '{"a":1,"b":0,"a":2}', '{"a":null}', '{"b":0}'],
+    ['a name twice in the value: the last one is merged', '{"a":{"x":1},"a":{"y":2}}', '{"a":{"z":3}}', '{"a":{"y":2,"z":3}}'],
+    ['a surrogate pair and what it stands for', '{"\\ud83d\\ude00":1}', '{"\u{1F600}":2}', '{"\\ud83d\\ude00":2}'],
+  ]) {
+    it(`of ${what}: ${result}`, async () => {
+      await put('thought', original);
+      const patched = await patch('thought', change);
+      assert.equal(patched.status, 204, patched.text);
+      assert.equal(await text('thought'), result);
+      assert.ok(JSON.parse(result) !== undefined);
+    });
+  }
+
+  it('goes as deep as JSON may be, and no result is deeper', async () => {
+    const nested = (inner, depth) => `${'{"a":'.repeat(depth)}${inner}${'}'.repeat(depth)}`;
+    await put('deep', nested('1', 512));
+    assert.equal((await patch('deep', nested('{"b":2}', 511))).status, 204);
+    assert.equal(await text('deep'), nested('{"a":1,"b":2}', 511));
+    assert.equal((await patch('deep', nested('null', 511))).status, 204);
+    assert.equal(await text('deep'), nested('{}', 510));
+    assertProblem(await patch('deep', nested('1', 513)), 422);
+  });
+
+  it('that changes nothing is a write all the same: under a new version', async () => {
+    const before = await put('same', '{"a":1}');
+    const patched = await patch('same', '{"a":1}');
+    assert.ok(versionOf(patched) > versionOf(before));
+    assert.equal(versionOf(await client.get('/api/keys/same')), versionOf(patched));
+  });
+
   it('keeps type and expiry', async () => {
     await client.put('/api/keys/kept?expires_at=2100-01-01T00:00:00Z', '{"a":1}', { 'Content-Type': 'application/json; charset=utf-8' });
     assert.equal((await patch('kept', '{"b":2}')).status, 204);

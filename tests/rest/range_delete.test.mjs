@@ -88,7 +88,7 @@ describe('a range delete', () => {
 
   for (const query of [
     '', 'prefix=', 'start=', 'end=', 'start=a&end=', 'start=&end=b', 'prefix=a&start=', 'all=false', 'all=', 'all=yes', 'all=true&prefix=a', 'all=true&start=a', 'all=true&all=true',
-    'dry_run=true', 'dry_run=1&prefix=a', 'prefix=a&limit=5', 'prefix=a&prefix=b', 'start=b&end=a', 'start=a&end=a', 'prefix=b&end=a', 'prefix=a&start=b', `prefix=a&key64=${key64('a')}`,
+    'dry_run=true', 'dry_run=1&prefix=a', 'prefix', 'start&end', 'all', 'all=TRUE', 'all=1', 'all=true&dry_run=', 'all=true&dry_run=yes', 'prefix=a&all=true&dry_run=true', 'Prefix=a', 'prefix=a&force=true', 'prefix=a&limit=5', 'prefix=a&prefix=b', 'start=b&end=a', 'start=a&end=a', 'prefix=b&end=a', 'prefix=a&start=b', `prefix=a&key64=${key64('a')}`,
     `all=true&key64=${key64('a')}`, 'key64=', 'key64=!', `prefix=${'k'.repeat(16385)}`, 'prefix=%zz',
   ]) {
     it(`?${query.slice(0, 60)} is 400, and nothing is done`, async () => {

@@ -283,6 +283,23 @@ describe('the server', () => {
     await again.stop();
   });
 
+  it('that was started anew has what was committed, and has forgotten the answer: 404', async () => {
+    const own = await Server.start();
+    const [winner, loser] = [await Transaction.begin(own.client, 'snapshot'), await Transaction.begin(own.client, 'snapshot')];
+    for (const one of [winner, loser]) await one.put('forgotten', one.id);
+    assert.deepEqual([(await winner.commit()).status, (await loser.commit()).status, (await winner.commit()).status], [200, 409, 200]);
+    await own.stop();
+    const again = await own.again();
+    for (const one of [winner, loser]) {
+      const inside = again.client.with({ 'Velocity-Transaction': one.id });
+      for (const response of [await again.client.request('POST', `/api/transactions/${one.id}/commit`), await again.client.delete(`/api/transactions/${one.id}`), await inside.get('/api/keys/forgotten')]) {
+        assert.equal(assertProblem(response, 404).code, 'transaction_not_found');
+      }
+    }
+    assert.equal((await again.client.get('/api/keys/forgotten')).text, winner.id);
+    await again.stop();
+  });
+
   it('that is killed has what was committed, whole, and nothing else', async () => {
     const own = await Server.start();
     const committed = [];

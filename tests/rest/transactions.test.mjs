@@ -426,6 +426,14 @@ describe('isolation', () => {
       batch: (one) => one.inside.post('/api/batch', { ops: [{ op: 'get', key: 'phantom:x' }] }),
       get: (one) => one.inside.get('/api/keys/phantom:x'),
       condition: (one) => one.inside.put('/api/keys/elsewhere', 'x', { 'If-None-Match': '*' }).then(() => one.inside.delete('/api/keys/phantom:x', { 'If-Match': '*' })),
+      head: (one) => one.inside.request('HEAD', '/api/keys/phantom:x'),
+      reverse: (one) => one.inside.get('/api/keys?prefix=phantom:&reverse=true'),
+      fold: (one) => one.inside.get('/api/keys?prefix=phantom&delimiter=/'),
+      count: (one) => one.inside.get('/api/keys?prefix=phantom:&count=true'),
+      'dry run': (one) => one.inside.delete('/api/keys?prefix=phantom:&dry_run=true'),
+      patch: (one) => one.inside.request('PATCH', '/api/keys/phantom:x', { body: '{}', headers: { 'Content-Type': 'application/merge-patch+json' } }),
+      touch: (one) => one.inside.post('/api/batch', { ops: [{ op: 'touch', key: 'phantom:x', ttl: 100 }] }),
+      'condition of a batch': (one) => one.inside.post('/api/batch', { if: [{ key: 'phantom:x', exists: false }], ops: [] }),
     };
     for (const [what, read] of Object.entries(reads)) {
       const transaction = await begin('serializable');
@@ -434,6 +442,79 @@ describe('isolation', () => {
       await put('phantom:x', what);
       await loses(transaction, 'phantom:x');
       await client.delete('/api/keys/phantom:x');
+    }
+  });
+
+  it('counts what a folder, a page and what lies behind it have shown', async () => {
+    const folders = (query) => (one) => one.inside.get(`/api/keys?prefix=page:&delimiter=/${query}`);
+    const goesOn = async (one) => {
+      const { cursor } = (await one.inside.get('/api/keys?prefix=page:&limit=1')).json;
+      return one.inside.get(`/api/keys?prefix=page:&limit=10&cursor=${cursor}`);
+    };
+    for (const [read, write, key] of [
+      [folders(''), () => client.delete('/api/keys/page:f/1'), 'page:f/1'], // the folder goes
+      [folders('&reverse=true'), () => client.delete('/api/keys/page:f/1'), 'page:f/1'],
+      [folders(''), () => put('page:g/1', 'x'), 'page:g/1'], // another one comes
+      [folders('&limit=1'), () => put('page:0', 'x'), 'page:0'],
+      [goesOn, () => put('page:d', 'x'), 'page:d'],
+    ]) {
+      await client.delete('/api/keys?prefix=page:');
+      for (const name of ['page:a', 'page:c', 'page:f/1', 'page:z']) await put(name, '1');
+      const transaction = await begin('serializable');
+      assert.equal((await read(transaction)).status, 200);
+      await transaction.put('page-counted', 'x');
+      await write();
+      await loses(transaction, key);
+    }
+  });
+
+  it('shows no phantoms but under read_committed: neither in lists nor in counts nor in a dry run', async () => {
+    for (const isolation of ['serializable', 'snapshot', 'read_committed']) {
+      await client.delete('/api/keys?prefix=ghost:');
+      await put('ghost:a', '1');
+      const transaction = await begin(isolation);
+      const look = async () => [
+        (await transaction.inside.get('/api/keys?prefix=ghost:')).json.items.length,
+        (await transaction.inside.get('/api/keys?prefix=ghost:&delimiter=:&reverse=true')).json.items.length,
+        (await transaction.inside.get('/api/keys?prefix=ghost:&count=true')).json.count,
+        (await transaction.inside.delete('/api/keys?prefix=ghost:&dry_run=true')).json.count,
+      ];
+      assert.deepEqual(await look(), [1, 1, 1, 1]);
+      await put('ghost:b', '2');
+      assert.deepEqual(await look(), isolation === 'read_committed' ? [2, 2, 2, 2] : [1, 1, 1, 1], isolation);
+      await transaction.put('ghost:own', '3');
+      assert.deepEqual(await look(), isolation === 'read_committed' ? [3, 3, 3, 3] : [2, 2, 2, 2], 'with its own');
+      if (isolation === 'serializable') await loses(transaction, 'ghost:b');
+      else await commits(transaction);
+    }
+  });
+
+  it('under snapshot lets others write what was only read, and ranges that were listed', async () => {
+    await put('range-read:a', '1');
+    const transaction = await begin('snapshot');
+    assert.equal(await transaction.get('range-read:a'), '1');
+    await transaction.inside.get('/api/keys?prefix=range-read:');
+    await transaction.put('range-read:own', 'x');
+    await put('range-read:a', '2');
+    await put('range-read:b', '2');
+    await commits(transaction);
+    assert.equal((await client.get('/api/keys?prefix=range-read:&count=true')).json.count, 3);
+  });
+
+  it('has its own writes before the others\', of the same key', async () => {
+    for (const isolation of ['serializable', 'snapshot', 'read_committed']) {
+      await put('own:a', 'others');
+      const transaction = await begin(isolation);
+      await transaction.put('own:a', 'own');
+      await put('own:a', 'later');
+      assert.equal(await transaction.get('own:a'), 'own');
+      assert.equal((await transaction.inside.get('/api/keys?prefix=own:&values=true')).json.items[0].text, 'own');
+      await transaction.inside.delete('/api/keys/own:a');
+      assert.equal(await transaction.get('own:a'), null, isolation);
+      assert.deepEqual((await transaction.inside.get('/api/keys?prefix=own:&count=true')).json, { count: 0, exact: true });
+      if (isolation === 'read_committed') await commits(transaction);
+      else await loses(transaction, 'own:a');
+      assert.equal(await value('own:a'), isolation === 'read_committed' ? null : 'later');
     }
   });
 
@@ -446,6 +527,34 @@ describe('isolation', () => {
 });
 
 describe('one request at a time', () => {
+  it('may come before the reply to the one before, up to the commit', async () => {
+    const { id } = await begin('snapshot');
+    const wire = await Wire.open(server.port);
+    const line = (request, body) => `${request} HTTP/1.1\r\nHost: localhost\r\nVelocity-Transaction: ${id}\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+    wire.send(`${line('PUT /api/keys/piped', 'x')}${line('GET /api/keys/piped', '')}${line('PUT /api/keys/piped', 'y')}`);
+    wire.send(`POST /api/transactions/${id}/commit HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n`);
+    const replies = [];
+    for (let i = 0; i < 4; i++) replies.push(await wire.response());
+    wire.close();
+    assert.deepEqual(replies.map(({ status }) => status), [204, 200, 204, 200]);
+    assert.equal(replies[1].text, 'x');
+    assert.equal(await value('piped'), 'y');
+  });
+
+  it('is inside only once its body has come: what is late finds the transaction over, and is not done', async () => {
+    const transaction = await begin('snapshot');
+    const header = { 'Velocity-Transaction': transaction.id };
+    const [lost, late] = [await Wire.midway(server.port, 'PUT /api/keys/midway:lost', 2, header), await Wire.midway(server.port, 'PUT /api/keys/midway:late', 1, header)];
+    lost.send('x');
+    lost.close();
+    await transaction.put('midway:beside', 'x');
+    await commits(transaction);
+    late.send('x');
+    assert.equal(assertProblem(await late.response(), 410).code, 'transaction_ended');
+    late.close();
+    assert.deepEqual((await client.get('/api/keys?prefix=midway:')).json.items.map(({ key }) => key), ['midway:beside']);
+  });
+
   it('is inside: another one is told so at once, and is not done', async () => {
     const ops = Array.from({ length: 2000 }, (_, i) => ({ op: 'put', key: `busy:${i}`, text: 'x' }));
     let busy = 0;
