@@ -348,8 +348,8 @@ static void add_common_headers(struct http_request *request) {
         reply_header(request, "Access-Control-Allow-Origin", origin.data);
         reply_header(
             request, "Access-Control-Expose-Headers",
-            "ETag, Velocity-Version, Velocity-Expires-At, Content-Range, X-Request-Id, Retry-After, RateLimit-Limit, "
-            "RateLimit-Remaining, RateLimit-Reset");
+            "ETag, Velocity-Version, Velocity-Expires-At, Accept-Ranges, Content-Range, Location, X-Request-Id, "
+            "Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset");
     }
 }
 
