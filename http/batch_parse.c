@@ -4,7 +4,6 @@
  */
 #include "http/batch_parse.h"
 
-#include "http/expiry.h"
 #include "http/headers.h"
 #include "http/item_parse.h"
 #include "server/decimal.h"
@@ -53,16 +52,6 @@ static bool take_value(struct parse *p, const struct json_value *members, struct
     struct item_content content = {
         .value = members[OP_VALUE], .text = members[OP_TEXT], .base64 = members[OP_BASE64], .type = members[OP_TYPE]};
     return item_take_content(&p->reader, &content, &out->flags, &out->value);
-}
-
-/* ttl or expires_at; neither is 0, never. */
-static bool take_expiry(struct parse *p, const struct json_value *members, struct service_batch_operation *out) {
-    const struct json_value *ttl = &members[OP_TTL], *at = &members[OP_EXPIRES_AT];
-    uint64_t seconds;
-    if (ttl->raw.data && at->raw.data) return fail(p, "give either ttl or expires_at");
-    if (ttl->raw.data)
-        return (json_u64(*ttl, &seconds) && expiry_after(seconds, &out->expires_at_ms)) || fail(p, EXPIRY_TTL_RULE);
-    return !at->raw.data || item_take_expires_at(&p->reader, *at, &out->expires_at_ms);
 }
 
 /* What to add: an integer of 64 bits, as a number or, for those whose numbers are doubles, as a string; 1 if not given.
@@ -117,13 +106,15 @@ static bool parse_operation(struct parse *p, struct json_value value, struct ser
     if (has_foreign_member(out->action, seen))
         return fail(p, "only a put has a value, a put or touch an expiry, an increment a by");
     switch (out->action) {
-    case SERVICE_BATCH_PUT: return take_value(p, members, out) && take_expiry(p, members, out);
+    case SERVICE_BATCH_PUT:
+        if (!take_value(p, members, out)) return false;
+        break;
     case SERVICE_BATCH_INCREMENT: return take_by(p, members[OP_BY], out);
-    case SERVICE_BATCH_TOUCH: return take_expiry(p, members, out);
+    case SERVICE_BATCH_TOUCH: break;
     case SERVICE_BATCH_DELETE:
-    case SERVICE_BATCH_GET: break;
+    case SERVICE_BATCH_GET: return true;
     }
-    return true;
+    return item_take_expiry(&p->reader, members[OP_TTL], members[OP_EXPIRES_AT], &out->expires_at_ms);
 }
 
 /* ---- the document ----------------------------------------------------------------------------------------------- */

@@ -55,9 +55,14 @@ bool item_take_key(struct item_reader *reader, struct json_value key, struct jso
     return true;
 }
 
-bool item_take_expires_at(struct item_reader *reader, struct json_value value, int64_t *out) {
+bool item_take_expiry(struct item_reader *reader, struct json_value ttl, struct json_value at, int64_t *out) {
     velocity_slice text;
-    return item_take_string(reader, value, &text) && (expiry_at(text, out) || item_reader_fail(reader, EXPIRY_AT_RULE));
+    uint64_t seconds;
+    if (ttl.raw.data && at.raw.data) return item_reader_fail(reader, "give either ttl or expires_at");
+    if (ttl.raw.data)
+        return (json_u64(ttl, &seconds) && expiry_after(seconds, out)) || item_reader_fail(reader, EXPIRY_TTL_RULE);
+    if (!at.raw.data) return true;
+    return item_take_string(reader, at, &text) && (expiry_at(text, out) || item_reader_fail(reader, EXPIRY_AT_RULE));
 }
 
 /* ---- values ----------------------------------------------------------------------------------------------------- */
@@ -110,9 +115,9 @@ bool item_take_content(struct item_reader *reader, const struct item_content *co
 
 bool item_parse(velocity_slice line, uint64_t max_value_bytes, struct scratch *scratch, struct store_operation *out,
                 const char **reason) {
-    enum { KEY, KEY64, VALUE, TEXT, BASE64, TYPE, EXPIRES_AT, VERSION, SIZE, MEMBERS };
-    static const char *const names[MEMBERS] = {"key",  "key64",      "value",   "text", "base64",
-                                               "type", "expires_at", "version", "size"};
+    enum { KEY, KEY64, VALUE, TEXT, BASE64, TYPE, TTL, EXPIRES_AT, VERSION, SIZE, MEMBERS };
+    static const char *const names[MEMBERS] = {"key",  "key64", "value",      "text",    "base64",
+                                               "type", "ttl",   "expires_at", "version", "size"};
     struct item_reader reader = {.scratch = scratch, .max_value_bytes = max_value_bytes};
     struct json_value root, members[MEMBERS] = {0};
     struct json_error json;
@@ -127,9 +132,8 @@ bool item_parse(velocity_slice line, uint64_t max_value_bytes, struct scratch *s
                 item_take_key(&reader, members[KEY], members[KEY64], &out->key);
     content = (struct item_content){
         .value = members[VALUE], .text = members[TEXT], .base64 = members[BASE64], .type = members[TYPE]};
-    good = good && item_take_content(&reader, &content, &out->flags, &out->value);
-    if (good && members[EXPIRES_AT].raw.data)
-        good = item_take_expires_at(&reader, members[EXPIRES_AT], &out->expires_at_ms);
+    good = good && item_take_content(&reader, &content, &out->flags, &out->value) &&
+           item_take_expiry(&reader, members[TTL], members[EXPIRES_AT], &out->expires_at_ms);
     *reason = reader.reason;
     return good;
 }

@@ -28,7 +28,8 @@ bool item_take_members(struct item_reader *reader, struct json_value value, cons
 bool item_take_string(struct item_reader *reader, struct json_value value, velocity_slice *out);
 /* One of the two must be there. */
 bool item_take_key(struct item_reader *reader, struct json_value key, struct json_value key64, velocity_slice *out);
-bool item_take_expires_at(struct item_reader *reader, struct json_value value, int64_t *out);
+/* One of the two; where neither is there *out stays as it is. A ttl counts from now. */
+bool item_take_expiry(struct item_reader *reader, struct json_value ttl, struct json_value at, int64_t *out);
 
 struct item_content {
     struct json_value value, text, base64; /* one of them */
@@ -38,7 +39,8 @@ struct item_content {
 bool item_take_content(struct item_reader *reader, const struct item_content *content, uint32_t *flags,
                        velocity_slice *out);
 
-/* One line of NDJSON: a put of the item. Its version and size are passed over. */
+/* One line of NDJSON: a put of the item, which may have a ttl in place of its expiry. Its version and size are passed
+ * over. */
 bool item_parse(velocity_slice line, uint64_t max_value_bytes, struct scratch *scratch, struct store_operation *out,
                 const char **reason);
 

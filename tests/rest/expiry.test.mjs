@@ -189,7 +189,7 @@ describe('the same moment', () => {
     for (const items of [exported, listed, got]) assert.deepEqual(moment(items), Array(8).fill(FAR));
   });
 
-  it('as a ttl is taken by PUT, put, touch and both inside of a transaction; an import has moments only', async () => {
+  it('as a ttl is taken by PUT, put, touch, both inside of a transaction, and import', async () => {
     const { id } = (await client.post('/api/transactions', {})).json;
     const inside = client.with({ 'Velocity-Transaction': id });
     const before = Date.now();
@@ -197,15 +197,18 @@ describe('the same moment', () => {
     await batch([{ op: 'put', key: 'ttl:2', text: 'v', ttl: 1000 }, { op: 'put', key: 'ttl:3', text: 'v' }, { op: 'touch', key: 'ttl:3', ttl: 1000 }]);
     await inside.put('/api/keys/ttl:4?ttl=1000', 'v');
     await inside.post('/api/batch', { ops: [{ op: 'put', key: 'ttl:5', text: 'v', ttl: 1000 }, { op: 'put', key: 'ttl:6', text: 'v' }, { op: 'touch', key: 'ttl:6', ttl: 1000 }] });
+    const ndjson = (body) => client.request('POST', '/api/import', { body, headers: { 'Content-Type': 'application/x-ndjson' } });
+    assert.equal((await ndjson('{"key":"ttl:7","text":"v","ttl":1000}')).json.imported, 1);
     const after = Date.now();
     assert.equal((await client.request('POST', `/api/transactions/${id}/commit`)).status, 200);
-    for (let i = 1; i <= 6; i++) {
+    for (let i = 1; i <= 7; i++) {
       const at = Date.parse(expiry(await client.get(`/api/keys/ttl:${i}`)));
       assert.ok(at >= before + 1_000_000 && at <= after + 1_000_000, `${i}: ${at - before}`);
     }
-    const refused = await client.request('POST', '/api/import', { body: '{"key":"ttl:7","text":"v","ttl":5}', headers: { 'Content-Type': 'application/x-ndjson' } });
-    assert.equal(assertProblem(refused, 400).line, 1);
-    assertProblem(await client.get('/api/keys/ttl:7'), 404);
+    for (const wrong of ['"ttl":0', '"ttl":-5', '"ttl":"5"', '"ttl":1.5', '"ttl":5,"expires_at":"2100-01-01T00:00:00Z"']) {
+      assert.equal(assertProblem(await ndjson(`\n{"key":"ttl:8","text":"v",${wrong}}`), 400).line, 2);
+    }
+    assertProblem(await client.get('/api/keys/ttl:8'), 404);
   });
 
   it('that has passed takes the key away by every way in', async () => {
