@@ -1,7 +1,7 @@
 // The program as a client of a server: get, put, delete, scan, batch.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmodSync, lstatSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, lstatSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { begin, commandsAt } from './command.mjs';
@@ -135,6 +135,13 @@ describe('put and get', () => {
     assert.equal(got.stdout.toString(), 'new');
     assert.ok(lstatSync(pipe).isFIFO());
     await fails(['get', 'o', '--output', directory], 1, /directory/);
+    // As /dev/stdout is, which a test must not risk.
+    const own = path.join(directory, 'own');
+    symlinkSync('/proc/self/fd/1', own);
+    assert.equal(await good(['get', 'o', '--output', own], { shell: '"$@" | cat' }), 'new');
+    symlinkSync('nowhere', path.join(directory, 'dangling'));
+    await fails(['get', 'o', '--output', path.join(directory, 'dangling')], 1, /No such file/);
+    assert.deepEqual(readdirSync(directory).filter((name) => lstatSync(path.join(directory, name)).isSymbolicLink()), ['dangling', 'link', 'own']);
   });
 
   it('only where the conditions hold', async () => {

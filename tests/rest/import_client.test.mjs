@@ -1,12 +1,14 @@
 // velocity import and export: what comes of each format, what is skipped and why, and that an import that was cut
 // anywhere and gone on with brings the same as one that was not.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { binary, cleanEnvironment, KiB, MiB, random, run, Server, temporaryDirectory, within } from './support.mjs';
+import { begin } from './command.mjs';
+import { fake } from './fake.mjs';
+import { binary, cleanEnvironment, KiB, MiB, random, run, Server, temporaryDirectory, until, within } from './support.mjs';
 
 let server;
 let client;
@@ -316,6 +318,42 @@ describe('an export', () => {
     assert.match(lines[2], /^"a,b",text\/plain; charset=utf-8,\d+,,text,"x ""y""\nz"$/);
     assert.match(lines[3], /^j,application\/json,\d+,,json,"\{""a"":1\}"$/);
     assert.deepEqual(lines.slice(4), ['']);
+  });
+
+  it('to a file keeps its permissions, goes where a link leads, and into what is no file as it stands', async () => {
+    const own = temporaryDirectory();
+    const file = path.join(own, 'kept');
+    writeFileSync(file, 'before');
+    chmodSync(file, 0o640);
+    symlinkSync('kept', path.join(own, 'link'));
+    for (const format of ['ndjson', 'csv', 'sqlite']) {
+      assert.equal((await command(['export', '--format', format, '--database', 'tocsv', '--output', path.join(own, 'link')])).code, 0);
+      assert.deepEqual([statSync(file).mode & 0o7777, readdirSync(own).sort()], [0o640, ['kept', 'link']]);
+      assert.match(readFileSync(file, 'latin1'), { ndjson: /^\{"key64":"AP8"/, csv: /^key,type/, sqlite: /^SQLite format 3/ }[format]);
+    }
+    const pipe = path.join(own, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    const [got, { code }] = await Promise.all([begin([pipe], { shell: 'exec cat "$2"' }).ended, command(['export', '--database', 'tocsv', '--output', pipe])]);
+    assert.deepEqual([code, got.stdout.toString().split('\n').length], [0, 4]);
+    const refused = await begin(['export', '--url', urlOf(server.port), '--format', 'sqlite', '--output', '/dev/null']).ended;
+    assert.deepEqual([refused.code, refused.stderr], [2, 'velocity: a SQLite database goes to a file: name one with --output\n']);
+  });
+
+  it('is gone when a signal ends the program, and what stood there stays', async () => {
+    const line = '{"key":"k","version":"1","type":"text/plain","size":1,"text":"x"}\n';
+    const stuck = await fake((_, response) => response.writeHead(200, { 'Content-Type': 'application/x-ndjson' }).write(line));
+    for (const format of ['ndjson', 'sqlite']) {
+      for (const signal of ['SIGINT', 'SIGTERM']) {
+        const own = temporaryDirectory();
+        writeFileSync(path.join(own, 'all'), 'before');
+        const { child, ended } = begin(['export', '--url', stuck.url, '--format', format, '--output', path.join(own, 'all')]);
+        await until('the part', () => readdirSync(own).length === 2);
+        child.kill(signal);
+        const end = await ended;
+        assert.deepEqual([end.signal, readdirSync(own)], [signal, ['all']]);
+        assert.equal(readFileSync(path.join(own, 'all'), 'utf8'), 'before');
+      }
+    }
   });
 
   it('that fails leaves no file', async () => {
