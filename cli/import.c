@@ -32,7 +32,6 @@
 #define KEY_SHOWN_BYTES 100
 #define ATTEMPTS        8 /* without getting on, with pauses that double, before an import gives up */
 #define FIRST_PAUSE_MS  250
-#define SILENT_S        60
 
 struct line {
     size_t begin;      /* in the part */
@@ -268,7 +267,6 @@ static int send_rest(struct import *m, bool last, bool *again) {
                               .fields = {"Content-Type: application/x-ndjson"},
                               .body = velocity_bytes(m->part.data + begin, stop - begin),
                               .endless = true,
-                              .silent_s = SILENT_S,
                               .unjudged = true};
     int code = http_client_exchange(m->client, &x, !last);
     bool refused = code && x.reply.status;

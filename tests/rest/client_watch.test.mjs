@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { assertComplains, commandsAt } from './command.mjs';
 import { fake, problem } from './fake.mjs';
-import { keyPath, key64, KiB, MiB, Server, until, versionOf, within } from './support.mjs';
+import { keyPath, key64, KiB, MiB, PATIENCE_MS, Server, until, versionOf, within } from './support.mjs';
 
 const BEAT = { server: { watch_heartbeat_seconds: 1 } };
 const LINE_MS = 30_000;
@@ -187,6 +187,15 @@ describe('a connection', () => {
     assert.equal(end.stdout.toString(), '5\tput\ta\tx\n6\tput\tb\tx\n7\tput\tc\tx\n10\tput\td\tx\n');
     assert.deepEqual(flaky.requests.map(({ headers }) => headers['last-event-id']), [undefined, '5', '5', '5', '6', '6', '9']);
     for (const { target } of flaky.requests) assert.equal(target, '/api/watch?since=4');
+  });
+
+  it('that is silent for --timeout is made again', async () => {
+    const silent = await fake(inTurn(stream(event(5, 'a'), false), stream(event(6, 'b'))));
+    const began = performance.now();
+    const end = await client(['watch', '--events', '2', '--timeout', '1'], { at: silent.url });
+    assert.deepEqual([end.code, end.stderr, end.stdout.toString()], [0, '', '5\tput\ta\tx\n6\tput\tb\tx\n']);
+    assert.equal(silent.requests.at(-1).headers['last-event-id'], '5');
+    assert.ok(performance.now() - began < PATIENCE_MS, 'it waited for the usual time, 45 s');
   });
 
   it('that is refused for good ends it with one line', async () => {

@@ -8,7 +8,7 @@ import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { begin } from './command.mjs';
 import { fake } from './fake.mjs';
-import { binary, cleanEnvironment, KiB, MiB, random, run, Server, temporaryDirectory, until, within } from './support.mjs';
+import { binary, cleanEnvironment, KiB, MiB, PATIENCE_MS, random, run, Server, temporaryDirectory, until, within } from './support.mjs';
 
 let server;
 let client;
@@ -303,6 +303,16 @@ describe('an import that is cut and gone on with', () => {
     assert.match(stderr, /trying again/);
     assert.deepEqual([counts.imported, (await itemsOf('broken')).length], [ROWS - counts.skipped, ROWS - counts.skipped]);
     assert.equal(counts.skipped, 11);
+  });
+
+  it('goes on by itself where a server was silent for --timeout', async () => {
+    const replies = [() => {}, (response) => response.writeHead(200, { 'Content-Type': 'application/json' }).end('{"imported":1,"expired":0,"version":"1"}')];
+    const silent = await fake((_, response) => replies.shift()(response));
+    const began = performance.now();
+    const { code, stderr } = await run(['import', '--url', silent.url, '--timeout', '1', fileOf(ndjson([{ key: 'k', text: 'x' }]))]);
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /trying again/);
+    assert.ok(performance.now() - began < PATIENCE_MS, 'it waited for the usual time, 60 s');
   });
 });
 
