@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define LINE_MAX_BYTES ((size_t)2 << 30)
 
@@ -276,7 +277,7 @@ static int export_all(struct http_client *client, const char *path, struct expor
                               .endless = true};
     int code = open_output(e);
     if (code) return close_output(e, code);
-    progress_begin(&e->progress, "rows");
+    if (e->path || isatty(STDOUT_FILENO) != 1) progress_begin(&e->progress, "rows"); /* not between rows that show */
     code = http_client_exchange(client, &x, false);
     progress_end(&e->progress);
     http_reply_free(&x.reply);

@@ -124,6 +124,7 @@ describe('an import', () => {
     await fails([file, file], 2, /one source/);
     await fails([path.join(folder, 'none')], 1, /No such file/);
     await fails([file, '--format', 'sqlite'], 1, /--table/);
+    await fails(['-', '--format', 'redis'], 1, /standard input: a dump is read from a file: name it/);
   });
 });
 
@@ -142,6 +143,11 @@ describe('what an import skips', () => {
     for (const { reason } of skipped) assert.ok(reason.length > 10, reason);
     assert.equal(stderr.trim().split('\n').length, 4, stderr);
     assert.match(stderr, /row 3, s:3 is skipped: a member is not known here/);
+  });
+
+  it('is told to the end where the report can not be written, and then it is said why', async () => {
+    const { stderr, ...counts } = await fails([fileOf(ndjson(['no json', { key: 'full', text: 'x' }])), '--report', '/dev/full'], 1, /can't write \/dev\/full: No space left on device/);
+    assert.deepEqual(counts, { imported: 1, expired: 0, skipped: 1 });
   });
 
   it('may be all of it: each row is told, and none is sent again and again', async () => {
@@ -184,6 +190,15 @@ describe('an import that the server can\'t take to its end', () => {
     assert.deepEqual(counts, { imported: 600, expired: 0, skipped: 0 });
     assert.deepEqual((await itemsOf('narrow')).map(({ key, base64 }) => ({ key, base64 })), items);
     await client.delete('/api/databases/narrow');
+  });
+
+  it('does not begin where it can not keep how far it is, and leaves nothing there', async () => {
+    const file = fileOf(ndjson([{ key: 'never', text: 'x' }]));
+    const { code, stderr } = await begin(['import', '--url', urlOf(server.port), file], { shell: 'trap "" XFSZ; ulimit -f 0; "$@"' }).ended;
+    assert.equal(code, 1);
+    assert.match(stderr, /^velocity: can't write .*import-state: File too large\n$/);
+    assert.deepEqual(readdirSync(path.dirname(file)), [path.basename(file)]);
+    assert.equal((await client.get('/api/keys/never')).status, 404);
   });
 
   it('does not go on in another file, or in one that is shorter', async () => {
@@ -347,6 +362,14 @@ describe('an export', () => {
     assert.deepEqual([code, got.stdout.toString().split('\n').length], [0, 4]);
     const refused = await begin(['export', '--url', urlOf(server.port), '--format', 'sqlite', '--output', '/dev/null']).ended;
     assert.deepEqual([refused.code, refused.stderr], [2, 'velocity: a SQLite database goes to a file: name one with --output\n']);
+  });
+
+  it('shows its progress on a terminal, but not where its rows show', async () => {
+    const onTerminal = (words) => run(['-qec', `'${binary}' export --url ${urlOf(server.port)} --database tocsv ${words}`, '/dev/null'], { command: 'script' });
+    assert.match((await onTerminal(`--output ${path.join(folder, 'shown')}`)).stdout, /\u001b\[K1 rows, \d+ a second/);
+    const { code, stdout } = await onTerminal('');
+    assert.equal(code, 0);
+    assert.deepEqual(stdout.trimEnd().split('\r\n').map((line) => Object.keys(JSON.parse(line))[0]), ['key64', 'key', 'key']);
   });
 
   it('is gone when a signal ends the program, and what stood there stays', async () => {
