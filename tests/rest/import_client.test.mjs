@@ -124,6 +124,7 @@ describe('an import', () => {
     await fails([file, file], 2, /one source/);
     await fails([path.join(folder, 'none')], 1, /No such file/);
     await fails([file, '--format', 'sqlite'], 1, /--table/);
+    await fails([fileOf('a,b\n'), '--format', 'csv', '--key-column', 'id'], 1, /no column has the name that --key-column says/);
     await fails(['-', '--format', 'redis'], 1, /standard input: a dump is read from a file: name it/);
   });
 });
