@@ -25,10 +25,13 @@ const put = async (at, key, value, type = 'text/plain; charset=utf-8') => {
 };
 const open = async (at) => (await at.client.get('/api/stats')).json.server.streams.open;
 
-/** A watch whose lines are read one by one; ready when the server `from` has it. */
-async function watch(args, { from = server, ...options } = {}) {
-  if (from) await until('the end of the watches before', async () => (await open(from)) === 0);
-  const { child, ended } = start(['watch', ...args], { ...(from ? { at: `http://127.0.0.1:${from.port}` } : {}), ...options });
+/**
+ * A watch whose lines are read one by one. It is of what comes after this moment, whenever the server gets to it; `now`: after the moment when it does.
+ */
+async function watch(args, { from = server, now = false } = {}) {
+  await until('the end of the watches before', async () => (await open(from)) === 0);
+  const since = now ? [] : ['--since', (await from.client.get('/api/keys?limit=1')).json.version];
+  const { child, ended } = start(['watch', ...args, ...since], { at: `http://127.0.0.1:${from.port}` });
   let text = '';
   let wake = () => {};
   child.stdout.on('data', (data) => {
@@ -42,7 +45,7 @@ async function watch(args, { from = server, ...options } = {}) {
     text = text.slice(end + 1);
     return found;
   };
-  if (from) await until('the watch', async () => (await open(from)) === 1);
+  await until('the watch', async () => (await open(from)) === 1);
   return { child, ended, line: () => within(LINE_MS, 'a line', line()), rest: () => text };
 }
 
@@ -67,6 +70,15 @@ describe('velocity watch', () => {
     assert.equal(await watching.line(), `${range}\trange_delete\tw:2\tw:3`);
     await interrupt(watching);
     await until('the end of the watch on the server', async () => (await open(server)) === 0);
+  });
+
+  it('shows what comes from now on, and nothing that was there', async () => {
+    await put(server, 'n:before', 'x');
+    const watching = await watch(['n:', '--events', '1'], { now: true });
+    let shown;
+    watching.ended.then((end) => (shown = end));
+    for (let i = 0; !shown; i += 1) await put(server, `n:${i}`, 'x'); // until it is there
+    assert.match(shown.stdout.toString(), /^\d+\tput\tn:\d+\tx\n$/);
   });
 
   it('ends after --events with 0, and by SIGTERM, too', async () => {
