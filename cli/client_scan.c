@@ -5,7 +5,9 @@
  */
 #include "cli/client.h"
 #include "cli/document.h"
+#include "server/base64.h"
 #include "server/json.h"
+#include "server/key_range.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -17,6 +19,13 @@
 #define CURSOR_BYTES (32 * 1024)
 #define NUMBER_BYTES 24
 
+/* What stands next in a list. */
+struct head {
+    char shown[KEY_BYTES]; /* as it is printed */
+    char bytes[KEY_BYTES]; /* as it is ordered */
+    size_t size;           /* of the bytes */
+};
+
 struct scan {
     const struct command *command;
     const struct command_arguments *arguments;
@@ -24,7 +33,7 @@ struct scan {
     bool json, values, reverse;
     uint64_t left; /* rows to print */
     char cursor[CURSOR_BYTES];
-    char key[KEY_BYTES], folded[KEY_BYTES];
+    struct head key, folded;
     uint64_t omitted; /* values that were too large to come along */
 };
 
@@ -48,10 +57,38 @@ static void make_path(const struct scan *s, struct json_writer *path) {
 
 /* ---- rows ------------------------------------------------------------------------------------------------------- */
 
-/* The key as text; one that is not UTF-8 as key64 shows it. */
-static void take_key(struct json_value item, char out[KEY_BYTES]) {
-    struct json_value key;
-    document_text(item, document_member(item, "key", &key) ? "key" : "key64", out, KEY_BYTES);
+/* A name as it stands in JSON; `coded`: in base64url, as what is not UTF-8 does. What is too long for any key is cut.
+ */
+static void take_head(struct json_value name, bool coded, struct head *out) {
+    velocity_slice text = velocity_str("");
+    char *buffer = name.type == JSON_STRING ? malloc(json_string_buffer_bytes(name) + 1) : NULL;
+    if (!buffer || !json_string(name, buffer, &text)) text = velocity_str("");
+    if (text.size >= KEY_BYTES) text.size = KEY_BYTES - 1;
+    memcpy(out->shown, text.data, text.size);
+    out->shown[text.size] = 0;
+    document_clean(out->shown, text.size);
+    if (!coded) {
+        memcpy(out->bytes, text.data, text.size);
+        out->size = text.size;
+    } else if (!base64url_decode(text, out->bytes, &out->size)) {
+        out->size = 0;
+    }
+    free(buffer);
+}
+
+static void take_key(struct json_value item, struct head *out) {
+    struct json_value key = {0};
+    bool plain = document_member(item, "key", &key);
+    if (!plain) (void)document_member(item, "key64", &key);
+    take_head(key, !plain, out);
+}
+
+/* A folded prefix stands in its list as a string, or as {"prefix64":...}. */
+static void take_folded(struct json_value prefix, struct head *out) {
+    struct json_value coded = {0};
+    bool plain = prefix.type == JSON_STRING;
+    if (!plain) (void)document_member(prefix, "prefix64", &coded);
+    take_head(plain ? prefix : coded, !plain, out);
 }
 
 static bool print_item(struct scan *s, struct json_value item) {
@@ -59,7 +96,7 @@ static bool print_item(struct scan *s, struct json_value item) {
     struct json_value size, omitted;
     if (s->json) return print_json_line(item.raw) && print_bytes("\n", 1);
     if (s->values && document_member(item, "omitted", &omitted)) s->omitted++;
-    if (fputs(s->key, stdout) == EOF) return false;
+    if (fputs(s->key.shown, stdout) == EOF) return false;
     if (s->values) return print_held(item) && putchar('\n') != EOF;
     document_text(item, "version", version, sizeof version);
     document_text(item, "type", type, sizeof type);
@@ -70,32 +107,15 @@ static bool print_item(struct scan *s, struct json_value item) {
 }
 
 static bool print_folded(const struct scan *s, struct json_value prefix) {
-    if (!s->json) return printf("%s\n", s->folded) >= 0;
+    if (!s->json) return printf("%s\n", s->folded.shown) >= 0;
     if (prefix.type == JSON_OBJECT) return print_bytes(prefix.raw.data, prefix.raw.size) && print_bytes("\n", 1);
     return fputs("{\"prefix\":", stdout) != EOF && print_bytes(prefix.raw.data, prefix.raw.size) && puts("}") != EOF;
 }
 
-/* A folded prefix stands in its list as a string, or as {"prefix64":...}. */
-static void take_folded(struct json_value prefix, char out[KEY_BYTES]) {
-    velocity_slice text;
-    size_t size = 0;
-    char *buffer = prefix.type == JSON_STRING ? malloc(json_string_buffer_bytes(prefix)) : NULL;
-    if (prefix.type != JSON_STRING) {
-        document_text(prefix, "prefix64", out, KEY_BYTES);
-        return;
-    }
-    if (buffer && json_string(prefix, buffer, &text)) {
-        size = text.size < KEY_BYTES - 1 ? text.size : KEY_BYTES - 1;
-        memcpy(out, text.data, size);
-    }
-    out[size] = 0;
-    document_clean(out, size);
-    free(buffer);
-}
-
 /* Negative: the row at hand comes before the folded prefix. */
 static int compare_heads(const struct scan *s) {
-    return s->reverse ? strcmp(s->folded, s->key) : strcmp(s->key, s->folded);
+    int order = key_compare(velocity_bytes(s->key.bytes, s->key.size), velocity_bytes(s->folded.bytes, s->folded.size));
+    return s->reverse ? -order : order;
 }
 
 /* Both lists as one, in the order of the scan. */
@@ -105,19 +125,19 @@ static bool print_page(struct scan *s, struct json_value items, struct json_valu
     json_read(&rows, items);
     json_read(&folds, prefixes);
     bool row = json_next_element(&rows, &item), folded = json_next_element(&folds, &fold), good = true;
-    if (row) take_key(item, s->key);
-    if (folded) take_folded(fold, s->folded);
+    if (row) take_key(item, &s->key);
+    if (folded) take_folded(fold, &s->folded);
     while (good && s->left && (row || folded)) {
         int order = !folded ? -1 : !row ? 1 : compare_heads(s);
         s->left--;
         if (order <= 0) {
             good = print_item(s, item);
             row = json_next_element(&rows, &item);
-            if (row) take_key(item, s->key);
+            if (row) take_key(item, &s->key);
         } else {
             good = print_folded(s, fold);
             folded = json_next_element(&folds, &fold);
-            if (folded) take_folded(fold, s->folded);
+            if (folded) take_folded(fold, &s->folded);
         }
     }
     return good;

@@ -13,16 +13,17 @@
 #include <unistd.h>
 
 #define EVENT_MAX_BYTES  ((size_t)64 << 20)
-#define SILENT_S         45 /* three heartbeats */
+#define SILENT_S         45 /* three heartbeats, where --timeout says nothing else */
 #define FIRST_PAUSE_MS   250
 #define LONGEST_PAUSE_MS 15000
 #define KEY_BYTES        (4 * 16384) /* of the longest key, as text */
 
 struct watch {
     bool json;
-    uint64_t left; /* events to show */
-    bool failed;   /* standard output can't be written to */
-    bool odd;      /* what came is no event */
+    uint64_t left;     /* events to show */
+    uint32_t silent_s; /* as http_exchange has it */
+    bool failed;       /* standard output can't be written to */
+    bool odd;          /* what came is no event */
     uint32_t pause_ms;
     char key[KEY_BYTES], end[KEY_BYTES];
 };
@@ -63,6 +64,7 @@ static bool take_piece(void *arg, const char *bytes, size_t size) {
 /* A server that was never heard of ends it; one that was may come back, and one that drains may have a successor. */
 static int watch_once(struct http_client *client, const char *path, struct event_stream *events,
                       struct http_exchange *x) {
+    const struct watch *w = events->arg;
     char last[EVENT_ID_BYTES + 32];
     *x = (struct http_exchange){.method = "GET",
                                 .path = path,
@@ -70,7 +72,7 @@ static int watch_once(struct http_client *client, const char *path, struct event
                                 .write = take_piece,
                                 .arg = events,
                                 .endless = true,
-                                .silent_s = SILENT_S};
+                                .silent_s = w->silent_s};
     if (*events->id) {
         (void)snprintf(last, sizeof last, "Last-Event-ID: %s", events->id);
         x->fields[1] = last;
@@ -120,6 +122,7 @@ int run_watch(const struct command *command, const struct command_arguments *arg
     if (!code) {
         *w = (struct watch){.left = UINT64_MAX, .pause_ms = FIRST_PAUSE_MS};
         w->json = command_value(command, arguments, "json");
+        w->silent_s = command_value(command, arguments, "timeout") ? 0 : SILENT_S;
         code = read_number("events", command_value(command, arguments, "events"), 1, UINT64_MAX, &w->left);
     }
     if (!code) code = read_number("since", command_value(command, arguments, "since"), 0, UINT64_MAX - 1, &since);

@@ -6,11 +6,13 @@
  */
 #include "cli/client.h"
 #include "cli/document.h"
+#include "cli/part_file.h"
 #include "cli/progress.h"
 #include "server/base64.h"
 #include "server/json.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -19,13 +21,12 @@
 #include <unistd.h>
 
 #define LINE_MAX_BYTES ((size_t)2 << 30)
-#define SILENT_S       60
 
 struct sink;
 struct export {
     const struct sink *sink;
     const char *path; /* NULL: standard output */
-    char part[4200];  /* where it is written before it is whole */
+    struct part_file part;
     FILE *file;
     sqlite3 *db;
     sqlite3_stmt *insert;
@@ -153,7 +154,7 @@ static bool sqlite_begin(struct export *e) {
         "CREATE TABLE items(key PRIMARY KEY NOT NULL, value, type TEXT NOT NULL, version INTEGER NOT NULL, "
         "expires_at TEXT) WITHOUT ROWID;";
     static const char insert[] = "INSERT INTO items VALUES(?1,?2,?3,?4,?5)";
-    if (sqlite3_open(e->part, &e->db) != SQLITE_OK) return sqlite_fail(e);
+    if (sqlite3_open(e->part.part, &e->db) != SQLITE_OK) return sqlite_fail(e);
     if (sqlite3_exec(e->db, sql, NULL, NULL, NULL) != SQLITE_OK) return sqlite_fail(e);
     return sqlite3_prepare_v2(e->db, insert, -1, &e->insert, NULL) == SQLITE_OK || sqlite_fail(e);
 }
@@ -235,37 +236,35 @@ static bool take_piece(void *arg, const char *bytes, size_t size) {
 
 /* ---- the file --------------------------------------------------------------------------------------------------- */
 
+static const char *name_of(const struct export *e) {
+    return e->path ? e->path : "standard output";
+}
+
+/* Standard output, the file's part, or what is no file, as it stands. */
 static int open_output(struct export *e) {
     bool table = e->sink->begin == sqlite_begin;
     e->file = stdout;
-    if (!e->path && table) return complain(EXIT_USAGE, "a SQLite database goes to a file: name it with --output");
     if (e->path) {
-        if ((size_t)snprintf(e->part, sizeof e->part, "%s.part-XXXXXX", e->path) >= sizeof e->part)
-            return complain(EXIT_USAGE, "--output: the path is too long");
-        int fd = mkstemp(e->part);
+        int code = part_file_open(&e->part, e->path);
+        if (code) return code;
+        int fd = fcntl(e->part.fd, F_DUPFD_CLOEXEC, 0);
         e->file = fd >= 0 ? fdopen(fd, "w") : NULL;
-        if (!e->file) {
-            int why = errno;
-            if (fd >= 0) (void)close(fd);
-            *e->part = 0;
-            return complain(EXIT_FAILED, "can't write to %s: %s", e->path, strerror(why));
-        }
+        if (!e->file) return complain(EXIT_FAILED, "can't write to %s: %s", e->path, strerror(errno));
     }
-    return e->sink->begin(e) ? EXIT_DONE : complain(EXIT_FAILED, "can't write to %s: %s", e->path, e->why);
+    if (table && !e->part.part)
+        return complain(EXIT_USAGE, "a SQLite database goes to a file: name %s with --output", e->path ? "one" : "it");
+    return e->sink->begin(e) ? EXIT_DONE : complain(EXIT_FAILED, "can't write to %s: %s", name_of(e), e->why);
 }
 
+/* What SQLite has written is the same file: it is on disk, too, before it appears under its name. */
 static int close_output(struct export *e, int code) {
-    const char *name = e->path ? e->path : "standard output";
     if (!code && !e->failed) (void)e->sink->end(e);
     (void)sqlite3_finalize(e->insert);
     if (e->db && sqlite3_close(e->db) != SQLITE_OK) (void)fail(e, "the database can't be closed");
-    /* Also what SQLite has written, which is the same file: what appears under its name is on disk. */
-    if (!code && !e->failed && e->path && (fflush(e->file) != 0 || fsync(fileno(e->file)) != 0))
-        (void)fail(e, strerror(errno));
     if (e->path && e->file && fclose(e->file) != 0) (void)fail(e, strerror(errno));
-    if (!code && !e->failed && e->path && rename(e->part, e->path) != 0) (void)fail(e, strerror(errno));
-    if (e->failed) code = complain(EXIT_FAILED, "can't write to %s: %s", name, e->why);
-    if (code && *e->part) (void)unlink(e->part);
+    if (e->failed) code = complain(EXIT_FAILED, "can't write to %s: %s", name_of(e), e->why);
+    if (!code && e->path) return part_file_finish(&e->part);
+    part_file_drop(&e->part);
     return code;
 }
 
@@ -275,11 +274,10 @@ static int export_all(struct http_client *client, const char *path, struct expor
                               .fields = {"Accept: application/x-ndjson, application/problem+json"},
                               .write = take_piece,
                               .arg = e,
-                              .endless = true,
-                              .silent_s = SILENT_S};
+                              .endless = true};
     int code = open_output(e);
     if (code) return close_output(e, code);
-    progress_begin(&e->progress, "rows");
+    if (e->path || isatty(STDOUT_FILENO) != 1) progress_begin(&e->progress, "rows"); /* not between rows that show */
     code = http_client_exchange(client, &x, false);
     progress_end(&e->progress);
     http_reply_free(&x.reply);
@@ -287,7 +285,7 @@ static int export_all(struct http_client *client, const char *path, struct expor
 }
 
 int run_export(const struct command *command, const struct command_arguments *arguments) {
-    struct export e = {.line.limit_bytes = LINE_MAX_BYTES, .text.limit_bytes = LINE_MAX_BYTES};
+    struct export e = {.line.limit_bytes = LINE_MAX_BYTES, .text.limit_bytes = LINE_MAX_BYTES, .part.fd = -1};
     struct json_writer path = {0};
     struct connection connection = {0};
     const char *format = command_value(command, arguments, "format");

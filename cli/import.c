@@ -32,7 +32,6 @@
 #define KEY_SHOWN_BYTES 100
 #define ATTEMPTS        8 /* without getting on, with pauses that double, before an import gives up */
 #define FIRST_PAUSE_MS  250
-#define SILENT_S        60
 
 struct line {
     size_t begin;      /* in the part */
@@ -48,7 +47,8 @@ struct import {
     const char *prefix; /* before each key; NULL: none */
     const char *path;   /* "/api/import" */
     const char *state_path;
-    FILE *report; /* NULL: none */
+    FILE *report;     /* NULL: none */
+    int report_error; /* why it can't be written, an errno; 0: it can */
     struct json_writer part, notes;
     struct line lines[PART_ROWS];
     uint32_t line_count;
@@ -84,7 +84,8 @@ static void report(struct import *m, uint64_t number, velocity_slice item, const
     json_write_string(&w, velocity_str(reason));
     json_end_object(&w);
     json_append(&w, "\n", 1);
-    if (!w.failed) (void)fwrite(w.data, 1, w.size, m->report); /* what fails shows when it is closed */
+    if ((w.failed || fwrite(w.data, 1, w.size, m->report) != w.size) && !m->report_error)
+        m->report_error = w.failed ? ENOMEM : errno;
     json_writer_free(&w);
 }
 
@@ -268,7 +269,6 @@ static int send_rest(struct import *m, bool last, bool *again) {
                               .fields = {"Content-Type: application/x-ndjson"},
                               .body = velocity_bytes(m->part.data + begin, stop - begin),
                               .endless = true,
-                              .silent_s = SILENT_S,
                               .unjudged = true};
     int code = http_client_exchange(m->client, &x, !last);
     bool refused = code && x.reply.status;
@@ -306,7 +306,7 @@ static int send_part(struct import *m) {
 /* ---- the command ------------------------------------------------------------------------------------------------ */
 
 static int save(struct import *m) {
-    if (m->report) (void)fflush(m->report); /* what fails shows when it is closed */
+    if (m->report && fflush(m->report) != 0 && !m->report_error) m->report_error = errno;
     return import_state_save(m->state_path, m->format, m->rows, &m->state);
 }
 
@@ -394,7 +394,8 @@ static int open_rows(struct import *m, const struct command *command, const stru
                                    .value_column = command_value(command, arguments, "value-column"),
                                    .match = command_value(command, arguments, "match")};
     /* What is called redis is a server where it is a URL, and else a dump of one. */
-    if (strcmp(format, "redis") == 0 && path && !strstr(path, "://")) format = "rdb";
+    if (strcmp(format, "redis") == 0 && arguments->operand_count && !strstr(arguments->operands[0], "://"))
+        format = "rdb";
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
         if (strcmp(format, formats[i].format) != 0) continue;
         m->format = formats[i].format;
@@ -449,8 +450,9 @@ int run_import(const struct command *command, const struct command_arguments *ar
         if (!code) code = told;
     }
     connect_close(&connection);
-    if (m && m->report && (ferror(m->report) | fclose(m->report)) && !code)
-        code = complain(EXIT_FAILED, "can't write %s: %s", report, strerror(errno));
+    if (m && m->report && fclose(m->report) != 0 && !m->report_error) m->report_error = errno;
+    if (m && m->report_error && !code)
+        code = complain(EXIT_FAILED, "can't write %s: %s", report, strerror(m->report_error));
     if (m && m->rows) m->rows->close(m->rows);
     if (m) json_writer_free(&m->part);
     if (m) json_writer_free(&m->notes);

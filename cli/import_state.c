@@ -26,14 +26,17 @@ int import_state_save(const char *path, const char *format, const struct rows *r
     if (!path) return EXIT_DONE;
     errno = ENAMETOOLONG;
     FILE *file = (size_t)snprintf(next, sizeof next, "%s.new", path) < sizeof next ? fopen(next, "we") : NULL;
-    bool good =
-        file &&
-        fprintf(file, "velocity-import 2 %s %s %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", format,
-                id_of(rows), state->position, state->number, state->imported, state->expired, state->skipped) > 0;
+    bool made = file,
+         good = file &&
+                fprintf(file, "velocity-import 2 %s %s %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
+                        format, id_of(rows), state->position, state->number, state->imported, state->expired,
+                        state->skipped) > 0;
     if (good && (fflush(file) != 0 || fsync(fileno(file)) != 0)) good = false;
     if (file && fclose(file) != 0) good = false;
     if (good && rename(next, path) == 0) return EXIT_DONE;
-    return complain(EXIT_FAILED, "can't write %s: %s", path, strerror(errno));
+    int code = complain(EXIT_FAILED, "can't write %s: %s", path, strerror(errno));
+    if (made) (void)unlink(next);
+    return code;
 }
 
 int import_state_load(const char *path, const char *format, struct rows *rows, struct import_state *out) {

@@ -60,14 +60,14 @@ static void forget(struct part_file *file) {
     *file = (struct part_file){.fd = -1};
 }
 
+/* A link is never replaced: not one to what has no path, as /dev/stdout is where that is a pipe, nor one to nothing. */
 int part_file_open(struct part_file *file, const char *path) {
     struct stat info;
-    *file = (struct part_file){.path = realpath(path, NULL), .fd = -1};
-    bool there = file->path && stat(file->path, &info) == 0;
-    if (!file->path) file->path = strdup(path);
+    bool there = stat(path, &info) == 0, is_file = !there || S_ISREG(info.st_mode);
+    *file = (struct part_file){.fd = -1};
+    if (there || lstat(path, &info) != 0) file->path = there && is_file ? realpath(path, NULL) : strdup(path);
     file->mode = there ? info.st_mode & 07777 : usual_mode();
-    if (file->path)
-        file->fd = there && !S_ISREG(info.st_mode) ? open(file->path, O_WRONLY | O_CLOEXEC) : open_part(file);
+    if (file->path) file->fd = is_file ? open_part(file) : open(file->path, O_WRONLY | O_CLOEXEC);
     if (file->fd >= 0) return EXIT_DONE;
     int error = errno;
     forget(file);

@@ -3,7 +3,7 @@
  * which is gone however the program ends, but by SIGKILL.
  *
  * What is there already keeps its permissions. What is no file of its own kind (a pipe, a terminal, /dev/null) is
- * written to where it stands, and a link leads to what it names.
+ * written to where it stands, and a link leads to what it names; one to nothing is an error.
  *
  * Functions that answer an int complain in one line, and answer the exit code; EXIT_DONE: it worked. One at a time, for
  * the signals; threads: one.

@@ -179,6 +179,16 @@ bool redis_read(struct redis_link *link, struct redis_reply *out, struct json_wr
     return read_bulk(link, out->bulk_bytes, bulk);
 }
 
+bool redis_refusal(struct redis_link *link, const char *text) {
+    bool cluster = strncmp(text, "MOVED ", 6) == 0 || strncmp(text, "ASK ", 4) == 0;
+    bool stranger = strncmp(text, "NOAUTH ", 7) == 0;
+    (void)snprintf(link->message, sizeof link->message, "Redis refuses: %.120s%s", text,
+                   cluster    ? "; import from each master of the cluster"
+                   : stranger ? "; a password stands in the URL, or in REDISCLI_AUTH"
+                              : "");
+    return false;
+}
+
 /* One that answers OK. */
 static bool order(struct redis_link *link, size_t count, const velocity_slice *words) {
     struct redis_reply reply;
@@ -186,8 +196,7 @@ static bool order(struct redis_link *link, size_t count, const velocity_slice *w
     redis_command(link, count, words);
     bool good = redis_read(link, &reply, &none);
     json_writer_free(&none);
-    if (!good || reply.kind != REDIS_ERROR) return good;
-    return fail(link, "Redis refuses", reply.text);
+    return good && (reply.kind != REDIS_ERROR || redis_refusal(link, reply.text));
 }
 
 /* ---- connecting ------------------------------------------------------------------------------------------------- */
@@ -208,7 +217,9 @@ static bool connect_link(struct redis_link *link, const struct place *p) {
         link->fd = -1;
         errno = why;
     }
-    if (link->fd < 0) (void)fail(link, "Redis can't be reached", strerror(errno));
+    if (link->fd < 0)
+        (void)snprintf(link->message, sizeof link->message, "Redis can't be reached at %.120s:%.10s: %s", p->host,
+                       p->port, strerror(errno));
     freeaddrinfo(found);
     return link->fd >= 0;
 }

@@ -34,6 +34,8 @@ void redis_close(struct redis_link *link);
 
 /* Puts a command into the queue; it is sent with the next redis_read. */
 void redis_command(struct redis_link *link, size_t count, const velocity_slice *words);
+/* What an error says, and what to do about it, into the message; answers false. */
+bool redis_refusal(struct redis_link *link, const char *text);
 /* The next reply. A bulk replaces what `bulk` holds. False: message says why. */
 bool redis_read(struct redis_link *link, struct redis_reply *out, struct json_writer *bulk);
 

@@ -198,9 +198,10 @@ static const char *read_head(struct csv *c, const struct rows_options *options) 
     if (!utf8_valid(velocity_bytes(c->head.data, c->head.size))) return "the columns' names are not UTF-8";
     if (has_name_twice(c)) return "two columns have the same name";
     c->value = c->columns;
-    if (options->key_column && !find_column(c, options->key_column, &c->key)) return "it has no column --key-column";
+    if (options->key_column && !find_column(c, options->key_column, &c->key))
+        return "no column has the name that --key-column says";
     if (options->value_column && !find_column(c, options->value_column, &c->value))
-        return "it has no column --value-column";
+        return "no column has the name that --value-column says";
     return NULL;
 }
 

@@ -66,7 +66,7 @@ static enum row_result ndjson_next(struct rows *rows, struct row *out) {
         more = read_line(n);
     } while (more && n->line.size == 0 && !n->line.failed);
     if (ferror(n->file)) {
-        (void)snprintf(rows->message, sizeof rows->message, "it can't be read: %s", strerror(errno));
+        (void)snprintf(rows->message, sizeof rows->message, "the source can't be read: %s", strerror(errno));
         return ROW_FAILED;
     }
     if (!more) return ROW_END;

@@ -5,14 +5,15 @@
  *
  * Source: the comments of Redis's rdb.h and rdb.c. A string is a value; a list, set, sorted set or hash becomes JSON;
  * what has no such form (streams, values of modules, fields of a hash that expire by themselves) is passed over, with
- * its reason. Lengths are checked against what the file still holds before anything is allocated, and the checksum over
- * all of it at the end, when the rows are out: where it does not hold, the import fails then.
+ * its reason. The checksum over all of it comes at the end, when the rows are out: where it does not hold, the import
+ * fails then.
  *
  * Keys of several databases of one dump would overwrite each other: only those of one are shown.
  *
  * A position is the offset behind a row; expiry and database number of a row stand before it, so `seek` reads on from
  * the beginning and shows nothing until then.
  */
+#include "cli/rdb_file.h"
 #include "cli/rdb_packed.h"
 #include "cli/rows.h"
 
@@ -25,11 +26,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define VERSION_MAX      12
-#define STRING_MAX_BYTES ((uint64_t)512 << 20) /* Redis's own limit */
-#define LZF_GROWTH_MAX   88                    /* three bytes become 264 at most */
-#define CHECKED_VERSION  5                     /* from which on there is a checksum */
-#define CHECKSUM_BYTES   8
+#define VERSION_MAX     12
+#define CHECKED_VERSION 5 /* from which on there is a checksum */
+#define CHECKSUM_BYTES  8
 
 enum opcode {
     OP_SLOT_INFO = 0xF4,
@@ -74,133 +73,19 @@ enum type {
 
 enum { QUICKLIST_PLAIN = 1, QUICKLIST_PACKED = 2 };
 
-struct bytes {
-    uint8_t *data;
-    size_t size, capacity;
-};
-
 struct rdb {
     struct rows rows;
-    FILE *file;
-    uint64_t offset, size;
+    struct rdb_file dump;
     uint64_t skip_to; /* after seek */
     int64_t expires_at_ms;
     int64_t database, wanted; /* the rows' that come; those of it are shown, negative: not known yet */
     int version;
-    uint64_t checksum;
-    struct bytes key, value, element;
+    struct rdb_bytes key, value, element;
     struct json_writer json;
-    bool failed;
     const char *skipped; /* why the row at hand can't be stored; NULL: it can */
 };
 
-/* ---- bytes ------------------------------------------------------------------------------------------------------ */
-
-static bool fail(struct rdb *r, const char *why) {
-    if (!r->failed)
-        (void)snprintf(r->rows.message, sizeof r->rows.message, "the dump is damaged at byte %" PRIu64 ": %s",
-                       r->offset, why);
-    r->failed = true;
-    return false;
-}
-
-static bool read_bytes(struct rdb *r, void *out, size_t size) {
-    if (size > r->size - r->offset) return fail(r, "it ends in the middle");
-    if (size && fread(out, 1, size, r->file) != size) return fail(r, "it can't be read");
-    r->checksum = rdb_checksum(r->checksum, velocity_bytes(out, size));
-    r->offset += size;
-    return true;
-}
-
-static bool room(struct rdb *r, struct bytes *b, size_t size) {
-    if (size <= b->capacity) return true;
-    uint8_t *data = realloc(b->data, size);
-    if (!data) return fail(r, "no memory for a value of its size");
-    b->data = data;
-    b->capacity = size;
-    return true;
-}
-
-static bool read_little(struct rdb *r, size_t bytes, uint64_t *out) {
-    uint8_t raw[8];
-    if (!read_bytes(r, raw, bytes)) return false;
-    *out = 0;
-    for (size_t i = bytes; i-- > 0;) *out = *out << 8 | raw[i];
-    return true;
-}
-
-static bool read_big(struct rdb *r, size_t bytes, uint64_t *out) {
-    uint8_t raw[8];
-    if (!read_bytes(r, raw, bytes)) return false;
-    *out = 0;
-    for (size_t i = 0; i < bytes; i++) *out = *out << 8 | raw[i];
-    return true;
-}
-
-/* A length, or the number of an encoding of strings (*encoded). */
-static bool read_length_or_encoding(struct rdb *r, uint64_t *out, bool *encoded) {
-    uint64_t first, more = 0;
-    *encoded = false;
-    if (!read_little(r, 1, &first)) return false;
-    switch (first >> 6) {
-    case 0: *out = first & 0x3F; return true;
-    case 1:
-        if (!read_little(r, 1, &more)) return false;
-        *out = (first & 0x3F) << 8 | more;
-        return true;
-    case 3:
-        *encoded = true;
-        *out = first & 0x3F;
-        return true;
-    default:
-        if (first == 0x80) return read_big(r, 4, out);
-        return first == 0x81 ? read_big(r, 8, out) : fail(r, "a length of no known form");
-    }
-}
-
-static bool read_length(struct rdb *r, uint64_t *out) {
-    bool encoded;
-    return read_length_or_encoding(r, out, &encoded) && (!encoded || fail(r, "a length of no known form"));
-}
-
-static bool read_integer_string(struct rdb *r, size_t bytes, struct bytes *out) {
-    uint64_t n;
-    if (!read_little(r, bytes, &n) || !room(r, out, 24)) return false;
-    uint64_t sign = UINT64_C(1) << (bytes * 8 - 1);
-    out->size = (size_t)snprintf((char *)out->data, 24, "%" PRId64, (int64_t)((n ^ sign) - sign));
-    return true;
-}
-
-static bool read_lzf_string(struct rdb *r, struct bytes *out) {
-    uint64_t packed, size;
-    if (!read_length(r, &packed) || !read_length(r, &size)) return false;
-    if (size > STRING_MAX_BYTES || packed > STRING_MAX_BYTES) return fail(r, "a string that is too long");
-    if (packed > r->size - r->offset) return fail(r, "it ends in the middle");
-    /* What LZF may make of a byte is limited: a small lie about the size must not cost memory. */
-    if (size > packed * LZF_GROWTH_MAX) return fail(r, "a compressed string that can't be so long");
-    uint8_t *in = malloc(packed + 1);
-    bool good = in || fail(r, "no memory for a value of its size");
-    good = good && read_bytes(r, in, packed) && room(r, out, size + 1);
-    good = good && (lzf_decompress(velocity_bytes(in, packed), out->data, size) || fail(r, "a compressed string"));
-    out->size = good ? size : 0;
-    free(in);
-    return good;
-}
-
-static bool read_string(struct rdb *r, struct bytes *out) {
-    static const size_t integer_bytes[] = {1, 2, 4};
-    uint64_t n;
-    bool encoded;
-    if (!read_length_or_encoding(r, &n, &encoded)) return false;
-    if (encoded && n < 3) return read_integer_string(r, integer_bytes[n], out);
-    if (encoded) return n == 3 ? read_lzf_string(r, out) : fail(r, "a string of no known form");
-    if (n > STRING_MAX_BYTES) return fail(r, "a string that is too long");
-    if (n > r->size - r->offset) return fail(r, "it ends in the middle");
-    out->size = n;
-    return room(r, out, n + 1) && read_bytes(r, out->data, n);
-}
-
-static velocity_slice slice_of(const struct bytes *b) {
+static velocity_slice slice_of(const struct rdb_bytes *b) {
     return velocity_bytes(b->data, b->size);
 }
 
@@ -218,11 +103,11 @@ static void write_name(struct rdb *r, velocity_slice name) {
 /* Redis's numbers are doubles as text: "3", "1e+17", "inf". False: it is none. */
 static bool write_score(struct rdb *r, velocity_slice text) {
     char copy[512], *end; /* a double that is written out has 310 digits */
-    if (text.size == 0 || text.size >= sizeof copy) return fail(r, "a score that is no number");
+    if (text.size == 0 || text.size >= sizeof copy) return rdb_fail(&r->dump, "a score that is no number");
     memcpy(copy, text.data, text.size);
     copy[text.size] = 0;
     rows_write_number(&r->json, strtod(copy, &end));
-    return end == copy + text.size || fail(r, "a score that is no number");
+    return end == copy + text.size || rdb_fail(&r->dump, "a score that is no number");
 }
 
 enum shape { SHAPE_ARRAY, SHAPE_HASH, SHAPE_SCORES };
@@ -247,34 +132,35 @@ static bool end(struct rdb *r, enum shape shape) {
 static bool write_packed(struct rdb *r, enum packed_form form, enum shape shape, velocity_slice bytes) {
     struct packed p;
     velocity_slice element;
-    if (!packed_begin(&p, form, bytes)) return fail(r, "a packed collection");
+    if (!packed_begin(&p, form, bytes)) return rdb_fail(&r->dump, "a packed collection");
     while (packed_next(&p, &element)) {
         if (shape != SHAPE_ARRAY) {
             write_name(r, element);
-            if (!packed_next(&p, &element)) return fail(r, "a packed collection"); /* of pairs */
+            if (!packed_next(&p, &element)) return rdb_fail(&r->dump, "a packed collection"); /* of pairs */
         }
         if (shape != SHAPE_SCORES)
             rows_write_text(&r->json, element);
         else if (!write_score(r, element))
             return false;
     }
-    return !p.damaged || fail(r, "a packed collection");
+    return !p.damaged || rdb_fail(&r->dump, "a packed collection");
 }
 
 static bool read_packed(struct rdb *r, enum packed_form form, enum shape shape) {
     begin(r, shape);
-    return read_string(r, &r->element) && write_packed(r, form, shape, slice_of(&r->element)) && end(r, shape);
+    return rdb_read_string(&r->dump, &r->element) && write_packed(r, form, shape, slice_of(&r->element)) &&
+           end(r, shape);
 }
 
 static bool read_elements(struct rdb *r, enum shape shape) {
     uint64_t count;
     begin(r, shape);
-    if (!read_length(r, &count)) return false;
+    if (!rdb_read_length(&r->dump, &count)) return false;
     for (uint64_t i = 0; i < count; i++) {
-        if (!read_string(r, &r->element)) return false;
+        if (!rdb_read_string(&r->dump, &r->element)) return false;
         if (shape == SHAPE_HASH) {
             write_name(r, slice_of(&r->element));
-            if (!read_string(r, &r->element)) return false;
+            if (!rdb_read_string(&r->dump, &r->element)) return false;
         }
         rows_write_text(&r->json, slice_of(&r->element));
     }
@@ -289,28 +175,28 @@ static bool read_expiring_listpack(struct rdb *r, bool old) {
     struct packed p;
     velocity_slice element;
     begin(r, SHAPE_HASH);
-    if ((!old && !read_little(r, 8, &least)) || !read_string(r, &r->element)) return false;
-    if (!packed_begin(&p, PACKED_LISTPACK, slice_of(&r->element))) return fail(r, "a packed collection");
+    if ((!old && !rdb_read_little(&r->dump, 8, &least)) || !rdb_read_string(&r->dump, &r->element)) return false;
+    if (!packed_begin(&p, PACKED_LISTPACK, slice_of(&r->element))) return rdb_fail(&r->dump, "a packed collection");
     while (packed_next(&p, &element)) {
         write_name(r, element);
-        if (!packed_next(&p, &element)) return fail(r, "a packed collection");
+        if (!packed_next(&p, &element)) return rdb_fail(&r->dump, "a packed collection");
         rows_write_text(&r->json, element);
-        if (!packed_next(&p, &element)) return fail(r, "a packed collection");
+        if (!packed_next(&p, &element)) return rdb_fail(&r->dump, "a packed collection");
         if (element.size != 1 || *(const char *)element.data != '0') r->skipped = expiring_field;
     }
-    return p.damaged ? fail(r, "a packed collection") : end(r, SHAPE_HASH);
+    return p.damaged ? rdb_fail(&r->dump, "a packed collection") : end(r, SHAPE_HASH);
 }
 
 /* The same, each as it is; when it expires comes first. */
 static bool read_expiring_elements(struct rdb *r, bool old) {
     uint64_t least, count, expires;
     begin(r, SHAPE_HASH);
-    if ((!old && !read_little(r, 8, &least)) || !read_length(r, &count)) return false;
+    if ((!old && !rdb_read_little(&r->dump, 8, &least)) || !rdb_read_length(&r->dump, &count)) return false;
     for (uint64_t i = 0; i < count; i++) {
-        if (!read_length(r, &expires) || !read_string(r, &r->element)) return false;
+        if (!rdb_read_length(&r->dump, &expires) || !rdb_read_string(&r->dump, &r->element)) return false;
         if (expires) r->skipped = expiring_field;
         write_name(r, slice_of(&r->element));
-        if (!read_string(r, &r->element)) return false;
+        if (!rdb_read_string(&r->dump, &r->element)) return false;
         rows_write_text(&r->json, slice_of(&r->element));
     }
     return end(r, SHAPE_HASH);
@@ -321,21 +207,21 @@ static bool read_old_score(struct rdb *r, double *out) {
     static const double others[] = {NAN, INFINITY, -INFINITY};
     char text[256];
     uint64_t size;
-    if (!read_little(r, 1, &size)) return false;
+    if (!rdb_read_little(&r->dump, 1, &size)) return false;
     if (size >= 253) {
         *out = others[size - 253];
         return true;
     }
-    if (!read_bytes(r, text, size)) return false;
+    if (!rdb_read(&r->dump, text, size)) return false;
     text[size] = 0;
     char *end;
     *out = strtod(text, &end);
-    return (size && end == text + size) || fail(r, "a score that is no number");
+    return (size && end == text + size) || rdb_fail(&r->dump, "a score that is no number");
 }
 
 static bool read_binary_score(struct rdb *r, double *out) {
     uint64_t bits;
-    if (!read_little(r, 8, &bits)) return false;
+    if (!rdb_read_little(&r->dump, 8, &bits)) return false;
     memcpy(out, &bits, sizeof *out);
     return true;
 }
@@ -344,9 +230,9 @@ static bool read_scores(struct rdb *r, bool binary) {
     uint64_t count;
     double score = 0;
     begin(r, SHAPE_SCORES);
-    if (!read_length(r, &count)) return false;
+    if (!rdb_read_length(&r->dump, &count)) return false;
     for (uint64_t i = 0; i < count; i++) {
-        if (!read_string(r, &r->element)) return false;
+        if (!rdb_read_string(&r->dump, &r->element)) return false;
         write_name(r, slice_of(&r->element));
         if (binary ? !read_binary_score(r, &score) : !read_old_score(r, &score)) return false;
         rows_write_number(&r->json, score);
@@ -358,11 +244,12 @@ static bool read_scores(struct rdb *r, bool binary) {
 static bool read_quicklist(struct rdb *r, bool second) {
     uint64_t count, container = QUICKLIST_PACKED;
     begin(r, SHAPE_ARRAY);
-    if (!read_length(r, &count)) return false;
+    if (!rdb_read_length(&r->dump, &count)) return false;
     for (uint64_t i = 0; i < count; i++) {
-        if (second && !read_length(r, &container)) return false;
-        if (container != QUICKLIST_PLAIN && container != QUICKLIST_PACKED) return fail(r, "a list of no known form");
-        if (!read_string(r, &r->element)) return false;
+        if (second && !rdb_read_length(&r->dump, &container)) return false;
+        if (container != QUICKLIST_PLAIN && container != QUICKLIST_PACKED)
+            return rdb_fail(&r->dump, "a list of no known form");
+        if (!rdb_read_string(&r->dump, &r->element)) return false;
         if (container == QUICKLIST_PLAIN)
             rows_write_text(&r->json, slice_of(&r->element));
         else if (!write_packed(r, second ? PACKED_LISTPACK : PACKED_ZIPLIST, SHAPE_ARRAY, slice_of(&r->element)))
@@ -373,39 +260,23 @@ static bool read_quicklist(struct rdb *r, bool second) {
 
 /* ---- what is passed over ---------------------------------------------------------------------------------------- */
 
-static bool skip_bytes(struct rdb *r, uint64_t bytes) {
-    uint8_t piece[64];
-    while (bytes) {
-        size_t size = bytes < sizeof piece ? (size_t)bytes : sizeof piece;
-        if (!read_bytes(r, piece, size)) return false;
-        bytes -= size;
-    }
-    return true;
-}
-
-static bool skip_lengths(struct rdb *r, int count) {
-    uint64_t ignored;
-    while (count-- > 0)
-        if (!read_length(r, &ignored)) return false;
-    return true;
-}
-
 /* Ids that were given and not acknowledged; `times`: with when and how often. */
 static bool skip_pending(struct rdb *r, bool times) {
     uint64_t count;
-    if (!read_length(r, &count)) return false;
+    if (!rdb_read_length(&r->dump, &count)) return false;
     for (uint64_t i = 0; i < count; i++)
-        if (!skip_bytes(r, times ? 16 + 8 : 16) || (times && !skip_lengths(r, 1))) return false;
+        if (!rdb_skip(&r->dump, times ? 16 + 8 : 16) || (times && !rdb_skip_lengths(&r->dump, 1))) return false;
     return true;
 }
 
 static bool skip_group(struct rdb *r, enum type type) {
     uint64_t consumers;
-    if (!read_string(r, &r->element) || !skip_lengths(r, type == TYPE_STREAM ? 2 : 3) || !skip_pending(r, true) ||
-        !read_length(r, &consumers))
+    if (!rdb_read_string(&r->dump, &r->element) || !rdb_skip_lengths(&r->dump, type == TYPE_STREAM ? 2 : 3) ||
+        !skip_pending(r, true) || !rdb_read_length(&r->dump, &consumers))
         return false;
     for (uint64_t i = 0; i < consumers; i++)
-        if (!read_string(r, &r->element) || !skip_bytes(r, type == TYPE_STREAM_3 ? 16 : 8) || !skip_pending(r, false))
+        if (!rdb_read_string(&r->dump, &r->element) || !rdb_skip(&r->dump, type == TYPE_STREAM_3 ? 16 : 8) ||
+            !skip_pending(r, false))
             return false;
     return true;
 }
@@ -413,10 +284,10 @@ static bool skip_group(struct rdb *r, enum type type) {
 static bool skip_stream(struct rdb *r, enum type type) {
     uint64_t nodes, groups;
     r->skipped = "it is a stream, which has no counterpart";
-    if (!read_length(r, &nodes)) return false;
+    if (!rdb_read_length(&r->dump, &nodes)) return false;
     for (uint64_t i = 0; i < nodes; i++)
-        if (!read_string(r, &r->element) || !read_string(r, &r->element)) return false;
-    if (!skip_lengths(r, type == TYPE_STREAM ? 3 : 8) || !read_length(r, &groups)) return false;
+        if (!rdb_read_string(&r->dump, &r->element) || !rdb_read_string(&r->dump, &r->element)) return false;
+    if (!rdb_skip_lengths(&r->dump, type == TYPE_STREAM ? 3 : 8) || !rdb_read_length(&r->dump, &groups)) return false;
     for (uint64_t i = 0; i < groups; i++)
         if (!skip_group(r, type)) return false;
     return true;
@@ -426,18 +297,18 @@ static bool skip_stream(struct rdb *r, enum type type) {
 static bool skip_module(struct rdb *r) {
     uint64_t kind;
     r->skipped = "it belongs to a module of Redis";
-    if (!skip_lengths(r, 1)) return false;
+    if (!rdb_skip_lengths(&r->dump, 1)) return false;
     for (;;) {
-        if (!read_length(r, &kind)) return false;
+        if (!rdb_read_length(&r->dump, &kind)) return false;
         bool good = false;
         switch (kind) {
         case 0: return true;
         case 1:
-        case 2: good = skip_lengths(r, 1); break;
-        case 3: good = skip_bytes(r, 4); break;
-        case 4: good = skip_bytes(r, 8); break;
-        case 5: good = read_string(r, &r->element); break;
-        default: return fail(r, "a module's value of no known form");
+        case 2: good = rdb_skip_lengths(&r->dump, 1); break;
+        case 3: good = rdb_skip(&r->dump, 4); break;
+        case 4: good = rdb_skip(&r->dump, 8); break;
+        case 5: good = rdb_read_string(&r->dump, &r->element); break;
+        default: return rdb_fail(&r->dump, "a module's value of no known form");
         }
         if (!good) return false;
     }
@@ -449,7 +320,7 @@ static bool read_value(struct rdb *r, uint64_t type) {
     json_writer_clear(&r->json);
     r->skipped = NULL;
     switch (type) {
-    case TYPE_STRING: return read_string(r, &r->value);
+    case TYPE_STRING: return rdb_read_string(&r->dump, &r->value);
     case TYPE_LIST:
     case TYPE_SET: return read_elements(r, SHAPE_ARRAY);
     case TYPE_HASH: return read_elements(r, SHAPE_HASH);
@@ -464,7 +335,9 @@ static bool read_value(struct rdb *r, uint64_t type) {
     case TYPE_HASH_LISTPACK: return read_packed(r, PACKED_LISTPACK, SHAPE_HASH);
     case TYPE_LIST_QUICKLIST: return read_quicklist(r, false);
     case TYPE_LIST_QUICKLIST_2: return read_quicklist(r, true);
-    case TYPE_HASH_ZIPMAP: r->skipped = "it is a zipmap, of a Redis before 2.6"; return read_string(r, &r->value);
+    case TYPE_HASH_ZIPMAP:
+        r->skipped = "it is a zipmap, of a Redis before 2.6";
+        return rdb_read_string(&r->dump, &r->value);
     case TYPE_STREAM:
     case TYPE_STREAM_2:
     case TYPE_STREAM_3: return skip_stream(r, (enum type)type);
@@ -473,29 +346,30 @@ static bool read_value(struct rdb *r, uint64_t type) {
     case TYPE_HASH_EXPIRING: return read_expiring_elements(r, type == TYPE_HASH_EXPIRING_OLD);
     case TYPE_HASH_LISTPACK_EXPIRING_OLD:
     case TYPE_HASH_LISTPACK_EXPIRING: return read_expiring_listpack(r, type == TYPE_HASH_LISTPACK_EXPIRING_OLD);
-    default: return fail(r, "a value of a type that is not known here");
+    default: return rdb_fail(&r->dump, "a value of a type that is not known here");
     }
 }
 
 /* The checksum is of all that stands before it; 0: none was made. */
 static bool read_end(struct rdb *r) {
-    uint64_t expected, found = r->checksum;
+    uint64_t expected, found = r->dump.checksum;
     if (r->version < CHECKED_VERSION) return true;
-    if (!read_little(r, CHECKSUM_BYTES, &expected)) return false;
-    return expected == 0 || expected == found || fail(r, "its checksum does not hold: what it gave may be wrong, too");
+    if (!rdb_read_little(&r->dump, CHECKSUM_BYTES, &expected)) return false;
+    return expected == 0 || expected == found ||
+           rdb_fail(&r->dump, "its checksum does not hold: what it gave may be wrong, too");
 }
 
 static bool read_database(struct rdb *r) {
     uint64_t number;
-    if (!read_length(r, &number)) return false;
-    if (number > INT32_MAX) return fail(r, "a database of no possible number");
+    if (!rdb_read_length(&r->dump, &number)) return false;
+    if (number > INT32_MAX) return rdb_fail(&r->dump, "a database of no possible number");
     r->database = (int64_t)number;
     return true;
 }
 
 static bool read_expiry(struct rdb *r, bool seconds) {
     uint64_t n;
-    if (!read_little(r, seconds ? 4 : 8, &n)) return false;
+    if (!rdb_read_little(&r->dump, seconds ? 4 : 8, &n)) return false;
     int64_t ms = seconds ? (int64_t)(int32_t)(uint32_t)n * 1000 : (int64_t)n;
     r->expires_at_ms = ms > 0 ? ms : 1; /* long ago; 0 would be never */
     return true;
@@ -505,17 +379,17 @@ static bool read_expiry(struct rdb *r, bool seconds) {
 static bool read_opcodes(struct rdb *r, uint64_t *type) {
     r->expires_at_ms = 0;
     for (;;) {
-        if (!read_little(r, 1, type)) return false;
+        if (!rdb_read_little(&r->dump, 1, type)) return false;
         bool good = true;
         switch (*type) {
         case OP_END: return read_end(r);
-        case OP_AUX: good = read_string(r, &r->element) && read_string(r, &r->element); break;
-        case OP_FUNCTION: good = read_string(r, &r->element); break;
-        case OP_RESIZE: good = skip_lengths(r, 2); break;
-        case OP_SLOT_INFO: good = skip_lengths(r, 3); break;
+        case OP_AUX: good = rdb_read_string(&r->dump, &r->element) && rdb_read_string(&r->dump, &r->element); break;
+        case OP_FUNCTION: good = rdb_read_string(&r->dump, &r->element); break;
+        case OP_RESIZE: good = rdb_skip_lengths(&r->dump, 2); break;
+        case OP_SLOT_INFO: good = rdb_skip_lengths(&r->dump, 3); break;
         case OP_SELECT: good = read_database(r); break;
-        case OP_IDLE: good = skip_lengths(r, 1); break;
-        case OP_FREQUENCY: good = skip_bytes(r, 1); break;
+        case OP_IDLE: good = rdb_skip_lengths(&r->dump, 1); break;
+        case OP_FREQUENCY: good = rdb_skip(&r->dump, 1); break;
         case OP_MODULE_AUX: good = skip_module(r); break;
         case OP_EXPIRE_MS:
         case OP_EXPIRE_S: good = read_expiry(r, *type == OP_EXPIRE_S); break;
@@ -544,24 +418,24 @@ static enum row_result rdb_next(struct rows *rows, struct row *out) {
     uint64_t type;
     enum row_result result;
     do {
-        if (r->failed || !read_opcodes(r, &type)) return ROW_FAILED;
+        if (r->dump.failed || !read_opcodes(r, &type)) return ROW_FAILED;
         if (type == OP_END) return ROW_END;
-        if (!read_string(r, &r->key) || !read_value(r, type)) return ROW_FAILED;
-        rows->position = rows->done = r->offset;
+        if (!rdb_read_string(&r->dump, &r->key) || !read_value(r, type)) return ROW_FAILED;
+        rows->position = rows->done = r->dump.offset;
         result = show(r, type, out);
-    } while (r->offset <= r->skip_to);
+    } while (r->dump.offset <= r->skip_to);
     return result;
 }
 
 static bool rdb_seek(struct rows *rows, uint64_t position) {
     struct rdb *r = (struct rdb *)rows;
     r->skip_to = position;
-    return position <= r->size || fail(r, "it is shorter than where it was left");
+    return position <= r->dump.size || rdb_fail(&r->dump, "it is shorter than where it was left");
 }
 
 static void rdb_close(struct rows *rows) {
     struct rdb *r = (struct rdb *)rows;
-    if (r->file && r->file != stdin) (void)fclose(r->file);
+    if (r->dump.file && r->dump.file != stdin) (void)fclose(r->dump.file);
     free(r->key.data);
     free(r->value.data);
     free(r->element.data);
@@ -571,11 +445,11 @@ static void rdb_close(struct rows *rows) {
 
 static bool read_head(struct rdb *r) {
     char head[10] = "";
-    if (!read_bytes(r, head, 9)) return false;
+    if (!rdb_read(&r->dump, head, 9)) return false;
     r->version = atoi(head + 5);
-    if (memcmp(head, "REDIS", 5) != 0) return fail(r, "it does not begin as a Redis dump does");
+    if (memcmp(head, "REDIS", 5) != 0) return rdb_fail(&r->dump, "it does not begin as a Redis dump does");
     if (r->version >= 1 && r->version <= VERSION_MAX) return true;
-    r->failed = true;
+    r->dump.failed = true;
     (void)snprintf(r->rows.message, sizeof r->rows.message,
                    "the dump is of version %d; versions up to %d are known: import from the running Redis instead",
                    r->version, VERSION_MAX);
@@ -585,8 +459,9 @@ static bool read_head(struct rdb *r) {
 /* Another dump under the same name has another size, or else another checksum. */
 static void name_dump(struct rdb *r) {
     uint8_t tail[CHECKSUM_BYTES] = {0};
-    if (pread(fileno(r->file), tail, sizeof tail, (off_t)(r->size - sizeof tail)) != (ssize_t)sizeof tail) return;
-    int used = snprintf(r->rows.id, sizeof r->rows.id, "%" PRIu64 "-", r->size);
+    if (pread(fileno(r->dump.file), tail, sizeof tail, (off_t)(r->dump.size - sizeof tail)) != (ssize_t)sizeof tail)
+        return;
+    int used = snprintf(r->rows.id, sizeof r->rows.id, "%" PRIu64 "-", r->dump.size);
     for (size_t i = 0; i < sizeof tail; i++) used += snprintf(r->rows.id + used, 3, "%02x", tail[i]);
 }
 
@@ -596,12 +471,13 @@ bool rows_open_rdb(const struct rows_options *options, struct rows **out, char m
     const char *why = "no memory";
     if (!r) goto failed;
     r->rows = (struct rows){.next = rdb_next, .seek = rdb_seek, .close = rdb_close};
-    r->file = options->path ? fopen(options->path, "re") : NULL;
+    r->dump.message = r->rows.message;
+    r->dump.file = options->path ? fopen(options->path, "re") : NULL;
     why = options->path ? strerror(errno) : "a dump is read from a file: name it";
-    if (!r->file || fstat(fileno(r->file), &info) != 0) goto failed;
+    if (!r->dump.file || fstat(fileno(r->dump.file), &info) != 0) goto failed;
     why = "a dump is read from a file, and this is none";
     if (!S_ISREG(info.st_mode)) goto failed;
-    r->size = r->rows.total = (uint64_t)info.st_size;
+    r->dump.size = r->rows.total = (uint64_t)info.st_size;
     r->wanted = options->redis_database;
     r->json.limit_bytes = ROWS_JSON_MAX_BYTES;
     why = r->rows.message;

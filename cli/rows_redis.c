@@ -57,13 +57,8 @@ static bool fail(struct redis_rows *r, const char *why) {
 
 /* What Redis says instead of an answer. */
 static bool fail_by(struct redis_rows *r, const char *text) {
-    bool cluster = strncmp(text, "MOVED ", 6) == 0 || strncmp(text, "ASK ", 4) == 0;
-    bool stranger = strncmp(text, "NOAUTH ", 7) == 0;
-    (void)snprintf(r->rows.message, sizeof r->rows.message, "Redis refuses: %.120s%s", text,
-                   cluster    ? "; import from each master of the cluster"
-                   : stranger ? "; a password stands in the URL, or in REDISCLI_AUTH"
-                              : "");
-    return false;
+    (void)redis_refusal(&r->link, text);
+    return fail(r, r->link.message);
 }
 
 static bool read_reply(struct redis_rows *r, struct redis_reply *out) {

@@ -85,7 +85,7 @@ static enum row_result sqlite_next(struct rows *rows, struct row *out) {
     int result = sqlite3_step(s->select);
     if (result == SQLITE_DONE) return ROW_END;
     if (result != SQLITE_ROW) {
-        (void)fail(s, "it can't be read");
+        (void)fail(s, "the database can't be read");
         return ROW_FAILED;
     }
     rows->done++;

@@ -4,22 +4,10 @@
  */
 #include "http/item.h"
 #include "http/item_parse.h"
-#include "http/reply.h"
 #include "server/json.h"
 #include "tests/fuzz/fuzz.h"
 
 #define VALUE_BYTES 2048 /* at most: smaller than an input can be */
-
-/* Of what is linked here only parameters of a request answer, and there is none. */
-void reply_problem(struct http_request *request, enum problem_code code, const char *format, ...) {
-    (void)request, (void)code, (void)format;
-    abort();
-}
-
-void reply_header(struct http_request *request, const char *name, const char *value) {
-    (void)request, (void)name, (void)value;
-    abort();
-}
 
 static bool is_same(velocity_slice a, velocity_slice b) {
     return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);

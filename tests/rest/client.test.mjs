@@ -1,7 +1,7 @@
 // The program as a client of a server: get, put, delete, scan, batch.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmodSync, lstatSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, lstatSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { begin, commandsAt } from './command.mjs';
@@ -135,6 +135,13 @@ describe('put and get', () => {
     assert.equal(got.stdout.toString(), 'new');
     assert.ok(lstatSync(pipe).isFIFO());
     await fails(['get', 'o', '--output', directory], 1, /directory/);
+    // As /dev/stdout is, which a test must not risk.
+    const own = path.join(directory, 'own');
+    symlinkSync('/proc/self/fd/1', own);
+    assert.equal(await good(['get', 'o', '--output', own], { shell: '"$@" | cat' }), 'new');
+    symlinkSync('nowhere', path.join(directory, 'dangling'));
+    await fails(['get', 'o', '--output', path.join(directory, 'dangling')], 1, /No such file/);
+    assert.deepEqual(readdirSync(directory).filter((name) => lstatSync(path.join(directory, name)).isSymbolicLink()), ['dangling', 'link', 'own']);
   });
 
   it('only where the conditions hold', async () => {
@@ -247,6 +254,22 @@ describe('scan', () => {
     assert.deepEqual((await names(['--end', 'fold:u', '--reverse'])), ['fold:tail', 'fold:sub/', 'fold:plain']);
     const lines = (await names(['--json'])).map((line) => JSON.parse(line));
     assert.deepEqual(lines.filter(({ key }) => !key).map(({ prefix, prefix64 }) => prefix ?? prefix64).sort(), ['fold:sub/', folded].sort());
+  });
+
+  it('folds in the order of the keys\' bytes, whatever is shown of them', async () => {
+    const keys = ['order:a ', 'order:a\tz/1', 'order:a\u007f', 'order:a\u0080/1', 'order:a\u00bf', 'order:b/1', 'order:c'].map((key) => Buffer.from(key));
+    keys.push(Buffer.from('order:\xf0\xff', 'latin1'), Buffer.from('order:\xf1\xff/1', 'latin1'), Buffer.from('order:\xf2\xff', 'latin1'));
+    const ops = keys.map((key) => ({ op: 'put', key64: key.toString('base64url'), text: 'x' }));
+    assert.equal((await server.client.post('/api/batch', { ops })).status, 200);
+    const rows = async (args) => (await good(['scan', 'order:', '--delimiter', '/', '--json', ...args])).trimEnd().split('\n').map((line) => {
+      const { key, key64, prefix, prefix64 } = JSON.parse(line);
+      return Buffer.from(key64 ?? prefix64 ?? key ?? prefix, key64 ?? prefix64 ? 'base64url' : 'utf8').toString('hex');
+    });
+    const folded = keys.sort(Buffer.compare).map((key) => key.toString('hex').replace(/2f31$/, '2f'));
+    assert.deepEqual(await rows([]), folded);
+    assert.deepEqual(await rows(['--reverse']), folded.reverse());
+    const shown = (await good(['scan', 'order:a', '--delimiter', '/'])).trimEnd().split('\n').map((line) => line.split('\t')[0]);
+    assert.deepEqual(shown, ['order:a z/', 'order:a ', 'order:a ', 'order:a  /', 'order:a\u00bf']);
   });
 
   it('says what is wrong', async () => {

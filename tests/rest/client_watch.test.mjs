@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { assertComplains, commandsAt } from './command.mjs';
 import { fake, problem } from './fake.mjs';
-import { keyPath, key64, KiB, MiB, Server, until, versionOf, within } from './support.mjs';
+import { keyPath, key64, KiB, MiB, PATIENCE_MS, Server, until, versionOf, within } from './support.mjs';
 
 const BEAT = { server: { watch_heartbeat_seconds: 1 } };
 const LINE_MS = 30_000;
@@ -25,10 +25,13 @@ const put = async (at, key, value, type = 'text/plain; charset=utf-8') => {
 };
 const open = async (at) => (await at.client.get('/api/stats')).json.server.streams.open;
 
-/** A watch whose lines are read one by one; ready when the server `from` has it. */
-async function watch(args, { from = server, ...options } = {}) {
-  if (from) await until('the end of the watches before', async () => (await open(from)) === 0);
-  const { child, ended } = start(['watch', ...args], { ...(from ? { at: `http://127.0.0.1:${from.port}` } : {}), ...options });
+/**
+ * A watch whose lines are read one by one. It is of what comes after this moment, whenever the server gets to it; `now`: after the moment when it does.
+ */
+async function watch(args, { from = server, now = false } = {}) {
+  await until('the end of the watches before', async () => (await open(from)) === 0);
+  const since = now ? [] : ['--since', (await from.client.get('/api/keys?limit=1')).json.version];
+  const { child, ended } = start(['watch', ...args, ...since], { at: `http://127.0.0.1:${from.port}` });
   let text = '';
   let wake = () => {};
   child.stdout.on('data', (data) => {
@@ -42,7 +45,7 @@ async function watch(args, { from = server, ...options } = {}) {
     text = text.slice(end + 1);
     return found;
   };
-  if (from) await until('the watch', async () => (await open(from)) === 1);
+  await until('the watch', async () => (await open(from)) === 1);
   return { child, ended, line: () => within(LINE_MS, 'a line', line()), rest: () => text };
 }
 
@@ -67,6 +70,15 @@ describe('velocity watch', () => {
     assert.equal(await watching.line(), `${range}\trange_delete\tw:2\tw:3`);
     await interrupt(watching);
     await until('the end of the watch on the server', async () => (await open(server)) === 0);
+  });
+
+  it('shows what comes from now on, and nothing that was there', async () => {
+    await put(server, 'n:before', 'x');
+    const watching = await watch(['n:', '--events', '1'], { now: true });
+    let shown;
+    watching.ended.then((end) => (shown = end));
+    for (let i = 0; !shown; i += 1) await put(server, `n:${i}`, 'x'); // until it is there
+    assert.match(shown.stdout.toString(), /^\d+\tput\tn:\d+\tx\n$/);
   });
 
   it('ends after --events with 0, and by SIGTERM, too', async () => {
@@ -187,6 +199,15 @@ describe('a connection', () => {
     assert.equal(end.stdout.toString(), '5\tput\ta\tx\n6\tput\tb\tx\n7\tput\tc\tx\n10\tput\td\tx\n');
     assert.deepEqual(flaky.requests.map(({ headers }) => headers['last-event-id']), [undefined, '5', '5', '5', '6', '6', '9']);
     for (const { target } of flaky.requests) assert.equal(target, '/api/watch?since=4');
+  });
+
+  it('that is silent for --timeout is made again', async () => {
+    const silent = await fake(inTurn(stream(event(5, 'a'), false), stream(event(6, 'b'))));
+    const began = performance.now();
+    const end = await client(['watch', '--events', '2', '--timeout', '1'], { at: silent.url });
+    assert.deepEqual([end.code, end.stderr, end.stdout.toString()], [0, '', '5\tput\ta\tx\n6\tput\tb\tx\n']);
+    assert.equal(silent.requests.at(-1).headers['last-event-id'], '5');
+    assert.ok(performance.now() - began < PATIENCE_MS, 'it waited for the usual time, 45 s');
   });
 
   it('that is refused for good ends it with one line', async () => {

@@ -1,12 +1,14 @@
 // velocity import and export: what comes of each format, what is skipped and why, and that an import that was cut
 // anywhere and gone on with brings the same as one that was not.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { binary, cleanEnvironment, KiB, MiB, random, run, Server, temporaryDirectory, within } from './support.mjs';
+import { begin } from './command.mjs';
+import { fake } from './fake.mjs';
+import { binary, cleanEnvironment, KiB, MiB, PATIENCE_MS, random, run, Server, temporaryDirectory, until, within } from './support.mjs';
 
 let server;
 let client;
@@ -122,6 +124,8 @@ describe('an import', () => {
     await fails([file, file], 2, /one source/);
     await fails([path.join(folder, 'none')], 1, /No such file/);
     await fails([file, '--format', 'sqlite'], 1, /--table/);
+    await fails([fileOf('a,b\n'), '--format', 'csv', '--key-column', 'id'], 1, /no column has the name that --key-column says/);
+    await fails(['-', '--format', 'redis'], 1, /standard input: a dump is read from a file: name it/);
   });
 });
 
@@ -140,6 +144,11 @@ describe('what an import skips', () => {
     for (const { reason } of skipped) assert.ok(reason.length > 10, reason);
     assert.equal(stderr.trim().split('\n').length, 4, stderr);
     assert.match(stderr, /row 3, s:3 is skipped: a member is not known here/);
+  });
+
+  it('is told to the end where the report can not be written, and then it is said why', async () => {
+    const { stderr, ...counts } = await fails([fileOf(ndjson(['no json', { key: 'full', text: 'x' }])), '--report', '/dev/full'], 1, /can't write \/dev\/full: No space left on device/);
+    assert.deepEqual(counts, { imported: 1, expired: 0, skipped: 1 });
   });
 
   it('may be all of it: each row is told, and none is sent again and again', async () => {
@@ -182,6 +191,15 @@ describe('an import that the server can\'t take to its end', () => {
     assert.deepEqual(counts, { imported: 600, expired: 0, skipped: 0 });
     assert.deepEqual((await itemsOf('narrow')).map(({ key, base64 }) => ({ key, base64 })), items);
     await client.delete('/api/databases/narrow');
+  });
+
+  it('does not begin where it can not keep how far it is, and leaves nothing there', async () => {
+    const file = fileOf(ndjson([{ key: 'never', text: 'x' }]));
+    const { code, stderr } = await begin(['import', '--url', urlOf(server.port), file], { shell: 'trap "" XFSZ; ulimit -f 0; "$@"' }).ended;
+    assert.equal(code, 1);
+    assert.match(stderr, /^velocity: can't write .*import-state: File too large\n$/);
+    assert.deepEqual(readdirSync(path.dirname(file)), [path.basename(file)]);
+    assert.equal((await client.get('/api/keys/never')).status, 404);
   });
 
   it('does not go on in another file, or in one that is shorter', async () => {
@@ -302,6 +320,16 @@ describe('an import that is cut and gone on with', () => {
     assert.deepEqual([counts.imported, (await itemsOf('broken')).length], [ROWS - counts.skipped, ROWS - counts.skipped]);
     assert.equal(counts.skipped, 11);
   });
+
+  it('goes on by itself where a server was silent for --timeout', async () => {
+    const replies = [() => {}, (response) => response.writeHead(200, { 'Content-Type': 'application/json' }).end('{"imported":1,"expired":0,"version":"1"}')];
+    const silent = await fake((_, response) => replies.shift()(response));
+    const began = performance.now();
+    const { code, stderr } = await run(['import', '--url', silent.url, '--timeout', '1', fileOf(ndjson([{ key: 'k', text: 'x' }]))]);
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /trying again/);
+    assert.ok(performance.now() - began < PATIENCE_MS, 'it waited for the usual time, 60 s');
+  });
 });
 
 describe('an export', () => {
@@ -316,6 +344,50 @@ describe('an export', () => {
     assert.match(lines[2], /^"a,b",text\/plain; charset=utf-8,\d+,,text,"x ""y""\nz"$/);
     assert.match(lines[3], /^j,application\/json,\d+,,json,"\{""a"":1\}"$/);
     assert.deepEqual(lines.slice(4), ['']);
+  });
+
+  it('to a file keeps its permissions, goes where a link leads, and into what is no file as it stands', async () => {
+    const own = temporaryDirectory();
+    const file = path.join(own, 'kept');
+    writeFileSync(file, 'before');
+    chmodSync(file, 0o640);
+    symlinkSync('kept', path.join(own, 'link'));
+    for (const format of ['ndjson', 'csv', 'sqlite']) {
+      assert.equal((await command(['export', '--format', format, '--database', 'tocsv', '--output', path.join(own, 'link')])).code, 0);
+      assert.deepEqual([statSync(file).mode & 0o7777, readdirSync(own).sort()], [0o640, ['kept', 'link']]);
+      assert.match(readFileSync(file, 'latin1'), { ndjson: /^\{"key64":"AP8"/, csv: /^key,type/, sqlite: /^SQLite format 3/ }[format]);
+    }
+    const pipe = path.join(own, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    const [got, { code }] = await Promise.all([begin([pipe], { shell: 'exec cat "$2"' }).ended, command(['export', '--database', 'tocsv', '--output', pipe])]);
+    assert.deepEqual([code, got.stdout.toString().split('\n').length], [0, 4]);
+    const refused = await begin(['export', '--url', urlOf(server.port), '--format', 'sqlite', '--output', '/dev/null']).ended;
+    assert.deepEqual([refused.code, refused.stderr], [2, 'velocity: a SQLite database goes to a file: name one with --output\n']);
+  });
+
+  it('shows its progress on a terminal, but not where its rows show', async () => {
+    const onTerminal = (words) => run(['-qec', `'${binary}' export --url ${urlOf(server.port)} --database tocsv ${words}`, '/dev/null'], { command: 'script' });
+    assert.match((await onTerminal(`--output ${path.join(folder, 'shown')}`)).stdout, /\u001b\[K1 rows, \d+ a second/);
+    const { code, stdout } = await onTerminal('');
+    assert.equal(code, 0);
+    assert.deepEqual(stdout.trimEnd().split('\r\n').map((line) => Object.keys(JSON.parse(line))[0]), ['key64', 'key', 'key']);
+  });
+
+  it('is gone when a signal ends the program, and what stood there stays', async () => {
+    const line = '{"key":"k","version":"1","type":"text/plain","size":1,"text":"x"}\n';
+    const stuck = await fake((_, response) => response.writeHead(200, { 'Content-Type': 'application/x-ndjson' }).write(line));
+    for (const format of ['ndjson', 'sqlite']) {
+      for (const signal of ['SIGINT', 'SIGTERM']) {
+        const own = temporaryDirectory();
+        writeFileSync(path.join(own, 'all'), 'before');
+        const { child, ended } = begin(['export', '--url', stuck.url, '--format', format, '--output', path.join(own, 'all')]);
+        await until('the part', () => readdirSync(own).length === 2);
+        child.kill(signal);
+        const end = await ended;
+        assert.deepEqual([end.signal, readdirSync(own)], [signal, ['all']]);
+        assert.equal(readFileSync(path.join(own, 'all'), 'utf8'), 'before');
+      }
+    }
   });
 
   it('that fails leaves no file', async () => {

@@ -214,9 +214,12 @@ describe(`an import of ${RECORDS} records of Redis`, () => {
       child.stderr.on('data', (data) => (stderr += data));
       return { code: await new Promise((resolve) => child.on('close', resolve)), stderr };
     };
-    const refused = await from(`redis://127.0.0.1:${redis.port}`);
-    assert.equal(refused.code, 1);
-    assert.match(refused.stderr, /NOAUTH.*REDISCLI_AUTH/);
+    for (const database of ['', '/0']) {
+      const refused = await from(`redis://127.0.0.1:${redis.port}${database}`);
+      assert.equal(refused.code, 1);
+      assert.match(refused.stderr, /NOAUTH.*REDISCLI_AUTH/);
+    }
+    assert.match((await from('redis://127.0.0.1:1')).stderr, /can't be reached at 127\.0\.0\.1:1: /);
     assert.match((await from(`redis://:wrong@127.0.0.1:${redis.port}`)).stderr, /WRONGPASS/);
     assert.equal((await from(`redis://:p%40ss@127.0.0.1:${redis.port}`)).code, 0);
     assert.equal((await from(`redis://127.0.0.1:${redis.port}`, { REDISCLI_AUTH: 'p@ss' })).code, 0);
