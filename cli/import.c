@@ -349,7 +349,9 @@ static int tell(const struct import *m, bool json) {
     else
         printed = printf("%" PRIu64 " rows are imported, %" PRIu64 " had expired, %" PRIu64 " are skipped\n",
                          s->imported, s->expired, s->skipped);
-    return printed > 0 ? EXIT_DONE : complain_of_output();
+    if (printed <= 0) return complain_of_output();
+    if (!s->skipped || s->imported || s->expired) return EXIT_DONE;
+    return complain(EXIT_FAILED, "none of its rows could be taken: is --format right?");
 }
 
 /* The number of a database of a dump; negative: none was given. */
