@@ -58,6 +58,9 @@ struct media_type {
 
 /* False: not of the form type/subtype *( OWS ";" OWS name=value ), or too long. */
 bool media_type_parse(velocity_slice value, struct media_type *out);
+/* Is the body of this Content-Type (data NULL: none was given) of the type `name`, spelled however, and text in UTF-8?
+ * It may have parameters, and a charset other than utf-8 makes it another one. */
+bool media_type_is(velocity_slice value, const char *name);
 /* "application/octet-stream", "application/json", "text/plain; charset=utf-8"; NULL for VALUE_OTHER and numbers
  * unknown. */
 const char *value_type_name(uint32_t type);

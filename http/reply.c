@@ -314,7 +314,6 @@ static void count_reply(struct http_request *request) {
     const struct route *route = request->match.route;
     enum latency_class class = route ? route->latency : LATENCY_OTHER;
     counter_add(&counters->statuses[request->reply.status], 1);
-    if (request->body.size) counter_add(&counters->body_bytes_received, request->body.size);
     if (request->method != HTTP_HEAD && request->reply.body.size)
         counter_add(&counters->body_bytes_sent, request->reply.body.size);
     counter_add(&counters->latency[class][latency_bucket(clock_us() - request->begun_us)], 1);
