@@ -142,6 +142,7 @@ static void work(struct http_request *request) {
     }
     if (!service_step_in(&request->service)) return;
     take_lines(request);
+    store_commit_free(&request->service.commit); /* of its largest batch: the next piece may be hours away */
     service_step_out(&request->service);
     import->draining = !import->final && http_server_draining(request->server);
 }

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import { after, before, describe, it } from 'node:test';
 import { addUser, serverWithAdmin } from './people.mjs';
-import { assertProblem, KiB, listAll, MiB, random, Server, sleep, until, Wire } from './support.mjs';
+import { assertProblem, FREED_IS_GONE, KiB, listAll, MiB, random, Server, sleep, until, Wire } from './support.mjs';
 
 let server;
 let client;
@@ -148,6 +148,25 @@ describe('an import of any size', () => {
     const response = await started.wire.response();
     assert.deepEqual([response.status, response.json.imported], [200, 2], response.text);
     started.wire.close();
+    await own.stop();
+  });
+
+  it('holds nothing of what is stored while more of it is awaited', async () => {
+    const config = { server: { max_value_bytes: 16 * MiB }, database: { durability: 'os', memtable_bytes: 4 * MiB, total_memtable_bytes: 16 * MiB, cache_bytes: 8 * MiB, change_history_bytes: 0 } };
+    const own = await Server.start({ config, env: FREED_IS_GONE });
+    const memory = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${own.pid}/status`, 'utf8'))[1]) * 1024;
+    const large = 'x'.repeat(16 * MiB);
+    const all = [];
+    const stalled = async (i) => {
+      all.push(await begin(own.port));
+      all[i].send(`{"key":"large:${i}","text":"${large}"}`, '{"key":"behind","text":"x"}');
+      await until('the large value', async () => (await own.client.request('HEAD', `/api/keys/large:${i}`)).status === 200);
+    };
+    await stalled(0);
+    const first = memory();
+    for (let i = 1; i < 12; i++) await stalled(i);
+    await until('their memory', () => memory() < first + 64 * MiB);
+    for (const { wire } of all) wire.close();
     await own.stop();
   });
 
