@@ -6,6 +6,7 @@
 #define SCRATCH_BODY_BYTES ((size_t)3072)  /* up to this a body of known size lives in the request's own memory */
 #define EXACT_BODY_BYTES   ((size_t)65536) /* up to this it is allocated at its size at once */
 #define FIRST_BODY_BYTES   ((size_t)8192)
+#define KEPT_BODY_BYTES    ((size_t)1 << 20) /* of a body that is worked on piece by piece, between two pieces */
 
 static size_t first_capacity(const struct body *body, uint64_t expected, size_t size) {
     size_t capacity = expected && expected <= EXACT_BODY_BYTES ? (size_t)expected : FIRST_BODY_BYTES;
@@ -64,10 +65,22 @@ enum body_result body_append(struct body *body, struct service *service, struct 
     return BODY_OK;
 }
 
-void body_drop_front(struct body *body, size_t size) {
+/* One large line must not count against everybody for as long as the lines behind it come. */
+static void shrink(struct body *body, struct service *service) {
+    if (body->capacity <= KEPT_BODY_BYTES || body->size > KEPT_BODY_BYTES) return;
+    unsigned char *memory = realloc(body->memory, BODY_HEADROOM_BYTES + KEPT_BODY_BYTES);
+    if (!memory) return;
+    body->memory = memory;
+    body->capacity = KEPT_BODY_BYTES;
+    service_give_bytes(service, body->counted - KEPT_BODY_BYTES);
+    body->counted = KEPT_BODY_BYTES;
+}
+
+void body_drop_front(struct body *body, struct service *service, size_t size) {
     unsigned char *first = body->memory + BODY_HEADROOM_BYTES;
     body->size -= size;
     if (size) memmove(first, first + size, body->size);
+    shrink(body, service);
 }
 
 void body_free(struct body *body, struct service *service) {

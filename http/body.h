@@ -28,8 +28,8 @@ enum body_result { BODY_OK, BODY_TOO_LARGE, BODY_OVER_BUDGET, BODY_NO_MEMORY };
 /* `expected`: what Content-Length says; 0: nothing. */
 enum body_result body_append(struct body *body, struct service *service, struct scratch *scratch, uint64_t expected,
                              const void *bytes, size_t size);
-/* So many bytes of the front are done with. */
-void body_drop_front(struct body *body, size_t size);
+/* So many bytes of the front are done with; memory that the rest does not need by far is given back. */
+void body_drop_front(struct body *body, struct service *service, size_t size);
 void body_free(struct body *body, struct service *service);
 
 static inline velocity_slice body_slice(const struct body *body) {

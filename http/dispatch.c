@@ -151,6 +151,7 @@ static enum MHD_Result take_body(struct http_request *request, const char *bytes
     if (pieces && pieces->ready(request)) return begin_piece(request);
     enum body_result result = body_append(&request->body, request->server->service, &request->scratch,
                                           request->headers.content_length, bytes, *size);
+    if (result == BODY_OK) counter_add(&request->worker->counters.body_bytes_received, *size);
     *size = 0;
     switch (result) {
     case BODY_OK: return MHD_YES;

@@ -4,6 +4,9 @@
  * Each filling goes over a stretch of the view from where the one before ended. A value that is not small is read by
  * itself and written piece by piece, so that an export needs the memory of one value and of a buffer, whatever there
  * is. All exports' values together are counted among the replies: beyond max_inflight_bytes an export fails.
+ *
+ * Keys that are gone give it nothing to write, and there may be millions of them: after some time among them it lets
+ * others have the thread, and is asked whether it may go on, and by whom it is still wanted (stream.c).
  */
 #include "engine/status.h"
 #include "http/admit.h"
@@ -20,6 +23,8 @@ enum {
     EXPORT_SMALL_BYTES = 32768 /* larger values come in pieces */
 };
 
+#define TURN_US UINT64_C(50000) /* then it is the turn of others */
+
 /* While it lives its view keeps what was deleted and overwritten since: that has to end some day. */
 #define EXPORT_MAX_US (UINT64_C(24) * 3600 * 1000000)
 
@@ -27,19 +32,28 @@ struct export {
     struct http_request *request;
     struct store *view;
     struct store_scan scan;
-    struct json_writer *out; /* while it is filled */
-    uint64_t begun_us;
-    bool large;           /* the scan ended at a value that comes in pieces: at `last`, of value_size bytes */
-    bool in_pieces;       /* one is under way */
-    velocity_status row;  /* why the scan ended at a row that can't be written; OK: it did not */
-    velocity_value value; /* the one in pieces */
+    struct json_writer *out;    /* while it is filled */
+    uint64_t begun_us, turn_us; /* turn_us: since when it has the thread */
+    bool paused;                /* its turn is over; the scan goes on from scan.start */
+    bool large;                 /* the scan ended at a value that comes in pieces: at `last`, of value_size bytes */
+    bool in_pieces;             /* one is under way */
+    velocity_status row;        /* why the scan ended at a row that can't be written; OK: it did not */
+    velocity_value value;       /* the one in pieces */
     size_t value_size;
     uint64_t counted; /* of it, among the bytes of replies */
     struct item_pieces pieces;
     size_t last_size;
-    /* The last key that was written, and behind it a NUL: the smallest key after it. */
+    /* The last key that was written, or that is gone, and behind it a NUL: the smallest key after it. */
     unsigned char last[VELOCITY_MAX_KEY_BYTES + 1];
 };
+
+/* The scan goes on behind this key. */
+static void remember_last(struct export *export, velocity_slice key) {
+    memcpy(export->last, key.data, key.size);
+    export->last[key.size] = 0;
+    export->last_size = key.size;
+    export->scan.start = velocity_bytes(export->last, key.size + 1);
+}
 
 /* ---- rows -------------------------------------------------------------------------------------------------------- */
 
@@ -64,15 +78,20 @@ static bool add_row(void *arg, const struct store_row *row) {
     export->value_size = row->value_size;
     if (!export->large) export->row = item_of(row, &item);
     if (export->row) return false;
-    memcpy(export->last, row->key.data, row->key.size);
-    export->last[row->key.size] = 0;
-    export->last_size = row->key.size;
-    export->scan.start = velocity_bytes(export->last, row->key.size + 1);
+    remember_last(export, row->key);
     if (export->large) return false;
     export->out->comma = false; /* each line is a document of its own */
     item_write(export->out, &item, true, UINT64_MAX);
     json_append(export->out, "\n", 1);
     return true;
+}
+
+static bool pass_gone(void *arg, velocity_slice key) {
+    struct export *export = arg;
+    if (clock_us() - export->turn_us < TURN_US) return true;
+    remember_last(export, key);
+    export->paused = true;
+    return false;
 }
 
 /* ---- values in pieces -------------------------------------------------------------------------------------------- */
@@ -130,8 +149,10 @@ static enum stream_step fill(void *arg, struct json_writer *out) {
     struct export *export = arg;
     velocity_status status = VELOCITY_OK;
     export->out = out;
+    export->turn_us = clock_us();
+    export->paused = false;
     if (!may_go_on(export)) return STREAM_FAIL;
-    while (out->size < EXPORT_BYTES && !out->failed) {
+    while (out->size < EXPORT_BYTES && !out->failed && !export->paused) {
         if (export->in_pieces)
             write_piece(export);
         else
@@ -191,6 +212,7 @@ void export_get(struct http_request *request) {
     export->scan = scan;
     export->scan.row = add_row;
     export->scan.wants_value = wants_value;
+    export->scan.passing = pass_gone;
     export->scan.arg = export;
     struct stream_options options = {
         .content_type = "application/x-ndjson", .waits = true, .fill = fill, .end = end, .arg = export};

@@ -6,15 +6,9 @@
 
 #include <stdio.h>
 
-static bool is_json(struct http_request *request) {
-    struct media_type type;
-    velocity_slice given = request->headers.content_type;
-    return given.data && media_type_parse(given, &type) && type.json;
-}
-
 void form_begin(struct form *form, struct http_request *request, const char *const *names, size_t count) {
     request->secret = true;
-    if (is_json(request)) {
+    if (media_type_is(request->headers.content_type, "application/json")) {
         form_parse(form, body_slice(&request->body), &request->scratch, names, count);
         return;
     }

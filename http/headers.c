@@ -159,21 +159,40 @@ static size_t skip_blanks(const unsigned char *p, size_t at, size_t size) {
     return at;
 }
 
+/* The value may be a quoted string, which is UTF-8 as well as the token is. */
+static bool is_other_charset(velocity_slice name, velocity_slice value) {
+    const unsigned char *p = value.data;
+    bool quoted = value.size > 1 && *p == '"';
+    return header_is(name, "charset") && !header_is(quoted ? velocity_bytes(p + 1, value.size - 2) : value, "utf-8");
+}
+
 /* *( OWS ";" OWS [ name "=" ( token / quoted string ) ] ) up to the end. */
-static bool parameters_valid(const unsigned char *p, size_t at, size_t size) {
+static bool parameters_valid(const unsigned char *p, size_t at, size_t size, bool *other_charset) {
     while (at < size) {
-        size_t name;
+        size_t name, value;
         at = skip_blanks(p, at, size);
         if (at == size || p[at] != ';') return false;
         name = skip_blanks(p, at + 1, size);
         at = token_end(p, name, size);
         if (at == name) continue; /* an empty parameter: another ; or the end must follow */
         if (at == size || p[at] != '=') return false;
-        name = ++at;
-        at = at < size && p[at] == '"' ? quoted_end(p, at, size) : token_end(p, at, size);
-        if (at <= name) return false;
+        value = at + 1;
+        at = value < size && p[value] == '"' ? quoted_end(p, value, size) : token_end(p, value, size);
+        if (at <= value) return false;
+        *other_charset |=
+            is_other_charset(velocity_bytes(p + name, value - 1 - name), velocity_bytes(p + value, at - value));
     }
     return true;
+}
+
+/* Behind type/subtype, with which the value begins; 0: it is no media type. */
+static size_t essence_end(velocity_slice value, bool *other_charset) {
+    const unsigned char *p = value.data;
+    size_t slash = token_end(p, 0, value.size), end;
+    *other_charset = false;
+    if (value.size > MEDIA_TYPE_MAX_BYTES || slash == 0 || slash == value.size || p[slash] != '/') return 0;
+    end = token_end(p, slash + 1, value.size);
+    return end > slash + 1 && parameters_valid(p, end, value.size, other_charset) ? end : 0;
 }
 
 /* Indexed by value_type. */
@@ -187,14 +206,20 @@ const char *value_type_name(uint32_t type) {
 bool media_type_parse(velocity_slice value, struct media_type *out) {
     velocity_slice name = header_trim(value);
     const unsigned char *p = name.data;
-    size_t slash = token_end(p, 0, name.size), end;
-    if (name.size > MEDIA_TYPE_MAX_BYTES || slash == 0 || slash == name.size || p[slash] != '/') return false;
-    end = token_end(p, slash + 1, name.size);
-    if (end == slash + 1 || !parameters_valid(p, end, name.size) || !utf8_valid(name)) return false;
+    bool other_charset;
+    size_t end = essence_end(name, &other_charset);
+    if (end == 0 || !utf8_valid(name)) return false;
     *out = (struct media_type){VALUE_OTHER, header_is(velocity_bytes(p, end), "application/json"), name};
     for (uint32_t type = 0; value_type_name(type); type++) {
         const char *known = value_type_name(type);
         if (name.size == strlen(known) && memcmp(p, known, name.size) == 0) out->type = (enum value_type)type;
     }
     return true;
+}
+
+bool media_type_is(velocity_slice value, const char *name) {
+    velocity_slice type = header_trim(value);
+    bool other_charset;
+    size_t end = essence_end(type, &other_charset);
+    return end && !other_charset && header_is(velocity_bytes(type.data, end), name);
 }

@@ -59,6 +59,9 @@ struct media_type {
 /* False: not of the form type/subtype *( OWS ";" OWS name=value ), too long, or not UTF-8, which is all that JSON can
  * show of it and an import could bring back. */
 bool media_type_parse(velocity_slice value, struct media_type *out);
+/* Is the body of this Content-Type (data NULL: none was given) of the type `name`, spelled however, and text in UTF-8?
+ * It may have parameters, and a charset other than utf-8 makes it another one. */
+bool media_type_is(velocity_slice value, const char *name);
 /* "application/octet-stream", "application/json", "text/plain; charset=utf-8"; NULL for VALUE_OTHER and numbers
  * unknown. */
 const char *value_type_name(uint32_t type);

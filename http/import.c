@@ -127,7 +127,8 @@ static void take_lines(struct http_request *request) {
     }
     if (good || import->failed) (void)write_batch(request, import); /* all before a bad line is in */
     scratch_reset(&import->scratch);
-    if (request->body.memory) body_drop_front(&request->body, (size_t)(at - (const char *)body.data));
+    if (request->body.memory)
+        body_drop_front(&request->body, http_server_service(request->server), (size_t)(at - (const char *)body.data));
     import->seen = 0;
 }
 
@@ -141,6 +142,7 @@ static void work(struct http_request *request) {
     }
     if (!service_step_in(&request->service)) return;
     take_lines(request);
+    store_commit_free(&request->service.commit); /* of its largest batch: the next piece may be hours away */
     service_step_out(&request->service);
     import->draining = !import->final && http_server_draining(request->server);
 }
@@ -202,11 +204,12 @@ static void done(struct http_request *request) {
 }
 
 bool import_begin(struct http_request *request) {
-    velocity_slice type = header_trim(request->headers.content_type);
+    velocity_slice type = request->headers.content_type;
     struct import *import = scratch_alloc(&request->scratch, sizeof *import);
     if (!request_parameters(request, NULL, 0, NULL)) return false;
-    if (!header_is(type, "application/x-ndjson") && !header_is(type, "application/jsonl")) {
-        reply_problem(request, PROBLEM_UNSUPPORTED_MEDIA_TYPE, "an import is application/x-ndjson: an item a line");
+    if (!media_type_is(type, "application/x-ndjson") && !media_type_is(type, "application/jsonl")) {
+        reply_problem(request, PROBLEM_UNSUPPORTED_MEDIA_TYPE,
+                      "an import is application/x-ndjson, in UTF-8: an item a line");
         return false;
     }
     if (!import) {

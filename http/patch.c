@@ -8,13 +8,6 @@
 
 #define MERGE_PATCH_TYPE "application/merge-patch+json"
 
-/* Whatever its parameters are: the media type has none that would change what it says. */
-static bool is_merge_patch(velocity_slice type) {
-    const char *semicolon = type.size ? memchr(type.data, ';', type.size) : NULL;
-    size_t size = semicolon ? (size_t)(semicolon - (const char *)type.data) : type.size;
-    return header_is(header_trim(velocity_bytes(type.data, size)), MERGE_PATCH_TYPE);
-}
-
 bool keys_patch_begin(struct http_request *request) {
     struct conditions *conditions = scratch_alloc(&request->scratch, sizeof *conditions);
     if (!conditions) {
@@ -23,7 +16,7 @@ bool keys_patch_begin(struct http_request *request) {
     }
     if (!request_key(request, &request->service.key) || !conditions_parse(request, conditions)) return false;
     conditions_set(&request->service, conditions);
-    if (is_merge_patch(request->headers.content_type)) return true;
+    if (media_type_is(request->headers.content_type, MERGE_PATCH_TYPE)) return true;
     reply_problem(request, PROBLEM_UNSUPPORTED_MEDIA_TYPE, "a patch has the Content-Type " MERGE_PATCH_TYPE);
     reply_header(request, "Accept-Patch", MERGE_PATCH_TYPE);
     return false;

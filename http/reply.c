@@ -116,11 +116,13 @@ static void log_event(struct http_request *request, const char *event, enum prob
                  logger_number("unlogged_before", atomic_exchange(&server->unlogged, 0)));
 }
 
-/* What the client can do nothing about, and the log explains under the same request id. */
-static void log_failure(struct http_request *request, enum problem_code code, const char *detail) {
+/* What the client can do nothing about: the log explains it under the same request id, with the server's files by name,
+ * which the reply leaves out. */
+static void log_failure(struct http_request *request, enum problem_code code, struct problem *problem) {
     unsigned status = problem_kind(code)->status;
-    if (status == MHD_HTTP_INTERNAL_SERVER_ERROR || status == MHD_HTTP_GATEWAY_TIMEOUT)
-        log_event(request, "request_failed", code, detail);
+    if (status != MHD_HTTP_INTERNAL_SERVER_ERROR && status != MHD_HTTP_GATEWAY_TIMEOUT) return;
+    log_event(request, "request_failed", code, problem->detail.data);
+    problem->detail = problem_title(problem);
 }
 
 void reply_problem_with(struct http_request *request, enum problem_code code, struct problem extra) {
@@ -130,7 +132,7 @@ void reply_problem_with(struct http_request *request, enum problem_code code, st
     if (route && route->pieces && request->state) route->pieces->tell(request, &extra);
     if (extra.detail.size == 0) extra.detail = problem_title(&extra);
     extra.request_id = request->id ? velocity_str(request->id) : velocity_bytes(NULL, 0);
-    log_failure(request, code, extra.detail.data);
+    log_failure(request, code, &extra);
     reply_begin(request, kind->status, PROBLEM_MEDIA_TYPE);
     json_writer_clear(&request->writer);
     request->writer.failed = false;
@@ -314,7 +316,6 @@ static void count_reply(struct http_request *request) {
     const struct route *route = request->match.route;
     enum latency_class class = route ? route->latency : LATENCY_OTHER;
     counter_add(&counters->statuses[request->reply.status], 1);
-    if (request->body.size) counter_add(&counters->body_bytes_received, request->body.size);
     if (request->method != HTTP_HEAD && request->reply.body.size)
         counter_add(&counters->body_bytes_sent, request->reply.body.size);
     counter_add(&counters->latency[class][latency_bucket(clock_us() - request->begun_us)], 1);

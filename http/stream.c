@@ -34,7 +34,8 @@ struct stream {
     size_t taken;          /* of the buffer */
     enum stream_step last; /* what fill said */
     _Atomic uint8_t state;
-    _Atomic bool left; /* the client */
+    _Atomic bool left;   /* the client */
+    _Atomic bool barren; /* the executor had nothing to write last, and goes on */
     struct executor_task task;
     /* The rate: how long the client took for all that was there for it, beyond what the rate allows. */
     uint64_t debt_us, handed_us, allowed_us;
@@ -139,6 +140,7 @@ static void fill(struct stream *stream) {
 static void fill_on_executor(struct executor_task *task) {
     struct stream *stream = (struct stream *)((char *)task - offsetof(struct stream, task));
     fill(stream);
+    atomic_store(&stream->barren, stream->last == STREAM_MORE && stream->buffer.size == 0);
     /* Both at once: who wakes it from here on leaves the resuming to us. */
     (void)atomic_fetch_and(&stream->state, (uint8_t) ~(FILLING | SUSPENDED));
     worker_finished(stream->request);
@@ -278,6 +280,12 @@ static bool client_has_left(const struct stream *stream) {
     return poll(&peer, 1, 0) == 1 && (peer.revents & (POLLRDHUP | POLLHUP | POLLERR));
 }
 
+/* Nothing is on its way to the client: while there is, that tells by itself whether somebody takes it. */
+static bool sends_nothing(const struct stream *stream) {
+    uint8_t state = atomic_load(&stream->state);
+    return state == SUSPENDED || (state & FILLING && atomic_load(&stream->barren));
+}
+
 static bool has_to_end(const struct stream *stream) {
     const struct http_request *request = stream->request;
     if (http_server_draining(request->server)) return true;
@@ -299,7 +307,7 @@ void streams_sweep(struct streams *streams, uint64_t now_us) {
     for (struct stream *stream = streams->list; stream; stream = stream->next) {
         if (has_to_end(stream)) {
             bring_to_end(stream, now_us);
-        } else if (atomic_load(&stream->state) == SUSPENDED && client_has_left(stream)) {
+        } else if (sends_nothing(stream) && client_has_left(stream)) {
             atomic_store(&stream->left, true);
             stream_wake(stream);
         }

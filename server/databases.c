@@ -14,6 +14,10 @@ velocity_status databases_check_limit(uint64_t max_disk_bytes) {
                       (unsigned long long)DATABASES_MOST_LIMIT);
 }
 
+struct logger *databases_log(const struct databases *all) {
+    return all->log;
+}
+
 /* ---- the table -------------------------------------------------------------------------------------------------- */
 
 static size_t bucket_of(velocity_slice name) {

@@ -45,6 +45,8 @@ bool database_name_is_good(velocity_slice name);
 
 /* OK though some are damaged, but for "default": its status. */
 VELOCITY_CHECK_RESULT velocity_status databases_open(const struct databases_options *options, struct databases **out);
+/* That of the options: NULL, or it lives as long as the registry. */
+struct logger *databases_log(const struct databases *databases);
 /* Nothing may be acquired. The first status that is not OK; everything is freed all the same. */
 VELOCITY_CHECK_RESULT velocity_status databases_close(struct databases *databases);
 

@@ -12,12 +12,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define MESSAGE_BYTES 256
-
 struct job {
     struct job *older;
     struct job_info info;
-    char database[DATABASE_NAME_MAX + 1], user[JOB_USER_BYTES + 1], message[MESSAGE_BYTES];
+    char database[DATABASE_NAME_MAX + 1], user[JOB_USER_BYTES + 1];
     /* of one that runs; read without the mutex */
     _Atomic bool cancelled;
     _Atomic uint64_t done, total;
@@ -80,7 +78,33 @@ static velocity_status carry_out(struct jobs *jobs, struct job *job) {
 static void end_job(struct job *job, enum job_state state, const char *message) {
     job->info.state = state;
     job->info.ended_at_ms = timestamp_now();
-    (void)snprintf(job->message, sizeof job->message, "%s", message);
+    job->info.message = message;
+}
+
+/* The engine's own words name files of the server, which who sees a job need not know: those are for the log. */
+static const char *failure_words(velocity_status status) {
+    switch (status) {
+    case VELOCITY_NOT_FOUND: return "there is no such database";
+    case VELOCITY_BUSY: return "the database is in other work";
+    case VELOCITY_CORRUPT: return "a file of the database is damaged; the log names it";
+    case VELOCITY_IO: return "the disk reported an error; the log says which";
+    case VELOCITY_NO_SPACE: return "there is no room on the disk, or in the database's limit";
+    case VELOCITY_NO_MEMORY: return "no memory";
+    case VELOCITY_READ_ONLY: return "the database takes no writes until the server is started again";
+    default: return "it failed; the log says why";
+    }
+}
+
+static void log_failure(struct jobs *jobs, const struct job *job, velocity_status status) {
+    struct logger *log = databases_log(jobs->databases);
+    if (!log) return;
+    logger_event(log, LOGGER_LEVEL_ERROR, "job_failed", logger_number("job", job->info.id),
+                 logger_text("kind", job_kind_name(job->info.kind)), logger_text("database", job->database),
+                 logger_text("status", velocity_status_name(status)), logger_text("reason", velocity_error_message()));
+}
+
+static bool was_cancelled(struct job *job, velocity_status status) {
+    return status == VELOCITY_INCOMPLETE && atomic_load(&job->cancelled);
 }
 
 /* Under the mutex, which is let go of while the job runs. */
@@ -90,13 +114,14 @@ static void run_job(struct jobs *jobs, struct job *job) {
     jobs->waiting--;
     pthread_mutex_unlock(&jobs->mutex);
     velocity_status status = carry_out(jobs, job);
+    if (status != VELOCITY_OK && !was_cancelled(job, status)) log_failure(jobs, job, status);
     pthread_mutex_lock(&jobs->mutex);
     if (status == VELOCITY_OK)
         end_job(job, JOB_DONE, "");
-    else if (status == VELOCITY_INCOMPLETE && atomic_load(&job->cancelled))
+    else if (was_cancelled(job, status))
         end_job(job, JOB_CANCELLED, "");
     else
-        end_job(job, JOB_FAILED, velocity_error_message());
+        end_job(job, JOB_FAILED, failure_words(status));
 }
 
 /* Under the mutex. NULL: nobody waits. */
@@ -194,12 +219,10 @@ static void forget_old(struct jobs *jobs) {
     }
 }
 
-/* Under the mutex. NULL: there is none. */
-static struct job *find_same(const struct jobs *jobs, enum job_kind kind, const char *database) {
+/* Under the mutex. NULL: there is none. One that runs may have passed by what was written since. */
+static struct job *find_waiting(const struct jobs *jobs, enum job_kind kind, const char *database) {
     for (struct job *job = jobs->newest; job; job = job->older)
-        if (!has_ended(job) && job->info.kind == kind && strcmp(job->database, database) == 0 &&
-            !atomic_load(&job->cancelled))
-            return job;
+        if (job->info.state == JOB_QUEUED && job->info.kind == kind && strcmp(job->database, database) == 0) return job;
     return NULL;
 }
 
@@ -214,7 +237,7 @@ static velocity_status add(struct jobs *jobs, enum job_kind kind, const char *da
     job->info = (struct job_info){.id = jobs->next_id++, .kind = kind, .created_at_ms = timestamp_now()};
     job->info.database = job->database;
     job->info.user = job->user;
-    job->info.message = job->message;
+    job->info.message = "";
     job->older = jobs->newest;
     jobs->newest = job;
     jobs->waiting++;
@@ -228,9 +251,9 @@ velocity_status jobs_start(struct jobs *jobs, enum job_kind kind, const char *da
                            uint64_t *id) {
     velocity_status status = VELOCITY_OK;
     pthread_mutex_lock(&jobs->mutex);
-    struct job *same = find_same(jobs, kind, database);
-    if (same)
-        *id = same->info.id;
+    struct job *waiting = find_waiting(jobs, kind, database);
+    if (waiting)
+        *id = waiting->info.id;
     else
         status = add(jobs, kind, database, user, id);
     pthread_mutex_unlock(&jobs->mutex);

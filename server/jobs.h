@@ -6,8 +6,9 @@
  *        +--------------------------------------+
  *
  * One thread runs them, one after another: two compactions would only share one disk. What is asked for while the same
- * of the same database waits or runs is that job. The jobs of a database that is about to be dropped are cancelled. The
- * last JOBS_KEPT that ended are remembered, until the process ends.
+ * of the same database waits is that job; one that runs is not joined, as it may have passed by what was written since.
+ * The jobs of a database that is about to be dropped are cancelled. The last JOBS_KEPT that ended are remembered, until
+ * the process ends.
  *
  * Threads: all functions from any thread; none waits for a job but jobs_free.
  */
@@ -32,7 +33,7 @@ struct job_info {
     const char *database, *user;                       /* user "": nobody had to log in */
     int64_t created_at_ms, started_at_ms, ended_at_ms; /* 0: not yet */
     uint64_t done, total;                              /* entries; total 0: not known */
-    const char *message;                               /* FAILED: why; else "" */
+    const char *message;                               /* FAILED: why, in words for everybody; else "" */
 };
 
 /* Over `databases`, which must outlive it. NULL: neither memory nor a thread. */

@@ -18,12 +18,14 @@ static unsigned char *align(unsigned char *p) {
 }
 
 void scratch_init(struct scratch *scratch, void *first, size_t size) {
-    unsigned char *begin = first, *aligned = align(begin);
+    unsigned char *begin = first, *aligned;
+    memset(scratch, 0, sizeof *scratch);
+    if (!size) return; /* without a first block, which then may be no address at all */
+    aligned = align(begin);
     scratch->first_end = begin + size;
     scratch->first_at = aligned < scratch->first_end ? aligned : scratch->first_end;
     scratch->at = scratch->first_at;
     scratch->end = scratch->first_end;
-    scratch->blocks = NULL;
 }
 
 void *scratch_alloc(struct scratch *scratch, size_t size) {

@@ -19,7 +19,7 @@ struct scratch {
     struct scratch_block *blocks;        /* malloc'd ones, newest first */
 };
 
-/* `first` must outlive the scratch; it needs no alignment and may be of any size. */
+/* `first` must outlive the scratch; it needs no alignment and may be of any size, of none also NULL. */
 void scratch_init(struct scratch *scratch, void *first, size_t size);
 /* NULL: no memory. A size of 0 gives a valid address. */
 void *scratch_alloc(struct scratch *scratch, size_t size);

@@ -9,11 +9,15 @@
 
 #include "engine/status.h"
 
+#include <stdio.h>
+
 #define WRITE_BYTES     300u  /* around the key and value of a write */
 #define RANGE_BYTES     1000u /* around the bounds of a range delete: it stands in a list of each power of two */
 #define READ_BYTES      64u   /* around a key that was read */
 #define SCAN_BYTES      512u  /* a range that was read, with its bounds */
 #define MAX_NOTED_BYTES (VELOCITY_TXN_READ_BYTES + VELOCITY_TXN_READ_ENTRIES * (uint64_t)READ_BYTES)
+
+_Static_assert(VELOCITY_MAX_BATCH_RANGES == 65536, "a message says so");
 
 static struct transaction *transaction_of(struct store *store) {
     return (struct transaction *)((char *)store - offsetof(struct transaction, store));
@@ -134,21 +138,34 @@ static uint64_t cost(const struct store_batch *batch) {
     return bytes;
 }
 
+static uint32_t ranges_in(const struct store_batch *batch) {
+    uint32_t ranges = 0;
+    for (size_t i = 0; i < batch->operation_count; i++) ranges += batch->operations[i].action == STORE_DELETE_RANGE;
+    return ranges;
+}
+
+/* As many range deletes as the engine commits at once. */
+static bool take_ranges(struct transaction *t, uint32_t ranges) {
+    bool fits = t->ranges + (uint64_t)ranges <= VELOCITY_MAX_BATCH_RANGES;
+    if (fits)
+        t->ranges += ranges;
+    else
+        t->excess = TRANSACTION_TOO_LARGE;
+    return fits;
+}
+
 static bool has_puts(const struct store_batch *batch) {
     for (size_t i = 0; i < batch->operation_count; i++)
         if (batch->operations[i].action == STORE_PUT) return true;
     return false;
 }
 
-static void refuse(struct transaction *t, struct store_commit *commit) {
+static void refuse(struct transaction *t, struct store_commit *commit, const char *what) {
     bool own = t->excess == TRANSACTION_TOO_LARGE;
     commit->status = own ? VELOCITY_INVALID : VELOCITY_BUSY;
     commit->version = VELOCITY_ABSENT;
-    commit->message[0] = 0;
-    strncat(commit->message,
-            own ? "the transaction would hold more than max_transaction_bytes"
-                : "open transactions hold as much memory as they may",
-            sizeof commit->message - 1);
+    (void)snprintf(commit->message, sizeof commit->message, "%s",
+                   own ? what : "open transactions hold as much memory as they may");
 }
 
 /* Each condition is a read. */
@@ -161,9 +178,15 @@ static uint64_t cost_of_conditions(const struct store_batch *batch) {
 static void write_inside(struct store *store, const struct store_batch *batch, struct store_commit *commit) {
     struct transaction *t = transaction_of(store);
     uint64_t bytes = cost(batch);
+    uint32_t ranges = ranges_in(batch);
+    if (!take_ranges(t, ranges)) {
+        refuse(t, commit, "the transaction would hold more than 65536 range deletes");
+        return;
+    }
     if (note(t, cost_of_conditions(batch)) != VELOCITY_OK ||
         !transaction_take_bytes(t, &t->written_bytes, bytes, t->all->max_bytes)) {
-        refuse(t, commit);
+        t->ranges -= ranges;
+        refuse(t, commit, "the transaction would hold more than max_transaction_bytes");
         return;
     }
     t->inner->operations->write(t->inner, batch, commit);
@@ -171,6 +194,7 @@ static void write_inside(struct store *store, const struct store_batch *batch, s
         t->puts |= has_puts(batch);
         return;
     }
+    t->ranges -= ranges;
     t->written_bytes -= bytes;
     (void)atomic_fetch_sub(&t->all->bytes, bytes);
 }

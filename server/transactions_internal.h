@@ -29,6 +29,7 @@ struct transaction {
     enum transaction_end doom; /* for this reason */
     /* of whoever is inside */
     uint64_t written_bytes, noted_bytes; /* memory for its writes, and for what it remembers of its reads */
+    uint32_t ranges;                     /* range deletes among its writes */
     bool puts;
     enum transaction_excess excess;
     struct store_commit commit, *asked; /* of the commit under way, and who waits for it */

@@ -230,6 +230,37 @@ static bool refuses_host(velocity_slice value) {
     return !ok;
 }
 
+static void a_body_is_of_a_type_however_that_is_spelled_if_it_is_utf_8(void **state) {
+    static const char *const good[] = {"application/x-ndjson",
+                                       "Application/X-NDJSON",
+                                       " application/x-ndjson ; charset=utf-8",
+                                       "application/x-ndjson;charset=\"UTF-8\"",
+                                       "application/x-ndjson; CharSet=Utf-8; version=1;",
+                                       "application/x-ndjson; x-charset=latin1"};
+    static const char *const bad[] = {"",
+                                      "application/x-ndjsonx",
+                                      "application/x-ndjso",
+                                      "application/json",
+                                      "application/x-ndjson; charset=iso-8859-1",
+                                      "application/x-ndjson; charset=utf-8; charset=utf-16",
+                                      "application/x-ndjson; charset=\"utf-16\"",
+                                      "application/x-ndjson; charset=\"\"",
+                                      "application/x-ndjson; charset=utf-80",
+                                      "application/x-ndjson; charset",
+                                      "application/x-ndjson charset=utf-8",
+                                      "application/x-ndjson, application/x-ndjson"};
+    (void)state;
+    for (size_t i = 0; i < COUNT(good) + COUNT(bad); i++) {
+        bool holds = i < COUNT(good);
+        velocity_slice value = velocity_str(holds ? good[i] : bad[i - COUNT(good)]);
+        char *copy = exact_copy(value);
+        if (media_type_is(velocity_bytes(copy, value.size), "application/x-ndjson") != holds)
+            fail_msg("%s: %s", holds ? "refused" : "taken", (const char *)value.data);
+        free(copy);
+    }
+    assert_false(media_type_is(velocity_bytes(NULL, 0), "application/x-ndjson"));
+}
+
 static void loopback_names_are_known_with_any_port(void **state) {
     static const char *const loopback[] = {"localhost",
                                            "LocalHost",
@@ -400,6 +431,7 @@ int main(void) {
         cmocka_unit_test(malformed_media_types_are_refused),
         cmocka_unit_test(a_media_type_has_at_most_255_bytes),
         cmocka_unit_test(each_known_type_names_itself),
+        cmocka_unit_test(a_body_is_of_a_type_however_that_is_spelled_if_it_is_utf_8),
         cmocka_unit_test(loopback_names_are_known_with_any_port),
         cmocka_unit_test(malformed_hosts_are_refused),
         cmocka_unit_test(name_and_port_come_apart),

@@ -1,28 +1,41 @@
 // Keys that are deleted or have expired and still take space: whoever reads among them is answered in bounded time.
 import assert from 'node:assert/strict';
+import { availableParallelism } from 'node:os';
 import { after, before, describe, it } from 'node:test';
-import { Server, sleep } from './support.mjs';
+import { Server, sleep, Stream, until } from './support.mjs';
 
 const GONE = 1_100_000;
 const PAST = '2020-01-01T00:00:00Z';
 const THERE = ['f', 'g0500000+', 'h'];
-let server;
-let client;
-const write = async (ops) => {
-  const written = await client.post('/api/batch', { ops });
-  assert.equal(written.status, 200, written.text.slice(0, 300));
-};
-before(async () => {
-  // Nothing is to be merged away meanwhile.
-  server = await Server.start({ config: { database: { memtable_bytes: '1 GiB', total_memtable_bytes: '2 GiB' } } });
-  client = server.client;
-  const name = (i) => `g${String(i).padStart(7, '0')}`;
-  for (let at = 0; at < GONE; at += 10_000) {
-    await write(Array.from({ length: 10_000 }, (_, i) => (i % 2 ? { op: 'put', key: name(at + i), text: '', expires_at: PAST } : { op: 'delete', key: name(at + i) })));
-  }
+const name = (i) => `g${String(i).padStart(7, '0')}`;
+const deleted = (i) => ({ op: 'delete', key: name(i) });
+const expired = (i) => ({ op: 'put', key: name(i), text: '', expires_at: PAST });
+
+/** Writes a million keys that are gone as `gone` says, and the few that are there. */
+async function fill(client, gone) {
+  const write = async (ops) => {
+    const written = await client.post('/api/batch', { ops });
+    assert.equal(written.status, 200, written.text.slice(0, 300));
+  };
+  for (let at = 0; at < GONE; at += 10_000) await write(Array.from({ length: 10_000 }, (_, i) => gone(at + i)));
   await write(THERE.map((key) => ({ op: 'put', key, text: 'v' })));
-}, { timeout: 120_000 });
-after(() => server?.stop());
+}
+
+/** A server over them. Nothing is to be merged away meanwhile: an idle database would do so, and this one is not. */
+async function serverAmong(gone, limits = {}) {
+  const server = await Server.start({ config: { server: limits, database: { memtable_bytes: '1 GiB', total_memtable_bytes: '2 GiB' } } });
+  await fill(server.client, gone);
+  const writing = setInterval(() => server.client.put('/api/keys/f', 'v').catch(() => {}), 100);
+  server.child.once('exit', () => clearInterval(writing));
+  return server;
+}
+
+/** Where the machine stood still for a moment they were merged away all the same, and are written again. */
+async function areThere(client, gone) {
+  if ((await client.get('/api/databases/default')).json.keys_estimate >= GONE) return true;
+  await fill(client, gone);
+  return false;
+}
 
 /** The keys of each page. */
 async function pages(by, query) {
@@ -38,6 +51,15 @@ async function pages(by, query) {
 }
 
 describe('among a million keys that are gone', () => {
+  let server;
+  let client;
+  const either = (i) => (i % 2 ? expired(i) : deleted(i));
+  before(async () => {
+    server = await serverAmong(either);
+    client = server.client;
+  }, { timeout: 120_000 });
+  after(() => server?.stop());
+
   it('a page ends, and its cursor goes on', async () => {
     assert.deepEqual(await pages(client, 'limit=100'), [['f', 'g0500000+'], ['h']]);
     assert.deepEqual(await pages(client, 'limit=100&reverse=true'), [['h', 'g0500000+'], ['f']]);
@@ -61,6 +83,7 @@ describe('among a million keys that are gone', () => {
   it('a count ends with its time, also where there is nothing to count', { timeout: 120_000 }, async () => {
     let found;
     for (let round = 0; round < 10 && (!found || found.exact); round++) {
+      await areThere(client, either);
       const counting = client.get('/api/keys?count=true');
       await sleep(10 + 5 * round);
       server.child.kill('SIGSTOP'); // its clock goes on
@@ -70,5 +93,62 @@ describe('among a million keys that are gone', () => {
       assert.equal(found.exact, found.count === THERE.length);
     }
     assert.equal(found.exact, false, 'it was never stopped while it counted');
+  });
+});
+
+describe('exports among a million keys that are deleted', () => {
+  let server;
+  let client;
+  before(async () => {
+    server = await serverAmong(deleted, { request_deadline_seconds: 4 }); // eight times meanwhile it looks who has left
+    client = server.client;
+  }, { timeout: 120_000 });
+  after(() => server?.stop());
+
+  // More exports than there are threads that may wait: each has its turn.
+  const EXPORTS = 24 * availableParallelism();
+  const streams = async () => (await client.get('/api/stats')).json.server.streams;
+  const keysOf = (text) => text.toString().split('\n').slice(0, -1).map((line) => JSON.parse(line).key);
+  const begin = (query) => Promise.all(Array.from({ length: EXPORTS }, () => Stream.open(server.port, `/api/export?${query}`)));
+  /** Does `once` until it was done among all of them. */
+  async function among(once) {
+    for (let round = 0; round < 5; round++) {
+      const found = await once();
+      if (await areThere(client, deleted)) return found;
+    }
+    throw new Error('they were merged away each time');
+  }
+
+  it('have what is there, and nobody waits until they are through', { timeout: 120_000 }, async () => {
+    assert.deepEqual(keysOf((await client.get('/api/export')).text), THERE);
+    const before = await among(async () => {
+      let ended = 0;
+      const all = (await begin('prefix=g')).map(async (dump) => {
+        const text = await dump.rest();
+        ended += 1;
+        return keysOf(text);
+      });
+      const page = await client.get('/api/keys?start=h');
+      const others = ended;
+      assert.deepEqual(page.json.items.map(({ key }) => key), ['h']);
+      for (const found of await Promise.all(all)) assert.deepEqual(found, ['g0500000+']);
+      return others;
+    });
+    assert.ok(before < EXPORTS / 2, `the page came behind ${before} of them`);
+  });
+
+  it('whose clients have left end, however much there is still to pass by', { timeout: 120_000 }, async () => {
+    const [whole, left] = await among(async () => {
+      const times = [];
+      for (const end of [(dump) => dump.rest(), (dump) => dump.close()]) {
+        const all = await begin('start=g');
+        const began = performance.now();
+        await Promise.all(all.map(end));
+        await until('their end', async () => (await streams()).open === 0);
+        times.push(performance.now() - began);
+      }
+      return times;
+    });
+    assert.ok(left < whole * 0.75, `${left} ms, and ${whole} ms where nobody left`);
   });
 });

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import { after, before, describe, it } from 'node:test';
 import { addUser, serverWithAdmin } from './people.mjs';
-import { assertProblem, KiB, listAll, MiB, random, Server, sleep, until, Wire } from './support.mjs';
+import { assertProblem, FREED_IS_GONE, KiB, listAll, MiB, random, Server, sleep, until, Wire } from './support.mjs';
 
 let server;
 let client;
@@ -78,6 +78,11 @@ describe('an import', () => {
   it('needs to be NDJSON, and a body', async () => {
     assert.equal(assertProblem(await client.send('POST', '/api/import', { key: 'x' }), 415).code, 'unsupported_media_type');
     assert.equal(assertProblem(await client.request('POST', '/api/import?x=1', { body: '', headers: HEADERS }), 400).code, 'unknown_parameter');
+    for (const [type, status] of [['application/x-ndjson; charset=utf-8', 200], ['Application/X-NDJSON;Charset="UTF-8"', 200], ['application/jsonl ; a=b', 200],
+      ['application/x-ndjson; charset=utf-16', 415], ['application/x-ndjson-seq', 415], ['application/x-ndjson; charset', 415], ['text/plain; a=application/x-ndjson', 415]]) {
+      const response = await client.request('POST', '/api/import', { body: '{"key":"typed","text":"x"}', headers: { 'Content-Type': type } });
+      assert.equal(response.status, status, `${type}: ${response.text}`);
+    }
   });
 
   it('of another database goes there', async () => {
@@ -120,8 +125,49 @@ describe('an import of any size', () => {
     // 100 MB pass through. What grows is the engine's: write buffers and cache, which are bounded by configuration.
     assert.ok(most - before < 400 * MiB, `${(most - before) / MiB} MiB`);
     assert.equal((await client.get('/api/keys/bulk:0299999')).text.length, 300);
-    const stats = (await client.get('/api/stats')).json;
-    assert.equal(stats.server?.inflight_bytes ?? stats.service?.inflight_bytes ?? 0, 0, 'all memory is given back');
+    assert.equal((await client.get('/api/stats')).json.server.limits.inflight_bytes, 0, 'all memory is given back');
+  });
+
+  it('is counted with all its bytes, those of its pieces too', async () => {
+    const received = async () => (await client.get('/api/stats')).json.server.requests.body_bytes_received;
+    const before = await received();
+    const body = Buffer.from(`{"key":"counted","text":"${'x'.repeat(999)}"}\n`.repeat(2_000));
+    await good(body);
+    assert.equal((await received()) - before, body.length);
+  });
+
+  it('gives back what a large line took, and goes on', async () => {
+    const own = await Server.start({ config: { server: { max_value_bytes: 4 * MiB } } });
+    const inflight = async () => (await own.client.get('/api/stats')).json.server.limits.inflight_bytes;
+    const started = await begin(own.port);
+    started.send(`{"key":"large","text":"${'x'.repeat(4 * MiB)}"}`, '{"key":"behind","text":"x"}');
+    await until('the large line', async () => (await own.client.get('/api/keys/large')).status === 200);
+    await until('its memory', async () => (await inflight()) <= MiB);
+    assert.ok((await inflight()) > 0, 'what came behind it is held');
+    started.end();
+    const response = await started.wire.response();
+    assert.deepEqual([response.status, response.json.imported], [200, 2], response.text);
+    started.wire.close();
+    await own.stop();
+  });
+
+  it('holds nothing of what is stored while more of it is awaited', async () => {
+    const config = { server: { max_value_bytes: 16 * MiB }, database: { durability: 'os', memtable_bytes: 4 * MiB, total_memtable_bytes: 16 * MiB, cache_bytes: 8 * MiB, change_history_bytes: 0 } };
+    const own = await Server.start({ config, env: FREED_IS_GONE });
+    const memory = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${own.pid}/status`, 'utf8'))[1]) * 1024;
+    const large = 'x'.repeat(16 * MiB);
+    const all = [];
+    const stalled = async (i) => {
+      all.push(await begin(own.port));
+      all[i].send(`{"key":"large:${i}","text":"${large}"}`, '{"key":"behind","text":"x"}');
+      await until('the large value', async () => (await own.client.request('HEAD', `/api/keys/large:${i}`)).status === 200);
+    };
+    await stalled(0);
+    const first = memory();
+    for (let i = 1; i < 12; i++) await stalled(i);
+    await until('their memory', () => memory() < first + 64 * MiB);
+    for (const { wire } of all) wire.close();
+    await own.stop();
   });
 
   it('takes a value as large as may be, and no larger', async () => {

@@ -185,7 +185,7 @@ describe('a patch that can\'t be done changes nothing', () => {
   }
 
   it('of another media type: 415 with Accept-Patch, before its body is sent', async () => {
-    for (const type of ['application/json', 'application/json-patch+json', 'text/plain', `${MERGE}x`, `x${MERGE}`, '']) {
+    for (const type of ['application/json', 'application/json-patch+json', 'text/plain', `${MERGE}x`, `x${MERGE}`, `${MERGE}; charset=latin1`, '']) {
       const wire = await Wire.open(server.port);
       wire.send(`PATCH /api/keys/kept HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n${type ? `Content-Type: ${type}\r\n` : ''}\r\n`);
       const refused = await wire.response();

@@ -35,6 +35,10 @@ describe('a session', () => {
     for (const body of [{}, { username: 'ada' }, { username: 'ada', password: '' }, { username: 1, password: PASSWORD }, { username: 'ada', password: PASSWORD, cookie: 1 }]) {
       assert.equal(assertProblem(await nobody.post('/api/sessions', body), 400, JSON.stringify(body)).code, 'invalid_body');
     }
+    for (const [type, status] of [['application/json; charset=UTF-8', 201], ['application/json; charset=latin1', 415], ['text/json', 415]]) {
+      const response = await nobody.request('POST', '/api/sessions', { body: JSON.stringify({ username: 'ada', password: PASSWORD }), headers: { 'Content-Type': type } });
+      assert.equal(response.status, status, `${type}: ${response.text}`);
+    }
   });
 
   it('is listed and ended by its user, and by an admin', async () => {

@@ -88,6 +88,7 @@ describe('a server over a damaged file', () => {
       if (response.status !== 200) failed = response;
     }
     assert.equal(assertProblem(failed, 500).code, 'corrupt');
+    assert.doesNotMatch(failed.text, /\.sst|offset/, 'the server\'s files are the log\'s');
     await server.stop();
     const line = server.log.split('\n').find((one) => one.includes('event=request_failed'));
     assert.match(line, new RegExp(`request_id=${failed.json.request_id} code=corrupt action=get detail="?.*\\.sst`));

@@ -17,6 +17,7 @@ struct fixture {
     char base[64], folder[96], system_path[96];
     velocity *system;
     struct databases *all;
+    struct logger *log; /* the next one to be opened logs here; NULL: nowhere */
 };
 
 static inline velocity_options small_options(void) {
@@ -36,7 +37,8 @@ static inline struct databases_options options_of(struct fixture *f) {
                                         .total_memtable_bytes = 8 << 20,
                                         .max_open_files = 100,
                                         .background_threads = 1,
-                                        .max_databases = 5};
+                                        .max_databases = 5,
+                                        .log = f->log};
     return options;
 }
 
@@ -63,6 +65,16 @@ static inline void fixture_close(struct fixture *f) {
 static inline void fixture_reopen(struct fixture *f) {
     fixture_close(f);
     OK(fixture_try_open(f));
+}
+
+/* While it is closed. */
+static inline void fixture_damage(const struct fixture *f, const char *name) {
+    char path[256];
+    (void)snprintf(path, sizeof path, "%s/%s/CURRENT", f->folder, name);
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fputs("nonsense", file) >= 0, true);
+    assert_int_equal(fclose(file), 0);
 }
 
 static inline int fixture_remove_one(const char *path, const struct stat *info, int kind, struct FTW *walk) {

@@ -258,15 +258,6 @@ static void durability_is_set_for_all_and_for_those_to_come(void **state) {
 
 /* ---- damage ----------------------------------------------------------------------------------------------------- */
 
-static void damage(const struct fixture *f, const char *name) {
-    char path[256];
-    (void)snprintf(path, sizeof path, "%s/%s/CURRENT", f->folder, name);
-    FILE *file = fopen(path, "wb");
-    assert_non_null(file);
-    assert_int_equal(fputs("nonsense", file) >= 0, true);
-    assert_int_equal(fclose(file), 0);
-}
-
 static void a_damaged_database_is_shown_and_the_others_serve(void **state) {
     struct fixture *f = *state;
     struct database *database;
@@ -275,7 +266,7 @@ static void a_damaged_database_is_shown_and_the_others_serve(void **state) {
     uint64_t version = 0;
     for (int i = 0; i < 10; i++) version = version_of_put(f, "bad");
     fixture_close(f);
-    damage(f, "bad");
+    fixture_damage(f, "bad");
     OK(fixture_try_open(f));
     assert_int_equal(version_of_put(f, "good"), 1);
     assert_int_equal(acquire(f, "bad", &database), VELOCITY_CORRUPT);
@@ -295,7 +286,7 @@ static void a_damaged_database_is_shown_and_the_others_serve(void **state) {
 static void without_default_nothing_opens(void **state) {
     struct fixture *f = *state;
     fixture_close(f);
-    damage(f, "default");
+    fixture_damage(f, "default");
     assert_int_equal(fixture_try_open(f), VELOCITY_CORRUPT);
     assert_non_null(strstr(velocity_error_message(), "CURRENT"));
     assert_null(f->all);

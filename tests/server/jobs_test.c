@@ -11,19 +11,27 @@ struct jobs_fixture {
     struct jobs *jobs;
 };
 
+static bool open_all(struct jobs_fixture *f) {
+    if (fixture_try_open(&f->databases) != VELOCITY_OK) return false;
+    f->jobs = jobs_new(f->databases.all);
+    return f->jobs != NULL;
+}
+
+static void close_all(struct jobs_fixture *f) {
+    jobs_free(f->jobs);
+    fixture_close(&f->databases);
+}
+
 static int jobs_set_up(void **state) {
     static struct jobs_fixture f;
     fixture_paths(&f.databases);
-    if (fixture_try_open(&f.databases) != VELOCITY_OK) return -1;
-    f.jobs = jobs_new(f.databases.all);
     *state = &f;
-    return f.jobs ? 0 : -1;
+    return open_all(&f) ? 0 : -1;
 }
 
 static int jobs_tear_down(void **state) {
     struct jobs_fixture *f = *state;
-    jobs_free(f->jobs);
-    fixture_close(&f->databases);
+    close_all(f);
     fixture_remove(&f->databases);
     return 0;
 }
@@ -114,7 +122,7 @@ static void a_job_of_a_database_that_is_not_there_fails_and_says_why(void **stat
     assert_true(*look(f, id).message);
 }
 
-static void what_is_asked_for_twice_is_one_job_until_it_has_ended(void **state) {
+static void what_is_asked_for_twice_is_one_job_while_it_waits(void **state) {
     struct jobs_fixture *f = *state;
     fill(f, "default", 200000);
     uint64_t first = start(f, JOB_COMPACT, "default"), waiting = start(f, JOB_FLUSH, "default");
@@ -122,6 +130,59 @@ static void what_is_asked_for_twice_is_one_job_until_it_has_ended(void **state) 
     assert_int_not_equal(first, waiting);
     assert_int_equal(wait_for_end(f, waiting), JOB_DONE);
     assert_int_not_equal(start(f, JOB_FLUSH, "default"), waiting);
+}
+
+static void read_log(const char *path, char *text, size_t room) {
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    text[fread(text, 1, room - 1, file)] = 0;
+    assert_int_equal(fclose(file), 0);
+}
+
+static void why_one_failed_is_said_without_naming_files_which_are_in_the_log(void **state) {
+    struct jobs_fixture *f = *state;
+    char path[128], log[8192];
+    OK(create(&f->databases, "bad"));
+    close_all(f);
+    fixture_damage(&f->databases, "bad");
+    (void)snprintf(path, sizeof path, "%s/log", f->databases.base);
+    f->databases.log = logger_open(path, LOGGER_LEVEL_INFO, LOGGER_FORMAT_LOGFMT);
+    assert_non_null(f->databases.log);
+    assert_true(open_all(f));
+    uint64_t id = start(f, JOB_FLUSH, "bad");
+    assert_int_equal(wait_for_end(f, id), JOB_FAILED);
+    assert_string_equal(look(f, id).message, "a file of the database is damaged; the log names it");
+    read_log(path, log, sizeof log);
+    const char *line = strstr(log, "event=job_failed");
+    assert_non_null(line);
+    assert_non_null(strstr(line, "kind=flush database=bad status=CORRUPT"));
+    assert_non_null(strstr(line, "CURRENT"));
+    close_all(f);
+    logger_close(f->databases.log);
+    f->databases.log = NULL;
+    assert_true(open_all(f));
+}
+
+/* A compaction that runs: also while another one was asked for, which is *again. */
+static uint64_t asked_while_it_runs(struct jobs_fixture *f, uint64_t *again) {
+    for (;;) {
+        fill(f, "default", 200000);
+        uint64_t running = start(f, JOB_COMPACT, "default");
+        while (look(f, running).last.state == JOB_QUEUED) env_sleep_us(100);
+        *again = start(f, JOB_COMPACT, "default");
+        if (look(f, running).last.state == JOB_RUNNING) return running;
+        (void)wait_for_end(f, *again); /* it was too fast to be seen running */
+    }
+}
+
+static void what_is_asked_for_while_it_runs_is_one_more_job_and_no_further_ones(void **state) {
+    struct jobs_fixture *f = *state;
+    uint64_t again, running = asked_while_it_runs(f, &again);
+    assert_int_not_equal(again, running); /* what was written since the first began is the other's */
+    uint64_t third = start(f, JOB_COMPACT, "default");
+    if (look(f, running).last.state == JOB_RUNNING) assert_int_equal(third, again);
+    assert_int_equal(wait_for_end(f, running), JOB_DONE);
+    assert_int_equal(wait_for_end(f, again), JOB_DONE);
 }
 
 static void one_that_is_cancelled_ends_and_the_database_is_as_it_was(void **state) {
@@ -183,7 +244,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         JOBS_TEST(a_flush_and_a_compaction_are_done_and_remembered),
         JOBS_TEST(a_job_of_a_database_that_is_not_there_fails_and_says_why),
-        JOBS_TEST(what_is_asked_for_twice_is_one_job_until_it_has_ended),
+        JOBS_TEST(why_one_failed_is_said_without_naming_files_which_are_in_the_log),
+        JOBS_TEST(what_is_asked_for_twice_is_one_job_while_it_waits),
+        JOBS_TEST(what_is_asked_for_while_it_runs_is_one_more_job_and_no_further_ones),
         JOBS_TEST(one_that_is_cancelled_ends_and_the_database_is_as_it_was),
         JOBS_TEST(a_database_that_goes_takes_its_jobs_along),
         JOBS_TEST(only_so_many_wait_and_only_so_many_are_remembered),

@@ -96,6 +96,30 @@ static void a_range_without_an_end_holds_the_greatest_key_that_there_can_be(void
     transaction_leave(transaction);
 }
 
+static void one_holds_as_many_range_deletes_as_are_committed_at_once(void **state) {
+    struct bench *b = *state;
+    open_registry(b, (struct transactions_options){.max_bytes = 128 * MIB, .max_total_bytes = 128 * MIB});
+    struct transaction_info info = begin(b, b->ann);
+    struct transaction *transaction = inside(b, &info);
+    struct store *store = transaction_store(transaction);
+    struct store_operation range = {.action = STORE_DELETE_RANGE, .key = LITERAL("b"), .end = LITERAL("c")};
+    struct store_batch batch = {.operations = &range, .operation_count = 1};
+    struct store_commit commit = {0};
+    for (uint32_t i = 0; i < VELOCITY_MAX_BATCH_RANGES; i++) {
+        store->operations->write(store, &batch, &commit);
+        assert_int_equal(commit.status, VELOCITY_OK);
+    }
+    uint64_t held = stats_of(b).bytes;
+    store->operations->write(store, &batch, &commit);
+    assert_int_equal(commit.status, VELOCITY_INVALID);
+    assert_int_equal(transaction_excess(transaction), TRANSACTION_TOO_LARGE);
+    assert_non_null(strstr(commit.message, "65536 range deletes"));
+    assert_int_equal(stats_of(b).bytes, held);
+    assert_int_equal(write_inside(transaction, "a", LITERAL("small")).status, VELOCITY_OK);
+    assert_int_equal(commit_inside(transaction).status, VELOCITY_OK);
+    assert_value(&b->behind, "a", "small");
+}
+
 static void all_together_hold_so_much(void **state) {
     struct bench *b = *state;
     static char large[MIB];
@@ -191,6 +215,7 @@ int main(void) {
         TEST(what_one_writes_is_bounded_and_what_was_written_stays),
         TEST(a_write_that_fails_holds_nothing),
         TEST(a_range_without_an_end_holds_the_greatest_key_that_there_can_be),
+        TEST(one_holds_as_many_range_deletes_as_are_committed_at_once),
         TEST(all_together_hold_so_much),
         TEST(reads_of_serializable_ones_are_counted_up_to_what_the_engine_remembers),
         TEST(scans_and_conditions_are_reads_too),
