@@ -192,6 +192,10 @@ uint64_t velocity_changes_sequence(const velocity_changes *c) {
     return c->position;
 }
 
+size_t velocity_changes_bytes(const velocity_changes *c) {
+    return c->reader.capacity;
+}
+
 /* ---- waiting ----------------------------------------------------------------------------------------------------- */
 
 void changes_notify(velocity *db) {

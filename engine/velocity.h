@@ -610,6 +610,8 @@ const velocity_change *velocity_changes_next(velocity_changes *changes);
 VELOCITY_CHECK_RESULT velocity_status velocity_changes_status(const velocity_changes *changes);
 /* What the feed has shown: `since` for a feed that goes on from here. */
 uint64_t velocity_changes_sequence(const velocity_changes *changes);
+/* What the feed holds of the log until its next call: a piece, or one commit group where that is larger. */
+size_t velocity_changes_bytes(const velocity_changes *changes);
 /* Waits until there may be something to show. False: the time ran out, or there never will be (HISTORY_GONE). */
 bool velocity_changes_wait(velocity_changes *changes, uint32_t timeout_ms);
 /*

@@ -20,6 +20,7 @@
 #define CONNECTION_MEMORY_BYTES ((size_t)128 << 10)
 #define STOP_POLL_US            2000
 #define HEARTBEAT_SECONDS       15u
+#define WATCH_HELD_BYTES        ((size_t)32 << 20) /* by those who are behind, all together */
 
 /* ---- start ------------------------------------------------------------------------------------------------------ */
 
@@ -85,6 +86,7 @@ static bool start_following(struct http_server *server, const struct http_option
     struct follow_options follow = {
         .executor = service_executor(server->service),
         .heartbeat_ms = (options->heartbeat_seconds ? options->heartbeat_seconds : HEARTBEAT_SECONDS) * 1000,
+        .held_bytes = WATCH_HELD_BYTES,
         .write = watch_write_event,
     };
     server->followers = followers_new(&follow);

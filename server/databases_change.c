@@ -122,7 +122,8 @@ static bool clear_out(struct database *database, uint32_t wait_ms) {
     return empty;
 }
 
-/* The floor for the next of that name; 0: the record's, for who can't write can't say what it has handed out. */
+/* The floor for the next of that name; 0: the record's, for who can't write can't say what it has handed out. One is
+ * left out, as if the drop had it: who watched to the end must not be taken for one who has seen all of the next. */
 static uint64_t next_version(velocity *db) {
     uint64_t sequence = 0;
     velocity_write_options options = velocity_write_options_default();
@@ -130,7 +131,7 @@ static uint64_t next_version(velocity *db) {
     velocity_batch *nothing = velocity_batch_new(); /* passes through the queue: all writes under way come before it */
     velocity_status status = nothing ? velocity_write(db, nothing, &options, &sequence) : VELOCITY_NO_MEMORY;
     velocity_batch_free(nothing);
-    return status ? 0 : sequence + 1;
+    return status ? 0 : sequence + 2;
 }
 
 /* The record before the folder goes. `exact`: the floor, if it is known. A disk that is full must not keep anybody from

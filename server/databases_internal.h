@@ -16,8 +16,9 @@
  *     the system database, is at least LEASE / 2 above its versions; then it is raised to LEASE above. So it is written
  *     once in the life of most databases, and no write ever waits for it: LEASE / 2 is 2^49, more than a database
  *     writes between two starts (18 years at a million a second).
- *   - A drop lowers it to the exact next version, after the database was closed and before its folder goes. If the drop
- *     ends there, the next opening raises it again before anybody gets in. Where it can't be lowered it stays.
+ *   - A drop lowers it to the next version but one, after the database was closed and before its folder goes. If the
+ *     drop ends there, the next opening raises it again before anybody gets in. Where it can't be lowered it stays.
+ *     The version that is left out tells those who watch that what they saw is not what comes now.
  *   - Of a damaged database the floor is the lease: above all that it can have handed out. One without a record was
  *     never opened here; its versions began at 1, and LEASE is far above them.
  *   - A new database is made aside with the floor as its first version, closed, and then renamed: whatever stands under

@@ -9,8 +9,10 @@
 #include <unistd.h>
 
 enum {
-    AHEAD_BYTES = 65536, /* that are read by oneself before they are taken */
-    AHEAD_US = 20000     /* for which one reads before others on the executor get their turn */
+    AHEAD_BYTES = 65536,       /* that are read by oneself before they are taken */
+    AHEAD_FIRST_BYTES = 16384, /* the same at the beginning, where too much is held already */
+    HOLDS_BYTES = 384 * 1024,  /* what one who is behind holds, mostly: those, and a piece of the log */
+    AHEAD_US = 20000           /* for which one reads before others on the executor get their turn */
 };
 
 /* ---- all of them ------------------------------------------------------------------------------------------------- */
@@ -48,6 +50,7 @@ void followers_stats(struct followers *all, struct follow_stats *out) {
     memset(out, 0, sizeof *out);
     env_mutex_lock(&all->mutex);
     out->events = all->events;
+    out->held_bytes = all->held;
     for (struct hub *hub = all->hubs; hub; hub = hub->next) {
         out->hubs++;
         out->followers += hub->count;
@@ -70,6 +73,8 @@ static void write_change(struct follower *follower, const velocity_change *chang
     } else if (!follow_sees_key(follower, event.key)) {
         return;
     }
+    follower->last_from = follower->version;
+    follower->last_at = follower->ahead.size;
     follower->all->options.write(&event, &follower->ahead);
 }
 
@@ -93,22 +98,41 @@ static bool read_one(struct follower *follower) {
     return change && !follower->caught_up;
 }
 
+/* Whether it has read enough for now; what is to be skipped is read in one go, so that it comes further than before. */
+static bool has_enough(const struct follower *follower, uint64_t until_us) {
+    size_t size = follower->ahead.size;
+    if (follower->skip && size <= follower->skip) return false;
+    return size - follower->skip >= follower->enough || follow_now_us() >= until_us;
+}
+
+/* What was taken already is passed over. Where that is not there any more, what follows it can't be told either. */
+static void skip_taken(struct follower *follower) {
+    if (follower->ahead.size < follower->skip) {
+        json_writer_free(&follower->ahead);
+        return;
+    }
+    follower->ahead_at = follower->skip;
+    follower->skip = 0;
+}
+
 /* Reads on until there is enough to take, or nothing more up to `joined`, or others are waiting. The reader's. */
 static void read_ahead(struct follower *follower) {
     struct store *store = database_store(follower->database);
     uint64_t until_us = follow_now_us() + AHEAD_US;
+    follower->from = follower->version;
     if (!follower->feed) follower->feed = store->operations->feed(store, follower->version);
     if (!follower->feed) {
         fail(follower, VELOCITY_NO_MEMORY, "no memory to read what was changed");
         return;
     }
-    while (read_one(follower) && follower->ahead.size < AHEAD_BYTES && follow_now_us() < until_us) continue;
+    while (read_one(follower) && !has_enough(follower, until_us)) continue;
     /* Where nothing was left to show, the database had shown `joined` before. */
     if (follower->caught_up && follower->version < follower->joined) follower->version = follower->joined;
     if (follower->ahead.failed) {
         fail(follower, VELOCITY_NO_MEMORY, "no memory for what was changed");
         json_writer_free(&follower->ahead); /* its last event is torn */
     }
+    if (follower->skip) skip_taken(follower);
 }
 
 static void release(struct follower *follower) {
@@ -129,22 +153,119 @@ static void release(struct follower *follower) {
     env_mutex_unlock(&all->mutex);
 }
 
+static void run_reader(struct executor_task *task);
+
+static void launch(struct follower *follower) {
+    follower->task.run = run_reader;
+    executor_go_on(follower->all->options.executor, &follower->task);
+}
+
+/* Under the mutex: one who has read makes room for the next. */
+static void give_turn(struct followers *all) {
+    struct follower *next = all->turns;
+    if (next) {
+        all->turns = next->next_turn;
+        launch(next);
+    } else {
+        all->readers--;
+    }
+}
+
 static void run_reader(struct executor_task *task) {
     struct follower *follower = (struct follower *)((char *)task - offsetof(struct follower, task));
     struct followers *all = follower->all;
-    read_ahead(follower);
+    env_mutex_lock(&all->mutex);
+    bool ended = follower->ended;
+    env_mutex_unlock(&all->mutex);
+    if (!ended) read_ahead(follower);
     env_mutex_lock(&all->mutex);
     follower->reading = false;
     if (!follower->ended) follower->ready(follower->arg);
+    give_turn(all);
     env_mutex_unlock(&all->mutex);
     release(follower);
 }
 
-static void start_reader(struct follower *follower) {
+/* Under the mutex: how much to read for somebody who takes `room` at a time. Where what is not taken at once will be
+ * let go it is no more than that; so what is read again is a part of one event alone. */
+static size_t enough(const struct followers *all, size_t room) {
+    return all->held + HOLDS_BYTES > all->options.held_bytes ? room : AHEAD_BYTES;
+}
+
+/* Under the mutex. */
+static void start_reader(struct follower *follower, size_t room) {
+    struct followers *all = follower->all;
     follower->reading = true;
+    follower->enough = enough(all, room);
     follower->references++;
-    follower->task.run = run_reader;
-    executor_go_on(follower->all->options.executor, &follower->task);
+    follower->next_turn = NULL;
+    if (all->readers < FOLLOW_READERS) {
+        all->readers++;
+        launch(follower);
+        return;
+    }
+    *(all->turns ? &all->last_turn->next_turn : &all->turns) = follower;
+    all->last_turn = follower;
+}
+
+/* ---- what is held, under the mutex --------------------------------------------------------------------------------
+ */
+
+static void set_held(struct follower *follower, size_t bytes) {
+    follower->all->held += bytes - follower->held;
+    follower->held = bytes;
+}
+
+static void free_feed(struct follower *follower) {
+    if (follower->feed) database_store(follower->database)->operations->feed_free(follower->feed);
+    follower->feed = NULL;
+}
+
+static void leave_rest(struct follower *follower) {
+    struct followers *all = follower->all;
+    if (!follower->resting) return;
+    *(follower->older ? &follower->older->newer : &all->oldest) = follower->newer;
+    *(follower->newer ? &follower->newer->older : &all->newest) = follower->older;
+    follower->resting = false;
+}
+
+static void enter_rest(struct follower *follower) {
+    struct followers *all = follower->all;
+    follower->resting = true;
+    follower->newer = NULL;
+    follower->older = all->newest;
+    *(all->newest ? &all->newest->newer : &all->oldest) = follower;
+    all->newest = follower;
+}
+
+/* What it has not taken of `ahead` it reads again, from the event on that it is at, where that is the last one. */
+static void let_go(struct follower *follower) {
+    leave_rest(follower);
+    if (follower->ahead_at < follower->ahead.size) {
+        bool in_last = follower->ahead_at >= follower->last_at;
+        follower->version = in_last ? follower->last_from : follower->from;
+        follower->skip = follower->ahead_at - (in_last ? follower->last_at : 0);
+        follower->caught_up = false;
+        follower->status = VELOCITY_OK; /* it is found again */
+    }
+    json_writer_free(&follower->ahead);
+    follower->ahead_at = 0;
+    free_feed(follower);
+    set_held(follower, 0);
+}
+
+/* It may be long until it takes more. Where too much is held it lets go what is soon read again. For more than that
+ * those do who have not taken for longest: so who takes what there is need not read a large event twice, however many
+ * do not. */
+static void rest(struct follower *follower) {
+    struct followers *all = follower->all;
+    if (follower->stage != FOLLOWER_BEHIND || follower->reading) return;
+    size_t bytes = follower->ahead.capacity;
+    if (follower->feed) bytes += database_store(follower->database)->operations->feed_bytes(follower->feed);
+    set_held(follower, bytes);
+    enter_rest(follower);
+    if (all->held > all->options.held_bytes && bytes <= HOLDS_BYTES) let_go(follower);
+    while (all->oldest && all->held > all->options.held_bytes) let_go(all->oldest);
 }
 
 /* ---- taking, under the mutex --------------------------------------------------------------------------------------
@@ -163,15 +284,24 @@ static void fall_behind(struct follower *follower) {
     follower->caught_up = follower->version >= follower->joined;
 }
 
+void follower_let_go_piece(struct follower *follower) {
+    struct event *event = follower->piece;
+    follower->version = event->version - 1;
+    follower->skip = follower->piece_at;
+    follower->piece = NULL;
+    event_release(follower->all, event);
+    fall_behind(follower);
+}
+
 /* Where nothing that it has not read has left the ring; else it reads on. */
 static void join(struct follower *follower) {
     if (follower->hub->base > follower->version) {
         fall_behind(follower);
         return;
     }
-    if (follower->feed) database_store(follower->database)->operations->feed_free(follower->feed);
-    follower->feed = NULL;
+    free_feed(follower);
     json_writer_free(&follower->ahead);
+    set_held(follower, 0);
     follower->stage = FOLLOWER_ACTIVE;
     follower->serial = follower->hub->first;
     follower->beat = true;
@@ -197,7 +327,7 @@ static bool take_behind(struct follower *follower, struct json_writer *out, size
     }
     json_writer_clear(&follower->ahead);
     follower->ahead_at = 0;
-    if (follower->status == VELOCITY_HISTORY_GONE) {
+    if (follower->status == VELOCITY_HISTORY_GONE && !follower->skip) {
         write_note(follower, FOLLOW_GONE, follower->version, out);
         *result = FOLLOW_ENDED;
         return false;
@@ -210,8 +340,12 @@ static bool take_behind(struct follower *follower, struct json_writer *out, size
         join(follower);
         if (follower->stage == FOLLOWER_ACTIVE) return true;
     }
-    if (follower->beat) take_beat(follower, out); /* whoever comes back need not look through it all again */
-    start_reader(follower);
+    /* Whoever comes back need not look through it all again. */
+    if (follower->beat && !follower->skip) take_beat(follower, out);
+    if (out->size)
+        *result = FOLLOW_MORE; /* nothing is read for who does not take even this */
+    else
+        start_reader(follower, room);
     return false;
 }
 
@@ -233,7 +367,7 @@ static void take_piece(struct follower *follower, struct json_writer *out, size_
     take_part(event->text.data, event->text.size, &follower->piece_at, out, room);
     if (follower->piece_at < event->text.size) return;
     follower->piece = NULL;
-    event_release(event);
+    event_release(follower->all, event);
 }
 
 static void become_idle(struct follower *follower) {
@@ -295,7 +429,9 @@ static enum follow_result take(struct follower *follower, struct json_writer *ou
 enum follow_result follow_take(struct follower *follower, struct json_writer *out, size_t bytes) {
     struct followers *all = follower->all;
     env_mutex_lock(&all->mutex);
+    leave_rest(follower);
     enum follow_result result = take(follower, out, bytes);
+    rest(follower);
     env_mutex_unlock(&all->mutex);
     return result;
 }
@@ -340,6 +476,7 @@ static velocity_status enter(struct follower *follower, const struct follower_op
         follower->version = options->since;
         if (options->from_now) follower->version = now > follower->joined ? now : follower->joined;
         follower->caught_up = options->from_now;
+        follower->enough = enough(all, AHEAD_FIRST_BYTES);
     }
     env_mutex_unlock(&all->mutex);
     return status;
@@ -371,8 +508,10 @@ void follow_end(struct follower *follower) {
     struct followers *all = follower->all;
     env_mutex_lock(&all->mutex);
     follower->ended = true;
-    if (follower->piece) event_release(follower->piece);
+    if (follower->piece) event_release(all, follower->piece);
     follower->piece = NULL;
+    leave_rest(follower);
+    set_held(follower, 0);
     hub_leave(follower);
     env_mutex_unlock(&all->mutex);
     release(follower);

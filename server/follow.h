@@ -14,6 +14,10 @@
  * Heartbeats tell the version up to which a follower has seen everything, so that it can go on from there however long
  * nothing concerned it, also from the middle of what it is behind by.
  *
+ * Who is behind, or has taken a part of a large event, holds what comes next for itself. Together they hold no more
+ * than held_bytes: beyond it, one that does not take at once keeps nothing but how far it has come, and reads that
+ * again.
+ *
  * Where the log can't be read, all who need that part of it end with FOLLOW_FAILED: nobody waits for what can't come.
  *
  * Threads: follow_begin waits for the disk; follow_take and follow_end never wait and are one thread's at a time. A
@@ -50,7 +54,8 @@ struct follow_event {
 struct follow_options {
     struct executor *executor; /* the caller's; outlives the followers */
     uint32_t heartbeat_ms;
-    /* Appends an event as followers get it. Any thread, several at once. */
+    size_t held_bytes; /* beyond it a follower holds nothing while it is not taken from */
+    /* Appends an event as followers get it: the same bytes each time. Any thread, several at once. */
     void (*write)(const struct follow_event *event, struct json_writer *out);
 };
 
@@ -64,6 +69,7 @@ struct follow_stats {
     uint32_t behind;          /* of the followers: those that read the log by themselves */
     uint64_t events;          /* that were written out for somebody, since the start */
     uint64_t ring_bytes;      /* of recent events that are kept, now */
+    uint64_t held_bytes;      /* that followers hold for themselves, now */
 };
 void followers_stats(struct followers *all, struct follow_stats *out);
 

@@ -27,10 +27,6 @@ void hub_wake_thread(struct followers *all) {
 
 /* ---- events ------------------------------------------------------------------------------------------------------ */
 
-void event_release(struct event *event) {
-    if (--event->references == 0) free(event);
-}
-
 static velocity_slice place(unsigned char **at, const void *bytes, size_t size) {
     velocity_slice placed = velocity_bytes(bytes ? *at : NULL, size);
     if (size) memcpy(*at, bytes, size);
@@ -57,6 +53,12 @@ static size_t event_bytes(const struct event *event) {
     return sizeof *event + event->key.size + event->end.size + event->text.size;
 }
 
+void event_release(struct followers *all, struct event *event) {
+    if (--event->references) return;
+    if (event->held) all->held -= event_bytes(event);
+    free(event);
+}
+
 /* ---- the ring, under the mutex ------------------------------------------------------------------------------------
  */
 
@@ -64,11 +66,22 @@ static struct event **ring_at(struct hub *hub, uint64_t serial) {
     return &hub->ring[serial % FOLLOW_RING_EVENTS];
 }
 
+/* Those who have taken part of it hold it now, or, where too much is held, read it again. */
+static void hand_over(struct hub *hub, struct event *event) {
+    struct followers *all = hub->all;
+    all->held += event_bytes(event);
+    event->held = true;
+    if (all->held <= all->options.held_bytes) return;
+    for (struct follower *f = hub->followers; f && event->references > 1; f = f->next)
+        if (f->piece == event) follower_let_go_piece(f);
+}
+
 static void ring_drop_first(struct hub *hub) {
     struct event *event = *ring_at(hub, hub->first++);
     hub->base = event->version;
     hub->ring_bytes -= event_bytes(event);
-    event_release(event);
+    if (event->references > 1) hand_over(hub, event);
+    event_release(hub->all, event);
 }
 
 static void ring_add(struct hub *hub, struct event *event) {

@@ -30,6 +30,7 @@
 
 #define FOLLOW_RING_EVENTS 8192u
 #define FOLLOW_RING_BYTES  ((size_t)8 << 20)
+#define FOLLOW_READERS     4u /* at a time: others who need the executor wait for no more of them */
 
 struct hub;
 
@@ -37,6 +38,7 @@ struct hub;
 struct event {
     uint32_t references; /* the ring's, and of those who have taken part of it */
     bool range;          /* nothing is written out: each one gets its own clip of it */
+    bool held;           /* it has left the ring, and counts as held by those who have taken part of it */
     uint64_t version;
     velocity_slice key, end, text; /* behind the struct */
 };
@@ -89,13 +91,22 @@ struct follower {
     uint64_t serial;     /* ACTIVE: the event that it looks at next */
     struct event *piece; /* which it has taken the first piece_at bytes of; NULL: none */
     size_t piece_at;
+    size_t held;  /* that all->held counts of it */
+    bool resting; /* BEHIND, holds something, and does not take: linked by `newer` */
+    struct follower *newer, *older;
     /* BEHIND; the reader's while `reading` */
     bool reading;
-    bool caught_up; /* it has read up to `joined` */
+    bool caught_up;     /* it has read up to `joined` */
+    size_t enough;      /* that are read before they are taken */
+    uint64_t from;      /* what `ahead` shows comes behind it */
+    size_t skip;        /* so much of what comes behind `version` was taken already, and let go */
+    uint64_t last_from; /* the last event in `ahead` comes behind it ... */
+    size_t last_at;     /* ... and begins there */
     velocity_status status;
     char *words; /* why `status` is none that is answered by events; NULL: there is nothing to say, or no memory */
     struct store_feed *feed;
-    struct json_writer ahead; /* read and not taken yet, from ahead_at on */
+    struct follower *next_turn; /* of who reads after it */
+    struct json_writer ahead;   /* read and not taken yet, from ahead_at on */
     size_t ahead_at;
     struct executor_task task;
 };
@@ -125,7 +136,11 @@ struct followers {
     env_condition left; /* a follower was freed */
     struct follow_options options;
     struct hub *hubs;
-    uint32_t count; /* followers that were not freed */
+    uint32_t count;                     /* followers that were not freed */
+    uint32_t readers;                   /* that read by themselves, on the executor ... */
+    struct follower *turns, *last_turn; /* ... and those who wait until one of them is done: the first, the last */
+    size_t held; /* bytes, of who is behind, and of events that left the ring while somebody had taken part of them */
+    struct follower *oldest, *newest; /* of those who rest: the first of them lets go where too much is held */
     uint64_t events;
     bool ending;
     int wake; /* an eventfd: the thread has something to do */
@@ -142,8 +157,13 @@ static inline uint64_t follow_now_us(void) {
 velocity_status hub_enter(struct followers *all, struct follower *follower, uint64_t version);
 void hub_leave(struct follower *follower);
 void hub_wake_thread(struct followers *all);
-void event_release(struct event *event);
+void event_release(struct followers *all, struct event *event);
 void *followers_run(void *arg); /* the thread */
+
+/* ---- follow.c; under the mutex ----------------------------------------------------------------------------------- */
+
+/* Of an event that it has taken a part of: it reads the rest by itself. */
+void follower_let_go_piece(struct follower *follower);
 
 /* ---- follow_topics.c; under the mutex ---------------------------------------------------------------------------- */
 

@@ -150,6 +150,7 @@ struct store_operations {
     /* NULL with *status OK: nothing more yet. HISTORY_GONE: what comes next is no longer there. */
     const velocity_change *(*feed_next)(struct store_feed *feed, velocity_status *status);
     uint64_t (*feed_version)(const struct store_feed *feed); /* what it has shown: `since` for one that goes on */
+    size_t (*feed_bytes)(const struct store_feed *feed);     /* of the log, that it holds until it is asked for more */
     /* See velocity_changes_notify. */
     void (*feed_notify)(struct store_feed *feed, void (*ready)(void *arg), void *arg);
     void (*feed_free)(struct store_feed *feed);

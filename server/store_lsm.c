@@ -300,6 +300,7 @@ struct store *store_lsm_new(velocity *db) {
         .feed = lsm_feed,
         .feed_next = lsm_feed_next,
         .feed_version = lsm_feed_version,
+        .feed_bytes = lsm_feed_bytes,
         .feed_notify = lsm_feed_notify,
         .feed_free = lsm_feed_free,
         .free = lsm_free,

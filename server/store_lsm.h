@@ -41,6 +41,7 @@ VELOCITY_CHECK_RESULT velocity_status store_lsm_freeze(velocity *db, struct stor
 struct store_feed *store_lsm_feed(velocity *db, uint64_t since);
 const velocity_change *lsm_feed_next(struct store_feed *feed, velocity_status *status);
 uint64_t lsm_feed_version(const struct store_feed *feed);
+size_t lsm_feed_bytes(const struct store_feed *feed);
 void lsm_feed_notify(struct store_feed *feed, void (*ready)(void *arg), void *arg);
 void lsm_feed_free(struct store_feed *feed);
 

@@ -95,6 +95,10 @@ uint64_t lsm_feed_version(const struct store_feed *feed) {
     return velocity_changes_sequence(changes_of(feed));
 }
 
+size_t lsm_feed_bytes(const struct store_feed *feed) {
+    return velocity_changes_bytes(changes_of(feed));
+}
+
 void lsm_feed_notify(struct store_feed *feed, void (*ready)(void *arg), void *arg) {
     velocity_changes_notify(changes_of(feed), ready, arg);
 }

@@ -112,7 +112,10 @@ static void a_group_larger_than_what_is_read_at_once_shows_whole(void **state) {
         assert_int_equal(c->sequence, i);
         assert_int_equal(c->value.size, size);
         assert_memory_equal(c->value.data, value, size);
+        assert_in_range(velocity_changes_bytes(changes), size, size + 65536);
     }
+    assert_null(velocity_changes_next(changes));
+    assert_int_equal(velocity_changes_bytes(changes), 0); /* an idle feed is small */
     free(value);
     velocity_changes_free(changes);
     OK(velocity_close(db));

@@ -210,6 +210,31 @@ static void one_who_is_far_behind_does_not_keep_the_executor_from_others(void **
     stop();
 }
 
+#define CROWD 24
+
+static void many_who_are_far_behind_do_not_either(void **state) {
+    struct fixture *f = *state;
+    struct client crowd[CROWD];
+    struct probe probe = {.task.run = run_probe};
+    start_with(1, 60000);
+    put_numbers(f, 0, MANY, "x");
+    for (size_t i = 0; i < CROWD; i++)
+        follow_with(f, &crowd[i], (struct follower_options){.since = 0, .prefix = LITERAL("nothing")});
+    for (size_t i = 0; i < CROWD; i++) hear(&crowd[i], "heartbeat"); /* also the last one has its turn */
+    for (size_t i = 0; i < CROWD; i++) unfollow(&crowd[i]);
+    change_us = 1000;
+    for (size_t i = 0; i < CROWD; i++)
+        follow_with(f, &crowd[i], (struct follower_options){.since = 0, .prefix = LITERAL("nothing")});
+    for (size_t i = 0; i < CROWD; i++) assert_true(take_some(&crowd[i]));
+    uint64_t before = looked_at;
+    assert_true(executor_submit(executor, &probe.task));
+    while (!probe.ran) env_sleep_us(1000);
+    /* A turn takes 20 ms, in which no more than 20 changes are looked at, and one; few come before it. */
+    assert_in_range(probe.looked_at - before, 0, 5 * 21);
+    for (size_t i = 0; i < CROWD; i++) unfollow(&crowd[i]); /* most of them while they wait for their turn */
+    stop();
+}
+
 static void who_is_far_behind_is_told_how_far_it_has_come(void **state) {
     struct fixture *f = *state;
     struct client c;
@@ -244,6 +269,7 @@ int main(void) {
         WITH_TROUBLE(who_is_behind_is_told_what_was_read_and_then_ends),
         WITH_TROUBLE(who_begins_in_a_damaged_past_is_refused),
         WITH_TROUBLE(one_who_is_far_behind_does_not_keep_the_executor_from_others),
+        WITH_TROUBLE(many_who_are_far_behind_do_not_either),
         WITH_TROUBLE(who_is_far_behind_is_told_how_far_it_has_come),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,7 +12,8 @@
 
 #define PATIENCE_MS 20000
 
-static _Atomic uint32_t write_us; /* that writing out an event takes besides */
+static _Atomic uint32_t write_us;            /* that writing out an event takes besides */
+static size_t held_bytes = (size_t)32 << 20; /* as the option */
 static struct executor *executor;
 static struct followers *followers;
 
@@ -34,7 +35,8 @@ static inline void write_line(const struct follow_event *event, struct json_writ
 static inline void start_with(uint32_t threads, uint32_t heartbeat_ms) {
     executor = executor_new(threads, 8);
     assert_non_null(executor);
-    struct follow_options options = {.executor = executor, .heartbeat_ms = heartbeat_ms, .write = write_line};
+    struct follow_options options = {
+        .executor = executor, .heartbeat_ms = heartbeat_ms, .held_bytes = held_bytes, .write = write_line};
     followers = followers_new(&options);
     assert_non_null(followers);
 }
