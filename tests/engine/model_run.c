@@ -146,8 +146,8 @@ void run_open(struct run *r) {
     if (status != VELOCITY_OK) r->db = NULL;
     if (run_crashed(r) || run_may_have_failed(r, status)) return;
     if (status != VELOCITY_OK) run_fail(r, "open: %s", velocity_status_name(status));
-    /* Smaller than it can be asked for: many tables of few keys, which are compacted in portions. */
-    if (r->random_options && model_random(r->m, 2)) r->db->options.table_bytes = UINT64_C(512) << model_random(r->m, 7);
+    if (r->random_options) r->table_bytes = model_random(r->m, 2) ? UINT64_C(512) << model_random(r->m, 7) : 0;
+    if (r->table_bytes) r->db->options.table_bytes = r->table_bytes;
     find_day(r);
     find_state(r);
 }
