@@ -40,7 +40,7 @@ enum {
     LIFE_MS = 1000,
     WRITERS = 3,
     FEW_KEYS = 300,   /* of an owner */
-    MANY_KEYS = 8000, /* ... of which the last level has a hundred tables */
+    MANY_KEYS = 5000, /* ... of which the last level has some eighty tables */
     SETS = 8,
     SET_KEYS = 5,
     ASYNC_DEPTH = 8,
