@@ -18,7 +18,8 @@
 
 enum {
     READ_AHEAD_BYTES = 256 * 1024,
-    PROGRESS_ENTRIES = 16384, /* merged between two calls of a manual compaction's progress: some 10 ms */
+    PROGRESS_BYTES = 4 << 20, /* merged between two calls of a manual compaction's progress: some 10 ms ... */
+    LEAST_ENTRY_BYTES = 256,  /* ... where an entry counts as so many at least */
 };
 
 /* A velocity_compact that waits to be served. */
@@ -26,18 +27,30 @@ struct manual_compaction {
     struct compaction_range range;
     velocity_progress progress; /* may be NULL */
     void *arg;
-    uint64_t merged; /* entries so far, of range.entries */
-    bool yielded;    /* to what a threshold asks for; then it is its turn again */
+    uint64_t merged;       /* entries so far, of range.entries */
+    uint64_t untold_bytes; /* of them, since the last progress */
+    bool yielded;          /* to what a threshold asks for; then it is its turn again */
     bool done;
     velocity_status status;
     char message[MESSAGE_BYTES];
 };
 
-/* One entry more is merged. False: it is to end. */
-static bool go_on(struct manual_compaction *manual) {
-    if (!manual || ++manual->merged % PROGRESS_ENTRIES || !manual->progress) return true;
-    uint64_t merged = manual->merged < manual->range.entries ? manual->merged : manual->range.entries;
-    return manual->progress(manual->arg, merged, manual->range.entries); /* writes may have brought more */
+/* Writes may have brought more entries than there were. INCOMPLETE: it is to end. */
+static velocity_status tell_progress(struct manual_compaction *manual) {
+    uint64_t total = manual->range.entries, merged = manual->merged < total ? manual->merged : total;
+    if (!manual->progress || manual->progress(manual->arg, merged, total)) return VELOCITY_OK;
+    return status_set(VELOCITY_INCOMPLETE, "the compaction was ended by its caller");
+}
+
+/* One entry more is merged. */
+static velocity_status count_entry(struct manual_compaction *manual, const struct entry *e) {
+    if (!manual) return VELOCITY_OK;
+    size_t bytes = e->key.size + e->value.size;
+    manual->merged++;
+    manual->untold_bytes += bytes > LEAST_ENTRY_BYTES ? bytes : LEAST_ENTRY_BYTES;
+    if (manual->untold_bytes < PROGRESS_BYTES) return VELOCITY_OK;
+    manual->untold_bytes = 0;
+    return tell_progress(manual);
 }
 
 /* ---- merging
@@ -49,6 +62,7 @@ struct output {
     struct version_change *tables;
     size_t count, capacity;
     int level;
+    struct level_reach reach; /* of `builder`, over the level below; the task says how far it may go */
     uint64_t bytes, expired;
     const struct reclaim *reclaim;
     struct manual_compaction *manual; /* whose it is; NULL: nobody's */
@@ -88,6 +102,11 @@ static velocity_status move_value(struct output *out, struct entry *e) {
     return VELOCITY_OK;
 }
 
+static bool is_full(struct output *out, velocity_slice next_key) {
+    return table_builder_bytes(out->builder) >= out->db->options.table_bytes ||
+           level_reach_is_over(&out->reach, next_key);
+}
+
 static velocity_status output_add(struct output *out, const struct entry *entry, bool new_key) {
     velocity_status status = VELOCITY_OK;
     struct entry e = *entry;
@@ -96,13 +115,12 @@ static velocity_status output_add(struct output *out, const struct entry *entry,
     else if (value_writer_wants(&out->values, &e))
         status = value_writer_take(&out->values, &e);
     /* A key's versions stay on one table: a level's tables are disjoint by key. A table of level 0 stays one. */
-    if (!status && out->builder && new_key && out->level > 0 &&
-        table_builder_bytes(out->builder) >= out->db->options.table_bytes)
-        status = output_finish(out);
+    if (!status && out->builder && new_key && out->level > 0 && is_full(out, e.key)) status = output_finish(out);
     if (!status && !out->builder) {
         struct table_builder_options options;
         database_table_options(out->db, database_new_number(out->db), &options);
         options.last_level = out->level == LAST_LEVEL;
+        level_reach_begin(&out->reach, e.key);
         status = table_builder_new(&options, &out->builder);
     }
     return status ? status : table_builder_add(out->builder, &e);
@@ -161,10 +179,8 @@ static velocity_status merge_runs(velocity *db, const struct compaction_task *ta
     for (; !status && merge_valid(&m); merge_next(&m)) {
         bool keep, new_key;
         const struct entry *e = merge_entry(&m);
-        if (!go_on(out->manual)) {
-            status = status_set(VELOCITY_INCOMPLETE, "the compaction was ended by its caller");
-            break;
-        }
+        status = count_entry(out->manual, e);
+        if (status) break;
         status = retention_judge(&retention, e, &keep, &new_key);
         key_is_new |= new_key;
         if (status || !keep) continue;
@@ -273,12 +289,15 @@ static velocity_status run_task(velocity *db, const struct compaction_task *task
     int64_t now_ms = (int64_t)snapshot_earliest_clock(db);
     if (task->input_count == 0) return VELOCITY_OK;
     if (task->drop) return drop(db, task);
-    bool pointless = !task->rewrite && is_pointless(task, r, now_ms), moves = moves_trivially(task, r, now_ms);
+    bool pointless = !task->rewrite && is_pointless(task, r, now_ms);
+    bool moves = !task->reach_bytes && moves_trivially(task, r, now_ms);
     if (manual && (pointless || moves)) manual->merged += compaction_task_entries(task);
     if (pointless) return VELOCITY_OK;
     qsort(task->inputs, task->input_count, sizeof *task->inputs, by_level_and_key);
     if (moves) return move(db, task);
     struct output out = {.db = db, .level = task->output_level, .reclaim = r, .manual = manual};
+    if (task->reach_bytes)
+        out.reach = (struct level_reach){&r->version->levels[out.level + 1], task->reach_bytes, 0, 0};
     value_writer_init(&out.values, db);
     velocity_status status = install_repair(db);
     if (!status) status = merge_tables(db, task, r, &out);
@@ -337,6 +356,7 @@ void compaction_job_run(struct pool_job *job) {
     velocity_status status = reclaim_init(&reclaim, db, sv->version);
     if (!status) status = compaction_pick(db, sv->version, manual ? &manual->range : NULL, idle, &reclaim, &task);
     if (!status) status = run_task(db, &task, &reclaim, manual);
+    if (!status && manual && manual->range.more) status = tell_progress(manual);
     bool found = task.input_count > 0, goes_on = manual && !status && manual->range.more;
     if (goes_on) compaction_portion_next(&manual->range);
     reclaim_clear(&reclaim);

@@ -217,6 +217,14 @@ static velocity_status pick_level0(struct compaction_task *task, const struct ve
     return status ? status : add_level(task, version, base, task->from, task->to);
 }
 
+/* Of the tables that overlap the keys, both inclusive; of no level 0. */
+static uint64_t bytes_between(const struct level *level, velocity_slice from, velocity_slice to) {
+    uint64_t bytes = 0;
+    for (size_t i = level_find(level, from); i < level->count && table_overlaps(level->tables[i], from, to); i++)
+        bytes += table_meta(level->tables[i])->file_bytes;
+    return bytes;
+}
+
 /* The table that overlaps least with the level below, for its size. */
 static velocity_status pick_from_level(struct compaction_task *task, const struct version *version, int level) {
     const struct level *from = &version->levels[level], *below = &version->levels[level + 1];
@@ -224,10 +232,7 @@ static velocity_status pick_from_level(struct compaction_task *task, const struc
     double least = 0;
     for (size_t i = 0; i < from->count; i++) {
         const struct table_meta *meta = table_meta(from->tables[i]);
-        uint64_t bytes = 0;
-        for (size_t k = level_find(below, meta->smallest);
-             k < below->count && slice_compare(table_meta(below->tables[k])->smallest, meta->largest) <= 0; k++)
-            bytes += table_meta(below->tables[k])->file_bytes;
+        uint64_t bytes = bytes_between(below, meta->smallest, meta->largest);
         double share = (double)meta->tombstones / (double)meta->entries;
         double cost = (double)bytes / (double)meta->file_bytes / (1 + share * TOMBSTONE_PULL);
         if (!best || cost < least) best = from->tables[i], least = cost;
@@ -357,6 +362,33 @@ static velocity_status pick(velocity *db, const struct version *version, bool id
     return status ? status : add_level(task, version, level + 1, task->from, task->to);
 }
 
+/* The table reaches over more of the next level than a portion is: written anew in pieces that do not, it can go down
+ * piece by piece. */
+static bool is_to_be_cut(const struct table *table, const struct level *below, uint64_t portion_bytes) {
+    struct level_reach reach = {.below = below, .most_bytes = portion_bytes};
+    level_reach_begin(&reach, table_meta(table)->smallest);
+    return level_reach_is_over(&reach, table_meta(table)->largest);
+}
+
+/* Tables of one level, as many as make a portion with what they overlap on the next one; but one at least. */
+static velocity_status add_portion(struct compaction_task *task, const struct version *version, size_t i,
+                                   uint64_t portion_bytes, struct compaction_range *asked) {
+    static const struct level none;
+    const struct level *level = &version->levels[asked->level];
+    const struct level *below = asked->level < LAST_LEVEL ? level + 1 : &none;
+    velocity_slice first = table_meta(level->tables[i])->smallest;
+    uint64_t bytes = 0;
+    velocity_status status = VELOCITY_OK;
+    for (; i < level->count && !status && table_overlaps(level->tables[i], asked->from, asked->to); i++) {
+        const struct table_meta *meta = table_meta(level->tables[i]);
+        bytes += meta->file_bytes;
+        if (task->input_count && bytes + bytes_between(below, first, meta->largest) > portion_bytes) break;
+        status = add_input(task, asked->level, level->tables[i]);
+        asked->portion_to = meta->largest;
+    }
+    return status;
+}
+
 /* Of one level, and what they overlap on the next one: the tables behind the cursor. The last level's alone, in the
  * end: they may still hold what nobody sees. */
 static velocity_status pick_portion(struct compaction_task *task, const struct version *version, uint64_t portion_bytes,
@@ -364,23 +396,25 @@ static velocity_status pick_portion(struct compaction_task *task, const struct v
     const struct level *level = &version->levels[asked->level];
     velocity_slice from = asked->cursor.data ? asked->cursor : asked->from;
     size_t i = from.data ? level_find(level, from) : 0;
+    bool last = asked->level == LAST_LEVEL;
     if (i == level->count || !table_overlaps(level->tables[i], from, asked->to)) {
-        asked->more = asked->level < LAST_LEVEL;
-        if (!asked->more) return VELOCITY_OK;
+        asked->more = !last;
+        if (last) return VELOCITY_OK;
         asked->level++;
         asked->cursor = velocity_bytes(NULL, 0);
         return pick_portion(task, version, portion_bytes, asked);
     }
-    bool last = asked->level == LAST_LEVEL;
-    uint64_t bytes = 0, most = last ? portion_bytes : portion_bytes / (1 + LEVEL_RATIO);
-    velocity_status status = VELOCITY_OK;
-    for (; i < level->count && !status && bytes < most && table_overlaps(level->tables[i], from, asked->to); i++) {
-        bytes += table_meta(level->tables[i])->file_bytes;
-        asked->portion_to = table_meta(level->tables[i])->largest;
-        status = add_input(task, asked->level, level->tables[i]);
-    }
+    velocity_status status = add_portion(task, version, i, portion_bytes, asked);
     task->output_level = last ? LAST_LEVEL : asked->level + 1;
-    return status || last ? status : add_level(task, version, asked->level + 1, task->from, task->to);
+    if (status || last) return status;
+    if (task->input_count == 1 && is_to_be_cut(level->tables[i], level + 1, portion_bytes)) {
+        task->rewrite = true;
+        task->reach_bytes = portion_bytes;
+        task->output_level = asked->level;
+        asked->portion_to = velocity_bytes(NULL, 0); /* the pieces are what comes next */
+        return VELOCITY_OK;
+    }
+    return add_level(task, version, asked->level + 1, task->from, task->to);
 }
 
 /* What the range overlaps. */
@@ -412,6 +446,7 @@ static velocity_status pick_asked(velocity *db, struct compaction_task *task, co
                                   const struct reclaim *r, struct compaction_range *asked) {
     uint64_t targets[VELOCITY_LEVELS], portion_bytes = PORTION_TABLES * db->options.table_bytes;
     int base = shape(db, version, targets);
+    if (base == LAST_LEVEL) base--; /* what level 0 holds is to come down to it in portions, too */
     struct extent extent = extent_of(version, asked, base);
     velocity_status status = VELOCITY_OK;
     if (!asked->more && extent.bytes <= portion_bytes) { /* but for what the tables of level 0 reach */
@@ -423,7 +458,9 @@ static velocity_status pick_asked(velocity *db, struct compaction_task *task, co
     if (!asked->more) asked->entries = extent.steps;
     asked->more = true;
     if (asked->level == 0 && !extent.level0) asked->level = 1;
-    return asked->level == 0 ? pick_level0(task, version, base) : pick_portion(task, version, portion_bytes, asked);
+    if (asked->level > 0) return pick_portion(task, version, portion_bytes, asked);
+    task->reach_bytes = portion_bytes;
+    return pick_level0(task, version, base);
 }
 
 void compaction_portion_next(struct compaction_range *asked) {
@@ -431,6 +468,7 @@ void compaction_portion_next(struct compaction_range *asked) {
         asked->level = 1;
         return;
     }
+    if (!asked->portion_to.data) return;
     size_t size = asked->portion_to.size;
     memcpy(asked->key, asked->portion_to.data, size);
     asked->key[size] = 0; /* the first key behind it */

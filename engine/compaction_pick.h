@@ -18,6 +18,7 @@ struct compaction_task {
     int output_level;
     bool drop, rewrite;      /* the inputs hold nothing that anybody sees; or: one that holds much that has expired */
     bool covered;            /* drop: because of range deletes */
+    uint64_t reach_bytes;    /* an output ends where it would reach over more of the next level; 0: wherever */
     velocity_slice from, to; /* the range of all inputs; borrowed from their metas */
     velocity_slice reach;    /* where the range deletes in them end; data NULL: there are none */
 };
@@ -35,7 +36,8 @@ struct compaction_range {
     int level;                 /* that is being emptied; what has come to those above since is left out */
     velocity_slice cursor;     /* its tables before this key are done; data NULL: none are */
     bool more;                 /* out: this was a portion */
-    velocity_slice portion_to; /* out, of one below level 0: its last key there; borrowed from the version */
+    velocity_slice portion_to; /* out, of one below level 0: its last key there; borrowed from the version. Data NULL:
+                                * it only makes smaller tables of one for the next portion */
     uint64_t entries;          /* out, at the first pick: that will be gone through; an estimate */
     uint8_t key[VELOCITY_MAX_KEY_BYTES + 8]; /* what `cursor` points at */
 };

@@ -12,8 +12,10 @@
  * the root pointer). C was cut only after R was published in P, or in the node that took C over from P when P was cut:
  *     either changed P's version. So if P is unchanged, then the C that the reader holds still has all keys that P
  * sends there. Else it begins at the root again; the inserter made progress.
- *  4. A node that gets another prefix is copied, and the copy takes its place by one store of the child pointer. The
- * old one is never written again: who still reads it sees all that was inserted before he came.
+ *  4. A node that gets another prefix is copied, and the copy takes its place by one store of the child pointer. An old
+ * leaf is never written again: who still reads it sees all that was inserted before he came. What is below an old inner
+ *     node P changes without it. So its parent's version is changed, then its own: who found the parent unchanged has
+ *     P's version from before, and goes no further once anything below P may have been cut.
  *  5. Overwriting a key is one store of the slot's record pointer; it changes no version.
  *
  * Splitting: a node that grew at its end is split there (it stays full, so ascending keys fill nodes), one that grew at
@@ -186,7 +188,12 @@ static struct node *node_copy(memtable *table, const struct node *source, unsign
     return copy;
 }
 
-/* Lets `copy` take the place of the node at `level`. */
+/* Another version, with the same order and slots. */
+static void node_touch(struct node *node) {
+    STORE(node->version, LOAD(node->version) + 2 * VERSION_REVISION);
+}
+
+/* Lets `copy` take the place of the node at `level`. Both touches, in this order, are for invariant 3. */
 static void replace_node(memtable *table, struct path *path, struct node *copy) {
     unsigned level = copy->level;
     if (level + 1 == table->height) {
@@ -195,7 +202,9 @@ static void replace_node(memtable *table, struct path *path, struct node *copy) 
         struct node *parent = path->nodes[level + 1];
         struct view view = node_view(parent);
         STORE(parent->children[view_slot(&view, path->positions[level + 1])], copy);
+        if (level) node_touch(parent);
     }
+    if (level) node_touch(path->nodes[level]);
     if (table->last_leaf == path->nodes[level]) table->last_leaf = copy;
     path->nodes[level] = copy;
 }

@@ -239,6 +239,23 @@ size_t level_find(const struct level *level, velocity_slice key) {
     return low;
 }
 
+void level_reach_begin(struct level_reach *reach, velocity_slice first) {
+    if (!reach->below) return;
+    reach->at = level_find(reach->below, first);
+    reach->bytes = 0;
+}
+
+bool level_reach_is_over(struct level_reach *reach, velocity_slice key) {
+    const struct level *below = reach->below;
+    if (!below) return false;
+    for (; reach->at < below->count; reach->at++) {
+        const struct table_meta *meta = table_meta(below->tables[reach->at]);
+        if (slice_compare(meta->largest, key) >= 0) break;
+        reach->bytes += meta->file_bytes;
+    }
+    return reach->bytes > reach->most_bytes;
+}
+
 int64_t table_expiry_due_ms(const struct table *table) {
     const struct table_meta *meta = table_meta(table);
     return expiry_due_ms(meta->expiry, meta->raw_bytes, meta->entries);

@@ -67,6 +67,20 @@ uint64_t version_bytes(const struct version *version); /* of all table files */
 
 /* On a level but 0: the index of the first table whose largest key is >= key; count if there is none. */
 size_t level_find(const struct level *level, velocity_slice key);
+
+/* How far a table that is being made reaches over a level: the bytes of that level's tables between its first key and
+ * the present one. */
+struct level_reach {
+    const struct level *below; /* no level 0; NULL: nobody asks */
+    uint64_t most_bytes;
+    size_t at; /* the first table of `below` that does not end before the present key */
+    uint64_t bytes;
+};
+
+void level_reach_begin(struct level_reach *reach, velocity_slice first);
+/* Whether it would be more than most_bytes with this key, too. Keys ascend. */
+bool level_reach_is_over(struct level_reach *reach, velocity_slice key);
+
 /* See expiry_due_ms. The table is loaded. */
 int64_t table_expiry_due_ms(const struct table *table);
 /* Whether the table holds keys in [from, to]; a slice with data NULL is no bound. */

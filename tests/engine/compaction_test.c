@@ -14,18 +14,26 @@ enum {
     PORTION_BYTES = 16 * TABLE_BYTES,
     THRESHOLD = 2,
     TOP_TABLES = 5,
+    FAR_APART = 500,
+    LARGE_KEYS = 300,
+    LARGE_BYTES = 100000,
 };
 
-static velocity *open_many_tables(const char *folder) {
+static velocity *open_with_buffer(const char *folder, uint64_t memtable_bytes) {
     velocity_options options = velocity_options_default();
     options.durability = VELOCITY_DURABILITY_OS;
     options.compression = VELOCITY_COMPRESSION_NONE;
-    options.memtable_bytes = 64 << 10;
+    options.memtable_bytes = memtable_bytes;
     options.table_bytes = TABLE_BYTES;
+    options.value_log_threshold = 0;
     options.compaction_threshold = THRESHOLD;
     velocity *db;
     OK(velocity_open(folder, &options, &db));
     return db;
+}
+
+static velocity *open_many_tables(const char *folder) {
+    return open_with_buffer(folder, 64 << 10);
 }
 
 static void put(velocity *db, unsigned key, unsigned round) {
@@ -120,6 +128,44 @@ static void much_is_merged_in_portions_that_need_little_room(void **state) {
     OK(velocity_close(db));
 }
 
+static void few_large_values_are_progress_too(void **state) {
+    velocity *db = open_with_buffer(*state, 64 << 20);
+    static char value[LARGE_BYTES];
+    for (unsigned i = 0; i < 2 * LARGE_KEYS; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "%08u", i % LARGE_KEYS);
+        OK(velocity_put(db, velocity_str(name), velocity_bytes(value, sizeof value)));
+        if (i == LARGE_KEYS) OK(velocity_compact(db, NULL));
+    }
+    struct watch w = {.folder = *state};
+    OK(velocity_compact_with(db, NULL, watch, &w));
+    assert_true(w.calls > 5);
+    OK(velocity_close(db));
+}
+
+/* A table of few keys, each far from the next, reaches over the whole level below it. */
+static void compact_few_keys_all_over(const char *folder, velocity *db) {
+    OK(velocity_compact(db, NULL));
+    for (unsigned i = 0; i < KEYS; i += 7 * FAR_APART) put(db, i, 2);
+    struct watch w = {.folder = folder};
+    OK(velocity_compact_with(db, NULL, watch, &w));
+    assert_true(w.total >= KEYS);
+    assert_true(w.most_bytes < w.first_bytes + 4 * PORTION_BYTES);
+    expect_merged(db);
+    expect_all(db);
+    OK(velocity_close(db));
+}
+
+static void few_keys_all_over_go_down_in_portions_too(void **state) {
+    compact_few_keys_all_over(*state, filled(*state));
+}
+
+/* There is no other level than the last one while that is within ten times of what a write buffer holds. */
+static void level_0_goes_down_to_the_only_other_level_in_portions_too(void **state) {
+    OK(velocity_close(filled(*state)));
+    compact_few_keys_all_over(*state, open_with_buffer(*state, 4 << 20));
+}
+
 static void what_is_ended_keeps_the_portions_that_were_merged(void **state) {
     velocity *db = filled(*state);
     struct watch w = {.folder = *state, .end_at = KEYS};
@@ -197,8 +243,12 @@ static void between_portions_level_0_has_its_turn(void **state) {
 }
 
 int main(void) {
+    cmocka_set_test_filter(getenv("TEST")); /* TEST=*few* runs those alone */
     const struct CMUnitTest tests[] = {
         TEST_IN_FOLDER(much_is_merged_in_portions_that_need_little_room),
+        TEST_IN_FOLDER(few_large_values_are_progress_too),
+        TEST_IN_FOLDER(few_keys_all_over_go_down_in_portions_too),
+        TEST_IN_FOLDER(level_0_goes_down_to_the_only_other_level_in_portions_too),
         TEST_IN_FOLDER(what_is_ended_keeps_the_portions_that_were_merged),
         TEST_IN_FOLDER(a_part_of_the_keys_is_merged_whatever_level_0_reaches),
         TEST_IN_FOLDER(between_portions_level_0_has_its_turn),

@@ -17,6 +17,7 @@ static struct run *new_run(uint64_t seed, velocity_durability durability) {
     r->options = velocity_options_default();
     r->options.memtable_bytes = 65536;
     r->options.table_bytes = 65536;
+    r->table_bytes = seed % 2 ? 512 : 0;
     r->options.compaction_threshold = 2;
     r->options.durability = durability;
     r->options.value_log_threshold = 300;

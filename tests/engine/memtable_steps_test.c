@@ -36,7 +36,9 @@ static struct {
     uint64_t inserted; /* operations 1 to this one are in the table */
     uint64_t random;
     bool read_after_stores, insert_before_loads;
-    bool busy; /* an interruption is running: none within it */
+    uint64_t block;               /* not 0: so many keys of one start come together */
+    uint64_t sleep_at, sleep_for; /* the reader's load, 0: none, before which it misses so many inserts */
+    bool busy;                    /* an interruption is running: none within it */
     uint64_t interruptions;
 } stage;
 
@@ -49,8 +51,9 @@ static uint64_t draw(uint64_t limit) {
 static velocity_slice key_of(uint64_t n, char out[96]) {
     while (n % 8 == 7) n /= 2;
     static const char *const starts[] = {"run/", "pkg:lib", "a-rather-long-prefix-of-many-keys/and-more/"};
+    uint64_t start = stage.block ? n / stage.block % 3 : n % 3;
     unsigned long long number = n % 3 ? (n * UINT64_C(0x9E3779B97F4A7C15)) >> 20 : n;
-    return velocity_bytes(out, (size_t)snprintf(out, 96, "%s%012llu", starts[n % 3], number));
+    return velocity_bytes(out, (size_t)snprintf(out, 96, "%s%012llu", starts[start], number));
 }
 
 static void insert_next(void) {
@@ -104,7 +107,15 @@ static void after_store(void) {
     stage.busy = false;
 }
 
+static void sleep_over_inserts(void) {
+    stage.busy = true;
+    stage.interruptions++;
+    while (stage.sleep_for--) insert_next();
+    stage.busy = false;
+}
+
 static void before_load(void) {
+    if (stage.sleep_at && !stage.busy && --stage.sleep_at == 0) sleep_over_inserts();
     if (!stage.insert_before_loads || stage.busy || stage.inserted >= OPERATIONS || draw(64)) return;
     stage.busy = true;
     stage.interruptions++;
@@ -144,10 +155,31 @@ static void inserts_between_any_two_loads_of_a_reader_hide_nothing(void **s) {
     }
 }
 
+/* Long enough for all nodes on its way to be split, copied and left behind; also where a node's observed prefix holds
+ * for long, until a block of other keys comes. */
+static void a_reader_that_sleeps_while_many_keys_come_finds_all_that_were_there(void **s) {
+    enum { SEEDS = 3000, KEYS = 1500, LOADS = 40, LONGEST = 400, LARGEST_BLOCK = 500 };
+    (void)s;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        begin(seed);
+        stage.block = draw(LARGEST_BLOCK);
+        for (uint64_t first = 1 + draw(LONGEST); first > 0; first--) insert_next();
+        while (stage.inserted < KEYS) {
+            stage.sleep_at = 1 + draw(LOADS);
+            stage.sleep_for = draw(LONGEST);
+            read_one();
+            stage.sleep_at = 0;
+        }
+        assert_true(stage.interruptions > 0);
+        memtable_free(stage.table);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(between_any_two_stores_of_the_inserter_all_keys_are_found),
         cmocka_unit_test(inserts_between_any_two_loads_of_a_reader_hide_nothing),
+        cmocka_unit_test(a_reader_that_sleeps_while_many_keys_come_finds_all_that_were_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -146,6 +146,8 @@ void run_open(struct run *r) {
     if (status != VELOCITY_OK) r->db = NULL;
     if (run_crashed(r) || run_may_have_failed(r, status)) return;
     if (status != VELOCITY_OK) run_fail(r, "open: %s", velocity_status_name(status));
+    if (r->random_options) r->table_bytes = model_random(r->m, 2) ? UINT64_C(512) << model_random(r->m, 7) : 0;
+    if (r->table_bytes) r->db->options.table_bytes = r->table_bytes;
     find_day(r);
     find_state(r);
 }
@@ -382,14 +384,32 @@ void run_flush(struct run *r) {
     maintained(r, acked, day, velocity_flush(r->db));
 }
 
+enum { ENDED = UINT_MAX };
+
+/* 0: for ever. */
+static bool go_on(void *arg, uint64_t done, uint64_t total) {
+    unsigned *patience = arg;
+    if (done > total) abort();
+    if (*patience == 0 || --*patience) return true;
+    *patience = ENDED;
+    return false;
+}
+
 void run_compact(struct run *r) {
     velocity_range range = velocity_range_default();
     uint64_t acked = r->m->acked;
     long day = r->acked_day;
     bool all = model_random(r->m, 2) == 0;
     range.start = r->m->keys[model_random(r->m, r->m->key_count)].bytes;
-    run_doing(r, "compact %s", all ? "all" : "from some key on");
-    maintained(r, acked, day, velocity_compact(r->db, all ? NULL : &range));
+    if (model_random(r->m, 2)) range.end = r->m->keys[model_random(r->m, r->m->key_count)].bytes;
+    unsigned patience = model_random(r->m, 3) ? 0 : 1 + (unsigned)model_random(r->m, 30);
+    run_doing(r, "compact %s, ended after %u calls", all ? "all" : "some keys", patience);
+    velocity_status status = velocity_compact_with(r->db, all ? NULL : &range, go_on, &patience);
+    if (status == VELOCITY_INCOMPLETE) {
+        RUN_EXPECT(r, patience == ENDED);
+        status = VELOCITY_OK; /* the flush before it is complete */
+    }
+    maintained(r, acked, day, status);
 }
 
 void run_resize_cache(struct run *r) {

@@ -72,8 +72,9 @@ struct run {
     bool copying, copy_made; /* made: it has been answered that it is there */
     bool trace;              /* print what is done */
     bool random_options;     /* each open draws new ones */
-    bool space_may_end;      /* NO_SPACE is an answer */
-    bool io_may_fail;        /* IO, and then READ_ONLY, is an answer; `failed` tells that it was given */
+    uint64_t table_bytes; /* not 0: less than can be asked for, that few keys be many tables, compacted in portions */
+    bool space_may_end;   /* NO_SPACE is an answer */
+    bool io_may_fail;     /* IO, and then READ_ONLY, is an answer; `failed` tells that it was given */
     bool failed;
     uint64_t floor;                                  /* the next open must find everything up to here */
     long wall_day, acked_day, synced_day, day_floor; /* of the time as model.h has it for the sequences */

@@ -13,6 +13,7 @@
 #include "testing.h"
 
 #include <pthread.h>
+#include <unistd.h>
 
 /* cmocka ends the program without a word when a check fails on a thread that it does not know. These say what failed.
  */
@@ -38,7 +39,8 @@ enum {
     LIVES = 3,
     LIFE_MS = 1000,
     WRITERS = 3,
-    OWN_KEYS = 300,
+    FEW_KEYS = 300,   /* of an owner */
+    MANY_KEYS = 5000, /* ... of which the last level has some eighty tables */
     SETS = 8,
     SET_KEYS = 5,
     ASYNC_DEPTH = 8,
@@ -47,8 +49,10 @@ enum {
 
 struct stress {
     velocity *db;
+    velocity_options options;
     atomic_bool stop;
-    uint32_t numbers[WRITERS][OWN_KEYS]; /* what the owner wrote last; 0: deleted */
+    size_t own_keys;
+    uint32_t numbers[WRITERS][MANY_KEYS]; /* what the owner wrote last; 0: deleted, or expired when it was written */
     uint32_t set_number;
     _Atomic uint64_t reads, scans;
 };
@@ -79,7 +83,7 @@ static uint32_t number_of(velocity_slice value) {
 }
 
 static velocity_slice own_key(char key[32], size_t writer, size_t i) {
-    (void)snprintf(key, 32, "own/%zu/%04zu", writer, i);
+    (void)snprintf(key, 32, "own/%zu/%05zu", writer, i);
     return velocity_str(key);
 }
 
@@ -105,27 +109,46 @@ static void check_own(struct worker *w, size_t i) {
     velocity_value_release(&value);
 }
 
-static void delete_own(struct worker *w, size_t from, size_t to) {
+static void delete_own(struct worker *w, size_t i) {
+    char key[32];
+    OK(velocity_delete(w->s->db, own_key(key, w->index, i)));
+    w->s->numbers[w->index][i] = 0;
+}
+
+static void delete_own_range(struct worker *w, size_t from, size_t to) {
     char start[32], end[32];
     OK(velocity_delete_range(w->s->db, own_key(start, w->index, from), own_key(end, w->index, to)));
     for (size_t i = from; i < to; i++) w->s->numbers[w->index][i] = 0;
 }
 
-static void *write_own_keys(void *arg) {
-    struct worker *w = arg;
+/* What has expired when it is written is a delete that is none: what it hides must not come back. */
+static void put_own(struct worker *w, size_t i, uint32_t number, bool expired) {
     uint8_t value[VALUE_MAX];
     char key[32];
+    velocity_put_options options = velocity_put_options_default();
+    if (expired) options.expires_at_ms = 1;
+    velocity_batch *batch = velocity_batch_new();
+    assert_non_null(batch);
+    velocity_batch_put(batch, own_key(key, w->index, i), velocity_bytes(value, make_value(value, number)), &options);
+    OK(velocity_write(w->s->db, batch, NULL, NULL));
+    velocity_batch_free(batch);
+    w->s->numbers[w->index][i] = expired ? 0 : number;
+}
+
+static void *write_own_keys(void *arg) {
+    struct worker *w = arg;
+    size_t keys = w->s->own_keys, most_deleted = keys < FEW_KEYS ? keys : FEW_KEYS;
     for (uint32_t number = 1; !atomic_load(&w->s->stop); number++) {
-        size_t i = below(&w->random, OWN_KEYS);
-        bool deletes = below(&w->random, 5) == 0;
-        if (deletes)
-            OK(velocity_delete(w->s->db, own_key(key, w->index, i)));
+        size_t i = below(&w->random, keys), rest = keys - i;
+        uint64_t sort = below(&w->random, 10);
+        if (sort == 0)
+            delete_own(w, i);
         else
-            OK(velocity_put(w->s->db, own_key(key, w->index, i), velocity_bytes(value, make_value(value, number))));
-        w->s->numbers[w->index][i] = deletes ? 0 : number;
-        if (below(&w->random, 50) == 0) delete_own(w, i, i + 1 + below(&w->random, OWN_KEYS - i));
+            put_own(w, i, number, sort == 1);
+        if (below(&w->random, keys / 6) == 0)
+            delete_own_range(w, i, i + 1 + below(&w->random, rest < most_deleted ? rest : most_deleted));
         check_own(w, i);
-        check_own(w, below(&w->random, OWN_KEYS));
+        check_own(w, below(&w->random, keys));
     }
     return NULL;
 }
@@ -281,7 +304,7 @@ static void *wander(void *arg) {
         range.reverse = below(&w->random, 2);
         velocity_iterator *it = velocity_iterator_new(w->s->db, &range);
         for (int i = 0; i < 20; i++) {
-            velocity_iterator_seek(it, own_key(key, below(&w->random, WRITERS), below(&w->random, OWN_KEYS)));
+            velocity_iterator_seek(it, own_key(key, below(&w->random, WRITERS), below(&w->random, w->s->own_keys)));
             if (!velocity_iterator_valid(it)) continue;
             char here[32] = "";
             velocity_slice at = velocity_iterator_key(it);
@@ -302,21 +325,65 @@ static void *wander(void *arg) {
     return NULL;
 }
 
+/* ---- who tidies up -------------------------------------------------------------------------------------------------
+ */
+
+struct patience {
+    uint64_t calls; /* after which it ends; 0: never */
+    uint64_t done;
+};
+
+static bool lose_patience(void *arg, uint64_t done, uint64_t total) {
+    struct patience *p = arg;
+    assert_true(done >= p->done && done <= total);
+    p->done = done;
+    return p->calls == 0 || --p->calls > 0;
+}
+
+static void compact(struct worker *w) {
+    velocity_range range = velocity_range_default();
+    size_t keys = w->s->own_keys, from = below(&w->random, keys), to = from + below(&w->random, keys - from);
+    char start[32], end[32];
+    if (below(&w->random, 2)) range.start = own_key(start, below(&w->random, WRITERS), from);
+    if (below(&w->random, 2)) range.end = own_key(end, WRITERS - 1, to);
+    bool ends = below(&w->random, 3) == 0;
+    struct patience patience = {.calls = ends ? 1 + below(&w->random, 20) : 0};
+    velocity_status status = velocity_compact_with(w->s->db, &range, lose_patience, &patience);
+    if (!ends || patience.calls)
+        OK(status);
+    else
+        assert_int_equal(status, VELOCITY_INCOMPLETE);
+}
+
+/* A copy is of one instant, and a database as others are. */
+static void copy(struct worker *w) {
+    velocity *db;
+    char *path = strdup("stress_copy.XXXXXX");
+    void *state = path;
+    assert_true(path && mkdtemp(path) && rmdir(path) == 0);
+    OK(velocity_checkpoint(w->s->db, path));
+    OK(velocity_open(path, &w->s->options, &db));
+    uint64_t hash = scan_database(db, NULL, false);
+    OK(velocity_compact(db, NULL));
+    assert_true(scan_database(db, NULL, true) == hash);
+    OK(velocity_close(db));
+    assert_int_equal(folder_teardown(&state), 0);
+}
+
 static void *tidy(void *arg) {
     struct worker *w = arg;
     velocity *db = w->s->db;
     while (!atomic_load(&w->s->stop)) {
         velocity_stats stats = {.struct_size = sizeof stats};
-        velocity_range range = velocity_range_default();
-        char key[32];
-        switch (below(&w->random, 6)) {
-        case 0: OK(velocity_compact(db, NULL)); break;
+        switch (below(&w->random, 12)) {
+        case 0:
         case 1:
-            range.start = own_key(key, 0, below(&w->random, OWN_KEYS));
-            OK(velocity_compact(db, &range));
-            break;
-        case 2: OK(velocity_flush(db)); break;
-        case 3: assert_int_equal(velocity_close(db), VELOCITY_BUSY); break;
+        case 2:
+        case 3: compact(w); break;
+        case 4:
+        case 5: OK(velocity_flush(db)); break;
+        case 6: assert_int_equal(velocity_close(db), VELOCITY_BUSY); break;
+        case 7: copy(w); break;
         default: OK(velocity_stats_get(db, &stats)); break;
         }
         env_sleep_us(2000);
@@ -329,14 +396,14 @@ static void *tidy(void *arg) {
 
 static void check_all(struct stress *s, struct worker *writers) {
     for (size_t w = 0; w < WRITERS; w++)
-        for (size_t i = 0; i < OWN_KEYS; i++) check_own(&writers[w], i);
+        for (size_t i = 0; i < s->own_keys; i++) check_own(&writers[w], i);
     uint64_t hash = scan_database(s->db, NULL, false);
     assert_true(scan_database(s->db, NULL, true) == hash);
 }
 
 static void live(struct stress *s, uint64_t seed, uint64_t milliseconds) {
-    void *(*const roles[])(void *) = {write_own_keys, write_own_keys, write_own_keys, write_sets,
-                                      read_sets,      scan_snapshots, wander,         tidy};
+    void *(*const roles[])(void *) = {write_own_keys, write_own_keys, write_own_keys, write_sets, read_sets,
+                                      scan_snapshots, wander,         tidy,           tidy};
     enum { THREADS = sizeof roles / sizeof *roles };
     struct worker workers[THREADS];
     velocity_snapshot *handle = velocity_snapshot_new(s->db); /* keeps tidy's close from closing */
@@ -353,9 +420,7 @@ static void live(struct stress *s, uint64_t seed, uint64_t milliseconds) {
     check_all(s, workers);
 }
 
-static void stress(const char *folder, velocity_durability durability) {
-    const char *text = getenv("STRESS_MS");
-    struct stress s = {0};
+static velocity_options small_options(velocity_durability durability) {
     velocity_options options = velocity_options_default();
     options.memtable_bytes = 64 << 10;
     options.table_bytes = 64 << 10;
@@ -365,18 +430,23 @@ static void stress(const char *folder, velocity_durability durability) {
     options.max_open_files = 16;
     options.durability = durability;
     options.interval_ms = 5;
-    if (durability == VELOCITY_DURABILITY_INTERVAL) { /* many threads at the ciphers and unpackers of few tables */
-        options.compression = VELOCITY_COMPRESSION_ZSTD;
-        options.encryption_key = velocity_bytes("thirty-two bytes for all threads", 32);
-    }
+    return options;
+}
+
+static void stress(const char *folder, const velocity_options *options, size_t own_keys) {
+    const char *text = getenv("STRESS_MS");
+    static struct stress s;
+    memset(&s, 0, sizeof s);
+    s.options = *options;
+    s.own_keys = own_keys;
     for (uint64_t life = 0; life < LIVES; life++) {
-        options.value_log_threshold = life % 2 ? 0 : 200;
-        OK(velocity_open(folder, &options, &s.db));
-        if (life > 0) {
-            struct worker owners[WRITERS];
-            for (size_t i = 0; i < WRITERS; i++) owners[i] = (struct worker){.s = &s, .index = i};
-            check_all(&s, owners);
-        }
+        struct worker owners[WRITERS];
+        for (size_t i = 0; i < WRITERS; i++) owners[i] = (struct worker){.s = &s, .index = i};
+        s.options.value_log_threshold = life % 2 ? 0 : 200;
+        OK(velocity_open(folder, &s.options, &s.db));
+        if (life > 0) check_all(&s, owners);
+        for (size_t i = 0; i < WRITERS * own_keys && life == 0; i++)
+            put_own(&owners[i % WRITERS], i / WRITERS, 1, false);
         live(&s, life + 1, text ? strtoull(text, NULL, 10) : LIFE_MS);
         OK(velocity_close(s.db));
     }
@@ -384,15 +454,27 @@ static void stress(const char *folder, velocity_durability durability) {
 }
 
 static void everything_at_once_keeps_every_promise(void **state) {
-    stress(*state, VELOCITY_DURABILITY_OS);
+    velocity_options options = small_options(VELOCITY_DURABILITY_OS);
+    stress(*state, &options, FEW_KEYS);
 }
 
 static void everything_at_once_beside_syncs_on_a_timer(void **state) {
-    stress(*state, VELOCITY_DURABILITY_INTERVAL);
+    velocity_options options = small_options(VELOCITY_DURABILITY_INTERVAL);
+    options.compression = VELOCITY_COMPRESSION_ZSTD; /* many threads at the ciphers and unpackers of few tables */
+    options.encryption_key = velocity_bytes("thirty-two bytes for all threads", 32);
+    stress(*state, &options, FEW_KEYS);
 }
 
 static void everything_at_once_with_every_write_on_disk(void **state) {
-    stress(*state, VELOCITY_DURABILITY_ALWAYS);
+    velocity_options options = small_options(VELOCITY_DURABILITY_ALWAYS);
+    stress(*state, &options, FEW_KEYS);
+}
+
+static void everything_at_once_while_much_is_compacted_in_portions(void **state) {
+    velocity_options options = small_options(VELOCITY_DURABILITY_OS);
+    options.compression = VELOCITY_COMPRESSION_NONE;
+    options.memtable_bytes = 256 << 10;
+    stress(*state, &options, MANY_KEYS);
 }
 
 int main(void) {
@@ -400,6 +482,8 @@ int main(void) {
         TEST_IN_FOLDER(everything_at_once_keeps_every_promise),
         TEST_IN_FOLDER(everything_at_once_beside_syncs_on_a_timer),
         TEST_IN_FOLDER(everything_at_once_with_every_write_on_disk),
+        TEST_IN_FOLDER(everything_at_once_while_much_is_compacted_in_portions),
     };
+    cmocka_set_test_filter(getenv("TEST")); /* TEST=*portions* runs that alone */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
