@@ -185,6 +185,7 @@ static void leave_with_part(struct fixture *f, struct client *c) {
 }
 
 static void assert_all_large(struct client *c) {
+    c->piece_bytes = 65536;
     hear(c, "n:000029=");
     while (c->text.data[c->text.size - 1] != '\n') assert_true(wait_ready(c) && take_some(c));
     drop_heartbeats(c);
