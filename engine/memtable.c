@@ -4,18 +4,18 @@
  * memtable_node.h describes a node and why a reader may search it beside the inserter. This file holds the tree
  * together. Its invariants, at every instant (the inserter may stand still between any two stores):
  *  1. A leaf is never empty unless it is the only node; nothing is removed. A separator's key is in the leaf that it
- * begins.
+ *     begins.
  *  2. Every key is reached from the root. A full node L is split thus: its upper half is copied into a new node R; R is
  *     published in the parent (until then all keys are found in L, after that the upper ones in R, the lower ones in
- * L); then L is cut to its lower half. A full root gets a new root above it in the same way.
+ *     L); then L is cut to its lower half. A full root gets a new root above it in the same way.
  *  3. A reader that goes from P to its child C loads C's version and then looks at P's version again (for the root: at
- * the root pointer). C was cut only after R was published in P, or in the node that took C over from P when P was cut:
- *     either changed P's version. So if P is unchanged, then the C that the reader holds still has all keys that P
- * sends there. Else it begins at the root again; the inserter made progress.
+ *     the root pointer). C was cut only after R was published in P, or in the node that took C over from P when P was
+ *     cut: either changed P's version. So if P is unchanged, then the C that the reader holds still has all keys that P
+ *     sends there. Else it begins at the root again; the inserter made progress.
  *  4. A node that gets another prefix is copied, and the copy takes its place by one store of the child pointer. An old
- * leaf is never written again: who still reads it sees all that was inserted before he came. What is below an old inner
- *     node P changes without it. So its parent's version is changed, then its own: who found the parent unchanged has
- *     P's version from before, and goes no further once anything below P may have been cut.
+ *     leaf is never written again: who still reads it sees all that was inserted before he came. What is below an old
+ *     inner node P changes without it. So its parent's version is changed, then its own: who found the parent unchanged
+ *     has P's version from before, and goes no further once anything below P may have been cut.
  *  5. Overwriting a key is one store of the slot's record pointer; it changes no version.
  *
  * Splitting: a node that grew at its end is split there (it stays full, so ascending keys fill nodes), one that grew at
