@@ -333,6 +333,7 @@ static void write_streams(struct json_writer *w, struct http_server *server) {
     number(w, "databases", follow.hubs);
     number(w, "events", follow.events);
     number(w, "recent_events_bytes", follow.ring_bytes);
+    number(w, "behind_bytes", follow.held_bytes);
     json_end_object(w);
     json_end_object(w);
 }

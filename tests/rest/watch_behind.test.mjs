@@ -123,6 +123,8 @@ describe('many who are far behind', () => {
       return watches.behind === WATCHES && sent - before < 16 * KiB; // of which the figures themselves are a part
     }, 1_000 * WATCHES);
     assert.equal((await server.client.put(keyPath('other'), 'x')).status, 204, 'others are served');
+    const { behind_bytes: counted } = (await server.client.get('/api/stats')).json.server.streams.watches;
+    assert.ok(counted > 0 && counted <= 32 * MiB, `${counted} bytes`);
     const held = rss() - before;
     t.diagnostic(`${held.toFixed(0)} MiB for ${WATCHES} that are behind`);
     assert.ok(held < MOST_MIB, `${held} MiB`);
