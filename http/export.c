@@ -23,7 +23,7 @@ enum {
     EXPORT_SMALL_BYTES = 32768 /* larger values come in pieces */
 };
 
-#define TURN_US UINT64_C(50000) /* then it is the turn of others */
+#define TURN_US UINT64_C(5000) /* then it is the turn of others */
 
 /* While it lives its view keeps what was deleted and overwritten since: that has to end some day. */
 #define EXPORT_MAX_US (UINT64_C(24) * 3600 * 1000000)

@@ -384,7 +384,7 @@ void run_flush(struct run *r) {
     maintained(r, acked, day, velocity_flush(r->db));
 }
 
-enum { ENDED = UINT_MAX };
+#define ENDED UINT_MAX
 
 /* 0: for ever. */
 static bool go_on(void *arg, uint64_t done, uint64_t total) {
