@@ -100,7 +100,7 @@ describe('a reload', () => {
     };
     const limit = async () => (await admin.get('/api/databases/default')).json.max_disk_bytes;
     assert.deepEqual([await guess(), await guess(), await guess(), await puts(), await limit()], [401, 401, 401, 0, null]);
-    await configure(server, { security: { audit_level: 'writes', max_auth_failures: 2, auth_ban_duration: 1 }, database: { default_max_disk_bytes: 64 * 1024 * 1024 } });
+    await configure(server, { security: { audit_level: 'writes', max_auth_failures: 2, auth_ban_duration: 300 }, database: { default_max_disk_bytes: 64 * 1024 * 1024 } });
     assert.deepEqual([await guess(), await guess(), await guess(), await puts(), await limit()], [401, 401, 429, 1, 64 * 1024 * 1024]);
     await server.stop();
   });
