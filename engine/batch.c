@@ -4,8 +4,6 @@
 #include "slice.h"
 #include "status.h"
 
-#define OPERATION_CHARGE 32
-
 static const char bad_key[] = "a key has 1 to 65535 bytes";
 static const char bad_value[] = "a value has at most 1073741824 bytes";
 static const char bad_range[] = "a range's start and end are keys, and start stands before end";
@@ -55,15 +53,17 @@ void velocity_batch_free(velocity_batch *batch) {
 }
 
 void velocity_batch_clear(velocity_batch *batch) {
-    batch->bytes = batch->count = batch->puts = batch->range_deletes = batch->requirement_count = batch->key_bytes = 0;
-    batch->charged = 0;
+    batch->extent = (struct batch_extent){0};
+    batch->requirement_count = batch->key_bytes = 0;
+    batch->compose = NULL;
+    batch->composed = false;
     batch->error = VELOCITY_OK;
     batch->reason = NULL;
     batch->conflict = SIZE_MAX;
 }
 
 size_t velocity_batch_count(const velocity_batch *batch) {
-    return batch->count;
+    return batch->extent.count;
 }
 
 size_t velocity_batch_conflict(const velocity_batch *batch, uint64_t *current_sequence) {
@@ -91,6 +91,7 @@ static bool grow(velocity_batch *batch, void *block, size_t *capacity, size_t ne
 }
 
 static void add(velocity_batch *batch, const struct entry *e) {
+    struct batch_extent *extent = &batch->extent;
     if (batch->error) return;
     if (batch_check_key(e->key)) {
         stick(batch, VELOCITY_INVALID, bad_key);
@@ -100,19 +101,19 @@ static void add(velocity_batch *batch, const struct entry *e) {
         stick(batch, VELOCITY_INVALID, bad_value);
         return;
     }
-    uint64_t charged = batch->charged + e->key.size + e->value.size + OPERATION_CHARGE;
-    if (charged > VELOCITY_MAX_BATCH_BYTES || batch->count == VELOCITY_MAX_BATCH_OPERATIONS) {
+    uint64_t charged = extent->charged + e->key.size + e->value.size + BATCH_CHARGE;
+    if (charged > VELOCITY_MAX_BATCH_BYTES || extent->count == VELOCITY_MAX_BATCH_OPERATIONS) {
         stick(batch, VELOCITY_INVALID, "the batch is larger than VELOCITY_MAX_BATCH_BYTES or _OPERATIONS allow");
         return;
     }
     size_t bytes = log_operation_bytes(e);
-    if (!grow(batch, &batch->operations, &batch->capacity, batch->bytes + bytes, 1)) return;
-    (void)log_operation_encode(batch->operations + batch->bytes, e);
-    batch->bytes += bytes;
-    batch->charged = charged;
-    batch->count++;
-    batch->range_deletes += e->kind == ENTRY_RANGE_DELETE;
-    batch->puts += e->kind == ENTRY_PUT;
+    if (!grow(batch, &batch->operations, &batch->capacity, extent->bytes + bytes, 1)) return;
+    (void)log_operation_encode(batch->operations + extent->bytes, e);
+    extent->bytes += bytes;
+    extent->charged = charged;
+    extent->count++;
+    extent->range_deletes += e->kind == ENTRY_RANGE_DELETE;
+    extent->puts += e->kind == ENTRY_PUT;
 }
 
 void velocity_batch_put(velocity_batch *batch, velocity_slice key, velocity_slice value,
@@ -137,7 +138,7 @@ void velocity_batch_delete_range(velocity_batch *batch, velocity_slice start, ve
         stick(batch, VELOCITY_INVALID, bad_range);
         return;
     }
-    if (batch->range_deletes == VELOCITY_MAX_BATCH_RANGES) {
+    if (batch->extent.range_deletes == VELOCITY_MAX_BATCH_RANGES) {
         stick(batch, VELOCITY_INVALID, many_ranges);
         return;
     }
@@ -162,4 +163,48 @@ void velocity_batch_require(velocity_batch *batch, velocity_slice key, uint64_t 
 
 velocity_slice batch_required_key(const velocity_batch *batch, size_t i) {
     return velocity_bytes(batch->keys + batch->requirements[i].key_at, batch->requirements[i].key_bytes);
+}
+
+/* ---- composing -------------------------------------------------------------------------------------------------- */
+
+void velocity_batch_compose(velocity_batch *batch, uint32_t operations, uint64_t bytes, velocity_compose compose,
+                            void *arg) {
+    if (operations > VELOCITY_MAX_BATCH_OPERATIONS || bytes > VELOCITY_MAX_BATCH_BYTES) {
+        stick(batch, VELOCITY_INVALID, "more is to be composed than VELOCITY_MAX_BATCH_BYTES or _OPERATIONS allow");
+        return;
+    }
+    batch->compose = compose;
+    batch->compose_arg = arg;
+    batch->most_operations = operations;
+    batch->most_bytes = bytes;
+}
+
+void batch_prepare(velocity_batch *batch) {
+    if (!batch->compose) return;
+    if (batch->composed) batch->extent = batch->own;
+    batch->own = batch->extent;
+    batch->composed = false;
+}
+
+static velocity_status check_composed(const velocity_batch *batch) {
+    const struct batch_extent *all = &batch->extent, *own = &batch->own;
+    if (batch->error) return status_set(batch->error, "%s", batch->reason);
+    if (all->range_deletes != own->range_deletes)
+        return status_set(VELOCITY_INVALID, "a batch was composed of a range delete");
+    if (all->count - own->count > batch->most_operations ||
+        all->charged - own->charged > batch->most_bytes + batch->most_operations * (uint64_t)BATCH_CHARGE)
+        return status_set(VELOCITY_INVALID, "a batch was composed of more than it was said to be");
+    return VELOCITY_OK;
+}
+
+velocity_status batch_compose(velocity_batch *batch, velocity_instant *instant) {
+    (void)status_set(VELOCITY_INVALID, "what composes the batch gave it up");
+    velocity_status status = batch->compose(batch->compose_arg, instant, batch);
+    if (!status) status = check_composed(batch);
+    batch->composed = !status;
+    if (!status) return VELOCITY_OK;
+    batch->extent = batch->own;
+    batch->error = VELOCITY_OK;
+    batch->reason = NULL;
+    return status;
 }

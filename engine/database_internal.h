@@ -352,6 +352,11 @@ void install_numbers(velocity *db, struct write_buffer *flushed, struct manifest
 /* changes.c: tells who waits that something became visible; called by the leader if db->followed. */
 void changes_notify(velocity *db);
 
+/* What a batch is composed from (velocity_batch_compose): everything up to `sequence`, visible or not. */
+struct velocity_instant {
+    velocity *db;
+    uint64_t sequence, now_ms; /* see clock_is_over */
+};
 /* read.c: the newest version of key up to `sequence` in sv, unless it is over (*now_ms: see clock_is_over); inside an
  * epoch section. */
 VELOCITY_CHECK_RESULT velocity_status read_entry(velocity *db, const struct superversion *sv,

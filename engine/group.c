@@ -4,8 +4,9 @@
  * Invariants:
  *  1. visible_sequence moves only after every byte of the group, and of all before it, is in the log (and synced, where
  *     the group asks for it): so what is visible is always a prefix of the log.
- *  2. Everything that can fail without harm (room in log and memory) fails before a group's first byte. A failed sync
- *     makes the database read-only: the outcome is unknown, and nothing may be acknowledged on top of it.
+ *  2. Everything that can fail without harm (room in log and memory, also for what batches may be composed of) fails
+ * before a group's first byte. A failed sync makes the database read-only: the outcome is unknown, and nothing may be
+ * acknowledged on top of it.
  */
 #include "group.h"
 
@@ -55,19 +56,24 @@ static velocity_status check_requirements(velocity *db, velocity_batch *batch, u
     return VELOCITY_OK;
 }
 
-/* Whether the batch may be stored behind everything up to `sequence`. */
-static velocity_status check_batch(velocity *db, velocity_batch *batch, uint64_t sequence) {
-    velocity_status status = check_requirements(db, batch, sequence);
-    return status || !batch->validation ? status : validate(db, batch, batch->validation, sequence);
+/* Whether the writer's batch may be stored behind everything up to `sequence`; then it is composed. */
+static velocity_status check_batch(velocity *db, struct writer *w, uint64_t sequence) {
+    velocity_status status = check_requirements(db, w->batch, sequence);
+    if (!status && w->batch->validation) status = validate(db, w->batch, w->batch->validation, sequence);
+    if (status || !w->batch->compose) return status;
+    velocity_instant instant = {.db = db, .sequence = sequence};
+    status = batch_compose(w->batch, &instant);
+    w->operations = w->batch->extent.count;
+    return status;
 }
 
 /* Where the last of a batch's operations begins. */
 static size_t last_operation(const velocity_batch *batch) {
-    const uint8_t *p = batch->operations, *last = p, *end = p + batch->bytes;
+    const uint8_t *p = batch->operations, *last = p, *end = p + batch->extent.bytes;
     struct entry e;
-    for (uint32_t i = 0; i < batch->count && p; i++) {
+    for (uint32_t i = 0; i < batch->extent.count && p; i++) {
         last = p;
-        if (i + 1 < batch->count) p = log_operation_decode(p, end, &e);
+        if (i + 1 < batch->extent.count) p = log_operation_decode(p, end, &e);
     }
     return (size_t)(last - batch->operations);
 }
@@ -79,9 +85,9 @@ static uint8_t *encode(struct writer *w, uint8_t *payload, uint64_t *sequence) {
         payload = log_operation_encode(payload, w->single);
         *meta |= LOG_OPERATION_ENDS_BATCH;
     } else if (w->operations) {
-        memcpy(payload, w->batch->operations, w->batch->bytes);
+        memcpy(payload, w->batch->operations, w->batch->extent.bytes);
         payload[last_operation(w->batch)] |= LOG_OPERATION_ENDS_BATCH;
-        payload += w->batch->bytes;
+        payload += w->batch->extent.bytes;
     }
     w->sequence = *sequence += w->operations;
     return payload;
@@ -96,7 +102,7 @@ static void insert(velocity *db, const struct writer *w) {
         e.sequence = ++sequence;
         write_buffer_insert(db->active, &e);
     } else if (w->operations) {
-        const uint8_t *p = w->batch->operations, *end = p + w->batch->bytes;
+        const uint8_t *p = w->batch->operations, *end = p + w->batch->extent.bytes;
         while (p && p < end) {
             p = log_operation_decode(p, end, &e);
             e.sequence = ++sequence;
@@ -140,7 +146,7 @@ static void count_group(velocity *db, size_t batches, uint64_t operations, uint6
 }
 
 static bool is_conditional(const struct writer *w) {
-    return w->batch && (w->batch->requirement_count || w->batch->validation);
+    return w->batch && (w->batch->requirement_count || w->batch->validation || w->batch->compose);
 }
 
 void group_add(struct group *g, const struct writer *w) {
@@ -179,7 +185,7 @@ static velocity_status write_group_bytes(velocity *db, const struct group *g, ui
     size_t stored = 0;
     for (struct writer *w = g->first; w != g->end; w = w->next) {
         if (w->status) continue; /* refused */
-        if (is_conditional(w) && (status = check_batch(db, w->batch, *last))) {
+        if (is_conditional(w) && (status = check_batch(db, w, *last))) {
             writer_fail(w, status);
             continue;
         }
@@ -208,7 +214,7 @@ static velocity_status write_group_bytes(velocity *db, const struct group *g, ui
 /* ---- a full disk ---- */
 
 static bool only_deletes(const struct writer *w) {
-    return w->batch ? w->batch->puts == 0 : !w->single || w->single->kind != ENTRY_PUT;
+    return w->batch ? w->batch->extent.puts == 0 && !w->batch->compose : !w->single || w->single->kind != ENTRY_PUT;
 }
 
 /* The writers that put are refused; the others stay, to be paid for from the reserve. */

@@ -211,6 +211,22 @@ velocity_status velocity_get(velocity *db, velocity_slice key, velocity_value *o
     return velocity_get_with(db, NULL, key, out);
 }
 
+velocity_status velocity_instant_get(velocity_instant *instant, velocity_slice key, velocity_value *out) {
+    empty_value(out);
+    velocity_status status = batch_check_key(key);
+    if (status) return status;
+    velocity *db = instant->db;
+    struct counters *counters = database_counters(db);
+    struct reading r = take_options(db, NULL, counters);
+    epoch_enter();
+    const struct superversion *sv = atomic_load_explicit(&db->superversion, memory_order_acquire);
+    status = read_one(db, sv, &r, key, instant->sequence, &instant->now_ms, out);
+    epoch_leave();
+    stripe_add(&counters->gets, 1, counters->tables.shared);
+    if (!status) stripe_add(&counters->get_hits, 1, counters->tables.shared);
+    return status;
+}
+
 velocity_status read_contains(velocity *db, const velocity_snapshot *snapshot, velocity_slice key) {
     velocity_status status = batch_check_key(key);
     if (status) return status;

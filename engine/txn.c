@@ -29,9 +29,7 @@ enum txn_state { TXN_ACTIVE, TXN_COMMITTING, TXN_ENDED };
 
 struct savepoint {
     uint64_t number;
-    size_t bytes;
-    uint32_t count, range_deletes, puts;
-    uint64_t charged;
+    struct batch_extent extent;
 };
 
 struct velocity_txn {
@@ -253,7 +251,7 @@ velocity_iterator *velocity_txn_iterator(velocity_txn *txn, const velocity_range
     if (range && range->struct_size > offsetof(velocity_range, snapshot) && range->snapshot)
         return iterator_invalid("a transaction reads its own snapshot, not that of the range");
     struct iterator_view view = {
-        .snapshot = txn->snapshot, .own = txn->own, .own_last = OWN_SEQUENCE + txn->batch->count};
+        .snapshot = txn->snapshot, .own = txn->own, .own_last = OWN_SEQUENCE + txn->batch->extent.count};
     if (txn->isolation == VELOCITY_ISOLATION_SERIALIZABLE) {
         view.scan = read_scan_new(&txn->reads, &txn->scans);
         if (!view.scan) return iterator_no_memory();
@@ -287,10 +285,10 @@ static velocity_status added(velocity_txn *txn, size_t bytes_before) {
         return status;
     }
     struct entry e;
-    const uint8_t *end = batch->operations + batch->bytes;
+    const uint8_t *end = batch->operations + batch->extent.bytes;
     if (!log_operation_decode(batch->operations + bytes_before, end, &e))
         return status_set(VELOCITY_INVALID, "the operation makes no sense");
-    insert_own(txn->own, &e, batch->count);
+    insert_own(txn->own, &e, batch->extent.count);
     return VELOCITY_OK;
 }
 
@@ -301,7 +299,7 @@ velocity_status velocity_txn_put(velocity_txn *txn, velocity_slice key, velocity
     if (!status) status = batch_check_value(value);
     if (!status) status = make_own(txn, 1, key.size + value.size);
     if (status) return status;
-    size_t before = txn->batch->bytes;
+    size_t before = txn->batch->extent.bytes;
     velocity_batch_put(txn->batch, key, value, options);
     return added(txn, before);
 }
@@ -311,7 +309,7 @@ velocity_status velocity_txn_delete(velocity_txn *txn, velocity_slice key) {
     if (!status) status = batch_check_key(key);
     if (!status) status = make_own(txn, 1, key.size);
     if (status) return status;
-    size_t before = txn->batch->bytes;
+    size_t before = txn->batch->extent.bytes;
     velocity_batch_delete(txn->batch, key);
     return added(txn, before);
 }
@@ -322,7 +320,7 @@ velocity_status velocity_txn_delete_range(velocity_txn *txn, velocity_slice star
     if (!status) status = make_own(txn, 1, start.size + end.size);
     if (!status) status = range_buffer_reserve(&txn->own->ranges, 1);
     if (status) return status;
-    size_t before = txn->batch->bytes;
+    size_t before = txn->batch->extent.bytes;
     velocity_batch_delete_range(txn->batch, start, end);
     return added(txn, before);
 }
@@ -337,19 +335,12 @@ velocity_status velocity_txn_savepoint(velocity_txn *txn, uint64_t *savepoint) {
     status = array_reserve(txn->savepoints, txn->savepoint_capacity, txn->savepoint_count);
     if (status) return status;
     *savepoint = ++txn->last_savepoint;
-    txn->savepoints[txn->savepoint_count++] = (struct savepoint){
-        .number = *savepoint,
-        .bytes = txn->batch->bytes,
-        .count = txn->batch->count,
-        .range_deletes = txn->batch->range_deletes,
-        .puts = txn->batch->puts,
-        .charged = txn->batch->charged,
-    };
+    txn->savepoints[txn->savepoint_count++] = (struct savepoint){*savepoint, txn->batch->extent};
     return VELOCITY_OK;
 }
 
 /* A write buffer with the first operations of the batch only. The old one stays with the iterators that use it. */
-static velocity_status rebuild_own(velocity_txn *txn, const struct savepoint *to) {
+static velocity_status rebuild_own(velocity_txn *txn, const struct batch_extent *to) {
     struct write_buffer *own = write_buffer_new(txn->db, 0);
     if (!own || memtable_reserve(own->memtable, to->count, to->bytes) ||
         range_buffer_reserve(&own->ranges, to->range_deletes)) {
@@ -372,14 +363,10 @@ velocity_status velocity_txn_rollback_to(velocity_txn *txn, uint64_t savepoint) 
     while (at > 0 && txn->savepoints[at - 1].number > savepoint) at--;
     if (at == 0 || txn->savepoints[at - 1].number != savepoint)
         return status_set(VELOCITY_INVALID, "the transaction has no savepoint %llu", (unsigned long long)savepoint);
-    const struct savepoint *to = &txn->savepoints[at - 1];
-    if (txn->batch->count > to->count) status = rebuild_own(txn, to);
+    const struct batch_extent *to = &txn->savepoints[at - 1].extent;
+    if (txn->batch->extent.count > to->count) status = rebuild_own(txn, to);
     if (status) return status;
-    txn->batch->bytes = to->bytes;
-    txn->batch->count = to->count;
-    txn->batch->range_deletes = to->range_deletes;
-    txn->batch->puts = to->puts;
-    txn->batch->charged = to->charged;
+    txn->batch->extent = *to;
     txn->savepoint_count = at;
     return VELOCITY_OK;
 }
@@ -418,7 +405,7 @@ static velocity_status prepare(velocity_txn *txn) {
 velocity_status velocity_txn_commit(velocity_txn *txn, const velocity_write_options *options, uint64_t *sequence) {
     velocity_status status = check_active(txn);
     if (status) return status;
-    if (txn->batch->count == 0) {
+    if (txn->batch->extent.count == 0) {
         /* Its place is its snapshot, where all that it read is true (head of this file). */
         if (sequence) *sequence = velocity_txn_snapshot_sequence(txn);
     } else {
@@ -445,7 +432,7 @@ velocity_status velocity_txn_commit_async(velocity_txn *txn, const velocity_writ
     if (status) return status;
     txn->done = done;
     txn->done_arg = arg;
-    status = txn->batch->count ? prepare(txn) : VELOCITY_OK;
+    status = txn->batch->extent.count ? prepare(txn) : VELOCITY_OK;
     atomic_store(&txn->state, TXN_COMMITTING);
     if (!status) status = velocity_write_async(txn->db, txn->batch, options, committed, txn);
     if (status) finish(txn, status);

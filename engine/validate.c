@@ -165,7 +165,7 @@ static velocity_status check_range(const struct check *c, velocity_slice low, ve
  */
 
 static velocity_status check_writes(const struct check *c, const velocity_batch *batch) {
-    const uint8_t *p = batch->operations, *end = p + batch->bytes;
+    const uint8_t *p = batch->operations, *end = p + batch->extent.bytes;
     velocity_status status = VELOCITY_OK;
     while (!status && p < end) {
         struct entry e;

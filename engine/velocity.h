@@ -394,10 +394,34 @@ size_t velocity_batch_count(const velocity_batch *batch);
 size_t velocity_batch_conflict(const velocity_batch *batch, uint64_t *current_sequence);
 void velocity_batch_free(velocity_batch *batch); /* NULL is allowed */
 
+/* What a batch is composed from: the state that it will be written behind. Lives during the call of `compose`. */
+typedef struct velocity_instant velocity_instant;
+typedef velocity_status (*velocity_compose)(void *arg, velocity_instant *instant, velocity_batch *batch);
+/*
+ * Reads, decides and writes with no other write in between. When the batch's turn among all writes has come and its
+ * conditions hold, `compose` is called once: it reads with velocity_instant_get, and adds puts and deletes to `batch`,
+ * behind what that holds already: up to `operations` of them, their keys and values up to `bytes` together. Anything
+ * but OK is what the write then answers, and nothing is written; beyond its limits, that is INVALID. The next write of
+ * the batch composes anew; velocity_batch_clear forgets it. A second call replaces the first.
+ *
+ * Many batches may compose from and change one key, each from what the one before it left, and share one sync: nobody
+ * loses and begins again, as with velocity_batch_require. But all other writes wait meanwhile. So: quickly, and what
+ * may have to come from the disk is better read once before the write, which leaves it in the cache. `compose` runs on
+ * the commit thread or on any thread that writes; of this database it may call nothing but what is named here and
+ * velocity_value_release.
+ */
+void velocity_batch_compose(velocity_batch *batch, uint32_t operations, uint64_t bytes, velocity_compose compose,
+                            void *arg);
+/* As velocity_get, of the state behind all writes before the batch: also of what is not on the disk yet, and reaches it
+ * together with the batch. */
+VELOCITY_CHECK_RESULT velocity_status velocity_instant_get(velocity_instant *instant, velocity_slice key,
+                                                           velocity_value *out);
+
 /*
  * Writes the batch. Each operation has a sequence of its own, consecutive within the batch; *sequence (may be NULL)
  * is the last one's: operation i of n has *sequence - n + 1 + i. A batch without operations checks its conditions and
- * answers the current sequence. NULL options: defaults. The batch stays the caller's and is unchanged.
+ * answers the current sequence. NULL options: defaults. The batch stays the caller's, unchanged but for what it was
+ * composed of.
  */
 VELOCITY_CHECK_RESULT velocity_status velocity_write(velocity *db, velocity_batch *batch,
                                                      const velocity_write_options *options, uint64_t *sequence);

@@ -335,9 +335,10 @@ static velocity_status writer_of_batch(velocity *db, velocity_batch *batch, cons
     if (batch->error) return status_set(batch->error, "%s", batch->reason);
     memset(w, 0, offsetof(struct writer, message));
     w->batch = batch;
-    w->payload_bytes = batch->bytes;
-    w->operations = batch->count;
-    w->range_deletes = batch->range_deletes;
+    batch_prepare(batch);
+    w->payload_bytes = batch_most_log_bytes(batch);
+    w->operations = batch_most_operations(batch);
+    w->range_deletes = batch->extent.range_deletes;
     w->sync = wants_sync(db, options);
     return VELOCITY_OK;
 }

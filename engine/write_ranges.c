@@ -37,7 +37,7 @@ bool write_range_wants_switch(const velocity *db, const struct entry *single, co
     if (write_buffer_bytes(db->active) < database_buffer_bytes(db) / WORTH_A_SWITCH_PART) return false;
     size_t left = MUCH_ENTRIES;
     if (single) count_covered(db->active->memtable, single, &left);
-    const uint8_t *p = batch ? batch->operations : NULL, *end = batch ? p + batch->bytes : NULL;
+    const uint8_t *p = batch ? batch->operations : NULL, *end = batch ? p + batch->extent.bytes : NULL;
     struct entry e;
     while (p && p < end && left)
         if ((p = log_operation_decode(p, end, &e)) && e.kind == ENTRY_RANGE_DELETE)

@@ -20,7 +20,7 @@ static void a_batch_copies_what_it_is_given_in_order(void **state) {
     memset(key, 'x', sizeof key);
     memset(value, 'x', sizeof value);
     assert_int_equal(velocity_batch_count(batch), 3);
-    const uint8_t *p = batch->operations, *end = p + batch->bytes;
+    const uint8_t *p = batch->operations, *end = p + batch->extent.bytes;
     struct entry e;
     p = log_operation_decode(p, end, &e);
     assert_true(e.kind == ENTRY_PUT && e.flags == 5 && memcmp(e.key.data, "key", 3) == 0);
@@ -84,13 +84,13 @@ static void the_first_error_sticks_until_the_batch_is_cleared(void **state) {
 static void a_batch_ends_at_its_limits_of_bytes_and_operations(void **state) {
     (void)state;
     velocity_batch *batch = batch_new();
-    batch->charged = VELOCITY_MAX_BATCH_BYTES - 34; /* as if that much had been put */
+    batch->extent.charged = VELOCITY_MAX_BATCH_BYTES - 34; /* as if that much had been put */
     velocity_batch_put(batch, velocity_str("k"), velocity_str("v"), NULL);
     OK(batch->error);
     velocity_batch_delete(batch, velocity_str("k"));
     assert_int_equal(batch->error, VELOCITY_INVALID);
     velocity_batch_clear(batch);
-    batch->count = VELOCITY_MAX_BATCH_OPERATIONS - 1;
+    batch->extent.count = VELOCITY_MAX_BATCH_OPERATIONS - 1;
     velocity_batch_delete(batch, velocity_str("k"));
     OK(batch->error);
     velocity_batch_delete(batch, velocity_str("k"));

@@ -119,6 +119,13 @@ static void done(void *arg, velocity_status status, uint64_t sequence) {
     *(velocity_status *)arg = status;
 }
 
+/* What may put counts as a put, before it is known what it does. */
+static velocity_status compose_nothing(void *arg, velocity_instant *instant, velocity_batch *batch) {
+    (void)instant, (void)batch;
+    *(bool *)arg = true;
+    return VELOCITY_OK;
+}
+
 static void deletes_go_on_beside_puts_that_are_refused(void **state) {
     (void)state;
     runs_in_one_thread();
@@ -131,16 +138,23 @@ static void deletes_go_on_beside_puts_that_are_refused(void **state) {
     velocity_batch *put_it = velocity_batch_new(), *delete_it = velocity_batch_new();
     velocity_batch_put(put_it, velocity_str("new"), velocity_str("v"), NULL);
     velocity_batch_delete(delete_it, key_of(key, 1));
-    velocity_status put_status = VELOCITY_BUSY, delete_status = VELOCITY_BUSY;
+    velocity_batch *composed = velocity_batch_new();
+    bool was_composed = false;
+    velocity_batch_compose(composed, 1, 100, compose_nothing, &was_composed);
+    velocity_status put_status = VELOCITY_BUSY, delete_status = VELOCITY_BUSY, composed_status = VELOCITY_BUSY;
     OK(velocity_write_async(db, put_it, NULL, done, &put_status));
     OK(velocity_write_async(db, delete_it, NULL, done, &delete_status));
+    OK(velocity_write_async(db, composed, NULL, done, &composed_status));
     OK(velocity_delete(db, key_of(key, 2))); /* leads them */
+    assert_int_equal(composed_status, VELOCITY_NO_SPACE);
+    assert_false(was_composed);
     assert_int_equal(put_status, VELOCITY_NO_SPACE);
     assert_int_equal(delete_status, VELOCITY_OK);
     assert_int_equal(velocity_contains(db, velocity_str("new")), VELOCITY_NOT_FOUND);
     assert_int_equal(velocity_contains(db, key_of(key, 1)), VELOCITY_NOT_FOUND);
     velocity_batch_free(put_it);
     velocity_batch_free(delete_it);
+    velocity_batch_free(composed);
     OK(velocity_close(db));
     env_sim_free(sim);
 }

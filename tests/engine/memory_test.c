@@ -205,6 +205,34 @@ static void transact(struct life *l, uint32_t number) {
     velocity_txn_free(txn);
 }
 
+/* From one key to another: reading and adding fail as they do elsewhere, and then nothing is written. */
+static velocity_status copy_over(void *arg, velocity_instant *instant, velocity_batch *batch) {
+    const size_t *keys = arg;
+    char from[16], to[16];
+    velocity_value value;
+    velocity_status status = velocity_instant_get(instant, key_of(from, keys[0]), &value);
+    if (status == VELOCITY_NOT_FOUND) {
+        velocity_batch_delete(batch, key_of(to, keys[1]));
+        return VELOCITY_OK;
+    }
+    if (status) return status;
+    velocity_batch_put(batch, key_of(to, keys[1]), velocity_bytes(value.data, value.size), NULL);
+    velocity_value_release(&value);
+    return VELOCITY_OK;
+}
+
+static void compose(struct life *l, size_t from, size_t to) {
+    size_t keys[] = {from, to};
+    velocity_batch *b = velocity_batch_new();
+    if (!b) {
+        l->failures++;
+        return;
+    }
+    velocity_batch_compose(b, 1, 16 + VALUE_BYTES, copy_over, keys);
+    if (went_well(l, velocity_write(l->db, b, NULL, NULL))) l->numbers[to] = l->numbers[from];
+    velocity_batch_free(b);
+}
+
 /* Encrypted in every other life: the allocations are others then. */
 static bool open_database(struct life *l) {
     velocity_options options = velocity_options_default();
@@ -231,6 +259,7 @@ static void use(struct life *l) {
         if (round == ROUNDS / 2) scan(l, true);
         if (round == ROUNDS / 2) batch(l, round);
         if (round % 40 == 2) transact(l, round);
+        if (round % 7 == 4) compose(l, (i + 1) % KEYS, (i + 2) % KEYS);
         if (round == ROUNDS / 3) (void)went_well(l, velocity_flush(l->db));
         if (round == ROUNDS / 3) write_async(l);
     }

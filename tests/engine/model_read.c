@@ -28,7 +28,7 @@ static void expect_value_on(struct run *r, size_t key, uint64_t sequence, long d
                  (unsigned long long)expected->sequence);
 }
 
-static void expect_value(struct run *r, size_t key, velocity_status status, const velocity_value *value) {
+void run_expect_value(struct run *r, size_t key, velocity_status status, const velocity_value *value) {
     expect_value_on(r, key, UINT64_MAX, r->m->day, status, value);
 }
 
@@ -36,7 +36,7 @@ static void get(struct run *r, size_t key) {
     velocity_value value;
     run_doing(r, "get key %zu", key);
     velocity_status status = velocity_get(r->db, r->m->keys[key].bytes, &value);
-    expect_value(r, key, status, &value);
+    run_expect_value(r, key, status, &value);
     if (status == VELOCITY_OK) velocity_value_release(&value);
 }
 
@@ -57,7 +57,7 @@ static void get_with(struct run *r, size_t key) {
 
 static void contains(struct run *r, size_t key) {
     run_doing(r, "contains key %zu", key);
-    expect_value(r, key, velocity_contains(r->db, r->m->keys[key].bytes), NULL);
+    run_expect_value(r, key, velocity_contains(r->db, r->m->keys[key].bytes), NULL);
 }
 
 static void get_many(struct run *r) {

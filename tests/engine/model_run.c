@@ -229,21 +229,76 @@ velocity_status run_put(struct run *r) {
     return wrote(r, &op, 1, status, is_durable(r, VELOCITY_DURABILITY_DEFAULT));
 }
 
+static void add_operation(const struct run *r, velocity_batch *batch, const struct model_operation *op) {
+    velocity_put_options options = velocity_put_options_default();
+    options.flags = op->flags;
+    options.expires_at_ms = op->expires_at_ms;
+    if (op->end)
+        velocity_batch_delete_range(batch, r->m->keys[op->key].bytes, r->m->keys[op->end].bytes);
+    else if (op->is_delete)
+        velocity_batch_delete(batch, r->m->keys[op->key].bytes);
+    else
+        velocity_batch_put(batch, r->m->keys[op->key].bytes, op->value, &options);
+}
+
 static void fill_batch(struct run *r, velocity_batch *batch, struct model_operation *operations, size_t count) {
     for (size_t i = 0; i < count; i++) {
-        struct model_operation *op = &operations[i];
-        *op = model_random_operation(r->m);
-        velocity_put_options options = velocity_put_options_default();
-        options.flags = op->flags;
-        options.expires_at_ms = op->expires_at_ms;
-        if (op->end)
-            velocity_batch_delete_range(batch, r->m->keys[op->key].bytes, r->m->keys[op->end].bytes);
-        else if (op->is_delete)
-            velocity_batch_delete(batch, r->m->keys[op->key].bytes);
-        else
-            velocity_batch_put(batch, r->m->keys[op->key].bytes, op->value, &options);
+        operations[i] = model_random_operation(r->m);
+        add_operation(r, batch, &operations[i]);
     }
     RUN_EXPECT(r, velocity_batch_count(batch) == count);
+}
+
+/* ---- composed batches: the operations behind the first ones */
+
+struct composed {
+    struct run *r;
+    const struct model_operation *operations;
+    size_t from, count;
+    unsigned calls;
+};
+
+/* Of what is queued and not in the model yet. */
+static bool is_under_way(const struct run *r, size_t key) {
+    for (size_t i = 0; i < r->async_count; i++) {
+        const struct run_async *a = r->async[i];
+        for (size_t j = 0; j < a->count && !a->settled; j++) {
+            const struct model_operation *op = &a->operations[j];
+            if (op->end ? op->key <= key && key < op->end : op->key == key) return true;
+        }
+    }
+    return false;
+}
+
+/* Before each operation looks at its key as it is before the batch, whatever of the batch is there already. */
+static velocity_status compose(void *arg, velocity_instant *instant, velocity_batch *batch) {
+    struct composed *c = arg;
+    struct run *r = c->r;
+    c->calls++;
+    for (size_t i = c->from; i < c->count; i++) {
+        size_t key = c->operations[i].key;
+        velocity_value value;
+        velocity_status status = velocity_instant_get(instant, r->m->keys[key].bytes, &value);
+        if (!is_under_way(r, key) && !run_may_have_failed(r, status)) run_expect_value(r, key, status, &value);
+        velocity_value_release(&value);
+        add_operation(r, batch, &c->operations[i]);
+    }
+    return VELOCITY_OK;
+}
+
+static void fill_and_compose(struct composed *c, velocity_batch *batch, struct model_operation *operations) {
+    uint64_t bytes = 0;
+    bool has_ranges = false;
+    for (size_t i = 0; i < c->count; i++) {
+        operations[i] = model_random_operation(c->r->m);
+        has_ranges |= i >= c->from && operations[i].end;
+    }
+    if (has_ranges) c->from = c->count; /* they can't be composed */
+    for (size_t i = 0; i < c->from; i++) add_operation(c->r, batch, &operations[i]);
+    for (size_t i = c->from; i < c->count; i++)
+        bytes += c->r->m->keys[operations[i].key].bytes.size + operations[i].value.size;
+    c->operations = operations;
+    if (c->from < c->count) velocity_batch_compose(batch, (uint32_t)(c->count - c->from), bytes, compose, c);
 }
 
 struct requirement {
@@ -298,14 +353,17 @@ velocity_status run_batch(struct run *r) {
     velocity_write_options options = model_random_write_options(r->m);
     uint64_t sequence = 0;
     RUN_EXPECT(r, batch != NULL);
-    fill_batch(r, batch, operations, count);
+    struct composed c = {.r = r, .count = count, .from = model_random(r->m, 3) ? count : model_random(r->m, count + 1)};
+    fill_and_compose(&c, batch, operations);
     for (size_t i = 0; i < required; i++) {
         requirements[i] = random_requirement(r);
         velocity_batch_require(batch, r->m->keys[requirements[i].key].bytes, requirements[i].sequence);
     }
-    run_doing(r, "batch of %zu with %zu requirements, durability %d, %zu asynchronous before", count, required,
-              (int)options.durability, r->async_count);
+    run_doing(r, "batch of %zu, composed from %zu on, with %zu requirements, durability %d, %zu asynchronous before",
+              count, c.from, required, (int)options.durability, r->async_count);
     velocity_status status = velocity_write(r->db, batch, &options, &sequence);
+    if (!run_crashed(r) && status == VELOCITY_OK) RUN_EXPECT(r, c.calls == (c.from < count));
+    if (!run_crashed(r) && status == VELOCITY_CONFLICT) RUN_EXPECT(r, c.calls == 0);
     settle_async(r);
     size_t conflict = first_conflict(r, requirements, required);
     if (conflict == SIZE_MAX) {

@@ -125,6 +125,8 @@ bool run_state_is(struct run *r, uint64_t sequence, bool tell);
 /* For model_run.c, model_read.c and model_txn.c alone: */
 void run_doing(struct run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void run_read_step(struct run *r);
+/* What a lookup answered must be the model's newest. */
+void run_expect_value(struct run *r, size_t key, velocity_status status, const velocity_value *value);
 bool run_may_have_failed(struct run *r, velocity_status status);
 /* After the process ended while a checkpoint was made: the copy is whole or not there. */
 void run_look_at_copy(struct run *r);
