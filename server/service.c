@@ -84,7 +84,7 @@ struct executor *service_executor(struct service *service) {
 
 /* ---- answering -------------------------------------------------------------------------------------------------- */
 
-static void take_commit(struct service_request *request) {
+void service_take_commit(struct service_request *request) {
     const struct store_commit *commit = &request->commit;
     request->status = commit->status;
     request->version = commit->version;
@@ -95,8 +95,15 @@ static void take_commit(struct service_request *request) {
 static void committed(struct store_commit *commit) {
     struct service_request *request =
         (struct service_request *)((char *)commit - offsetof(struct service_request, commit));
-    take_commit(request);
-    if (request->operation == SERVICE_BATCH) service_batch_committed(request);
+    bool composed = request->rewrite != NULL;
+    if (composed && !service_rewrite_committed(request)) { /* what stands there has become large */
+        executor_go_on(request->service->executor, &request->task);
+        return;
+    }
+    if (request->operation == SERVICE_BATCH)
+        service_batch_committed(request);
+    else if (!composed)
+        service_take_commit(request);
     request->done(request);
 }
 
@@ -114,7 +121,7 @@ static bool json_holds(struct service_request *request) {
 
 /* ---- single writes ---------------------------------------------------------------------------------------------- */
 
-static struct store_operation single_operation(const struct service_request *request) {
+struct store_operation service_single_operation(const struct service_request *request) {
     struct store_operation operation = {.action = STORE_DELETE, .key = request->key};
     if (request->operation == SERVICE_PUT) {
         operation.action = STORE_PUT;
@@ -132,7 +139,7 @@ static struct store_operation single_operation(const struct service_request *req
 /* True: answered; false: it is under way. Inside of a transaction nothing has to reach the disk yet. */
 static bool write_single(struct service_request *request) {
     struct store *store = request->store;
-    struct store_operation operation = single_operation(request);
+    struct store_operation operation = service_single_operation(request);
     struct store_condition condition = {.key = request->key, .version = request->if_version};
     struct store_batch batch = {.conditions = &condition,
                                 .condition_count = request->precondition == SERVICE_AT_VERSION,
@@ -140,61 +147,11 @@ static bool write_single(struct service_request *request) {
                                 .operation_count = 1};
     if (request->transaction) {
         store->operations->write(store, &batch, &request->commit);
-        take_commit(request);
+        service_take_commit(request);
         return true;
     }
-    request->commit.done = committed;
     store->operations->write_async(store, &batch, &request->commit);
     return false;
-}
-
-/* Does what was asked for hold of the key at this version? Else that is the answer. */
-static bool precondition_holds(struct service_request *request, uint64_t version) {
-    bool holds = true;
-    if (request->precondition == SERVICE_IF_HOLDS) holds = request->holds(request->holds_arg, version);
-    if (request->precondition == SERVICE_AT_VERSION) holds = store_condition_holds(request->if_version, version);
-    if (holds) return true;
-    request->status = VELOCITY_CONFLICT;
-    request->current_version = version;
-    return false;
-}
-
-/* Reads the key and decides by what stands there. False: answered. */
-static bool read_and_decide(struct service_request *request, struct json_writer *memory,
-                            struct store_operation *operation, struct store_condition *condition) {
-    struct store *store = request->store;
-    velocity_value current = {0};
-    request->status = store->operations->get(store, request->key, false, &current);
-    bool found = request->status == VELOCITY_OK;
-    if (!found && request->status != VELOCITY_NOT_FOUND) return false;
-    uint64_t version = store_standing(request->status, &current);
-    bool goes_on = precondition_holds(request, version);
-    if (goes_on && request->operation == SERVICE_PATCH)
-        goes_on = service_patch(request, found ? &current : NULL, memory, operation);
-    *condition = (struct store_condition){.key = request->key, .version = version};
-    store->operations->release(store, &current);
-    return goes_on;
-}
-
-/* Reads, decides, and writes if the key still stands where it was read; else again. */
-static void write_if_unchanged(struct service_request *request) {
-    struct store *store = request->store;
-    struct store_operation operation = single_operation(request);
-    struct store_condition condition;
-    struct json_writer memory = {0};
-    struct store_batch batch = {
-        .conditions = &condition, .condition_count = 1, .operations = &operation, .operation_count = 1};
-    bool answered = false;
-    for (int attempt = 0; attempt < SERVICE_ATTEMPTS && !answered; attempt++) {
-        answered = !read_and_decide(request, &memory, &operation, &condition);
-        if (answered) break;
-        store->operations->write(store, &batch, &request->commit);
-        take_commit(request);
-        answered = request->status != VELOCITY_CONFLICT;
-    }
-    if (!answered) service_refuse(request, VELOCITY_BUSY, SERVICE_NO_REFUSAL);
-    service_forget_large(request, memory.size);
-    json_writer_free(&memory);
 }
 
 /* ---- scans ------------------------------------------------------------------------------------------------------ */
@@ -232,7 +189,9 @@ static bool execute(struct service_request *request) {
     case SERVICE_SCAN:
         if (!scan_turn(request)) return false;
         break;
-    case SERVICE_BATCH: service_batch_run(request); break;
+    case SERVICE_BATCH:
+        if (!service_batch_run(request)) return false;
+        break;
     case SERVICE_CALL: request->call(request); break;
     case SERVICE_COMMIT: service_commit(request); return false;
     case SERVICE_ROLLBACK: service_rollback(request->service, request); break;
@@ -240,12 +199,12 @@ static bool execute(struct service_request *request) {
     case SERVICE_DELETE:
     case SERVICE_DELETE_RANGE:
         if (must_be_json(request) && !json_holds(request)) return true;
-        if (request->precondition == SERVICE_IF_HOLDS)
-            write_if_unchanged(request);
-        else if (!write_single(request))
+        if (request->precondition == SERVICE_IF_HOLDS ? !service_rewrite_run(request) : !write_single(request))
             return false;
         break;
-    case SERVICE_PATCH: write_if_unchanged(request); break;
+    case SERVICE_PATCH:
+        if (!service_rewrite_run(request)) return false;
+        break;
     }
     /* The words are this thread's. */
     if (request->status != VELOCITY_OK && request->status != VELOCITY_CONFLICT && !request->commit.message[0])
@@ -296,37 +255,31 @@ bool service_try(struct service *service, struct service_request *request) {
     return request->status != VELOCITY_INCOMPLETE;
 }
 
-/* Does it need a thread that may wait? */
-static bool needs_executor(const struct service_request *request) {
-    if (request->transaction) return true;
+/* commit.done will run, or has run. False: it needs a thread that may wait. */
+static bool start_here(struct service_request *request) {
     switch (request->operation) {
     case SERVICE_PUT:
     case SERVICE_DELETE:
-        return request->precondition == SERVICE_IF_HOLDS || request->value.size > COPY_INLINE_BYTES ||
-               (must_be_json(request) && request->value.size > JSON_INLINE_BYTES);
-    case SERVICE_BATCH: return service_batch_reads(request->batch);
-    case SERVICE_DELETE_RANGE: return false;
+        if (request->value.size > COPY_INLINE_BYTES) return false;
+        if (must_be_json(request) && request->value.size > JSON_INLINE_BYTES) return false;
+        if (request->precondition == SERVICE_IF_HOLDS) return service_rewrite_start(request);
+        return !write_single(request);
+    case SERVICE_DELETE_RANGE: return !write_single(request);
+    case SERVICE_PATCH: return service_rewrite_start(request);
+    case SERVICE_BATCH: return service_batch_start(request);
     case SERVICE_GET:
-    case SERVICE_PATCH:
     case SERVICE_SCAN:
     case SERVICE_CALL:
     case SERVICE_COMMIT:
     case SERVICE_ROLLBACK: break;
     }
-    return true;
+    return false;
 }
 
 void service_start(struct service *service, struct service_request *request) {
-    if (!needs_executor(request)) {
-        if (request->operation == SERVICE_BATCH) {
-            request->commit.done = committed;
-            service_batch_write_async(request);
-        } else {
-            (void)write_single(request);
-        }
-        return;
-    }
+    request->commit.done = committed;
     request->task.run = run_task;
+    if (!request->transaction && start_here(request)) return;
     if (executor_submit(service->executor, &request->task)) return;
     atomic_fetch_add_explicit(&service->refused_queue_full, 1, memory_order_relaxed);
     service_refuse(request, VELOCITY_BUSY, SERVICE_QUEUE_FULL);

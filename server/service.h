@@ -151,7 +151,8 @@ struct service_batch {
     /* internal */
     velocity_value *values;
     size_t value_count;
-    struct scratch made; /* values of increments */
+    struct scratch made;     /* values of increments */
+    struct attempt *attempt; /* to be composed */
 };
 
 /* What a front knows of a value that it stored. */
@@ -244,6 +245,7 @@ struct service_request {
     struct store *store;             /* the database's, or the transaction's while it is entered */
     struct transaction *transaction; /* entered; NULL: none */
     struct store *view;              /* the state of a scan that may go on; NULL: none */
+    struct rewrite *rewrite;         /* in the commit queue; NULL: none */
     bool reserved;                   /* room in the audit log */
     bool begun;                      /* service_try was called */
     struct audit_waiter waiter;

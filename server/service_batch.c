@@ -3,8 +3,9 @@
  *
  * A batch that reads (gets, increments, touches) must look as if it happened at one instant. So: read all keys that it
  * needs from the database as of one snapshot, go through the operations in their order, then write with the further
- * condition that each key still stands where it was read; where one moved, again. What reads a key behind a write of it
- * in the same batch sees what that made of it.
+ * condition that each key still stands where it was read; where one moved, again. Where others were faster too often,
+ * all of that is done in the commit queue, where nobody is; batches that only increment and write begin there. What
+ * reads a key behind a write of it in the same batch sees what that made of it.
  *
  * A small request can name large values. So each is looked at as soon as it was read: of a condition's key nothing is
  * kept but its version, of an increment's nothing that can't be a number, and where the others come to more than
@@ -23,6 +24,9 @@
 /* Smaller values share a block of the cache with others, which a pin would keep: they are copied. */
 #define SHARED_BYTES      4096u
 #define NUMBER_MOST_BYTES 512u /* of a stored number: the name of its type, a sign and 19 digits */
+/* What is composed at once: others wait as long. */
+#define COMPOSED_MOST       256u
+#define COMPOSED_MOST_BYTES 262144u
 
 /* Operations by key, to find the write that a read follows: open addressing, the newest write of a key stands in it. */
 struct write_slot {
@@ -53,10 +57,31 @@ bool service_batch_takes_space(const struct service_batch *batch) {
     return false;
 }
 
-bool service_batch_reads(const struct service_batch *batch) {
-    for (size_t i = 0; i < batch->operation_count; i++)
-        if (reads(&batch->operations[i])) return true;
-    return batch->operation_count == 0;
+/* Of keys and values, what the puts, deletes and increments of a batch come to. */
+static uint64_t most_bytes(const struct service_batch *batch) {
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < batch->operation_count; i++) {
+        const struct service_batch_operation *operation = &batch->operations[i];
+        bool increment = operation->action == SERVICE_BATCH_INCREMENT;
+        bytes += operation->key.size + (increment ? NUMBER_MOST_BYTES + DECIMAL_I64_BYTES : operation->value.size);
+    }
+    return bytes;
+}
+
+enum way { WRITTEN, COMPOSED, ATTEMPTED };
+
+static enum way way_of(const struct service_request *request) {
+    const struct service_batch *batch = request->batch;
+    size_t increments = 0;
+    if (request->transaction || batch->operation_count == 0) return ATTEMPTED;
+    for (size_t i = 0; i < batch->operation_count; i++) {
+        const struct service_batch_operation *operation = &batch->operations[i];
+        increments += operation->action == SERVICE_BATCH_INCREMENT;
+        if (reads(operation) && operation->action != SERVICE_BATCH_INCREMENT) return ATTEMPTED;
+    }
+    if (increments == 0) return WRITTEN;
+    bool few = batch->operation_count + batch->condition_count <= COMPOSED_MOST;
+    return few && most_bytes(batch) <= COMPOSED_MOST_BYTES ? COMPOSED : ATTEMPTED;
 }
 
 void service_batch_release(struct service_request *request) {
@@ -99,6 +124,7 @@ struct state {
 /* What one attempt works with. */
 struct attempt {
     struct service_request *request;
+    struct store *store; /* to read from */
     struct store_operation *writes;
     size_t write_count;
     struct store_condition *conditions; /* the caller's, then one a key read */
@@ -110,10 +136,12 @@ struct attempt {
     uint32_t *readers;         /* of each read: its operation */
     struct state *found;       /* the same: what was read */
     uint64_t found_bytes;      /* of gets and touches */
-    bool refused;              /* while it was read: the request says why */
-    uint32_t *reads;           /* of each operation that reads: its read + 1, or 0 */
-    uint32_t *sources;         /* the same: the write that it follows + 1, or 0 */
-    struct state *states;      /* of each operation that writes: what it leaves behind */
+    bool refused;              /* while it was read or composed: the request says why */
+    bool outgrown;             /* composed of more than was said */
+    struct store_compose compose;
+    uint32_t *reads;      /* of each operation that reads: its read + 1, or 0 */
+    uint32_t *sources;    /* the same: the write that it follows + 1, or 0 */
+    struct state *states; /* of each operation that writes: what it leaves behind */
     int64_t now_ms;
     struct write_index index;
 };
@@ -130,6 +158,7 @@ static void attempt_free(struct attempt *a) {
     free(a->sources);
     free(a->states);
     free(a->index.slots);
+    free(a);
 }
 
 static bool attempt_alloc(struct attempt *a, const struct service_batch *batch) {
@@ -249,7 +278,6 @@ static bool take(void *arg, size_t at) {
 static bool read_all(struct attempt *a) {
     struct service_request *request = a->request;
     struct service_batch *batch = request->batch;
-    struct store *store = request->store;
     struct store_reads many = {.count = batch->condition_count + a->read_count,
                                .keys = a->keys,
                                .statuses = a->statuses,
@@ -262,7 +290,7 @@ static bool read_all(struct attempt *a) {
     many.values = batch->values = calloc(many.count + 1, sizeof *batch->values);
     if (!batch->values) return false;
     batch->value_count = many.count;
-    velocity_status status = store->operations->get_many(store, &many);
+    velocity_status status = a->store->operations->get_many(a->store, &many);
     if (a->refused) return false;
     request->status = status;
     request->version = many.version;
@@ -401,11 +429,17 @@ static void add_conditions(struct attempt *a, const struct service_batch *batch)
         a->conditions[i] = (struct store_condition){.key = a->keys[i], .version = a->standing[i]};
 }
 
+static uint64_t bytes_written(const struct attempt *a) {
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < a->write_count; i++) bytes += a->writes[i].key.size + a->writes[i].value.size;
+    return bytes;
+}
+
 /* True: answered, one way or the other. False: a key moved between read and write. */
 static bool attempt_once(struct attempt *a) {
     struct service_request *request = a->request;
     struct service_batch *batch = request->batch;
-    struct store *store = request->store;
+    struct store *store = a->store = request->store;
     if (!read_all(a) || !go_through_all(a, batch) || a->write_count == 0) return true;
     add_conditions(a, batch);
     struct store_batch write = {.conditions = a->conditions,
@@ -413,50 +447,137 @@ static bool attempt_once(struct attempt *a) {
                                 .operations = a->writes,
                                 .operation_count = a->write_count};
     store->operations->write(store, &write, &request->commit);
-    request->status = request->commit.status;
-    request->version = request->commit.version;
-    if (request->status == VELOCITY_CONFLICT && request->commit.failed_condition >= batch->condition_count)
+    if (request->commit.status == VELOCITY_CONFLICT && request->commit.failed_condition >= batch->condition_count)
         return false;
-    request->current_version = request->commit.current_version;
-    request->failed_condition = request->commit.failed_condition;
+    service_take_commit(request);
     return true;
 }
 
-static size_t bytes_written(const struct attempt *a) {
-    size_t bytes = 0;
-    for (size_t i = 0; i < a->write_count; i++) bytes += a->writes[i].key.size + a->writes[i].value.size;
-    return bytes;
+/* In the commit queue. */
+static velocity_status compose(void *arg, struct store *now, struct store_batch *more) {
+    struct attempt *a = arg;
+    a->store = now;
+    if (!read_all(a) || !go_through_all(a, a->request->batch)) {
+        a->refused = true;
+        return a->request->status;
+    }
+    a->outgrown = a->write_count > a->compose.most_operations || bytes_written(a) > a->compose.most_bytes;
+    if (a->outgrown) return VELOCITY_CONFLICT;
+    *more = (struct store_batch){.operations = a->writes, .operation_count = a->write_count};
+    return VELOCITY_OK;
 }
 
-void service_batch_run(struct service_request *request) {
+/* What is written when it is composed. Its conditions are judged where the keys are read. */
+static struct store_batch composed(struct attempt *a, uint64_t most) {
+    a->outgrown = false;
+    a->compose = (struct store_compose){.most_operations = (uint32_t)a->request->batch->operation_count,
+                                        .most_bytes = most,
+                                        .compose = compose,
+                                        .arg = a};
+    return (struct store_batch){.compose = &a->compose};
+}
+
+/* The commit of one that was composed. True: answered; a refusal has been already. False: it was more than it may. */
+static bool take_composed(struct attempt *a) {
+    if (a->outgrown) return false;
+    if (!a->refused) service_take_commit(a->request);
+    return true;
+}
+
+/* Behind attempts that were lost, the last of which would have written `bytes`. */
+static bool attempt_composed(struct attempt *a, uint64_t bytes) {
+    struct service_request *request = a->request;
+    struct store_batch write = composed(a, service_composed_bytes(bytes));
+    request->store->operations->write(request->store, &write, &request->commit);
+    return take_composed(a);
+}
+
+static void conclude(struct attempt *a) {
+    struct service_request *request = a->request;
     struct service_batch *batch = request->batch;
-    struct attempt a = {.request = request, .now_ms = timestamp_now(), .index.seed = request->service->hash_seed};
-    bool answered = false;
-    scratch_init(&batch->made, NULL, 0);
-    if (attempt_alloc(&a, batch)) {
-        attempt_plan(&a, batch);
-        for (int i = 0; i < SERVICE_ATTEMPTS && !answered; i++) answered = attempt_once(&a);
-        if (!answered) request->status = VELOCITY_BUSY;
-        service_forget_large(request, bytes_written(&a));
-    } else {
-        request->status = VELOCITY_NO_MEMORY;
-    }
-    if (request->status == VELOCITY_OK && a.write_count) {
-        number_writes(batch, request->version, a.write_count);
-        for (size_t i = 0; i < batch->operation_count; i++)
-            if (a.sources[i] && !writes(&batch->operations[i]))
-                batch->operations[i].version = batch->operations[a.sources[i] - 1].version;
-    }
-    attempt_free(&a);
+    service_forget_large(request, bytes_written(a));
+    if (request->status != VELOCITY_OK || !a->write_count) return;
+    number_writes(batch, request->version, a->write_count);
+    for (size_t i = 0; i < batch->operation_count; i++)
+        if (a->sources[i] && !writes(&batch->operations[i]))
+            batch->operations[i].version = batch->operations[a->sources[i] - 1].version;
 }
 
-void service_batch_write_async(struct service_request *request) {
+static struct attempt *attempt_new(struct service_request *request) {
+    struct attempt *a = calloc(1, sizeof *a);
+    if (!a) return NULL;
+    *a = (struct attempt){.request = request,
+                          .store = request->store,
+                          .now_ms = timestamp_now(),
+                          .index.seed = request->service->hash_seed};
+    scratch_init(&request->batch->made, NULL, 0);
+    if (attempt_alloc(a, request->batch)) {
+        attempt_plan(a, request->batch);
+        return a;
+    }
+    attempt_free(a);
+    return NULL;
+}
+
+static void attempt(struct service_request *request) {
+    struct attempt *a = attempt_new(request);
+    bool answered = false;
+    if (!a) {
+        request->status = VELOCITY_NO_MEMORY;
+        return;
+    }
+    for (int i = 0; i < SERVICE_ATTEMPTS && !answered; i++)
+        answered = i < SERVICE_PATIENCE ? attempt_once(a) : attempt_composed(a, bytes_written(a));
+    if (!answered) service_refuse(request, VELOCITY_BUSY, SERVICE_NO_REFUSAL);
+    conclude(a);
+    attempt_free(a);
+}
+
+/* ---- in the commit queue at once -------------------------------------------------------------------------------- */
+
+/* What it reads is found without the disk. */
+static bool is_cached(const struct attempt *a) {
+    struct store *store = a->request->store;
+    for (size_t i = 0; i < a->request->batch->condition_count + a->read_count; i++) {
+        velocity_value found = {0};
+        velocity_status status = store->operations->get(store, a->keys[i], true, &found);
+        store->operations->release(store, &found);
+        if (status == VELOCITY_INCOMPLETE) return false;
+    }
+    return true;
+}
+
+static void fail_without_memory(struct service_request *request) {
+    request->commit.status = VELOCITY_NO_MEMORY;
+    service_say(request, "no memory for the batch");
+    request->commit.done(&request->commit);
+}
+
+/* What was read to be there, or not, is read again. */
+static bool start_composed(struct service_request *request, bool may_wait) {
+    struct attempt *a = request->batch->attempt = attempt_new(request);
+    if (!a) {
+        fail_without_memory(request);
+        return true;
+    }
+    if (may_wait) {
+        if (!read_all(a)) a->refused = false; /* the commit queue has the last word */
+    } else if (!is_cached(a)) {
+        attempt_free(a);
+        request->batch->attempt = NULL;
+        return false;
+    }
+    struct store_batch write = composed(a, most_bytes(request->batch));
+    request->store->operations->write_async(request->store, &write, &request->commit);
+    return true;
+}
+
+static void start_written(struct service_request *request) {
     struct service_batch *batch = request->batch;
     struct store *store = request->store;
     struct store_operation *writes = malloc((batch->operation_count + 1) * sizeof *writes);
     if (!writes) {
-        request->commit.status = VELOCITY_NO_MEMORY;
-        request->commit.done(&request->commit);
+        fail_without_memory(request);
         return;
     }
     for (size_t i = 0; i < batch->operation_count; i++) writes[i] = store_operation_of(&batch->operations[i]);
@@ -468,7 +589,31 @@ void service_batch_write_async(struct service_request *request) {
     free(writes);
 }
 
+bool service_batch_start(struct service_request *request) {
+    switch (way_of(request)) {
+    case WRITTEN: start_written(request); return true;
+    case COMPOSED: return start_composed(request, false);
+    case ATTEMPTED: break;
+    }
+    return false;
+}
+
+bool service_batch_run(struct service_request *request) {
+    if (way_of(request) == COMPOSED) return !start_composed(request, true);
+    attempt(request);
+    return true;
+}
+
 void service_batch_committed(struct service_request *request) {
-    if (request->status == VELOCITY_OK)
-        number_writes(request->batch, request->version, request->batch->operation_count);
+    struct attempt *a = request->batch->attempt;
+    request->batch->attempt = NULL;
+    if (!a) {
+        service_take_commit(request);
+        if (request->status == VELOCITY_OK)
+            number_writes(request->batch, request->version, request->batch->operation_count);
+        return;
+    }
+    if (!take_composed(a)) service_refuse(request, VELOCITY_BUSY, SERVICE_NO_REFUSAL);
+    conclude(a);
+    attempt_free(a);
 }

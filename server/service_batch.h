@@ -9,12 +9,16 @@
 
 /* Has it what may take space: a put, an increment, a touch? */
 bool service_batch_takes_space(const struct service_batch *batch);
-/* Has it anything that reads, or nothing to write? Then service_batch_run, which waits; else service_batch_write_async.
+/*
+ * Three ways. A batch that only writes is written. One that also increments, and is not large, is composed in the
+ * commit queue: any number of increments of one key share a sync. What else reads does so on the executor, and writes
+ * on condition that nothing has moved.
  */
-bool service_batch_reads(const struct service_batch *batch);
-void service_batch_run(struct service_request *request);
-void service_batch_write_async(struct service_request *request);
-/* After the commit of service_batch_write_async: the operations' versions. */
+/* True: commit.done will run, or has run. False: nothing was done, the executor is needed. */
+VELOCITY_CHECK_RESULT bool service_batch_start(struct service_request *request);
+/* On the executor. True: answered. False: commit.done will run, or has run. */
+VELOCITY_CHECK_RESULT bool service_batch_run(struct service_request *request);
+/* In commit.done: takes the commit, and what the operations came to. */
 void service_batch_committed(struct service_request *request);
 /* What its reads pin, and its increments made. */
 void service_batch_release(struct service_request *request);

@@ -8,7 +8,10 @@
 #include "server/json_write.h"
 #include "server/service.h"
 
-#define SERVICE_ATTEMPTS   100    /* of read, judge, write-if-unchanged before BUSY */
+/* Of reading, deciding, and writing if nothing moved: the first few; those behind them in the commit queue, where
+ * nothing moves, and only that it has become twice as large is a reason for one more. Then BUSY. */
+#define SERVICE_PATIENCE   4
+#define SERVICE_ATTEMPTS   20
 #define SERVICE_KEEP_BYTES 65536u /* of writes whose engine batch is kept with their request */
 
 struct service {
@@ -27,6 +30,12 @@ struct service {
     uint64_t hash_seed;        /* of the keys of a batch */
 };
 
+/* What may be composed where the last attempt would have written so much. */
+static inline uint64_t service_composed_bytes(uint64_t last) {
+    uint64_t bytes = 2 * last + 4096;
+    return bytes < VELOCITY_MAX_BATCH_BYTES ? bytes : VELOCITY_MAX_BATCH_BYTES;
+}
+
 static inline void service_refuse(struct service_request *request, velocity_status status,
                                   enum service_refusal refusal) {
     request->status = status;
@@ -43,6 +52,18 @@ static inline void service_say(struct service_request *request, const char *mess
 static inline void service_forget_large(struct service_request *request, size_t bytes) {
     if (bytes > SERVICE_KEEP_BYTES) store_commit_free(&request->commit);
 }
+
+void service_take_commit(struct service_request *request);
+/* Of a put, delete or range delete. */
+struct store_operation service_single_operation(const struct service_request *request);
+
+/* service_rewrite.c: of a patch, and of a put or delete with SERVICE_IF_HOLDS. False: nothing was done, the executor is
+ * needed. True: commit.done will run. */
+VELOCITY_CHECK_RESULT bool service_rewrite_start(struct service_request *request);
+/* On the executor. True: answered. False: commit.done will run, or has run. */
+VELOCITY_CHECK_RESULT bool service_rewrite_run(struct service_request *request);
+/* In commit.done. True: answered. False: once more, on the executor. */
+VELOCITY_CHECK_RESULT bool service_rewrite_committed(struct service_request *request);
 
 /* Of a patch: what becomes of what stands there (NULL: nothing) goes to *out, its bytes in `memory`. False: refused. */
 bool service_patch(struct service_request *request, const velocity_value *current, struct json_writer *memory,

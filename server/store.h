@@ -32,11 +32,30 @@ struct store_condition {
     uint64_t version;
 };
 
+struct store_batch;
+
+/*
+ * What a batch writes, decided when its conditions hold and no other write comes in between: velocity_batch_compose
+ * says what that is good for, and what it costs the others. `now`, during the call: a store with get and get_many; what
+ * they find is released to the store that is written to, whenever. Puts and deletes go to *more, their memory lives
+ * until the write has ended. Anything but OK: nothing is written, and that is the commit's status; its message is what
+ * `compose` left there, if anything.
+ */
+struct store_compose {
+    uint32_t most_operations;
+    uint64_t most_bytes; /* of keys and values together */
+    velocity_status (*compose)(void *arg, struct store *now, struct store_batch *more);
+    void *arg;
+};
+
 struct store_batch {
     const struct store_condition *conditions;
     size_t condition_count;
     const struct store_operation *operations;
     size_t operation_count;
+    /* Further operations; lives until the write has ended. NULL: none. Not inside of a transaction: nobody comes
+     * between what is done there. */
+    const struct store_compose *compose;
 };
 
 /* A write under way and its outcome. Zeroed before its first use; may be used again afterwards. */
@@ -47,7 +66,8 @@ struct store_commit {
     size_t failed_condition;  /* CONFLICT: its index */
     uint64_t current_version; /* CONFLICT: what that key stands at (store_standing) */
     char message[160];        /* neither OK nor CONFLICT: why, with a NUL */
-    void *memory;             /* the store's own, kept for the next use */
+    const struct store_compose *compose; /* internal, while it is under way */
+    void *memory;                        /* the store's own, kept for the next use */
     void (*memory_free)(void *memory);
 };
 

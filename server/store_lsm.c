@@ -190,8 +190,63 @@ static velocity_status add_range(velocity_batch *batch, const struct store_opera
     return status;
 }
 
-/* The commit's engine batch, filled. NULL: no memory. What is wrong with an operation, the batch reports at the write.
- */
+/* False: no memory for a range. What is wrong with an operation, the batch reports at the write. */
+static bool add_operations(velocity_batch *batch, const struct store_batch *from) {
+    for (size_t i = 0; i < from->operation_count; i++) {
+        const struct store_operation *operation = &from->operations[i];
+        velocity_put_options options = lsm_put_options(operation);
+        switch (operation->action) {
+        case STORE_PUT: velocity_batch_put(batch, operation->key, operation->value, &options); break;
+        case STORE_DELETE: velocity_batch_delete(batch, operation->key); break;
+        case STORE_DELETE_RANGE:
+            if (add_range(batch, operation)) return false;
+            break;
+        }
+    }
+    return true;
+}
+
+/* What a batch is composed from. */
+struct lsm_instant {
+    struct store store;
+    velocity_instant *instant;
+};
+
+static velocity_status instant_get(struct store *store, velocity_slice key, bool cache_only, velocity_value *out) {
+    (void)cache_only; /* all others wait: it is read from wherever it is */
+    return velocity_instant_get(((struct lsm_instant *)store)->instant, key, out);
+}
+
+/* Errors and the end as velocity_get_many has them. */
+static velocity_status instant_get_many(struct store *store, struct store_reads *reads) {
+    velocity_status result = VELOCITY_OK;
+    bool more = true;
+    size_t i = 0;
+    for (; i < reads->count && more; i++) {
+        velocity_status status = instant_get(store, reads->keys[i], false, &reads->values[i]);
+        reads->statuses[i] = status;
+        if (status && status != VELOCITY_NOT_FOUND && !result) result = status;
+        more = !reads->each || reads->each(reads->arg, i);
+    }
+    if (i < reads->count && !result) result = VELOCITY_INCOMPLETE;
+    for (; i < reads->count; i++) {
+        reads->values[i] = (velocity_value){0};
+        reads->statuses[i] = VELOCITY_INCOMPLETE;
+    }
+    return result;
+}
+
+static velocity_status compose(void *arg, velocity_instant *instant, velocity_batch *batch) {
+    static const struct store_operations operations = {.get = instant_get, .get_many = instant_get_many};
+    struct store_commit *commit = arg;
+    struct lsm_instant now = {.store.operations = &operations, .instant = instant};
+    struct store_batch more = {0};
+    velocity_status status = commit->compose->compose(commit->compose->arg, &now.store, &more);
+    if (status) return commit->message[0] ? status_set(status, "%s", commit->message) : status;
+    return add_operations(batch, &more) ? VELOCITY_OK : VELOCITY_NO_MEMORY;
+}
+
+/* The commit's engine batch, filled. NULL: no memory. */
 static velocity_batch *fill(const struct store_batch *from, struct store_commit *commit) {
     if (commit->memory && commit->memory_free != batch_free) store_commit_free(commit); /* another store's */
     velocity_batch *batch = commit->memory;
@@ -204,18 +259,10 @@ static velocity_batch *fill(const struct store_batch *from, struct store_commit 
     }
     for (size_t i = 0; i < from->condition_count; i++)
         velocity_batch_require(batch, from->conditions[i].key, from->conditions[i].version);
-    for (size_t i = 0; i < from->operation_count; i++) {
-        const struct store_operation *operation = &from->operations[i];
-        velocity_put_options options = lsm_put_options(operation);
-        switch (operation->action) {
-        case STORE_PUT: velocity_batch_put(batch, operation->key, operation->value, &options); break;
-        case STORE_DELETE: velocity_batch_delete(batch, operation->key); break;
-        case STORE_DELETE_RANGE:
-            if (add_range(batch, operation)) return NULL;
-            break;
-        }
-    }
-    return batch;
+    commit->compose = from->compose;
+    if (from->compose)
+        velocity_batch_compose(batch, from->compose->most_operations, from->compose->most_bytes, compose, commit);
+    return add_operations(batch, from) ? batch : NULL;
 }
 
 void lsm_commit_explain(struct store_commit *commit, velocity_status status) {

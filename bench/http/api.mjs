@@ -58,17 +58,17 @@ const requests = (what, connections) => (directory) => velocity(options.velocity
     return wrk('request.lua', connections, seconds, `${url}/`, { argument: what });
 });
 
-async function redisRun(port, requestCount) {
-    const line = (await run('redis-benchmark', ['-p', String(port), '-c', '64', '-t', 'incr', '-r', '1000000000', '-n', String(requestCount), '--csv'], LIMIT_MS))
+async function redisRun(port, keys, requestCount) {
+    const line = (await run('redis-benchmark', ['-p', String(port), '-c', '64', '-t', 'incr', '-r', String(keys), '-n', String(requestCount), '--csv'], LIMIT_MS))
         .split('\n').find((text) => text.startsWith('"INCR"'));
     const [, rate, , , p50, , p99] = line.split(',').map((cell) => Number(cell.replaceAll('"', '')));
     return { rate, p50: p50 * 1000, p99: p99 * 1000 };
 }
 
 /** redis-benchmark takes a number of requests, not a time: a short run tells how many fill it. */
-const redisIncrements = (directory) => redis(directory, async (port) => {
-    const { rate } = await redisRun(port, 10000);
-    return redisRun(port, Math.ceil(rate * seconds));
+const redisIncrements = (keys) => (directory) => redis(directory, async (port) => {
+    const { rate } = await redisRun(port, keys, 10000);
+    return redisRun(port, keys, Math.ceil(rate * seconds));
 });
 
 /* ----------------------------------------------------- transactions ----------------------------------------------------- */
@@ -269,8 +269,9 @@ const can = installed('wrk') && installed('curl') && installed(options.velocity)
 const canEtcd = installed('etcd');
 const canRedis = ['redis-server', 'redis-benchmark', 'redis-cli'].every(installed);
 const KINDS = [
-    ['increment', 64, 'increment of many counters, durable, 64 connections'],
-    ['patch', 4, 'merge patch of one object, durable, 4 connections'],
+    ['increment', 64, 'increment of many counters, durable, 64 connections', 'Redis, INCR'],
+    ['counter', 64, 'increment of one counter, durable, 64 connections', 'Redis, INCR'],
+    ['patch', 64, 'merge patch of one object, durable, 64 connections'],
     ['batch', 16, 'batch of 100 durable puts, 16 connections'],
     ['page', 16, 'page of 100 items with their values, 16 connections'],
     ['count', 4, 'count of 100,000 keys, 4 connections'],
@@ -280,7 +281,8 @@ const KINDS = [
 const WATCHERS = [1, 100, 1000];
 const loads = [
     ...KINDS.map(([row, connections]) => ({ row, server: 'velocity', can, measure: requests(row, connections) })),
-    { row: 'increment', server: 'redis', can: canRedis, measure: redisIncrements },
+    { row: 'increment', server: 'redis', can: canRedis, measure: redisIncrements(1000000000) },
+    { row: 'counter', server: 'redis', can: canRedis, measure: redisIncrements(1) },
     { row: 'transaction', server: 'velocity', can, measure: transactions(transaction) },
     { row: 'conditional', server: 'velocity', can, measure: transactions(conditional) },
     { row: 'conditional', server: 'etcd', can: canEtcd, measure: etcdTransactions },
@@ -307,7 +309,7 @@ function report() {
         const latencies = field === 'rate' && row !== 'stream' ? [latency(row, 'velocity'), latency(row, peer)] : ['–', '–'];
         console.log(`| ${[title, show(mine), name, show(other), ratio(mine, other), ...latencies].join(' | ')} |`);
     };
-    for (const [row, , title] of KINDS) line(title, row, 'redis', row === 'increment' ? 'Redis, INCR' : '–');
+    for (const [row, , title, peer = '–'] of KINDS) line(title, row, 'redis', peer);
     line('transaction: begin, read, write, commit; 16 clients', 'transaction', '–', '–');
     line('read, and write if it is still that version; 16 clients', 'conditional', 'etcd', 'etcd, range and txn');
     for (const count of WATCHERS) line(`events to ${count} watch${count > 1 ? 'es' : ''}; from put to all of them`, `watch ${count}`, 'etcd', 'etcd');

@@ -5,6 +5,7 @@ dofile((debug.getinfo(1, "S").source:match("^@(.*/)") or "") .. "report.lua")
 local threads = 0
 local requests = {
   increment = { "POST", "/api/batch", '{"ops":[{"op":"increment","key":"counter:@"}]}' },
+  counter = { "POST", "/api/batch", '{"ops":[{"op":"increment","key":"counter"}]}' },
   patch = { "PATCH", "/api/keys/object", '{"seen":@}', "application/merge-patch+json" },
   page = { "GET", "/api/keys?prefix=bench:&limit=100&values=true" },
   count = { "GET", "/api/keys?prefix=bench:&count=true" },

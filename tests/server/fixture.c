@@ -93,20 +93,27 @@ static void prepare(struct call *call) {
     if (!call->request.database_name.data) call->request.database_name = velocity_str("default");
 }
 
-velocity_status perform(struct fixture *f, struct call *call) {
+void start_call(struct fixture *f, struct call *call) {
     struct service_request *request = &call->request;
-    enum service_verdict verdict;
     prepare(call);
-    while ((verdict = service_admit(f->service, request)) == SERVICE_PENDING) wait_for(call);
-    if (verdict == SERVICE_ADMITTED)
-        while ((verdict = service_reserve(f->service, request)) == SERVICE_PENDING) wait_for(call);
-    if (verdict == SERVICE_ADMITTED && !service_try(f->service, request)) {
-        service_start(f->service, request);
-        wait_for(call);
-    }
-    bool good = verdict == SERVICE_ADMITTED && request->status == VELOCITY_OK;
+    while ((call->verdict = service_admit(f->service, request)) == SERVICE_PENDING) wait_for(call);
+    if (call->verdict == SERVICE_ADMITTED)
+        while ((call->verdict = service_reserve(f->service, request)) == SERVICE_PENDING) wait_for(call);
+    call->started = call->verdict == SERVICE_ADMITTED && !service_try(f->service, request);
+    if (call->started) service_start(f->service, request);
+}
+
+velocity_status await_call(struct fixture *f, struct call *call) {
+    struct service_request *request = &call->request;
+    if (call->started) wait_for(call);
+    bool good = call->verdict == SERVICE_ADMITTED && request->status == VELOCITY_OK;
     if (service_settle(f->service, request, good ? 200 : 400) == SERVICE_PENDING) wait_for(call);
     return request->status;
+}
+
+velocity_status perform(struct fixture *f, struct call *call) {
+    start_call(f, call);
+    return await_call(f, call);
 }
 
 void end(struct call *call) {

@@ -35,11 +35,16 @@ struct call {
     pthread_mutex_t mutex;
     pthread_cond_t answered;
     int answers;
+    enum service_verdict verdict;
+    bool started;
 };
 
 /* Through the whole service: admitted, done, settled with 200 or 400. As an admin, in "default", and as an operation
  * that anyone may write with, where the request does not say otherwise. */
 velocity_status perform(struct fixture *f, struct call *call);
+/* The same in two steps: what was begun is under way, or answered. */
+void start_call(struct fixture *f, struct call *call);
+velocity_status await_call(struct fixture *f, struct call *call);
 void end(struct call *call);
 
 struct call make_put(const char *key, const char *value);
