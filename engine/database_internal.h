@@ -143,7 +143,7 @@ struct velocity {
 
     /* The commit queue: write.c. */
     _Atomic(struct writer *) pending;     /* newest first */
-    _Atomic uint32_t leading;             /* 1: somebody leads */
+    _Atomic uint32_t leading;             /* write.c */
     struct writer *waiting;               /* (leader) taken from pending, oldest first, not yet written */
     uint64_t next_sequence;               /* (leader) */
     uint64_t start_log;                   /* the log that the opening began with; constant */

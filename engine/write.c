@@ -1,14 +1,14 @@
 /*
  * write.c - the commit queue: how many writers become few syncs.
  *
- *   writers push themselves on `pending` (one atomic exchange). Whoever then sets `leading` from 0 to 1 leads: it takes
- *   what is pending, oldest first, writes a group of it (group.c), and tells the writers. Then it hands leadership on:
- *   to the oldest synchronous writer that waits, else to the commit thread if asynchronous ones wait, else it sets
- *   `leading` back.
+ *   writers push themselves on `pending` (one atomic exchange). Whoever then sets `leading` to LED leads: it takes what
+ *   is pending, oldest first, writes a group of it (group.c), and tells the writers. Then it hands leadership on: to
+ * the oldest synchronous writer that waits, else it offers it to the commit thread if asynchronous ones wait, else
+ * nobody leads. The commit thread may be in somebody's `done` for long: whoever comes first takes what it was offered.
  *
  * Invariants:
- *  1. `leading` is 1 exactly while one thread, or one wake-up on its way to a thread, holds leadership. Whoever sets it
- *     to 0 looks at `pending` again afterwards, so no writer is left behind.
+ *  1. `leading` is LED exactly while one thread, or one wake-up on its way to a thread, holds leadership. Whoever sets
+ * it to something else looks at `pending` again afterwards, so no writer is left behind.
  *  2. A writer's memory belongs to its thread again as soon as its state is DONE; the leader does not touch it after.
  *
  * What holds of a group while it is written: group.c.
@@ -18,6 +18,8 @@
 #include <stdio.h>
 
 enum { SPINS = 200 }; /* looks at the state before sleeping: a group without a sync takes less time than a sleep */
+
+enum leading { NOBODY_LEADS, OFFERED, LED };
 
 enum writer_state { WAITING, ASLEEP, LEAD, DONE };
 
@@ -123,33 +125,49 @@ static void take_pending(velocity *db) {
     *tail = oldest;
 }
 
-static void wake_commit_thread(velocity *db) {
+/* Whether the caller leads now. */
+static bool take_lead(velocity *db) {
+    uint32_t leading = atomic_load(&db->leading);
+    while (leading != LED)
+        if (atomic_compare_exchange_weak(&db->leading, &leading, LED)) return true;
+    return false;
+}
+
+static bool take_offer(velocity *db) {
+    uint32_t offered = OFFERED;
+    return atomic_compare_exchange_strong(&db->leading, &offered, LED);
+}
+
+/* Nothing is to be done where somebody leads, or was offered to, already. */
+static void offer_to_commit_thread(velocity *db) {
+    uint32_t nobody = NOBODY_LEADS;
+    if (!atomic_compare_exchange_strong(&db->leading, &nobody, OFFERED)) return;
     env_mutex_lock(&db->commit_mutex);
     db->commit_should_lead = true;
     env_condition_signal(&db->commit_condition);
     env_mutex_unlock(&db->commit_mutex);
 }
 
+/* The oldest synchronous writer that waits is told to lead. */
+static bool hand_to_writer(velocity *db) {
+    for (struct writer *w = db->waiting; w; w = w->next) {
+        if (w->callback) continue;
+        if (atomic_exchange(&w->state, LEAD) == ASLEEP) env_wake_word(&w->state, false);
+        return true;
+    }
+    return false;
+}
+
 /* Passes leadership on, or ends it. */
 static void hand_over(velocity *db) {
     for (;;) {
-        if (!db->waiting) take_pending(db);
-        if (db->waiting) {
-            for (struct writer *w = db->waiting; w; w = w->next) {
-                if (w->callback) continue;
-                if (atomic_exchange(&w->state, LEAD) == ASLEEP) env_wake_word(&w->state, false);
-                return;
-            }
-            if (db->commit_thread_runs) {
-                wake_commit_thread(db);
-                return;
-            }
-            /* Inline environments: asynchronous writes wait for the next call that leads. */
-            atomic_store(&db->leading, 0);
-            return;
-        }
-        atomic_store(&db->leading, 0);
-        if (!atomic_load(&db->pending) || atomic_exchange(&db->leading, 1)) return;
+        take_pending(db);
+        if (hand_to_writer(db)) return;
+        bool some_wait = db->waiting != NULL;
+        atomic_store(&db->leading, NOBODY_LEADS);
+        /* Inline environments have no commit thread: asynchronous writes wait for the next call that leads. */
+        if (some_wait && db->commit_thread_runs) offer_to_commit_thread(db);
+        if (!atomic_load(&db->pending) || !take_lead(db)) return;
     }
 }
 
@@ -205,7 +223,7 @@ static bool write_alone(velocity *db, struct writer *w) {
 
 static void queue_and_wait(velocity *db, struct writer *w, bool leads) {
     push(db, w);
-    leads = leads || atomic_exchange(&db->leading, 1) == 0 || await(w) == LEAD;
+    leads = leads || take_lead(db) || await(w) == LEAD;
     while (leads) {
         /* The next hand-over may choose this writer again, if it is beyond the group; DONE must not be overwritten. */
         uint32_t expected = LEAD;
@@ -217,7 +235,7 @@ static void queue_and_wait(velocity *db, struct writer *w, bool leads) {
 
 /* Returns when a synchronous writer is written. */
 static velocity_status commit(velocity *db, struct writer *w) {
-    bool leads = atomic_exchange(&db->leading, 1) == 0;
+    bool leads = take_lead(db);
     if (!leads || !write_alone(db, w)) queue_and_wait(db, w, leads);
     if (env_inline_jobs(db->env)) run_callbacks(db, take_completed(db));
     return w->status ? status_set(w->status, "%s", w->message) : VELOCITY_OK;
@@ -233,7 +251,7 @@ static void *commit_thread_run(void *arg) {
         if (db->commit_should_lead) {
             db->commit_should_lead = false;
             env_mutex_unlock(&db->commit_mutex);
-            (void)lead(db, NULL);
+            if (take_offer(db)) (void)lead(db, NULL);
             env_mutex_lock(&db->commit_mutex);
         }
         if (db->completed) {
@@ -275,7 +293,7 @@ void commit_thread_stop(velocity *db) {
 void commit_drain_inline(velocity *db) {
     if (!env_inline_jobs(db->env)) return;
     while (atomic_load(&db->asynchronous)) {
-        if ((db->waiting || atomic_load(&db->pending)) && atomic_exchange(&db->leading, 1) == 0) {
+        if ((db->waiting || atomic_load(&db->pending)) && take_lead(db)) {
             (void)lead(db, NULL);
         }
         run_callbacks(db, take_completed(db));
@@ -374,7 +392,7 @@ velocity_status velocity_write_async(velocity *db, velocity_batch *batch, const 
     w->callback = done;
     w->arg = arg;
     push(db, w);
-    if (!env_inline_jobs(db->env) && atomic_exchange(&db->leading, 1) == 0) wake_commit_thread(db);
+    if (!env_inline_jobs(db->env)) offer_to_commit_thread(db);
     return VELOCITY_OK;
 }
 
@@ -394,7 +412,7 @@ velocity_status commit_switch(velocity *db) {
 }
 
 void commit_try_switch(velocity *db) {
-    if (atomic_exchange(&db->leading, 1)) return; /* who leads does it, with the next group */
+    if (!take_lead(db)) return; /* who leads does it, with the next group */
     struct writer w;
     memset(&w, 0, offsetof(struct writer, message));
     w.switch_only = true;

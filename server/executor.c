@@ -67,8 +67,8 @@ static bool submit(struct executor *executor, struct executor_task *task, bool c
         executor->tail = &task->next;
         executor->waiting += counted;
     }
+    if (wake) pthread_cond_signal(&executor->work); /* before the task can end, and with it the executor */
     pthread_mutex_unlock(&executor->mutex);
-    if (wake) pthread_cond_signal(&executor->work);
     return room;
 }
 

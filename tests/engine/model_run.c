@@ -258,30 +258,42 @@ struct composed {
     unsigned calls;
 };
 
-/* Of what is queued and not in the model yet. */
-static bool is_under_way(const struct run *r, size_t key) {
+/* The last operation on the key that is queued, and not in the model yet. */
+static const struct model_operation *find_under_way(const struct run *r, size_t key) {
+    const struct model_operation *last = NULL;
     for (size_t i = 0; i < r->async_count; i++) {
         const struct run_async *a = r->async[i];
         for (size_t j = 0; j < a->count && !a->settled; j++) {
             const struct model_operation *op = &a->operations[j];
-            if (op->end ? op->key <= key && key < op->end : op->key == key) return true;
+            if (op->end ? op->key <= key && key < op->end : op->key == key) last = op;
         }
     }
-    return false;
+    return last;
+}
+
+static void expect_at_instant(struct run *r, size_t key, velocity_status status, const velocity_value *value) {
+    const struct model_operation *op = find_under_way(r, key);
+    if (run_crashed(r) || run_may_have_failed(r, status)) return;
+    if (!op) {
+        run_expect_value(r, key, status, value);
+    } else if (!op->expires_at_ms && !r->space_may_end) {
+        RUN_EXPECT(r, status == (op->end || op->is_delete ? VELOCITY_NOT_FOUND : VELOCITY_OK));
+        if (!status) RUN_EXPECT(r, value->size == op->value.size);
+        if (!status && value->size) RUN_EXPECT(r, memcmp(value->data, op->value.data, value->size) == 0);
+    }
 }
 
 /* Before each operation looks at its key as it is before the batch, whatever of the batch is there already. */
 static velocity_status compose(void *arg, velocity_instant *instant, velocity_batch *batch) {
     struct composed *c = arg;
-    struct run *r = c->r;
     c->calls++;
     for (size_t i = c->from; i < c->count; i++) {
         size_t key = c->operations[i].key;
         velocity_value value;
-        velocity_status status = velocity_instant_get(instant, r->m->keys[key].bytes, &value);
-        if (!is_under_way(r, key) && !run_may_have_failed(r, status)) run_expect_value(r, key, status, &value);
+        velocity_status status = velocity_instant_get(instant, c->r->m->keys[key].bytes, &value);
+        expect_at_instant(c->r, key, status, &value);
         velocity_value_release(&value);
-        add_operation(r, batch, &c->operations[i]);
+        add_operation(c->r, batch, &c->operations[i]);
     }
     return VELOCITY_OK;
 }

@@ -36,12 +36,13 @@ struct answers {
     velocity_status statuses[4096];
     bool on_the_callers_stack, out_of_thread;
     pthread_t thread;
-    _Atomic uint32_t count, blocked;
+    _Atomic uint32_t count, blocked, reached; /* reached: how many `done` have begun */
 };
 
 static void note(void *arg, velocity_status status, uint64_t sequence) {
     struct answers *a = arg;
     uint32_t n = atomic_load(&a->count);
+    atomic_store(&a->reached, n + 1);
     while (atomic_load(&a->blocked)) (void)sched_yield();
     if (pthread_equal(pthread_self(), a->caller)) a->on_the_callers_stack = true;
     if (n && !pthread_equal(pthread_self(), a->thread)) a->out_of_thread = true;
@@ -286,6 +287,30 @@ static void asynchronous_writes_are_answered_once_in_order_on_the_commit_thread(
     free(a);
 }
 
+/* Leadership was offered to the commit thread, which is in somebody's `done`: others take it. */
+static void who_waits_is_not_held_up_by_a_done(void **state) {
+    velocity *db = open_fast(*state);
+    struct answers *a = answers_new();
+    velocity_batch *batch = batch_of("k", "v");
+    atomic_store(&a->blocked, 1);
+    OK(velocity_write_async(db, batch, NULL, note, a));
+    while (!atomic_load(&a->reached)) (void)sched_yield();
+    OK(velocity_write_async(db, batch, NULL, note, a));
+    OK(velocity_put(db, velocity_str("meanwhile"), velocity_str("v")));
+    assert_int_equal(version_of(db, "meanwhile"), 3);
+    OK(velocity_flush(db));
+    OK(velocity_write_async(db, batch, NULL, note, a));
+    OK(velocity_delete(db, velocity_str("meanwhile")));
+    atomic_store(&a->blocked, 0);
+    await(a, 3);
+    assert_int_equal(a->sequences[0], 1);
+    assert_int_equal(a->sequences[1], 2);
+    assert_int_equal(a->sequences[2], 4);
+    velocity_batch_free(batch);
+    while (velocity_close(db) == VELOCITY_BUSY) (void)sched_yield();
+    free(a);
+}
+
 static void beyond_max_pending_bytes_the_answer_is_busy_and_done_never_runs(void **state) {
     velocity_options options = velocity_options_default();
     options.max_pending_bytes = 10000;
@@ -426,6 +451,7 @@ int main(void) {
         TEST_IN_FOLDER(an_error_sticks_to_the_batch_and_the_write_reports_it),
         TEST_IN_FOLDER(concurrent_additions_on_condition_lose_nothing),
         TEST_IN_FOLDER(asynchronous_writes_are_answered_once_in_order_on_the_commit_thread),
+        TEST_IN_FOLDER(who_waits_is_not_held_up_by_a_done),
         TEST_IN_FOLDER(beyond_max_pending_bytes_the_answer_is_busy_and_done_never_runs),
         TEST_IN_FOLDER(a_batch_larger_than_max_pending_bytes_is_taken_when_nothing_else_is_pending),
         TEST_IN_FOLDER(done_may_free_its_batch_and_write_again),

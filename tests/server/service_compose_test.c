@@ -124,7 +124,7 @@ static void increments_of_one_key_share_a_group_and_each_is_one_more(void **stat
     }
     release_commits(&hold);
     for (int i = 0; i < MANY; i++) {
-        char digits[8];
+        char digits[16];
         assert_int_equal(await_call(f, &all[i].call), VELOCITY_OK);
         (void)snprintf(digits, sizeof digits, "%d", 8 + i);
         assert_slice(all[i].operations[1].value, velocity_str(digits));
@@ -175,7 +175,7 @@ static void patches_of_one_object_share_a_group_and_none_is_lost(void **state) {
     struct fixture *f = *state;
     struct store *store = store_of(f);
     static struct call calls[MANY];
-    static char patches[MANY][16], expected[MANY * 16];
+    static char patches[MANY][32], expected[MANY * 32];
     struct hold hold;
     size_t size = 0;
     put(f, "object", "{}");
