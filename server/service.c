@@ -4,6 +4,7 @@
 #include "server/service.h"
 
 #include "engine/env.h"
+#include "server/service_attempt.h"
 #include "server/service_batch.h"
 #include "server/service_internal.h"
 

@@ -20,7 +20,5 @@ VELOCITY_CHECK_RESULT bool service_batch_start(struct service_request *request);
 VELOCITY_CHECK_RESULT bool service_batch_run(struct service_request *request);
 /* In commit.done: takes the commit, and what the operations came to. */
 void service_batch_committed(struct service_request *request);
-/* What its reads pin, and its increments made. */
-void service_batch_release(struct service_request *request);
 
 #endif
