@@ -204,7 +204,7 @@ describe('a connection', () => {
   it('that is silent for --timeout is made again', async () => {
     const silent = await fake(inTurn(stream(event(5, 'a'), false), stream(event(6, 'b'))));
     const began = performance.now();
-    const end = await client(['watch', '--events', '2', '--timeout', '1'], { at: silent.url });
+    const end = await client(['watch', '--events', '2', '--timeout', '3'], { at: silent.url });
     assert.deepEqual([end.code, end.stderr, end.stdout.toString()], [0, '', '5\tput\ta\tx\n6\tput\tb\tx\n']);
     assert.equal(silent.requests.at(-1).headers['last-event-id'], '5');
     assert.ok(performance.now() - began < PATIENCE_MS, 'it waited for the usual time, 45 s');
