@@ -148,11 +148,19 @@ describe('velocity watch', () => {
   });
 });
 
+/** A server at a port that is none of those that the system gives away: it is free, too, when the server starts again. */
+async function atOwnPort(config) {
+  for (let port = 10_000 + (process.pid % 20_000); ; port += 1) {
+    const bind = `127.0.0.1:${port}`;
+    const server = await Server.start({ bind, config }).catch((error) => assert.match(error.message, new RegExp(`${bind}.*Address already in use`)));
+    if (server) return { server, bind };
+  }
+}
+
 describe('a server that starts again', () => {
   for (const [how, end] of [['stopped', (one) => one.stop()], ['killed', (one) => one.kill()]]) {
     it(`(${how}) is watched on, from where it was`, async () => {
-      let own = await Server.start({ config: BEAT });
-      const bind = `127.0.0.1:${own.port}`;
+      let { server: own, bind } = await atOwnPort(BEAT);
       const watching = await watch(['r:'], { from: own });
       const versions = [];
       for (let round = 0; round < 3; round++) {
