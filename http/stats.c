@@ -240,6 +240,7 @@ static void write_limits(struct json_writer *w, struct http_server *server) {
     json_begin_object(w);
     number(w, "inflight_bytes", s.inflight_bytes);
     number(w, "max_inflight_bytes", s.max_inflight_bytes);
+    number(w, "reply_bytes", atomic_load(&server->reply_bytes));
     number(w, "executor_waiting", s.executor_waiting);
     number(w, "refused_inflight", s.refused_inflight);
     number(w, "refused_queue_full", s.refused_queue_full);

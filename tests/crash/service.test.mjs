@@ -85,7 +85,7 @@ describe('a database that is damaged', () => {
     assert.equal(refused.json.code, 'database_damaged');
     assert.equal((await server.client.get('/api/databases/broken')).json.status, 'damaged');
     assert.equal((await server.client.get('/readyz?verbose')).json.databases.broken, 'damaged');
-    assert.match(server.log, /database=broken/);
+    await server.logs(/database=broken/);
     assert.equal((await server.client.delete('/api/databases/broken')).status, 204);
     assert.equal((await server.client.post('/api/databases', { name: 'broken' })).status, 201);
     const after = await server.client.put(inDatabase('broken', 'a'), 'new');

@@ -5,11 +5,13 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
-import { Client, Events, keyPath, KiB, random, Server, sleep, temporaryDirectory, versionOf, within } from '../rest/support.mjs';
+import { Client, Events, keyPath, KiB, PATIENCE_MS, random, Server, sleep, temporaryDirectory, until, versionOf, within } from '../rest/support.mjs';
 
 const ROUNDS = Number(process.env.ROUNDS ?? 5);
 const WATCHERS = Number(process.env.WATCHERS ?? 12);
 const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000_007);
+const LOAD = 60; // versions that are acknowledged in a round at least before it ends: fewer prove little
+const LOAD_MS = 120_000;
 const TYPE = { 'Content-Type': 'text/plain; charset=utf-8' };
 
 /** Writes until the connection breaks; `acknowledged`: text by version. */
@@ -95,15 +97,17 @@ describe(`watches through kill -9 (SEED=${SEED})`, () => {
       for (let round = 0; round < ROUNDS; round++) {
         const watching = watchers.map((watcher) => watcher.watch(server.port));
         const writing = Array.from({ length: 8 }, (_, id) => write(server.port, id, random(SEED + round * 100 + id), acknowledged));
+        const least = acknowledged.size + LOAD;
         await sleep(300 + dice.below(1_000));
+        await Promise.race([until('the load', () => acknowledged.size >= least, LOAD_MS), ...writing]);
         await server.kill();
-        await within(20_000, 'the end of all', Promise.all([...watching, ...writing]));
+        await within(PATIENCE_MS, 'the end of all', Promise.all([...watching, ...writing]));
         server = await server.again({ config });
       }
       const last = versionOf(await server.client.put(keyPath('c:0:end'), 'x', TYPE));
       await server.client.put(keyPath('c:1:end'), 'x', TYPE);
       const end = versionOf(await server.client.put(keyPath('c:end'), 'x', TYPE));
-      await within(60_000, 'those who catch up', Promise.all(watchers.map((watcher) => watcher.watch(server.port, end))));
+      await within(LOAD_MS, 'those who catch up', Promise.all(watchers.map((watcher) => watcher.watch(server.port, end))));
       const truth = new Map();
       for (const prefix of new Set(watchers.map((watcher) => watcher.prefix))) truth.set(prefix, await everything(server.port, prefix, end));
       for (const watcher of watchers) assert.deepEqual(watcher.seen, truth.get(watcher.prefix), `prefix "${watcher.prefix}"`);
@@ -111,7 +115,7 @@ describe(`watches through kill -9 (SEED=${SEED})`, () => {
       for (const [version, text] of acknowledged) assert.ok(all.has(version) && all.get(version) === text, `what was acknowledged with ${version}`);
       const ids = truth.get('').map(([id]) => BigInt(id));
       assert.ok(ids.every((id, i) => i === 0 || id > ids[i - 1]), 'versions ascend');
-      assert.ok(last < end && acknowledged.size > 50 * ROUNDS, `${acknowledged.size} writes prove little`);
+      assert.ok(last < end);
       t.diagnostic(`${acknowledged.size} acknowledged, ${ids.length} seen by each of ${watchers.length}`);
       await server.stop();
     });

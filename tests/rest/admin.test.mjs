@@ -785,7 +785,7 @@ describe('velocity admin with a server that speaks TLS', () => {
     const server = await Server.start({ config: { tls: { enabled: true } } });
     const end = await velocity(['create-user', '--username', 'ada', '--password', 'password of ada', '--data-dir', server.dataDir]);
     assert.deepEqual([end.code, end.stderr], [0, '']);
-    const [, fingerprint] = /fingerprint=(SHA256:\S+)/.exec(server.log);
+    const [, fingerprint] = await server.logs(/fingerprint=(SHA256:\S+)/);
     const list = ['admin', 'list-users', '--login', 'ada', '--password-stdin', '--url', `https://127.0.0.1:${server.port}`];
     const input = 'password of ada\n';
     const refused = await velocity(list, { input });

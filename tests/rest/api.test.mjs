@@ -33,7 +33,7 @@ test('every example prints what is shown', async () => {
   const all = examples();
   assert.ok(all.length >= 20, `only ${all.length} examples were found`);
   const script = all.map(({ command }) => `${command.replaceAll('localhost:2005', `127.0.0.1:${server.port}`)}\necho '${MARK}'\n`).join('');
-  const { stdout } = await promisify(execFile)('sh', ['-c', script], { timeout: 60_000 });
+  const { stdout } = await promisify(execFile)('sh', ['-c', script], { timeout: 300_000 });
   const printed = stdout.split(`${MARK}\n`);
   all.forEach(({ command, shown }, i) => {
     const pattern = shown.trimEnd().split('…').map((text) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('[^\\n]*?');

@@ -7,7 +7,7 @@ import { after, before, describe, it } from 'node:test';
 import { selfSigned } from './certificate.mjs';
 import { assertComplains, begin, commandsAt } from './command.mjs';
 import { fake, json, problem, settings, TOKEN } from './fake.mjs';
-import { KiB, MiB, PATIENCE_MS, Server, sleep, temporaryDirectory, until } from './support.mjs';
+import { MiB, PATIENCE_MS, Server, sleep, temporaryDirectory, until } from './support.mjs';
 
 let server;
 let url;
@@ -115,15 +115,15 @@ describe('a server', () => {
         fails([...args, '--timeout', '1'], 1, /did not answer in time; whether it was done is not known/, { at: silent.url, input: '{"ops":[]}' })),
     ]);
     // Alone: what comes at once is to come before the time is up.
-    const { code, stdout, stderr } = await client(['get', 'k', '--timeout', '2'], { at: stuck.url });
+    const { code, stdout, stderr } = await client(['get', 'k', '--timeout', '4'], { at: stuck.url });
     assert.deepEqual([code, stdout.toString()], [1, 'x']);
     assert.match(stderr, /did not answer in time/);
     assert.ok(performance.now() - began < PATIENCE_MS, 'they waited for the usual time, 60 s');
   });
 
   it('waits for whoever types a value, however long they think', async () => {
-    const { child, ended } = start(['put', 'typed', '--timeout', '1'], { input: 'first', open: true });
-    await sleep(2_500); // thinking is what is tested: longer than the timeout
+    const { child, ended } = start(['put', 'typed', '--timeout', '3'], { input: 'first', open: true });
+    await sleep(5_000); // thinking is what is tested: longer than the timeout
     child.stdin.end(' second');
     const end = await ended;
     assert.deepEqual([end.code, end.stderr], [0, '']);
@@ -132,9 +132,9 @@ describe('a server', () => {
 
   it('and waits for whoever reads a value, however long they take', async () => {
     await server.client.put('/api/keys/read', Buffer.alloc(2 * MiB, 'x'));
-    const { child, ended } = start(['get', 'read', '--timeout', '1']);
+    const { child, ended } = start(['get', 'read', '--timeout', '3']);
     child.stdout.pause();
-    await sleep(2_500); // the pipe is full meanwhile
+    await sleep(5_000); // the pipe is full meanwhile
     child.stdout.resume();
     const end = await ended;
     assert.deepEqual([end.code, end.stdout.length, end.stderr], [0, 2 * MiB, '']);
@@ -172,12 +172,13 @@ describe('a file', () => {
 
 describe('standard output', () => {
   const commands = [
-    ['get', 'out'], ['get', 'out', '--json'], ['put', 'out', 'x', '--json'], ['scan'], ['scan', '--values'], ['scan', '--json'], ['scan', '--count'], ['batch'],
+    ['get', 'out'], ['get', 'out', '--json'], ['put', 'in', 'x', '--json'], ['scan'], ['scan', '--values'], ['scan', '--json'], ['scan', '--count'], ['batch'],
     ['delete', '--prefix', 'nothing:', '--dry-run'], ['help'], ['completion', 'zsh'], ['manual'], ['version'],
   ];
   const input = '{"ops":[{"op":"get","key":"out"}]}';
   const run = (args, shell) => (['help', 'completion', 'manual', 'version'].includes(args[0]) ? begin(args, { shell }).ended : client(args, { shell, input }));
-  before(() => server.client.put('/api/keys/out', Buffer.alloc(200 * KiB, 'x'), { 'Content-Type': 'text/plain' }));
+  // As much as a listing shows of a value, and more than a pipe holds: whoever writes it notices that nobody reads.
+  before(() => server.client.put('/api/keys/out', Buffer.alloc(MiB, 'x'), { 'Content-Type': 'text/plain' }));
 
   it('on a full disk: one line, and exit code 1', async () => {
     for (const args of commands) {

@@ -148,11 +148,19 @@ describe('velocity watch', () => {
   });
 });
 
+/** A server at a port that is none of those that the system gives away: it is free, too, when the server starts again. */
+async function atOwnPort(config) {
+  for (let port = 10_000 + (process.pid % 20_000); ; port += 1) {
+    const bind = `127.0.0.1:${port}`;
+    const server = await Server.start({ bind, config }).catch((error) => assert.match(error.message, new RegExp(`${bind}.*Address already in use`)));
+    if (server) return { server, bind };
+  }
+}
+
 describe('a server that starts again', () => {
   for (const [how, end] of [['stopped', (one) => one.stop()], ['killed', (one) => one.kill()]]) {
     it(`(${how}) is watched on, from where it was`, async () => {
-      let own = await Server.start({ config: BEAT });
-      const bind = `127.0.0.1:${own.port}`;
+      let { server: own, bind } = await atOwnPort(BEAT);
       const watching = await watch(['r:'], { from: own });
       const versions = [];
       for (let round = 0; round < 3; round++) {
@@ -204,7 +212,7 @@ describe('a connection', () => {
   it('that is silent for --timeout is made again', async () => {
     const silent = await fake(inTurn(stream(event(5, 'a'), false), stream(event(6, 'b'))));
     const began = performance.now();
-    const end = await client(['watch', '--events', '2', '--timeout', '1'], { at: silent.url });
+    const end = await client(['watch', '--events', '2', '--timeout', '3'], { at: silent.url });
     assert.deepEqual([end.code, end.stderr, end.stdout.toString()], [0, '', '5\tput\ta\tx\n6\tput\tb\tx\n']);
     assert.equal(silent.requests.at(-1).headers['last-event-id'], '5');
     assert.ok(performance.now() - began < PATIENCE_MS, 'it waited for the usual time, 45 s');

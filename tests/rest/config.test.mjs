@@ -6,7 +6,7 @@ import { networkInterfaces } from 'node:os';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import { basic, OTHER_PASSWORD, PASSWORD, serverWithAdmin } from './people.mjs';
-import { assertProblem, run, Server, sleep, temporaryDirectory, toToml, Wire } from './support.mjs';
+import { assertProblem, run, Server, temporaryDirectory, toToml, until, Wire } from './support.mjs';
 
 // The password is "correct horse battery".
 const HASH = '$argon2id$v=19$m=19456,t=2,p=1$D9KAgoub3fnBxbpkF6E/Qw$MH8jW1S2hgoeHAIwMfiDUobEoSOcS+z6b4zTeB6CBM0';
@@ -17,18 +17,11 @@ async function configure(server, sections) {
   const before = times();
   writeFileSync(path.join(server.directory, 'velocity.toml'), toToml(sections));
   server.child.kill('SIGHUP');
-  for (let i = 0; i < 200 && times() === before; i++) await sleep(25);
-  assert.ok(times() > before, server.log.slice(-1000));
+  await until('the new configuration', () => times() > before);
 }
 
 /** The file is read on SIGHUP alone: when it was, is known. */
 const UNWATCHED = { env: { VELOCITY_ADDONS_SERVICE_WATCH_CONFIG: 'false' } };
-
-/** Until it holds, for ten seconds at most. */
-async function soon(condition, what) {
-  for (let i = 0; i < 200; i++, await sleep(50)) if (await condition()) return;
-  assert.fail(what);
-}
 
 describe('GET /api/config', () => {
   it('has each value and where it came from: flag, environment, file, or none', async () => {
@@ -70,8 +63,8 @@ describe('GET /api/config', () => {
     const setting = (key) => settings.find((one) => one.key === key);
     assert.deepEqual([setting('server.max_connections').value, setting('server.max_connections').restart_pending], [20000, true]);
     assert.deepEqual([setting('logging.level').value, setting('logging.level').restart_pending], ['debug', false]);
-    assert.match(server.log, /event=setting_needs_restart section=server key=max_connections/);
-    assert.match(server.log, /event=setting_changed section=logging key=level/);
+    await server.logs(/event=setting_needs_restart section=server key=max_connections/);
+    await server.logs(/event=setting_changed section=logging key=level/);
     await server.stop();
   });
 });
@@ -112,7 +105,7 @@ describe('a reload', () => {
     await configure(server, { users: { admin: HASH } });
     assert.deepEqual([await status('admin'), await status('conf')], [200, 401]);
     await configure(server, {});
-    assert.match(server.log, /event=not_reloaded part=users/);
+    await server.logs(/event=not_reloaded part=users/);
     assert.deepEqual([await status('admin'), (await server.client.get('/api/whoami')).status], [200, 401]);
     await server.stop();
   });
@@ -217,14 +210,14 @@ describe('a service manager', () => {
     let missing = false;
     listener.on('error', () => (missing = true));
     listener.stdout.on('data', (text) => (heard += text));
-    await soon(() => missing || heard.includes('listening'), 'a socket that listens');
+    await until('a socket that listens', () => missing || heard.includes('listening'));
     if (missing) return t.skip('this machine has no perl');
     const server = await Server.start({ env: { NOTIFY_SOCKET: socket, WATCHDOG_USEC: '200000' } });
-    await soon(() => heard.includes('READY=1') && heard.includes('WATCHDOG=1'), heard);
+    await until('that it is ready and alive', () => heard.includes('READY=1') && heard.includes('WATCHDOG=1'));
     assert.equal((await server.client.get('/readyz')).status, 200);
     assert.ok(!heard.includes('STOPPING=1'));
     await server.stop();
-    await soon(() => heard.includes('STOPPING=1'), heard);
+    await until('that it stops', () => heard.includes('STOPPING=1'));
     listener.kill();
   });
 
@@ -246,16 +239,16 @@ describe('an audit log that can\'t be written', () => {
     const put = () => server.client.put('/api/keys/a', 'x');
     assert.equal((await put()).status, 204);
     renameSync(file, `${file}.away`);
-    await soon(async () => (await put()).status === 503, 'a write that is refused');
+    await until('a write that is refused', async () => (await put()).status === 503);
     const refused = await put();
     assert.equal(assertProblem(refused, 503).code, 'audit_failing');
     assert.ok(refused.headers['retry-after']);
     assert.equal((await server.client.get('/api/keys/a')).status, 200, 'what is not recorded goes on');
     const { audit, all_well: allWell } = (await server.client.get('/readyz?verbose')).json;
     assert.deepEqual([audit, allWell], ['failing', false]);
-    assert.match(server.log, /event=audit_failing/);
+    await server.logs(/event=audit_failing/);
     renameSync(`${file}.away`, file);
-    await soon(async () => (await put()).status === 204, 'a write that is done');
+    await until('a write that is done', async () => (await put()).status === 204);
     assert.equal((await server.client.get('/api/audit/verify')).json.intact, true);
     await server.stop();
   });

@@ -325,7 +325,7 @@ describe('an import that is cut and gone on with', () => {
     const replies = [() => {}, (response) => response.writeHead(200, { 'Content-Type': 'application/json' }).end('{"imported":1,"expired":0,"version":"1"}')];
     const silent = await fake((_, response) => replies.shift()(response));
     const began = performance.now();
-    const { code, stderr } = await run(['import', '--url', silent.url, '--timeout', '1', fileOf(ndjson([{ key: 'k', text: 'x' }]))]);
+    const { code, stderr } = await run(['import', '--url', silent.url, '--timeout', '3', fileOf(ndjson([{ key: 'k', text: 'x' }]))]);
     assert.equal(code, 0, stderr);
     assert.match(stderr, /trying again/);
     assert.ok(performance.now() - began < PATIENCE_MS, 'it waited for the usual time, 60 s');

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { addUser, serverWithAdmin } from './people.mjs';
-import { assertProblem, Server, sleep } from './support.mjs';
+import { assertProblem, Server, until } from './support.mjs';
 
 let server;
 let client;
@@ -14,13 +14,11 @@ after(() => server?.stop());
 
 /** The job when it has ended. */
 async function ended(who, id) {
-  for (let i = 0; i < 600; i++) {
+  return until(`the end of job ${id}`, async () => {
     const response = await who.get(`/api/jobs/${id}`);
     assert.equal(response.status, 200, response.text);
-    if (!['queued', 'running'].includes(response.json.state)) return response.json;
-    await sleep(100);
-  }
-  throw new Error(`job ${id} did not end`);
+    return !['queued', 'running'].includes(response.json.state) && response.json;
+  }, 60_000);
 }
 
 describe('a job', () => {

@@ -35,7 +35,7 @@ test('every curl example prints what is shown', async (t) => {
     await t.test(command, async () => {
       const here = command.replaceAll('localhost:2005', `127.0.0.1:${server.port}`);
       assert.notEqual(here, command, 'an example that does not speak to the server');
-      const { stdout } = await promisify(execFile)('sh', ['-c', here.replace(/^curl /, 'curl --no-progress-meter ')], { timeout: 20_000 });
+      const { stdout } = await promisify(execFile)('sh', ['-c', here.replace(/^curl /, 'curl --no-progress-meter ')], { timeout: 60_000 });
       // A value has no newline of its own where the page must have one; headers end in CR LF.
       assert.equal(stdout.replaceAll('\r', '').trimEnd(), shown.trimEnd());
     });

@@ -21,6 +21,7 @@ before(async () => {
 after(() => server?.stop());
 
 const large = async () => (await client.get(LARGE)).status;
+const held = async () => (await client.get('/api/stats')).json.server.limits.reply_bytes;
 
 /** Those who ask for more than any socket takes, and read nothing. */
 async function ask(text) {
@@ -30,13 +31,16 @@ async function ask(text) {
     socket.pause();
     deaf.push(socket);
   }
-  await until('the replies to hold all that they may', async () => (await large()) === 503);
+  await until('the replies to hold all that they may', async () => (await held()) > BUDGET - VALUE);
+  assert.equal(await large(), 503);
 }
 
 afterEach(async () => {
   for (const one of deaf) one.destroy();
   deaf = [];
-  await until('it to be given back', async () => (await large()) === 200);
+  await until('all of it to be given back', async () => (await held()) === 0);
+  assert.equal(await large(), 200);
+  await until('what was read to be given back, too', async () => (await held()) === 0);
 });
 
 const request = (line, more = '', body = '') => `${line} HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${Buffer.byteLength(body)}\r\n${more}\r\n${body}`;

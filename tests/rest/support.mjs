@@ -187,6 +187,23 @@ export class Server {
   }
 }
 
+/**
+ * What `ask` is answered though the server stood still for `ms` while it worked on it; its clock went on. Where the answer was faster than we could look
+ * it did not stand still.
+ */
+export async function standstill(server, ms, ask) {
+  let answered = false;
+  const asked = ask().finally(() => (answered = true));
+  const underWay = async () => (await server.client.get('/api/stats')).json.server.requests.under_way > 1; // the one that asks is one, too
+  while (!answered && !(await underWay()));
+  if (!answered) {
+    server.child.kill('SIGSTOP');
+    await sleep(ms);
+    server.child.kill('SIGCONT');
+  }
+  return asked;
+}
+
 /** A keep-alive client. Nothing about a target is normalised. */
 export class Client {
   /** `tls`: what node's tls.connect takes, for HTTPS. */

@@ -61,7 +61,7 @@ describe('over TLS', () => {
     const lines = (await dump.rest()).toString().trimEnd().split('\n').map((line) => JSON.parse(line));
     assert.equal(lines.length, 3);
     assert.ok(Buffer.from(lines[0].base64, 'base64').equals(large));
-    assert.equal(await streams(), 1);
+    await until('the end of the export on the server', async () => (await streams()) === 1);
     events.close();
     await until('the end of the watch', async () => (await streams()) === 0);
   });

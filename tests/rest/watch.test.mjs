@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import net from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { addToken, addUser, bearer, logIn, serverWithAdmin } from './people.mjs';
-import { assertProblem, Events, keyPath, key64, KiB, MiB, random, Server, sleep, until, versionOf, within } from './support.mjs';
+import { assertProblem, Events, keyPath, key64, KiB, MiB, PATIENCE_MS, random, Server, sleep, until, versionOf, within } from './support.mjs';
 
 const BEAT = { server: { watch_heartbeat_seconds: 1 } };
 
@@ -133,7 +133,7 @@ describe('a watch', () => {
       const version = await put(client, `loud:${i}`, 'x');
       assert.ok(version > last);
       await until('a heartbeat with the version', async () => {
-        const { id, event } = await events.any(3_000);
+        const { id, event } = await events.any();
         assert.equal(event, 'heartbeat');
         last = BigInt(id);
         return last >= version;
@@ -185,7 +185,7 @@ describe('a watch', () => {
     await until('the streams and what reads the log for them to be given back', async () => {
       const { open, watches } = await streamsOf(client);
       return open === 0 && watches.open === 0 && watches.databases === 0;
-    }, 5_000);
+    });
   });
 });
 
@@ -255,9 +255,9 @@ describe('what a watch may see', () => {
     await events.heartbeat();
     return events;
   };
-  /** It ends, in good order, within two heartbeats. */
+  /** It ends, in good order. */
   const ends = async (events, what) => {
-    await within(5_000, what, (async () => {
+    await within(PATIENCE_MS, what, (async () => {
       while ((await events.any()) !== null);
     })());
   };
@@ -303,7 +303,7 @@ describe('what a watch may see', () => {
   });
 
   it('ends when the time of its token is over', async () => {
-    const { client } = await addToken(admin, { expires_in_seconds: 2 });
+    const { client } = await addToken(admin, { expires_in_seconds: 5 });
     await ends(await opened(client), 'the end with its token');
   });
 
@@ -388,9 +388,7 @@ describe('who does not read', () => {
     await idle.heartbeat();
     await here.heartbeat();
     await until('all to be there', async () => (await streamsOf(client)).open === 6);
-    const began = Date.now();
-    assert.equal((await client.delete('/api/databases/dropped')).status, 204);
-    assert.ok(Date.now() - began < 6_000, `it took ${Date.now() - began} ms`);
+    assert.equal((await client.delete('/api/databases/dropped')).status, 204, 'a drop that waits does so for 10 s, and fails');
     assert.equal(await idle.event(), null, 'it ends in good order');
     await put(client, 'still', 'x');
     assert.equal((await here.event()).data.key, 'still', 'other databases go on');
@@ -410,7 +408,7 @@ describe('who does not read', () => {
     await until('all to be there', async () => (await streamsOf(server.client)).open === 26);
     const began = Date.now();
     await server.stop();
-    assert.ok(Date.now() - began < 5_000, `it took ${Date.now() - began} ms`);
+    assert.ok(Date.now() - began < PATIENCE_MS, 'it waited for the deadline of those who do not read, 30 s');
     for (const events of idle) assert.equal(await events.event(), null);
     for (const socket of blocked) socket.destroy();
   });

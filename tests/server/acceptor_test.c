@@ -288,14 +288,14 @@ static void one_address_gets_its_share_and_others_theirs(void **state) {
 static void who_is_silent_too_long_is_closed_and_others_are_not(void **state) {
     struct acceptor_options options = options_default();
     (void)state;
-    options.deadline_seconds = 1;
+    options.deadline_seconds = 3;
     begin(&options);
     uint64_t begun_us = deadline_now_us();
     int silent = connect_client(), half = connect_and_say("OLE"), encrypted = connect_and_say("\x16");
     int served = connect_and_say("GET");
     struct taken front = front_next(&http);
     assert_true(has_ended(silent));
-    assert_true(deadline_now_us() - begun_us > 900000);
+    assert_true(deadline_now_us() - begun_us > 2900000);
     assert_true(has_ended(half));
     assert_true(has_ended(encrypted));
     assert_soon(stats_now().timed_out == 3);

@@ -39,7 +39,7 @@ static int set_up_patient(void **state) {
 
 static int set_up_hasty(void **state) {
     (void)state;
-    return set_up(1);
+    return set_up(3);
 }
 
 static int tear_down(void **state) {
