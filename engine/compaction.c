@@ -33,6 +33,7 @@ struct manual_compaction {
     bool done;
     velocity_status status;
     char message[MESSAGE_BYTES];
+    uint8_t to[VELOCITY_MAX_KEY_BYTES]; /* what range.to may point at */
 };
 
 /* Writes may have brought more entries than there were. INCOMPLETE: it is to end. */
@@ -391,6 +392,29 @@ static velocity_slice range_to(const velocity_range *range, uint8_t *buffer) {
     return velocity_bytes(buffer, size);
 }
 
+static velocity_slice range_from(const velocity_range *range) {
+    bool prefixed = range->prefix.data && range->prefix.size;
+    if (prefixed && (!range->start.data || slice_compare(range->prefix, range->start) > 0)) return range->prefix;
+    return range->start;
+}
+
+/* Waits its turn, and until it is served. */
+static velocity_status wait_for(velocity *db, struct manual_compaction *manual) {
+    env_mutex_lock(&db->mutex);
+    while (db->manual && !atomic_load(&db->read_only)) room_wait(db);
+    if (!db->manual) db->manual = manual;
+    while (!manual->done && !atomic_load(&db->read_only)) {
+        compaction_schedule(db);
+        room_wait(db);
+    }
+    while (db->compaction_queued && db->manual == manual) room_wait(db); /* the job may still look at it */
+    if (db->manual == manual) db->manual = NULL;
+    velocity_status status = manual->done ? manual->status : VELOCITY_READ_ONLY;
+    if (status) (void)status_set(status, "%s", manual->done ? manual->message : db->read_only_message);
+    env_mutex_unlock(&db->mutex);
+    return status;
+}
+
 velocity_status velocity_compact(velocity *db, const velocity_range *range) {
     return velocity_compact_with(db, range, NULL, NULL);
 }
@@ -403,22 +427,14 @@ velocity_status velocity_compact_with(velocity *db, const velocity_range *range,
         return status_set(VELOCITY_INVALID, "the prefix is longer than a key can be");
     velocity_status status = velocity_flush(db);
     if (status) return status;
-    uint8_t buffer[VELOCITY_MAX_KEY_BYTES];
-    struct manual_compaction manual = {.range.to = range_to(&r, buffer), .progress = progress, .arg = arg};
-    if (r.start.data) manual.range.from = r.start;
-    if (r.prefix.data && r.prefix.size && (!manual.range.from.data || slice_compare(r.prefix, manual.range.from) > 0))
-        manual.range.from = r.prefix;
-    env_mutex_lock(&db->mutex);
-    while (db->manual && !atomic_load(&db->read_only)) room_wait(db);
-    if (!db->manual) db->manual = &manual;
-    while (!manual.done && !atomic_load(&db->read_only)) {
-        compaction_schedule(db);
-        room_wait(db);
-    }
-    while (db->compaction_queued && db->manual == &manual) room_wait(db); /* the job may still look at it */
-    if (db->manual == &manual) db->manual = NULL;
-    status = manual.done ? manual.status : VELOCITY_READ_ONLY;
-    if (status) (void)status_set(status, "%s", manual.done ? manual.message : db->read_only_message);
-    env_mutex_unlock(&db->mutex);
+    /* Not on the caller's stack, which may be small: there is room for two keys in it. */
+    struct manual_compaction *manual = env_alloc_zeroed(sizeof *manual);
+    if (!manual) return status_set(VELOCITY_NO_MEMORY, "no memory to compact the database");
+    manual->range.from = range_from(&r);
+    manual->range.to = range_to(&r, manual->to);
+    manual->progress = progress;
+    manual->arg = arg;
+    status = wait_for(db, manual);
+    env_free(manual);
     return status;
 }

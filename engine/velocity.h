@@ -17,6 +17,7 @@
  * - A `velocity_slice` is borrowed: the callee reads it during the call only, unless the comment says longer.
  * - Structs that may grow begin with `struct_size`, set to sizeof the struct that the caller was compiled with; the
  *   ..._default() functions set it. Fields past the caller's size take their defaults.
+ * - A call takes less than 64 KiB of its thread's stack, and what its callbacks take.
  * - Units stand last in names: _bytes, _ms. Times are milliseconds since 1970-01-01T00:00:00Z.
  */
 #ifndef VELOCITY_H
