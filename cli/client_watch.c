@@ -50,9 +50,9 @@ static bool show_event(void *arg, const char *name, const char *id, velocity_sli
     if (!known) return true;
     w->odd = !json_parse(data, &item, NULL);
     if (w->odd) return false;
-    bool good = w->json
-                    ? printf("{\"event\":\"%s\",\"item\":", name) >= 0 && print_json_line(item.raw) && puts("}") != EOF
-                    : print_text(w, name, id, item);
+    bool good =
+        w->json ? printf("{\"event\":\"%s\",\"item\":", name) >= 0 && document_print_line(item.raw) && puts("}") != EOF
+                : print_text(w, name, id, item);
     w->failed = !good || fflush(stdout) != 0;
     return !w->failed && --w->left > 0;
 }
