@@ -66,7 +66,8 @@ struct output {
     struct level_reach reach; /* of `builder`, over the level below; the task says how far it may go */
     uint64_t bytes, expired;
     const struct reclaim *reclaim;
-    struct manual_compaction *manual; /* whose it is; NULL: nobody's */
+    const struct retention *retention; /* which judged what it takes */
+    struct manual_compaction *manual;  /* whose it is; NULL: nobody's */
     struct value_writer values;
 };
 
@@ -79,6 +80,8 @@ static velocity_status output_finish(struct output *out) {
     velocity_status status = table_builder_finish(builder, &meta);
     if (status) return status;
     out->bytes += meta.file_bytes;
+    if (out->level == LAST_LEVEL)
+        meta.views_name = reclaim_views_name(out->retention->sequences, out->retention->count, meta.max_sequence);
     struct version_change change = {out->level, NULL};
     status = array_reserve(out->tables, out->capacity, out->count);
     if (!status)
@@ -174,6 +177,7 @@ static velocity_status merge_runs(velocity *db, const struct compaction_task *ta
     retention.ranges = range_index_list(r->version->ranges);
     retention.range_is_spent = reclaim_range_is_spent;
     retention.arg = r;
+    out->retention = &retention;
     status = merge_init(&m, runs, run_count);
     if (!status) merge_first(&m);
     bool key_is_new = false; /* for the output: some versions of a key may have been dropped before the first kept */
@@ -194,6 +198,7 @@ static velocity_status merge_runs(velocity *db, const struct compaction_task *ta
     if (!status) status = value_writer_finish(&out->values);
     out->expired = retention.expired_count;
     merge_clear(&m);
+    out->retention = NULL;
     retention_clear(&retention);
     return status;
 }
@@ -233,8 +238,7 @@ static bool moves_trivially(const struct compaction_task *task, const struct rec
 static bool is_pointless(const struct compaction_task *task, const struct reclaim *r, int64_t now_ms) {
     for (size_t i = 0; i < task->input_count; i++) {
         if (condemned_bytes(&r->condemned, task->inputs[i].table)) return false;
-        const struct table_meta *meta = table_meta(task->inputs[i].table);
-        if (task->inputs[i].level != task->output_level || meta->tombstones || !meta->one_version) return false;
+        if (task->inputs[i].level != task->output_level || !reclaim_is_settled(r, task->inputs[i].table)) return false;
         if (expiry_has_begun(task->inputs[i].table, (uint64_t)now_ms)) return false;
         if (table_has_old_key(task->inputs[i].table) || reclaim_part(r, task->inputs[i].table)) return false;
     }
