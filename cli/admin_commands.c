@@ -241,8 +241,9 @@ static int show_answer(const struct form *form, const struct admin_order *order,
 }
 
 static int show_json(const struct http_reply *reply) {
+    bool held = false;
     if (!reply->size) return EXIT_DONE;
-    bool ok = fwrite(reply->body, 1, reply->size, stdout) == reply->size;
+    bool ok = document_print(reply->body, reply->size, false, &held);
     if (ok && reply->body[reply->size - 1] != '\n') ok = putchar('\n') != EOF;
     return ok ? EXIT_DONE : complain(EXIT_FAILED, "can't write to standard output");
 }

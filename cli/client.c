@@ -79,21 +79,9 @@ bool print_bytes(const void *bytes, size_t size) {
     return size == 0 || fwrite(bytes, 1, size, stdout) == size;
 }
 
-bool print_json_line(velocity_slice json) {
-    const char *p = json.data, *end = p + json.size;
-    bool good = true;
-    while (good && p < end) {
-        size_t run = 0;
-        while (p + run < end && p[run] != '\n' && p[run] != '\r') run++;
-        good = print_bytes(p, run) && (p + run == end || print_bytes(" ", 1));
-        p += run + (p + run < end);
-    }
-    return good;
-}
-
 bool print_held(struct json_value item) {
     struct json_value value;
-    if (document_member(item, "value", &value)) return print_bytes("\t", 1) && print_json_line(value.raw);
+    if (document_member(item, "value", &value)) return print_bytes("\t", 1) && document_print_line(value.raw);
     char *text = document_line(item, "text");
     if (!text) text = document_line(item, "base64");
     bool good = !text || (print_bytes("\t", 1) && fputs(text, stdout) != EOF);

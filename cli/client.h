@@ -29,8 +29,6 @@ int client_get_json(struct http_client *client, struct json_writer *path, struct
 
 /* Bytes on standard output. False: it can't be written to; say nothing more. */
 bool print_bytes(const void *bytes, size_t size);
-/* JSON in one line: line ends, which can only stand between its tokens, become spaces. */
-bool print_json_line(velocity_slice json);
 /* A tab and what an item holds, in one line: its JSON, its text, or its bytes in base64. Nothing where it is too large
  * to come along. */
 bool print_held(struct json_value item);

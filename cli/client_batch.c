@@ -1,5 +1,6 @@
 /* client_batch.c - velocity batch: a batch as the HTTP interface has it, from a file or standard input. */
 #include "cli/client.h"
+#include "cli/document.h"
 #include "server/json.h"
 
 #include <errno.h>
@@ -26,14 +27,14 @@ static int read_all(const char *path, struct json_writer *out) {
 
 /* An answer may be as large as all that the batch reads. */
 static bool show_piece(void *arg, const char *bytes, size_t size) {
-    (void)arg;
-    return print_bytes(bytes, size);
+    return document_print(bytes, size, false, arg);
 }
 
 int run_batch(const struct command *command, const struct command_arguments *arguments) {
     struct json_writer body = {.limit_bytes = MAX_BATCH_BYTES}, path = {0};
     struct connection connection = {0};
     struct json_error error;
+    bool held = false;
     if (arguments->operand_count > 1) return complain(EXIT_USAGE, "batch takes one file; see \"velocity help batch\"");
     int code = read_all(arguments->operand_count ? arguments->operands[0] : NULL, &body);
     if (!code && !json_valid(velocity_bytes(body.data ? body.data : "", body.size), &error))
@@ -45,7 +46,8 @@ int run_batch(const struct command *command, const struct command_arguments *arg
                               .path = path_text(&path),
                               .fields = {"Content-Type: application/json"},
                               .body = velocity_bytes(body.data, body.size),
-                              .write = show_piece};
+                              .write = show_piece,
+                              .arg = &held};
     if (!code && !x.path) code = complain(EXIT_FAILED, "no memory");
     if (!code) {
         code = http_client_exchange(connection.client, &x, false);

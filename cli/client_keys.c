@@ -133,7 +133,7 @@ static int get_item(struct http_client *client, const struct command *command,
         code = complain(EXIT_FAILED, "the answer is not what was asked for: is it a server of Velocity?");
     else if (!code && item.type == JSON_NULL)
         code = complain(EXIT_NOT_FOUND, "%s: nothing is stored at this key", key64 ? key64 : arguments->operands[0]);
-    else if (!code && !(print_bytes(item.raw.data, item.raw.size) && print_bytes("\n", 1)))
+    else if (!code && !(document_print_line(item.raw) && print_bytes("\n", 1)))
         code = complain_of_output();
     http_reply_free(&x.reply);
     json_writer_free(&reply);
@@ -337,7 +337,7 @@ static int show_deleted(const struct http_exchange *x, const struct upload *u, b
     bool good = json_parse(body, &root, NULL);
     if (good && !json && document_member(root, "count", &count)) body = count.raw;
     if (!good) return complain(EXIT_FAILED, "the answer is not what was asked for: is it a server of Velocity?");
-    return print_bytes(body.data, body.size) && print_bytes("\n", 1) ? EXIT_DONE : complain_of_output();
+    return document_print_line(body) && print_bytes("\n", 1) ? EXIT_DONE : complain_of_output();
 }
 
 int run_delete(const struct command *command, const struct command_arguments *arguments) {

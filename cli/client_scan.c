@@ -94,7 +94,7 @@ static void take_folded(struct json_value prefix, struct head *out) {
 static bool print_item(struct scan *s, struct json_value item) {
     char version[NUMBER_BYTES], type[256], expires[64];
     struct json_value size, omitted;
-    if (s->json) return print_json_line(item.raw) && print_bytes("\n", 1);
+    if (s->json) return document_print_line(item.raw) && print_bytes("\n", 1);
     if (s->values && document_member(item, "omitted", &omitted)) s->omitted++;
     if (fputs(s->key.shown, stdout) == EOF) return false;
     if (s->values) return print_held(item) && putchar('\n') != EOF;
@@ -102,14 +102,14 @@ static bool print_item(struct scan *s, struct json_value item) {
     document_text(item, "type", type, sizeof type);
     document_text(item, "expires_at", expires, sizeof expires);
     if (!document_member(item, "size", &size)) size.raw = velocity_str("?");
-    return printf("\t%s\t%.*s\t%s%s%s\n", version, (int)size.raw.size, (const char *)size.raw.data, type,
-                  *expires ? "\t" : "", expires) >= 0;
+    return printf("\t%s\t", version) >= 0 && document_print_line(size.raw) &&
+           printf("\t%s%s%s\n", type, *expires ? "\t" : "", expires) >= 0;
 }
 
 static bool print_folded(const struct scan *s, struct json_value prefix) {
     if (!s->json) return printf("%s\n", s->folded.shown) >= 0;
-    if (prefix.type == JSON_OBJECT) return print_bytes(prefix.raw.data, prefix.raw.size) && print_bytes("\n", 1);
-    return fputs("{\"prefix\":", stdout) != EOF && print_bytes(prefix.raw.data, prefix.raw.size) && puts("}") != EOF;
+    if (prefix.type == JSON_OBJECT) return document_print_line(prefix.raw) && print_bytes("\n", 1);
+    return fputs("{\"prefix\":", stdout) != EOF && document_print_line(prefix.raw) && puts("}") != EOF;
 }
 
 /* Negative: the row at hand comes before the folded prefix. */
@@ -162,7 +162,7 @@ static int show_count(const struct scan *s, const struct http_reply *reply) {
     if (!good) return complain(EXIT_FAILED, "the answer is not what was asked for: is it a server of Velocity?");
     if (document_member(root, "exact", &exact)) (void)json_bool(exact, &sure);
     if (!s->json) body = count.raw;
-    if (!print_bytes(body.data, body.size) || putchar('\n') == EOF) return complain_of_output();
+    if (!document_print_line(body) || putchar('\n') == EOF) return complain_of_output();
     return sure ? EXIT_DONE : complain(EXIT_DONE, "there are at least so many: counting them all takes too long");
 }
 

@@ -33,7 +33,8 @@ static bool print_text(struct watch *w, const char *name, const char *id, struct
     struct json_value key;
     char version[EVENT_ID_BYTES];
     bool range = strcmp(name, "range_delete") == 0;
-    (void)snprintf(version, sizeof version, "%s", id);
+    document_text(item, "version", version, sizeof version);
+    if (!*version) (void)snprintf(version, sizeof version, "%s", id);
     document_clean(version, strlen(version));
     document_text(item, range ? "start" : document_member(item, "key", &key) ? "key" : "key64", w->key, sizeof w->key);
     document_text(item, "end", w->end, sizeof w->end);
@@ -50,9 +51,9 @@ static bool show_event(void *arg, const char *name, const char *id, velocity_sli
     if (!known) return true;
     w->odd = !json_parse(data, &item, NULL);
     if (w->odd) return false;
-    bool good = w->json
-                    ? printf("{\"event\":\"%s\",\"item\":", name) >= 0 && print_json_line(item.raw) && puts("}") != EOF
-                    : print_text(w, name, id, item);
+    bool good =
+        w->json ? printf("{\"event\":\"%s\",\"item\":", name) >= 0 && document_print_line(item.raw) && puts("}") != EOF
+                : print_text(w, name, id, item);
     w->failed = !good || fflush(stdout) != 0;
     return !w->failed && --w->left > 0;
 }

@@ -73,6 +73,50 @@ void document_text(struct json_value object, const char *name, char *out, size_t
     free(line);
 }
 
+/* ---- JSON that is safe to show -------------------------------------------------------------------------------- */
+
+/* What a terminal may obey instead of showing it. In JSON such characters stand in strings alone, but for line ends. */
+static bool is_control(unsigned char c, bool line) {
+    if (c == '\n' || c == '\r') return line;
+    return (c < 0x20 && c != '\t') || c == 0x7f;
+}
+
+static bool print_escaped(unsigned char c) {
+    return c == '\n' || c == '\r' ? fputs(" ", stdout) != EOF : printf("\\u%04x", c) > 0;
+}
+
+/* A control character of Latin-1 is C2 and a byte below A0: they may come in two pieces. */
+static bool print_latin(unsigned char second, size_t *taken) {
+    *taken = second >= 0x80 && second < 0xa0;
+    return *taken ? print_escaped(second) : putchar(0xc2) != EOF;
+}
+
+bool document_print(const char *bytes, size_t size, bool line, bool *held) {
+    const unsigned char *p = (const unsigned char *)bytes, *end = p + size;
+    bool good = true;
+    while (good && p < end) {
+        size_t run = 0;
+        if (*held) {
+            good = print_latin(*p, &run);
+            *held = false;
+            p += run;
+            continue;
+        }
+        while (p + run < end && p[run] != 0xc2 && !is_control(p[run], line)) run++;
+        good = fwrite(p, 1, run, stdout) == run;
+        p += run;
+        if (p == end) break;
+        if (!(*held = *p == 0xc2)) good = good && print_escaped(*p);
+        p++;
+    }
+    return good;
+}
+
+bool document_print_line(velocity_slice json) {
+    bool held = false;
+    return document_print(json.data, json.size, true, &held);
+}
+
 /* ---- tables ---------------------------------------------------------------------------------------------------- */
 
 static void append(struct json_writer *w, const char *text) {

@@ -35,4 +35,10 @@ struct document_column {
  * memory. */
 bool document_table(struct json_value table, const struct document_column *columns, size_t count);
 
+/* JSON, or a piece of it, on standard output, but that control characters are escaped, so that a terminal shows what is
+ * stored and does not obey it. `line`: in one line, line ends between its tokens become spaces. *held: false at first.
+ * False: it can't be written to. */
+bool document_print(const char *bytes, size_t size, bool line, bool *held);
+bool document_print_line(velocity_slice json);
+
 #endif

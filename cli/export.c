@@ -161,7 +161,7 @@ static bool sqlite_begin(struct export *e) {
 
 static bool bind_text(struct export *e, int at, struct json_value item, const char *name) {
     if (!take_string(item, name, &e->text)) return sqlite3_bind_null(e->insert, at) == SQLITE_OK;
-    return sqlite3_bind_text(e->insert, at, e->text.data, (int)e->text.size, SQLITE_TRANSIENT) == SQLITE_OK;
+    return sqlite3_bind_text64(e->insert, at, e->text.data, e->text.size, SQLITE_TRANSIENT, SQLITE_UTF8) == SQLITE_OK;
 }
 
 /* What stands in e->text as base64, as bytes. */
@@ -170,7 +170,7 @@ static bool bind_bytes(struct export *e, int at, bool url) {
     size_t size = 0;
     void *bytes = malloc(base64_decoded_max(text.size) + 1);
     bool good = bytes && (url ? base64url_decode(text, bytes, &size) : base64_decode(text, bytes, &size));
-    good = good && sqlite3_bind_blob(e->insert, at, bytes, (int)size, SQLITE_TRANSIENT) == SQLITE_OK;
+    good = good && sqlite3_bind_blob64(e->insert, at, bytes, size, SQLITE_TRANSIENT) == SQLITE_OK;
     free(bytes);
     return good;
 }

@@ -56,6 +56,7 @@ struct import {
     uint32_t at_once; /* lines that are sent at once: fewer where many are bad, for each bad one ends a request */
     bool source_failed;
     struct import_state state;
+    struct import_state page; /* of a source that repeats: as it stood where its last position was come to */
     struct progress progress;
 };
 
@@ -116,15 +117,31 @@ static void note(struct import *m, velocity_slice key, const char *reason) {
     json_append(w, reason, strlen(reason) + 1);
 }
 
-/* The lines before `end` are done with. */
-static void finish(struct import *m, uint32_t end) {
-    for (; m->done < end; m->done++) {
-        const struct line *line = &m->lines[m->done];
-        m->state.position = line->position;
-        m->state.number++;
-        if (!line->skipped) continue;
-        const char *key = m->notes.data + line->note;
-        skip(m, m->state.number, velocity_str(key), key + strlen(key) + 1);
+/* On to the next line: the one before it is done with. */
+static const struct line *pass(struct import *m) {
+    const struct line *line = &m->lines[m->done++];
+    if (m->state.position != line->position) {
+        m->page = m->state;
+        m->page.position = line->position;
+    }
+    m->state.position = line->position;
+    m->state.number++;
+    return line;
+}
+
+/* The lines before `end` are done with; of those that were sent the first are in, and the others had expired. */
+static void finish(struct import *m, uint32_t end, uint64_t imported) {
+    while (m->done < end) {
+        const struct line *line = pass(m);
+        if (line->skipped) {
+            const char *key = m->notes.data + line->note;
+            skip(m, m->state.number, velocity_str(key), key + strlen(key) + 1);
+        } else if (imported) {
+            imported--;
+            m->state.imported++;
+        } else {
+            m->state.expired++;
+        }
     }
 }
 
@@ -197,15 +214,6 @@ static velocity_slice line_at(const struct import *m, uint32_t index) {
     return velocity_bytes(m->part.data + begin, end - begin - 1);
 }
 
-/* The lines before `end` are in, `imported` of them; the others of them that were sent had expired. */
-static void count(struct import *m, uint32_t end, uint64_t imported) {
-    uint64_t sent = 0;
-    for (uint32_t i = m->done; i < end; i++) sent += !m->lines[i].skipped;
-    m->state.imported += imported;
-    if (sent > imported) m->state.expired += sent - imported;
-    finish(m, end);
-}
-
 /* It is the line's own fault, and not that of who sends it or of the server. */
 static bool blames_line(const struct json_value root) {
     static const char *const codes[] = {"invalid_body", "out_of_scope", "too_large"};
@@ -225,14 +233,13 @@ static bool take_refusal(struct import *m, const struct http_reply *reply, uint3
     if (!reply->body || !json_parse(velocity_bytes(reply->body, reply->size), &root, NULL)) return false;
     uint64_t line = number_in(root, "line");
     if (line == 0 || line > end - m->done + 1) return false;
-    count(m, m->done + (uint32_t)line - 1, number_in(root, "imported"));
+    finish(m, m->done + (uint32_t)line - 1, number_in(root, "imported"));
     *bad = m->done < end && !m->lines[m->done].skipped && blames_line(root);
     if (!*bad) return true;
     document_text(root, "detail", reason, sizeof reason);
-    m->state.position = m->lines[m->done].position;
-    m->state.number++;
-    skip(m, m->state.number, line_at(m, m->done), *reason ? reason : "the server does not take it");
-    m->done++;
+    velocity_slice item = line_at(m, m->done);
+    (void)pass(m);
+    skip(m, m->state.number, item, *reason ? reason : "the server does not take it");
     return true;
 }
 
@@ -243,7 +250,7 @@ static int judge_reply(struct import *m, struct http_exchange *x, int code, uint
     *again = false;
     if (!code && x->reply.body && json_parse(velocity_bytes(x->reply.body, x->reply.size), &root, NULL)) {
         m->at_once = m->at_once * 2 < PART_ROWS ? m->at_once * 2 : PART_ROWS;
-        count(m, end, number_in(root, "imported"));
+        finish(m, end, number_in(root, "imported"));
         return EXIT_DONE;
     }
     if (!code) return complain(EXIT_FAILED, "what answers does not do so as Velocity does: is it the right address?");
@@ -288,7 +295,7 @@ static int send_part(struct import *m) {
         uint32_t before = m->done;
         bool again;
         if (m->lines[m->done].skipped) { /* nothing to send */
-            finish(m, m->done + 1);
+            finish(m, m->done + 1, 0);
             continue;
         }
         code = send_rest(m, ++attempts == ATTEMPTS, &again);
@@ -305,16 +312,21 @@ static int send_part(struct import *m) {
 
 /* ---- the command ------------------------------------------------------------------------------------------------ */
 
+/* Where --resume goes on, and what was counted before that. */
+static const struct import_state *resumable(const struct import *m) {
+    return m->rows->repeats ? &m->page : &m->state;
+}
+
 static int save(struct import *m) {
     if (m->report && fflush(m->report) != 0 && !m->report_error) m->report_error = errno;
-    return import_state_save(m->state_path, m->format, m->rows, &m->state);
+    return import_state_save(m->state_path, m->format, m->rows, resumable(m));
 }
 
 /* `code` ended it: where, and how does it go on? */
 static int stop(struct import *m, int code) {
     int saved = save(m);
     if (!saved && m->state_path)
-        (void)complain(code, "it stopped behind row %" PRIu64 "; --resume goes on there", m->state.number);
+        (void)complain(code, "it stopped behind row %" PRIu64 "; --resume goes on there", resumable(m)->number);
     else
         (void)complain(code,
                        "it stopped behind row %" PRIu64 "; import the same again (with --state FILE it could go on)",
@@ -442,6 +454,7 @@ int run_import(const struct command *command, const struct command_arguments *ar
     }
     if (!code && command_value(command, arguments, "resume"))
         code = import_state_load(m->state_path, m->format, m->rows, &m->state);
+    if (m) m->page = m->state;
     if (!code && report && !(m->report = fopen(report, "ae")))
         code = complain(EXIT_FAILED, "can't write %s: %s", report, strerror(errno));
     if (!code) code = connect_find(command, arguments, &connection);

@@ -41,6 +41,7 @@ struct rows {
     bool (*seek)(struct rows *rows, uint64_t position);
     void (*close)(struct rows *rows); /* and frees it */
     uint64_t position;                /* behind the last row: a number of the source's own; at first before them all */
+    bool repeats;                     /* a position is where several rows begin: after seek they all come again */
     uint64_t done, total;             /* for progress; total 0: not known */
     char id[ROWS_ID_BYTES];           /* positions hold while it is the same, without spaces; "": none */
     const char *remark;               /* of the source as a whole, to be told once; NULL: none */

@@ -375,7 +375,7 @@ bool rows_open_redis(const struct rows_options *options, struct rows **out, char
         (void)snprintf(message, ROWS_MESSAGE_BYTES, "no memory");
         return false;
     }
-    r->rows = (struct rows){.next = redis_next, .seek = redis_seek, .close = redis_rows_close};
+    r->rows = (struct rows){.next = redis_next, .seek = redis_seek, .close = redis_rows_close, .repeats = true};
     r->match = options->match;
     r->cursor[0] = '0';
     r->json.limit_bytes = ROWS_JSON_MAX_BYTES;

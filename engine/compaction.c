@@ -33,6 +33,7 @@ struct manual_compaction {
     bool done;
     velocity_status status;
     char message[MESSAGE_BYTES];
+    uint8_t to[VELOCITY_MAX_KEY_BYTES]; /* what range.to may point at */
 };
 
 /* Writes may have brought more entries than there were. INCOMPLETE: it is to end. */
@@ -65,7 +66,8 @@ struct output {
     struct level_reach reach; /* of `builder`, over the level below; the task says how far it may go */
     uint64_t bytes, expired;
     const struct reclaim *reclaim;
-    struct manual_compaction *manual; /* whose it is; NULL: nobody's */
+    const struct retention *retention; /* which judged what it takes */
+    struct manual_compaction *manual;  /* whose it is; NULL: nobody's */
     struct value_writer values;
 };
 
@@ -78,6 +80,8 @@ static velocity_status output_finish(struct output *out) {
     velocity_status status = table_builder_finish(builder, &meta);
     if (status) return status;
     out->bytes += meta.file_bytes;
+    if (out->level == LAST_LEVEL)
+        meta.views_name = reclaim_views_name(out->retention->sequences, out->retention->count, meta.max_sequence);
     struct version_change change = {out->level, NULL};
     status = array_reserve(out->tables, out->capacity, out->count);
     if (!status)
@@ -173,6 +177,7 @@ static velocity_status merge_runs(velocity *db, const struct compaction_task *ta
     retention.ranges = range_index_list(r->version->ranges);
     retention.range_is_spent = reclaim_range_is_spent;
     retention.arg = r;
+    out->retention = &retention;
     status = merge_init(&m, runs, run_count);
     if (!status) merge_first(&m);
     bool key_is_new = false; /* for the output: some versions of a key may have been dropped before the first kept */
@@ -193,6 +198,7 @@ static velocity_status merge_runs(velocity *db, const struct compaction_task *ta
     if (!status) status = value_writer_finish(&out->values);
     out->expired = retention.expired_count;
     merge_clear(&m);
+    out->retention = NULL;
     retention_clear(&retention);
     return status;
 }
@@ -232,8 +238,7 @@ static bool moves_trivially(const struct compaction_task *task, const struct rec
 static bool is_pointless(const struct compaction_task *task, const struct reclaim *r, int64_t now_ms) {
     for (size_t i = 0; i < task->input_count; i++) {
         if (condemned_bytes(&r->condemned, task->inputs[i].table)) return false;
-        const struct table_meta *meta = table_meta(task->inputs[i].table);
-        if (task->inputs[i].level != task->output_level || meta->tombstones || !meta->one_version) return false;
+        if (task->inputs[i].level != task->output_level || !reclaim_is_settled(r, task->inputs[i].table)) return false;
         if (expiry_has_begun(task->inputs[i].table, (uint64_t)now_ms)) return false;
         if (table_has_old_key(task->inputs[i].table) || reclaim_part(r, task->inputs[i].table)) return false;
     }
@@ -391,6 +396,29 @@ static velocity_slice range_to(const velocity_range *range, uint8_t *buffer) {
     return velocity_bytes(buffer, size);
 }
 
+static velocity_slice range_from(const velocity_range *range) {
+    bool prefixed = range->prefix.data && range->prefix.size;
+    if (prefixed && (!range->start.data || slice_compare(range->prefix, range->start) > 0)) return range->prefix;
+    return range->start;
+}
+
+/* Waits its turn, and until it is served. */
+static velocity_status wait_for(velocity *db, struct manual_compaction *manual) {
+    env_mutex_lock(&db->mutex);
+    while (db->manual && !atomic_load(&db->read_only)) room_wait(db);
+    if (!db->manual) db->manual = manual;
+    while (!manual->done && !atomic_load(&db->read_only)) {
+        compaction_schedule(db);
+        room_wait(db);
+    }
+    while (db->compaction_queued && db->manual == manual) room_wait(db); /* the job may still look at it */
+    if (db->manual == manual) db->manual = NULL;
+    velocity_status status = manual->done ? manual->status : VELOCITY_READ_ONLY;
+    if (status) (void)status_set(status, "%s", manual->done ? manual->message : db->read_only_message);
+    env_mutex_unlock(&db->mutex);
+    return status;
+}
+
 velocity_status velocity_compact(velocity *db, const velocity_range *range) {
     return velocity_compact_with(db, range, NULL, NULL);
 }
@@ -403,22 +431,14 @@ velocity_status velocity_compact_with(velocity *db, const velocity_range *range,
         return status_set(VELOCITY_INVALID, "the prefix is longer than a key can be");
     velocity_status status = velocity_flush(db);
     if (status) return status;
-    uint8_t buffer[VELOCITY_MAX_KEY_BYTES];
-    struct manual_compaction manual = {.range.to = range_to(&r, buffer), .progress = progress, .arg = arg};
-    if (r.start.data) manual.range.from = r.start;
-    if (r.prefix.data && r.prefix.size && (!manual.range.from.data || slice_compare(r.prefix, manual.range.from) > 0))
-        manual.range.from = r.prefix;
-    env_mutex_lock(&db->mutex);
-    while (db->manual && !atomic_load(&db->read_only)) room_wait(db);
-    if (!db->manual) db->manual = &manual;
-    while (!manual.done && !atomic_load(&db->read_only)) {
-        compaction_schedule(db);
-        room_wait(db);
-    }
-    while (db->compaction_queued && db->manual == &manual) room_wait(db); /* the job may still look at it */
-    if (db->manual == &manual) db->manual = NULL;
-    status = manual.done ? manual.status : VELOCITY_READ_ONLY;
-    if (status) (void)status_set(status, "%s", manual.done ? manual.message : db->read_only_message);
-    env_mutex_unlock(&db->mutex);
+    /* Not on the caller's stack, which may be small: there is room for two keys in it. */
+    struct manual_compaction *manual = env_alloc_zeroed(sizeof *manual);
+    if (!manual) return status_set(VELOCITY_NO_MEMORY, "no memory to compact the database");
+    manual->range.from = range_from(&r);
+    manual->range.to = range_to(&r, manual->to);
+    manual->progress = progress;
+    manual->arg = arg;
+    status = wait_for(db, manual);
+    env_free(manual);
     return status;
 }

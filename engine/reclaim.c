@@ -78,6 +78,22 @@ bool reclaim_leftovers(const struct reclaim *r, const struct table *table) {
            meta->max_sequence <= r->sequences[0];
 }
 
+uint64_t reclaim_views_name(const uint64_t *sequences, size_t count, uint64_t most) {
+    uint64_t name = 0;
+    for (size_t i = 0; i < count && sequences[i] < most; i++) {
+        name = (name ^ sequences[i]) * UINT64_C(0x9E3779B97F4A7C15);
+        name ^= name >> 32;
+    }
+    return name | 1;
+}
+
+bool reclaim_is_settled(const struct reclaim *r, const struct table *table) {
+    const struct table_meta *meta = table_meta(table);
+    if (meta->range_tombstones) return false; /* what they wait for lies in other tables */
+    if (!meta->tombstones && meta->one_version) return true;
+    return meta->views_name == reclaim_views_name(r->sequences, r->count, meta->max_sequence);
+}
+
 /* ---- what is outside of a merge ------------------------------------------------------------------------------------
  */
 

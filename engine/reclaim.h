@@ -29,6 +29,13 @@ const struct range_tombstone *reclaim_ripe_range(const struct reclaim *r, const 
 /* On the last level: written anew by itself it would have neither deletes nor versions that are hidden. */
 bool reclaim_leftovers(const struct reclaim *r, const struct table *table);
 
+/* Names those of the views (`sequences`) that tell apart versions up to `most`: the same ones have the same name. Never
+ * 0. */
+uint64_t reclaim_views_name(const uint64_t *sequences, size_t count, uint64_t most);
+/* On the last level: written anew by itself it would be the same, deletes and hidden versions too, for a merge wrote it
+ * for the very views that there are. What has expired is not looked at. */
+bool reclaim_is_settled(const struct reclaim *r, const struct table *table);
+
 /* Takes note of the tables that a merge takes as inputs. */
 VELOCITY_CHECK_RESULT velocity_status reclaim_leave_out(struct reclaim *r, const struct version_change *inputs,
                                                         size_t count);

@@ -27,6 +27,8 @@ struct table_builder {
     bool has_pending;
     uint8_t *last_key; /* the last key of the pending block */
     size_t last_key_bytes, last_key_capacity;
+    uint8_t *name; /* of a block that was just ended, for the index above it */
+    size_t name_capacity;
     struct filter_builder filter;
     uint64_t data_blocks;
     struct table_meta meta;
@@ -76,6 +78,7 @@ static void builder_free(table_builder *b) {
     packer_clear(&b->packer);
     env_free(b->sealed);
     env_free(b->last_key);
+    env_free(b->name);
     filter_builder_clear(&b->filter);
     file_writer_clear(&b->file);
     env_free(b);
@@ -149,15 +152,30 @@ static velocity_status add_index_entry(struct block_builder *index, velocity_sli
     return block_builder_add(index, &e);
 }
 
-static velocity_status finish_index_block(table_builder *b) {
-    uint8_t last[VELOCITY_MAX_KEY_BYTES];
-    velocity_slice key = block_builder_last_key(&b->index), raw;
-    memcpy(last, key.data, key.size);
-    key.data = last;
+/* A copy of the key, in memory that grows with it. */
+static velocity_status keep_key(velocity_slice key, uint8_t **bytes, size_t *capacity) {
+    if (key.size > *capacity) {
+        env_free(*bytes);
+        *capacity = 0;
+        if (!(*bytes = env_alloc(key.size * 2))) return VELOCITY_NO_MEMORY;
+        *capacity = key.size * 2;
+    }
+    memcpy(*bytes, key.data, key.size);
+    return VELOCITY_OK;
+}
+
+/* Ends a block that the index above it names by its last key. */
+static velocity_status finish_named_block(table_builder *b, struct block_builder *block, struct block_builder *index) {
+    velocity_slice last = block_builder_last_key(block), raw;
     struct block_handle handle;
-    velocity_status status = block_builder_finish(&b->index, &raw);
+    velocity_status status = keep_key(last, &b->name, &b->name_capacity);
+    if (!status) status = block_builder_finish(block, &raw);
     if (!status) status = append_block(b, raw, true, &handle);
-    return status ? status : add_index_entry(&b->top, key, handle);
+    return status ? status : add_index_entry(index, velocity_bytes(b->name, last.size), handle);
+}
+
+static velocity_status finish_index_block(table_builder *b) {
+    return finish_named_block(b, &b->index, &b->top);
 }
 
 /*
@@ -182,21 +200,11 @@ static velocity_status index_pending(table_builder *b, const velocity_slice *nex
     return status;
 }
 
-static velocity_status remember_last_key(table_builder *b, velocity_slice key) {
-    if (key.size > b->last_key_capacity) {
-        env_free(b->last_key);
-        b->last_key_capacity = 0;
-        if (!(b->last_key = env_alloc(key.size * 2))) return VELOCITY_NO_MEMORY;
-        b->last_key_capacity = key.size * 2;
-    }
-    memcpy(b->last_key, key.data, key.size);
-    b->last_key_bytes = key.size;
-    return VELOCITY_OK;
-}
-
 static velocity_status finish_data_block(table_builder *b) {
     velocity_slice raw;
-    velocity_status status = remember_last_key(b, block_builder_last_key(&b->data));
+    velocity_slice last = block_builder_last_key(&b->data);
+    velocity_status status = keep_key(last, &b->last_key, &b->last_key_capacity);
+    b->last_key_bytes = status ? 0 : last.size;
     if (!status) status = block_builder_finish(&b->data, &raw);
     if (!status) status = append_block(b, raw, true, &b->pending);
     if (status) return status;
@@ -206,15 +214,7 @@ static velocity_status finish_data_block(table_builder *b) {
 }
 
 static velocity_status finish_range_block(table_builder *b) {
-    velocity_slice raw;
-    struct block_handle handle;
-    uint8_t last[VELOCITY_MAX_KEY_BYTES];
-    velocity_slice key = block_builder_last_key(&b->ranges);
-    memcpy(last, key.data, key.size);
-    key.data = last;
-    velocity_status status = block_builder_finish(&b->ranges, &raw);
-    if (!status) status = append_block(b, raw, true, &handle);
-    return status ? status : add_index_entry(&b->ranges_index, key, handle);
+    return finish_named_block(b, &b->ranges, &b->ranges_index);
 }
 
 static velocity_status list_range(table_builder *b, const struct entry *entry) {

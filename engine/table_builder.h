@@ -20,6 +20,7 @@ struct table_meta {
     struct expiry_summary *expiry; /* NULL: nothing in it expires (or, the manifest's: the table knows) */
     struct value_uses values;      /* what it refers to in value files */
     uint64_t range_tombstones; /* among the tombstones; known once the table was built or loaded, not in the manifest */
+    uint64_t views_name; /* of the last level: for whom it was merged (reclaim.h); 0: not known, nor kept on disk */
 };
 
 void table_meta_clear(struct table_meta *meta);

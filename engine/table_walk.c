@@ -10,6 +10,12 @@
 
 enum { READ_ATTEMPTS = 3 }; /* an error of the disk that passes is no damage */
 
+struct kept {
+    uint8_t *bytes;
+    size_t capacity;
+    velocity_slice key;
+};
+
 struct walk {
     struct table *table;
     const struct table_visitor *visitor;
@@ -21,6 +27,9 @@ struct walk {
     uint64_t sequence; /* of the entry before */
     uint8_t *scratch;  /* a key that is put together */
     size_t scratch_capacity;
+    /* Keys that outlive the scratch: not on the caller's stack, which may be small. */
+    struct kept upper, lower; /* separators: of the top index, and of a block of the index */
+    struct kept before;       /* of a block that is checked: the key before */
     /* The table's range deletes, as its list has them, or what a search found: shown where their places are, also where
      * the data block that held them is lost. */
     const struct range_tombstone *ranges;
@@ -126,34 +135,38 @@ static velocity_status remember(struct walk *w, const struct entry *e) {
     return VELOCITY_OK;
 }
 
+static velocity_status keep(struct kept *kept, velocity_slice key) {
+    if (!reserve(&kept->bytes, &kept->capacity, key.size)) return VELOCITY_NO_MEMORY;
+    if (key.size) memcpy(kept->bytes, key.data, key.size);
+    kept->key = velocity_bytes(kept->bytes, key.size);
+    return VELOCITY_OK;
+}
+
 /*
  * Whether all entries of the block make sense, are in order, and lie in (after, upto] by the index. Leaves the last key
  * in w->scratch. CORRUPT comes with a message.
  */
 static velocity_status check_block(struct walk *w, const struct block *block, struct block_handle handle,
                                    velocity_slice upto) {
-    uint8_t before[VELOCITY_MAX_KEY_BYTES];
-    size_t before_bytes = w->key_bytes;
     uint64_t sequence = w->sequence;
-    if (before_bytes) memcpy(before, w->key, before_bytes);
-    for (uint32_t i = 0; i < block->count; i++) {
+    velocity_status status = keep(&w->before, key_before(w));
+    for (uint32_t i = 0; !status && i < block->count; i++) {
         struct entry e;
-        velocity_status status = get_entry(w, block, i, &e);
+        status = get_entry(w, block, i, &e);
         if (status == VELOCITY_CORRUPT)
             return status_set(status, "%s: offset %llu: entry %u of a block makes no sense", w->table->path,
                               (unsigned long long)handle.offset, i);
         if (status) return status;
-        if (!follows(e.key, e.sequence, velocity_bytes(before, before_bytes), sequence))
+        if (!follows(e.key, e.sequence, w->before.key, sequence))
             return status_set(VELOCITY_CORRUPT, "%s: offset %llu: entry %u of a block is not in order", w->table->path,
                               (unsigned long long)handle.offset, i);
         if (upto.data && slice_compare(e.key, upto) > 0)
             return status_set(VELOCITY_CORRUPT, "%s: offset %llu: entry %u of a block lies outside of its index entry",
                               w->table->path, (unsigned long long)handle.offset, i);
-        memcpy(before, e.key.data, e.key.size);
-        before_bytes = e.key.size;
+        status = keep(&w->before, e.key);
         sequence = e.sequence;
     }
-    return VELOCITY_OK;
+    return status;
 }
 
 static bool filter_knows(const struct walk *w, velocity_slice key) {
@@ -380,10 +393,8 @@ static velocity_status walk_index(struct walk *w, struct block_handle handle, ve
             status = status_set(VELOCITY_CORRUPT, "%s: offset %llu: index entries are not in order", w->table->path,
                                 (unsigned long long)handle.offset);
         if (status) break;
-        /* The separator outlives the scratch. */
-        uint8_t separator[VELOCITY_MAX_KEY_BYTES];
-        memcpy(separator, e.key.data, e.key.size);
-        status = walk_data(w, data, velocity_bytes(separator, e.key.size));
+        if ((status = keep(&w->lower, e.key))) break;
+        status = walk_data(w, data, w->lower.key);
         w->at = data.offset + data.bytes + BLOCK_TRAILER_BYTES;
         if (status) goto out;
     }
@@ -542,9 +553,8 @@ static velocity_status walk_by_index(struct walk *w, bool whole_meta) {
             if (!status) status = search(w, w->at, w->table->meta.file_bytes, velocity_bytes(NULL, 0));
             return status;
         }
-        uint8_t separator[VELOCITY_MAX_KEY_BYTES];
-        if (!status) memcpy(separator, e.key.data, e.key.size);
-        if (!status) status = walk_index(w, handle, velocity_bytes(separator, e.key.size));
+        if (!status) status = keep(&w->upper, e.key);
+        if (!status) status = walk_index(w, handle, w->upper.key);
     }
     if (!status) status = show_block(w, VELOCITY_BLOCK_INDEX, w->table->top_handle, (uint32_t)top->size, top->count);
     if (!status) status = show_ranges_before(w, NULL);
@@ -593,5 +603,8 @@ velocity_status table_walk(struct table *table, bool whole_meta, const struct ta
     env_free(w.filter);
     env_free(w.key);
     env_free(w.scratch);
+    env_free(w.upper.bytes);
+    env_free(w.lower.bytes);
+    env_free(w.before.bytes);
     return status;
 }

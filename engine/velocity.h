@@ -5,18 +5,22 @@
  *     if (velocity_open("data", NULL, &db) != VELOCITY_OK) { fprintf(stderr, "%s\n", velocity_error_message()); ... }
  *     velocity_put(db, velocity_str("user:1"), velocity_str("hello"));
  *     velocity_value v;
- *     if (velocity_get(db, velocity_str("user:1"), &v) == VELOCITY_OK) { fwrite(v.data, 1, v.size, stdout);
- * velocity_value_release(&v); } velocity_close(db);
+ *     if (velocity_get(db, velocity_str("user:1"), &v) == VELOCITY_OK) {
+ *         fwrite(v.data, 1, v.size, stdout);
+ *         velocity_value_release(&v);
+ *     }
+ *     velocity_close(db);
  *
  * This header is the manual. Conventions:
  *
  * - Every function may be called from any thread at any time, on the same `velocity`, unless its comment says
- * otherwise. Iterators, batches, transactions, values and change feeds belong to one thread at a time.
+ *   otherwise. Iterators, batches, transactions, values and change feeds belong to one thread at a time.
  * - Functions that can fail return velocity_status. On anything but OK (and NOT_FOUND, which is an answer) this
- * thread's velocity_error_message() says what happened and to which file; it stays until this thread's next failure.
+ *   thread's velocity_error_message() says what happened and to which file; it stays until this thread's next failure.
  * - A `velocity_slice` is borrowed: the callee reads it during the call only, unless the comment says longer.
  * - Structs that may grow begin with `struct_size`, set to sizeof the struct that the caller was compiled with; the
  *   ..._default() functions set it. Fields past the caller's size take their defaults.
+ * - A call takes less than 64 KiB of its thread's stack, and what its callbacks take.
  * - Units stand last in names: _bytes, _ms. Times are milliseconds since 1970-01-01T00:00:00Z.
  */
 #ifndef VELOCITY_H
@@ -456,7 +460,8 @@ typedef struct {
     /* Whoever has little time: called each VELOCITY_PASSING_KEYS keys that are not shown because they are deleted or
      * have expired, with the last of them; all up to it (reverse: down to it) were looked at. False ends the move: the
      * iterator is not valid, with status INCOMPLETE. NULL: a move goes as far as it has to. It must not use the
-     * iterator, which may just be in the making. */
+     * iterator, which may just be in the making. Not asked about versions of a key that are not seen: those are as
+     * many as write buffers hold (some 0.1 s of a buffer of 64 MiB that holds nothing else), and as snapshots keep. */
     bool (*passing)(void *arg, velocity_slice key);
     void *passing_arg;
 } velocity_range;

@@ -3,9 +3,10 @@
  *
  *     body --> [collected: PIECE_BYTES] --> lines --> batches of the store --> the rest of the last line stays
  *
- * What is collected is all that is held. A line that can't be stored ends the import, with its number; all before it is
- * in. Each batch is on disk before the next one begins, so an import never holds more than one piece of what the log
- * has not. Whatever else ends it, the reply names the line to go on from, too, and how many items are in.
+ * What is collected is all that is held between two pieces. A line that can't be stored ends the import, with its
+ * number; all before it is in. Each batch is on disk before the next one begins, so an import never holds more than one
+ * piece of what the log has not. Whatever else ends it, the reply names the line to go on from, too, and how many items
+ * are in.
  *
  * Between two pieces it is not inside of its database: a client may take hours, and nobody could drop it meanwhile.
  */
@@ -17,6 +18,7 @@
 #include "server/timestamp.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #define PIECE_BYTES      ((size_t)256 << 10)
 #define BATCH_OPERATIONS 1000u
@@ -28,8 +30,8 @@
 
 /* In the request's scratch. */
 struct import {
-    struct scratch scratch; /* of one batch */
-    struct store_operation operations[BATCH_OPERATIONS];
+    struct scratch scratch;             /* of one batch */
+    struct store_operation *operations; /* of that batch; there only while a piece is worked on */
     size_t count, bytes;
     uint64_t line;              /* the last one that was looked at, from 1 on */
     uint64_t settled;           /* what stands in the lines up to this one is in, or left out */
@@ -132,6 +134,18 @@ static void take_lines(struct http_request *request) {
     import->seen = 0;
 }
 
+/* Who sends slowly holds no more than what was sent: the batch is made for the piece. */
+static void work_inside(struct http_request *request) {
+    struct import *import = request->state;
+    import->operations = malloc(BATCH_OPERATIONS * sizeof *import->operations);
+    if (import->operations)
+        take_lines(request);
+    else
+        (void)fail(import, PROBLEM_OVERLOADED, "no memory");
+    free(import->operations);
+    import->operations = NULL;
+}
+
 static void work(struct http_request *request) {
     struct import *import = request->state;
     request->service.status = VELOCITY_OK;
@@ -141,7 +155,7 @@ static void work(struct http_request *request) {
         return;
     }
     if (!service_step_in(&request->service)) return;
-    take_lines(request);
+    work_inside(request);
     store_commit_free(&request->service.commit); /* of its largest batch: the next piece may be hours away */
     service_step_out(&request->service);
     import->draining = !import->final && http_server_draining(request->server);

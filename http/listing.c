@@ -17,7 +17,8 @@
 
 #define PAGE_LIMIT_DEFAULT 100
 #define PAGE_LIMIT_MAX     10000
-#define PAGE_PASSED_MAX    1000000 /* keys that are gone, and passed by, for one page */
+#define PAGE_PASSED_MAX    1000000              /* keys that are gone, and passed by, for one page */
+#define PAGE_TYPES_BYTES   (UINT64_C(64) << 20) /* of values that are read for their types' names, for one page */
 /* What is left of 8 MiB for what stands around the items: the cursor of a 16 KiB key above all. */
 #define PAGE_BYTES (((size_t)8 << 20) - ((size_t)64 << 10))
 
@@ -37,7 +38,9 @@ struct listing {
     struct cursor_parameters bound; /* what a cursor is bound to */
     struct store_scan scan;
     uint64_t limit, count, passed;
-    velocity_slice last; /* the last key or folded prefix on the page, or passed by, in `last_bytes` */
+    uint64_t types_bytes; /* of values that were read for the names of their types */
+    bool tired;           /* they were too many for one page */
+    velocity_slice last;  /* the last key or folded prefix on the page, or passed by, in `last_bytes` */
     struct folded *folded, **folded_end;
     size_t folded_bytes;
     bool damaged;
@@ -127,11 +130,14 @@ static bool take_cursor(struct http_request *request, struct listing *listing, v
     return true;
 }
 
-/* The name of a type that has no number stands before the value: to show it, the value is read. */
+/* The name of a type that has no number stands before the value: to show it, all of the value is read. Where values are
+ * large that takes its time, and the thread is wanted by others, too. */
 static bool wants_value(void *arg, uint32_t flags, size_t value_size) {
-    const struct listing *listing = arg;
-    if ((flags & ITEM_VALUE_TYPE_MASK) == VALUE_OTHER) return true;
-    return listing->bound.values && value_size <= ITEM_OMIT_BYTES;
+    struct listing *listing = arg;
+    if ((flags & ITEM_VALUE_TYPE_MASK) != VALUE_OTHER) return listing->bound.values && value_size <= ITEM_OMIT_BYTES;
+    listing->tired = listing->types_bytes >= PAGE_TYPES_BYTES;
+    listing->types_bytes += value_size;
+    return !listing->tired;
 }
 
 /* Would the page be too large? What was written since `before` is then taken back: it is the next one's. */
@@ -215,7 +221,7 @@ static bool pass_gone(void *arg, velocity_slice key) {
 /* On the executor. False: the page is full, and this row is the next one's. */
 static bool add_row(void *arg, const struct store_row *row) {
     struct listing *listing = arg;
-    if (listing->count == listing->limit || listing->request->writer.failed) return false;
+    if (listing->count == listing->limit || listing->tired || listing->request->writer.failed) return false;
     velocity_slice folded = fold(&listing->bound, row->key), shown = folded.size ? folded : row->key;
     if (folded.size ? !add_folded(listing, folded) : !add_item(listing, row)) return false;
     listing->count++;

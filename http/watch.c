@@ -91,7 +91,8 @@ void watch_write_event(const struct follow_event *event, struct json_writer *out
                                         [FOLLOW_GONE] = "gone"};
     char digits[DECIMAL_U64_BYTES];
     append(out, "id: ");
-    json_append(out, digits, decimal_format_u64(event->version, digits));
+    /* Whoever comes back between two parts of an operation is told all of it again. */
+    json_append(out, digits, decimal_format_u64(event->version - event->more, digits));
     append(out, "\nevent: ");
     append(out, names[event->kind]);
     append(out, "\ndata: ");

@@ -63,19 +63,28 @@ void followers_stats(struct followers *all, struct follow_stats *out) {
 /* ---- reading by oneself -------------------------------------------------------------------------------------------
  */
 
+/* What it may see of a range delete. */
+static void write_range(const struct follower *follower, uint64_t version, velocity_slice start, velocity_slice end,
+                        struct json_writer *out) {
+    struct follow_clip clip;
+    clip.next = 0;
+    while (follow_clip_next(follower, start, end, &clip)) {
+        struct follow_event part = {
+            .kind = FOLLOW_DELETE_RANGE, .version = version, .key = clip.start, .end = clip.end, .more = clip.more};
+        follower->all->options.write(&part, out);
+    }
+}
+
 static void write_change(struct follower *follower, const velocity_change *change) {
     struct follow_event event = follow_event_of(change);
-    struct follow_clip clip;
-    if (event.kind == FOLLOW_DELETE_RANGE) {
-        if (!follow_clip_range(follower, event.key, event.end, &clip)) return;
-        event.key = clip.start;
-        event.end = clip.end;
-    } else if (!follow_sees_key(follower, event.key)) {
-        return;
-    }
+    size_t at = follower->ahead.size;
+    if (event.kind == FOLLOW_DELETE_RANGE)
+        write_range(follower, event.version, event.key, event.end, &follower->ahead);
+    else if (follow_sees_key(follower, event.key))
+        follower->all->options.write(&event, &follower->ahead);
+    if (follower->ahead.size == at) return;
     follower->last_from = follower->version;
-    follower->last_at = follower->ahead.size;
-    follower->all->options.write(&event, &follower->ahead);
+    follower->last_at = at;
 }
 
 static void fail(struct follower *follower, velocity_status status, const char *words) {
@@ -350,12 +359,9 @@ static bool take_behind(struct follower *follower, struct json_writer *out, size
 }
 
 static void take_event(struct follower *follower, struct event *event, struct json_writer *out) {
-    struct follow_clip clip;
-    if (event->range && follow_clip_range(follower, event->key, event->end, &clip)) {
-        struct follow_event range = {
-            .kind = FOLLOW_DELETE_RANGE, .version = event->version, .key = clip.start, .end = clip.end};
-        follower->all->options.write(&range, out);
-    } else if (!event->range && follow_sees_key(follower, event->key)) {
+    if (event->range) {
+        write_range(follower, event->version, event->key, event->end, out);
+    } else if (follow_sees_key(follower, event->key)) {
         follower->piece = event;
         follower->piece_at = 0;
         event->references++;

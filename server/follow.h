@@ -47,6 +47,7 @@ struct follow_event {
     uint64_t version;
     velocity_slice key, value;
     velocity_slice end; /* of a range: every key >= key and < end; without data: to the last */
+    bool more;          /* of a range: another part of it follows, with the same version */
     uint32_t flags;     /* of a put, as what follows */
     int64_t expires_at_ms;
 };

@@ -41,31 +41,34 @@ static velocity_slice successor(velocity_slice prefix, unsigned char *memory) {
     return size ? velocity_bytes(memory, size) : velocity_bytes(NULL, 0);
 }
 
-/* Joins what lies in both [start, end) and the keys with this prefix to *out. */
-static void join(velocity_slice prefix, velocity_slice start, velocity_slice end, struct follow_clip *out, bool *any) {
+/* Whether one of [start, end) can begin with the prefix. */
+static bool meets(velocity_slice prefix, velocity_slice start, velocity_slice end) {
     if (key_compare(prefix, start) > 0) start = prefix;
-    if (!key_begins_with(start, prefix) || (end.data && key_compare(start, end) >= 0)) return;
-    if (!*any) out->start = start;
-    *any = true;
-    /* Prefixes come ascending, so the last one's end is the end. */
-    if (end.data && key_begins_with(end, prefix)) {
-        out->end = end;
-        return;
-    }
-    out->end = prefix.size ? successor(prefix, out->successor) : end;
+    return key_begins_with(start, prefix) && (!end.data || key_compare(start, end) < 0);
 }
 
-bool follow_clip_range(const struct follower *follower, velocity_slice start, velocity_slice end,
-                       struct follow_clip *out) {
+/* From the scope's prefix `at` on: the next one with which the follower may see something of the range; what both
+ * prefixes say is *out. SIZE_MAX: there is none. */
+static size_t find_meeting(const struct follower *follower, velocity_slice start, velocity_slice end, size_t at,
+                           velocity_slice *out) {
     const struct scope *scope = follower->scope;
-    bool any = false;
-    if (!scope || scope->prefix_count == 0) {
-        join(follower->prefix, start, end, out, &any);
-        return any;
-    }
-    for (size_t i = 0; i < scope->prefix_count; i++) {
-        velocity_slice prefix;
-        if (narrower(follower->prefix, scope->prefixes[i], &prefix)) join(prefix, start, end, out, &any);
-    }
-    return any;
+    *out = follower->prefix;
+    if (!scope || scope->prefix_count == 0) return at == 0 && meets(*out, start, end) ? 0 : SIZE_MAX;
+    for (; at < scope->prefix_count; at++)
+        if (narrower(follower->prefix, scope->prefixes[at], out) && meets(*out, start, end)) return at;
+    return SIZE_MAX;
+}
+
+bool follow_clip_next(const struct follower *follower, velocity_slice start, velocity_slice end,
+                      struct follow_clip *clip) {
+    velocity_slice prefix, behind;
+    size_t at = find_meeting(follower, start, end, clip->next, &prefix);
+    if (at == SIZE_MAX) return false;
+    clip->next = at + 1;
+    clip->more = find_meeting(follower, start, end, clip->next, &behind) != SIZE_MAX;
+    clip->start = key_compare(prefix, start) > 0 ? prefix : start;
+    clip->end = end;
+    bool inside = end.data && key_begins_with(end, prefix);
+    if (!inside && prefix.size) clip->end = successor(prefix, clip->successor);
+    return true;
 }

@@ -185,14 +185,16 @@ struct follow_event follow_event_of(const velocity_change *change);
 velocity_slice follow_topic_prefix(const struct follower *follower);
 bool follow_sees_key(const struct follower *follower, velocity_slice key);
 
-/* What a follower may see of [start, end), as one range: where its scope has several prefixes, from the first one's to
- * the last one's. `start` and `end` borrow what they were made of, or `successor`. */
+/* What a follower may see of [start, end): a part for each prefix of its scope that it meets, ascending. `start` and
+ * `end` borrow what they were made of, or `successor`. */
 struct follow_clip {
+    size_t next;               /* of the scope's prefixes; 0 at first */
     velocity_slice start, end; /* end without data: to the last key */
+    bool more;                 /* another part follows */
     unsigned char successor[VELOCITY_MAX_KEY_BYTES];
 };
-/* False: nothing. */
-bool follow_clip_range(const struct follower *follower, velocity_slice start, velocity_slice end,
-                       struct follow_clip *out);
+/* False: that was all. */
+bool follow_clip_next(const struct follower *follower, velocity_slice start, velocity_slice end,
+                      struct follow_clip *clip);
 
 #endif

@@ -43,11 +43,19 @@ static void put(velocity *db, unsigned key, unsigned round) {
     OK(velocity_put(db, velocity_str(name), velocity_str(value)));
 }
 
-/* Every key once, then every seventh in an order without neighbours. */
+static void put_all(velocity *db) {
+    for (unsigned i = 0; i < KEYS; i++) put(db, i, 1);
+}
+
+/* In an order without neighbours. */
+static void put_sevenths(velocity *db) {
+    for (unsigned i = 0; i < SEVENTHS; i++) put(db, (unsigned)((uint64_t)i * 7919 % SEVENTHS * 7), 2);
+}
+
 static velocity *filled(const char *folder) {
     velocity *db = open_many_tables(folder);
-    for (unsigned i = 0; i < KEYS; i++) put(db, i, 1);
-    for (unsigned i = 0; i < SEVENTHS; i++) put(db, (unsigned)((uint64_t)i * 7919 % SEVENTHS * 7), 2);
+    put_all(db);
+    put_sevenths(db);
     return db;
 }
 
@@ -125,6 +133,31 @@ static void much_is_merged_in_portions_that_need_little_room(void **state) {
     uint64_t written = stats_of(db).compaction_bytes_written;
     OK(velocity_compact(db, NULL));
     assert_int_equal(stats_of(db).compaction_bytes_written, written); /* there is nothing to do */
+    OK(velocity_close(db));
+}
+
+/* What a snapshot sees is merged for it once: to look for what can go again would find nothing. */
+static void what_a_snapshot_keeps_is_not_written_anew_until_it_is_gone(void **state) {
+    velocity *db = open_many_tables(*state);
+    put_all(db);
+    velocity_snapshot *first = velocity_snapshot_new(db);
+    put_sevenths(db);
+    OK(velocity_delete(db, velocity_str("00000001")));
+    velocity_snapshot *second = velocity_snapshot_new(db);
+    OK(velocity_compact(db, NULL));
+    velocity_stats kept = stats_of(db);
+    assert_int_equal(kept.table_entries, KEYS + SEVENTHS + 1);
+    OK(velocity_compact(db, NULL));
+    assert_int_equal(stats_of(db).compaction_bytes_written, kept.compaction_bytes_written);
+    put(db, KEYS, 1); /* whatever is newer tells none of them apart */
+    velocity_snapshot *third = velocity_snapshot_new(db);
+    OK(velocity_compact(db, NULL));
+    assert_true(stats_of(db).compaction_bytes_written < kept.compaction_bytes_written + 4 * TABLE_BYTES);
+    velocity_snapshot_free(first);
+    OK(velocity_compact(db, NULL));
+    assert_int_equal(stats_of(db).table_entries, KEYS); /* the deleted one is gone, another has come */
+    velocity_snapshot_free(second);
+    velocity_snapshot_free(third);
     OK(velocity_close(db));
 }
 
@@ -246,6 +279,7 @@ int main(void) {
     cmocka_set_test_filter(getenv("TEST")); /* TEST=*few* runs those alone */
     const struct CMUnitTest tests[] = {
         TEST_IN_FOLDER(much_is_merged_in_portions_that_need_little_room),
+        TEST_IN_FOLDER(what_a_snapshot_keeps_is_not_written_anew_until_it_is_gone),
         TEST_IN_FOLDER(few_large_values_are_progress_too),
         TEST_IN_FOLDER(few_keys_all_over_go_down_in_portions_too),
         TEST_IN_FOLDER(level_0_goes_down_to_the_only_other_level_in_portions_too),

@@ -44,6 +44,11 @@ static void ranges_name_their_bounds_as_keys_are_named(void **state) {
         (struct follow_event){
             .kind = FOLLOW_DELETE_RANGE, .version = 7, .key = LITERAL("\xFF"), .end = LITERAL("\xFF\xFF")},
         "id: 7\nevent: range_delete\ndata: {\"start64\":\"_w\",\"end64\":\"__8\",\"version\":\"7\"}\n\n");
+    /* Whoever comes back behind this part is not to miss the next. */
+    assert_event(
+        (struct follow_event){
+            .kind = FOLLOW_DELETE_RANGE, .version = 7, .key = LITERAL("a"), .end = LITERAL("b"), .more = true},
+        "id: 6\nevent: range_delete\ndata: {\"start\":\"a\",\"end\":\"b\",\"version\":\"7\"}\n\n");
     memset(beyond, 0xFF, sizeof beyond);
     const char *unbounded = "id: 7\nevent: range_delete\ndata: {\"start\":\"a\",\"end\":null,\"version\":\"7\"}\n\n";
     assert_event((struct follow_event){.kind = FOLLOW_DELETE_RANGE, .version = 7, .key = LITERAL("a")}, unbounded);

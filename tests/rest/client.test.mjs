@@ -105,6 +105,30 @@ describe('put and get', () => {
     assert.equal(results[0].text, text);
   });
 
+  it('show with --json no control character, and the same JSON', async () => {
+    const evil = 'e\u009b2J\u007f\u0085é©\tz';
+    const name = `evil:${evil}`;
+    const text = JSON.stringify({ [evil]: evil });
+    assert.match(text, /\u009b.*\u007f/u, 'they stand in JSON as they are');
+    await server.client.put(`/api/keys/${encodeURIComponent(name)}`, text, { 'Content-Type': 'application/json' });
+    const shows = async (words, options) => {
+      const shown = await good(words, options);
+      assert.doesNotMatch(shown, /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/u, words[0]);
+      return JSON.parse(shown);
+    };
+    assert.deepEqual((await shows(['get', name, '--json'])).value, { [evil]: evil });
+    assert.deepEqual((await shows(['scan', 'evil:', '--json', '--values'])).value, { [evil]: evil });
+    assert.deepEqual(await shows(['scan', 'evil:', '--json', '--delimiter', 'z']), { prefix: name });
+    assert.equal((await shows(['batch'], { input: JSON.stringify({ ops: [{ op: 'get', key: name }] }) })).results[0].key, name);
+    assert.doesNotMatch(await good(['scan', 'evil:', '--values']), /[\u007f-\u009f]/u);
+    /* An answer comes in pieces: whichever byte they end with. */
+    for (const before of ['', '-']) {
+      const long = before + '\u009b\u0101'.repeat(MiB / 4);
+      await server.client.put('/api/keys/pieces', long, { 'Content-Type': 'text/plain' });
+      assert.equal((await shows(['batch'], { input: '{"ops":[{"op":"get","key":"pieces"}]}' })).results[0].text, long);
+    }
+  });
+
   it('of values of many megabytes stream, to a file that appears when it is whole', async () => {
     const directory = temporaryDirectory();
     const [from, to] = ['from', 'to'].map((name) => path.join(directory, name));

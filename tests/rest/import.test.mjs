@@ -170,6 +170,22 @@ describe('an import of any size', () => {
     await own.stop();
   });
 
+  it('holds no more for who sends nothing than a put does', async () => {
+    const own = await Server.start({ env: FREED_IS_GONE });
+    const memory = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${own.pid}/status`, 'utf8'))[1]) * 1024;
+    const silent = 300;
+    const begun = async (line) => {
+      const before = memory();
+      const wires = await Promise.all(Array.from({ length: silent }, () => Wire.midway(own.port, line, 1000, HEADERS)));
+      return { wires, bytes: memory() - before };
+    };
+    const puts = await begun('PUT /api/keys/silent');
+    const imports = await begun('POST /api/import');
+    assert.ok(imports.bytes < puts.bytes + silent * 32 * KiB, `${imports.bytes / silent} each, a put ${puts.bytes / silent}`);
+    for (const wire of [...puts.wires, ...imports.wires]) wire.close();
+    await own.stop();
+  });
+
   it('takes a value as large as may be, and no larger', async () => {
     const small = await Server.start({ config: { server: { max_value_bytes: MiB } } });
     assert.equal((await good([{ key: 'a', text: 'x'.repeat(MiB) }, { key: 'b', base64: Buffer.alloc(MiB).toString('base64') }], { who: small.client })).imported, 2);

@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { fake, json, problem } from './fake.mjs';
 import { binary, cleanEnvironment, PATIENCE_MS, random, Server, temporaryDirectory, until, within } from './support.mjs';
 
 const RECORDS = 100_000;
@@ -196,6 +197,31 @@ describe(`an import of ${RECORDS} records of Redis`, () => {
     assert.deepEqual(counts, { imported: RECORDS, expired: 0, skipped: 1 });
     assert.match(stderr, /stream is skipped: it is a stream/);
     await assertAll('live', 5_000); // a time to live counts from when it was asked for
+  });
+
+  it('that is cut off and gone on with counts each of them once', async () => {
+    const state = path.join(folder, 'cut.import-state');
+    const lines = (body) => body.split('\n').filter(Boolean).length;
+    const run = async (target, words) => {
+      const child = spawn(binary, ['import', `redis://127.0.0.1:${redis.port}`, '--format', 'redis', '--json', '--url', target.url, '--state', state, ...words], { env: cleanEnvironment() });
+      let stdout = '';
+      child.stdout.on('data', (data) => (stdout += data));
+      child.stderr.resume();
+      const code = await within(120_000, 'an import from Redis', new Promise((resolve) => child.on('close', resolve)));
+      return { code, ...JSON.parse(stdout) };
+    };
+    let answered = 0;
+    const takes = (request, response) => json(200, { imported: lines(target.requests.at(-1).body) })(request, response);
+    const fills = (request, response) => (++answered < 3 ? takes : problem(507, 'no_space', 'full'))(request, response);
+    let target = await fake(fills);
+    const cut = await run(target, []);
+    assert.equal(cut.code, 1);
+    assert.ok(cut.imported > 0 && cut.imported < RECORDS, `${cut.imported}`);
+    const first = target.requests.slice(0, 2).map(({ body }) => body);
+    target = await fake(takes);
+    assert.deepEqual(await run(target, ['--resume']), { code: 0, imported: RECORDS, expired: 0, skipped: 1 });
+    const sent = first.concat(target.requests.map(({ body }) => body)).reduce((count, body) => count + lines(body), 0);
+    assert.ok(sent > RECORDS, 'the page at which it ended was read again');
   });
 
   it('from its dump has each of them, and tells of the stream', async (t) => {

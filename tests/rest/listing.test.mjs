@@ -246,6 +246,24 @@ describe('pages', () => {
   });
 });
 
+describe('pages of large values of types that stand with them', () => {
+  it('end before too much was read for the types, and have each key once', async () => {
+    const image = Buffer.alloc(12 * MiB, 'pixels');
+    const names = Array.from({ length: 14 }, (_, i) => `image:${i + 10}`);
+    for (const name of names) await put(name, image, 'image/x-pixels');
+    await put('image:text', 'x'.repeat(100), 'text/plain; charset=utf-8');
+    for (const query of ['prefix=image:', 'prefix=image:&values=true', 'prefix=image:&reverse=true']) {
+      const pages = [];
+      for (let cursor = ''; cursor !== null; cursor = pages.at(-1).cursor) pages.push(await list(`${query}${cursor && `&cursor=${encodeURIComponent(cursor)}`}`));
+      assert.deepEqual(pages.map(({ items, complete }) => [items.length, complete]), query.includes('reverse') ? [[7, false], [6, false], [2, true]] : [[6, false], [6, false], [3, true]], query);
+      const items = pages.flatMap(({ items }) => items);
+      assert.deepEqual(items.map(({ key }) => key).sort(), [...names, 'image:text']);
+      assert.ok(items.every(({ key, type, size }) => key === 'image:text' || (type === 'image/x-pixels' && size === image.length)));
+    }
+    for (const name of names) await client.delete(keyPath(name));
+  });
+});
+
 describe('a cursor', () => {
   let cursor;
   before(async () => {

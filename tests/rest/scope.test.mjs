@@ -1,8 +1,8 @@
 // Who may do what: every operation of the description by every role, and scopes of databases and key prefixes.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { addToken, addUser, serverWithAdmin } from './people.mjs';
-import { assertProblem, listAll } from './support.mjs';
+import { addToken, addUser, bearer, serverWithAdmin } from './people.mjs';
+import { assertProblem, Events, listAll } from './support.mjs';
 
 let server;
 let nobody;
@@ -131,6 +131,27 @@ describe('a scope of prefixes', () => {
     }
     assert.equal(assertProblem(await batch({ if: [{ key: 'c:1', exists: true }], ops: [{ op: 'put', key: 'a:9', text: 'x' }] }), 403).code, 'out_of_scope');
     assertProblem(await admin.get('/api/keys/a:9'), 404);
+  });
+
+  it('clips what a watch shows of a range delete, prefix by prefix; who comes back between two parts is told both', async () => {
+    const two = await addToken(admin, { prefixes: ['watched:a:', 'watched:c:'] });
+    const headers = bearer(two.token);
+    const events = await Events.open(server.port, '/api/watch', { headers });
+    await events.heartbeat();
+    const deletes = ['start=watched:a:5&end=watched:c:3', 'start=watched:b:&end=watched:c:3', 'start=watched:b:&end=watched:b:3', 'prefix=watched:'];
+    const versions = [];
+    for (const query of deletes) versions.push((await admin.delete(`/api/keys?${query}`)).headers['velocity-version']);
+    const behind = (version) => String(BigInt(version) - 1n);
+    const shown = ({ id, data }) => [id, data.version, data.start, data.end];
+    const expected = [
+      [behind(versions[0]), versions[0], 'watched:a:5', 'watched:a;'], [versions[0], versions[0], 'watched:c:', 'watched:c:3'],
+      [versions[1], versions[1], 'watched:c:', 'watched:c:3'],
+      [behind(versions[3]), versions[3], 'watched:a:', 'watched:a;'], [versions[3], versions[3], 'watched:c:', 'watched:c;']];
+    assert.deepEqual((await events.events(5)).map(shown), expected);
+    events.close();
+    const again = await Events.open(server.port, '/api/watch', { headers: { ...headers, 'Last-Event-ID': behind(versions[3]) } });
+    assert.deepEqual((await again.events(2)).map(shown), expected.slice(3));
+    again.close();
   });
 
   it('of a token narrows it once more', async () => {

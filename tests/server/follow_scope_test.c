@@ -42,7 +42,7 @@ static void keys_are_clipped_to_prefix_and_scope(void **state) {
     stop();
 }
 
-/* The clip of [start, end) for a prefix and a scope: "from..to", "" where there is none. */
+/* The clip of [start, end) for a prefix and a scope: "from..to" of each part, "" where there is none. */
 static void assert_clip(const char *prefix, const char *scope, const char *start, const char *end,
                         const char *expected) {
     static struct follow_clip clip;
@@ -55,9 +55,12 @@ static void assert_clip(const char *prefix, const char *scope, const char *start
     struct principal *principal = limited_to(count, prefixes);
     struct follower follower = {.prefix = velocity_str(prefix), .scope = &principal->scope};
     velocity_slice last = end ? velocity_str(end) : velocity_bytes(NULL, 0);
-    if (follow_clip_range(&follower, velocity_str(start), last, &clip))
-        (void)snprintf(text, sizeof text, "%.*s..%.*s", (int)clip.start.size, (const char *)clip.start.data,
-                       (int)clip.end.size, clip.end.data ? (const char *)clip.end.data : "");
+    size_t used = 0;
+    clip.next = 0;
+    while (follow_clip_next(&follower, velocity_str(start), last, &clip))
+        used += (size_t)snprintf(text + used, sizeof text - used, "%.*s..%.*s%s", (int)clip.start.size,
+                                 (const char *)clip.start.data, (int)clip.end.size,
+                                 clip.end.data ? (const char *)clip.end.data : "", clip.more ? " " : "");
     assert_string_equal(text, expected);
     principal_release(principal);
 }
@@ -74,13 +77,17 @@ static void ranges_are_clipped_to_prefix_and_scope(void **state) {
     assert_clip("b", "", "bz", "d", "bz..c");
     assert_clip("b\xFF", "", "a", "z", "b\xFF..c");
     assert_clip("\xFF\xFF", "", "a", NULL, "\xFF\xFF..");
-    assert_clip("", "b d", "a", "z", "b..e");
+    assert_clip("", "b d", "a", "z", "b..c d..e");
+    assert_clip("", "b d", "a", NULL, "b..c d..e");
+    assert_clip("", "b c \xFF", "b5", NULL, "b5..c c..d \xFF..");
+    assert_clip("", "b d f", "b5", "f3", "b5..c d..e f..f3");
     assert_clip("", "b d", "c", "d", "");
-    assert_clip("", "b d", "b5", "d3", "b5..d3");
+    assert_clip("", "b d", "b5", "d3", "b5..c d..d3");
     assert_clip("", "b d", "c", "d3", "d..d3");
     assert_clip("", "b d", "a", "c", "b..c");
     assert_clip("d1", "b d", "a", "z", "d1..d2");
     assert_clip("b", "b1 b3", "b", "b2", "b1..b2");
+    assert_clip("b", "b1 b3 c", "a", "z", "b1..b2 b3..b4");
     assert_clip("c", "b d", "a", "z", "");
 }
 
