@@ -63,9 +63,10 @@ static void advise(const struct http_peer *peer, CURL *curl, long status, char o
         (void)snprintf(out, ADVICE_BYTES, "; again in %ld s", (long)seconds);
 }
 
-/* What a problem says for programs, ", name value" each: which operation, key, version, byte or line it is about. */
+/* What a problem says for programs, ", name value" each: which operation, key, version or byte it is about. What
+ * ended an import at which line its command tells in rows. */
 static void add_members(struct json_value problem, char *out, size_t size) {
-    static const char *const names[] = {"index", "key", "key64", "current_version", "offset", "line", "imported"};
+    static const char *const names[] = {"index", "key", "key64", "current_version", "offset"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         struct json_value member;
         char text[MEMBER_BYTES] = "";
