@@ -8,6 +8,7 @@
 #include "cli/document.h"
 #include "cli/part_file.h"
 #include "cli/progress.h"
+#include "cli/rows.h"
 #include "server/base64.h"
 #include "server/json.h"
 
@@ -291,8 +292,10 @@ int run_export(const struct command *command, const struct command_arguments *ar
     const char *format = command_value(command, arguments, "format");
     int code = EXIT_DONE;
     e.path = command_value(command, arguments, "output");
+    const char *chosen = format ? format : rows_format_of(e.path);
     for (size_t i = 0; i < sizeof sinks / sizeof *sinks; i++)
-        if (strcmp(format ? format : "ndjson", sinks[i].format) == 0) e.sink = &sinks[i];
+        if (strcmp(chosen, sinks[i].format) == 0) e.sink = &sinks[i];
+    if (!e.sink && !format) e.sink = &sinks[0];
     if (!e.sink) code = complain(EXIT_USAGE, "--format %s: it is ndjson, csv or sqlite", format);
     if (!code && arguments->operand_count > 1)
         code = complain(EXIT_USAGE, "export takes one prefix; see \"velocity help export\"");

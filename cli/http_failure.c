@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define ADVICE_BYTES 4300 /* room for a path */
+#define MEMBER_BYTES 100
 
 /* ---- transfers --------------------------------------------------------------------------------------------------- */
 
@@ -62,6 +63,23 @@ static void advise(const struct http_peer *peer, CURL *curl, long status, char o
         (void)snprintf(out, ADVICE_BYTES, "; again in %ld s", (long)seconds);
 }
 
+/* What a problem says for programs, ", name value" each: which operation, key, version or byte it is about. What
+ * ended an import at which line its command tells in rows. */
+static void add_members(struct json_value problem, char *out, size_t size) {
+    static const char *const names[] = {"index", "key", "key64", "current_version", "offset"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct json_value member;
+        char text[MEMBER_BYTES] = "";
+        size_t at = strlen(out);
+        if (!document_member(problem, names[i], &member)) continue;
+        if (member.type == JSON_STRING)
+            document_text(problem, names[i], text, sizeof text);
+        else if (member.type == JSON_NUMBER || member.type == JSON_NULL)
+            (void)snprintf(text, sizeof text, "%.*s", (int)member.raw.size, (const char *)member.raw.data);
+        if (*text) (void)snprintf(out + at, size - at, ", %s %s", names[i], text);
+    }
+}
+
 static int complain_of_redirect(const struct http_peer *peer, CURL *curl, long status) {
     char where[512] = "nowhere", *elsewhere = NULL;
     (void)curl_easy_getinfo(curl, CURLINFO_REDIRECT_URL, &elsewhere);
@@ -72,19 +90,21 @@ static int complain_of_redirect(const struct http_peer *peer, CURL *curl, long s
 }
 
 int http_failure_of_reply(const struct http_peer *peer, CURL *curl, const struct http_reply *reply, const char *about) {
-    char what[512] = "", code[64] = "", advice[ADVICE_BYTES];
+    char what[512] = "", code[64] = "", members[8 * MEMBER_BYTES] = "", advice[ADVICE_BYTES];
     struct json_value problem;
     if (reply->status >= 300 && reply->status < 400) return complain_of_redirect(peer, curl, reply->status);
     if (reply->body && json_parse(velocity_bytes(reply->body, reply->size), &problem, NULL)) {
         document_text(problem, "code", code, sizeof code);
         document_text(problem, "detail", what, sizeof what);
         if (!*what) document_text(problem, "title", what, sizeof what);
+        add_members(problem, members, sizeof members);
     }
     if (about && strstr(what, about)) about = NULL; /* it says so itself */
     if (!*what)
         return complain(EXIT_FAILED, "%s answers with HTTP %ld, and not as Velocity does: is it the right address?",
                         peer->base, reply->status);
     advise(peer, curl, reply->status, advice);
-    return complain(reply->status == 404 ? EXIT_NOT_FOUND : EXIT_FAILED, "%s%s%s (HTTP %ld%s%s)%s", about ? about : "",
-                    about ? ": " : "", what, reply->status, *code ? " " : "", code, advice);
+    return complain(reply->status == 404 ? EXIT_NOT_FOUND : EXIT_FAILED, "%s%s%s (HTTP %ld%s%s%s)%s",
+                    about ? about : "", about ? ": " : "", what, reply->status, *code ? " " : "", code, members,
+                    advice);
 }

@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define PART_BYTES      ((size_t)4 << 20)
@@ -387,6 +388,11 @@ static int judge_options(const struct command *command, const struct command_arg
     return EXIT_DONE;
 }
 
+static bool is_folder(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
 static int open_rows(struct import *m, const struct command *command, const struct command_arguments *arguments) {
     static const struct {
         const char *format;
@@ -400,7 +406,8 @@ static int open_rows(struct import *m, const struct command *command, const stru
     const char *format = command_value(command, arguments, "format");
     const char *path = arguments->operand_count ? arguments->operands[0] : NULL;
     if (path && strcmp(path, "-") == 0) path = NULL;
-    if (!format) format = "ndjson";
+    if (!format) format = rows_format_of(path);
+    if (path && is_folder(path)) return complain(EXIT_FAILED, "%s is a folder: name a file", path);
     struct rows_options options = {.path = path,
                                    .url = path ? path : "redis://localhost:6379",
                                    .table = command_value(command, arguments, "table"),

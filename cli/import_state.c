@@ -43,8 +43,8 @@ int import_state_load(const char *path, const char *format, struct rows *rows, s
     char kind[FORMAT_BYTES], id[ROWS_ID_BYTES];
     FILE *file = path ? fopen(path, "re") : NULL;
     if (!file)
-        return complain(EXIT_FAILED, "there is nothing to go on with: %s",
-                        path ? strerror(errno) : "name the file with --state");
+        return path ? complain(EXIT_FAILED, "there is nothing to go on with: %s: %s", path, strerror(errno))
+                    : complain(EXIT_FAILED, "there is nothing to go on with: name the file with --state");
     int got = fscanf(file, "velocity-import 2 %15s %79s %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64, kind,
                      id, &out->position, &out->number, &out->imported, &out->expired, &out->skipped);
     (void)fclose(file);

@@ -195,10 +195,14 @@ static const struct command_option watch_options[] = {
     CLIENT_OPTIONS,
 };
 
-static const struct command_option batch_options[] = {CLIENT_OPTIONS};
+static const struct command_option batch_options[] = {
+    {"json", NULL, NULL, NULL, "as it always does: the answer is JSON"},
+    CLIENT_OPTIONS,
+};
 
 static const struct command_option import_options[] = {
-    {"format", "ndjson|csv|sqlite|redis", NULL, NULL, "what it reads (ndjson); redis: a URL, or the file of a dump"},
+    {"format", "ndjson|csv|sqlite|redis", NULL, NULL,
+     "what it reads (default: as the source is called, else ndjson); redis: a URL, or the file of a dump"},
     {"prefix", "TEXT", NULL, NULL, "put that before each key; not of ndjson"},
     {"table", "NAME", NULL, NULL, "sqlite: the table to read"},
     {"key-column", "NAME", NULL, NULL, "csv, sqlite: the column that is the key (default: the first)"},
@@ -215,7 +219,7 @@ static const struct command_option import_options[] = {
 _Static_assert(sizeof import_options / sizeof *import_options <= COMMAND_MAX_OPTIONS, "the longest table");
 
 static const struct command_option export_options[] = {
-    {"format", "ndjson|csv|sqlite", NULL, NULL, "what it writes (ndjson)"},
+    {"format", "ndjson|csv|sqlite", NULL, NULL, "what it writes (default: as the file is called, else ndjson)"},
     {"output", "FILE", NULL, NULL, "write it there, instead of to standard output"},
     CLIENT_OPTIONS,
 };
@@ -345,6 +349,8 @@ static int dispatch(int count, char **words) {
     bool wants_help = false;
     int used = 0;
     if (count == 0) return complain(EXIT_USAGE, "say what to do; \"velocity help\" lists the commands");
+    static char help[] = "--help";
+    if (strcmp(words[0], "-h") == 0) words[0] = help; /* as behind a command */
     const struct command *command = command_find(count, words, &used);
     if (!command) return complain(EXIT_USAGE, "there is no command \"%s\"; \"velocity help\" lists all", words[0]);
     int code = read_arguments(command, count - used, words + used, &arguments, &wants_help);

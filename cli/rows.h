@@ -59,6 +59,9 @@ struct rows_options {
     int64_t redis_database;   /* rdb: rows of that one; negative: of the first that has any */
 };
 
+/* "csv", "sqlite" or "redis", where a file's name or a URL says so, else "ndjson"; NULL: a stream without a name. */
+const char *rows_format_of(const char *name);
+
 /* False: `message` says why. */
 bool rows_open_ndjson(const struct rows_options *options, struct rows **out, char message[ROWS_MESSAGE_BYTES]);
 bool rows_open_csv(const struct rows_options *options, struct rows **out, char message[ROWS_MESSAGE_BYTES]);

@@ -45,6 +45,7 @@ struct velocity_txn {
     struct read_set reads;
     struct read_scan *scans; /* of live iterators */
     struct validation validation;
+    struct lost_key lost; /* of a commit that answered CONFLICT */
     void (*done)(void *arg, velocity_status status, uint64_t sequence);
     void *done_arg;
 };
@@ -71,6 +72,7 @@ velocity_status velocity_txn_begin(velocity *db, velocity_isolation isolation, v
         return VELOCITY_NO_MEMORY;
     }
     if (isolation == VELOCITY_ISOLATION_SERIALIZABLE) txn->validation.reads = &txn->reads;
+    txn->validation.lost = &txn->lost;
     atomic_fetch_add(&db->live_handles, 1);
     *out = txn;
     return VELOCITY_OK;
@@ -114,6 +116,7 @@ void velocity_txn_free(velocity_txn *txn) {
     if (!txn) return;
     if (atomic_load(&txn->state) == TXN_ACTIVE) end(txn);
     velocity *db = txn->db;
+    env_free(txn->lost.bytes);
     env_free(txn);
     atomic_fetch_sub(&db->live_handles, 1);
 }
@@ -414,6 +417,10 @@ velocity_status velocity_txn_commit(velocity_txn *txn, const velocity_write_opti
     }
     finish(txn, status);
     return status;
+}
+
+velocity_slice velocity_txn_lost_key(const velocity_txn *txn) {
+    return velocity_bytes(txn->lost.bytes, txn->lost.size);
 }
 
 static void committed(void *arg, velocity_status status, uint64_t sequence) {

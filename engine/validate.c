@@ -19,7 +19,15 @@ struct check {
     size_t buffer_count;
     bool in_tables;
     const char *what; /* the transaction did with the key */
+    struct lost_key *lost;
 };
+
+static void keep(struct lost_key *lost, velocity_slice key) {
+    env_free(lost->bytes);
+    lost->bytes = env_alloc(key.size);
+    lost->size = lost->bytes ? key.size : 0;
+    if (lost->size) memcpy(lost->bytes, key.data, key.size);
+}
 
 static velocity_status conflict(const struct check *c, velocity_slice key, uint64_t sequence) {
     char name[4 * NAMED_KEY_BYTES + 4] = "";
@@ -30,6 +38,7 @@ static velocity_status conflict(const struct check *c, velocity_slice key, uint6
         at += (size_t)snprintf(name + at, sizeof name - at, plain ? "%c" : "\\x%02x", bytes[i]);
     }
     if (key.size > NAMED_KEY_BYTES) (void)snprintf(name + at, sizeof name - at, "...");
+    keep(c->lost, key);
     return status_set(VELOCITY_CONFLICT, "key %s, which the transaction %s, was written at %llu", name, c->what,
                       (unsigned long long)sequence);
 }
@@ -191,7 +200,7 @@ velocity_status validate(velocity *db, const velocity_batch *batch, const struct
                          uint64_t last) {
     if (last <= validation->since) return VELOCITY_OK; /* nothing was written since */
     struct superversion *sv = superversion_acquire(db);
-    struct check c = {.since = validation->since, .what = "writes"};
+    struct check c = {.since = validation->since, .what = "writes", .lost = validation->lost};
     find_sources(&c, sv);
     velocity_status status = check_writes(&c, batch);
     c.what = "has read";

@@ -18,13 +18,20 @@
 #include "database_internal.h"
 #include "read_set.h"
 
+/* The key that a transaction lost at. Zeroed: none, also where there was no memory for it. */
+struct lost_key {
+    void *bytes;
+    size_t size;
+};
+
 struct validation {
     uint64_t since;               /* everything up to here is known not to conflict */
     const struct read_set *reads; /* NULL: only what is written counts */
+    struct lost_key *lost;        /* filled where the answer is CONFLICT; whoever lent it frees its bytes */
 };
 
-/* Against everything from validation->since to `last`, which is stored but perhaps not yet visible. CONFLICT names the
- * key. CORRUPT, IO, NO_MEMORY: a table could not be read. */
+/* Against everything from validation->since to `last`, which is stored but perhaps not yet visible. CONFLICT: the
+ * message and validation->lost name the key. CORRUPT, IO, NO_MEMORY: a table could not be read. */
 VELOCITY_CHECK_RESULT velocity_status validate(velocity *db, const velocity_batch *batch,
                                                const struct validation *validation, uint64_t last);
 

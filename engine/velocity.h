@@ -577,7 +577,8 @@ VELOCITY_CHECK_RESULT velocity_status velocity_txn_rollback_to(velocity_txn *txn
 
 /*
  * Writes everything as one batch (see velocity_write: durability, order, *sequence), unless the transaction lost:
- * CONFLICT; the message names the key. Without writes, *sequence is the state that was read.
+ * CONFLICT; the message names the key, and velocity_txn_lost_key is all of it. Without writes, *sequence is the state
+ * that was read.
  *
  * After BUSY, NO_SPACE and NO_MEMORY the transaction is as it was, and may be committed again. After any other answer,
  * and after velocity_txn_rollback, it has ended: every call but velocity_txn_free answers INVALID. To try again after a
@@ -593,6 +594,9 @@ VELOCITY_CHECK_RESULT velocity_status velocity_txn_commit(velocity_txn *txn, con
 VELOCITY_CHECK_RESULT velocity_status
 velocity_txn_commit_async(velocity_txn *txn, const velocity_write_options *options,
                           void (*done)(void *arg, velocity_status status, uint64_t sequence), void *arg);
+/* Of a commit that answered CONFLICT: the key that was written since the transaction began; where a range was deleted,
+ * one in it. It lives as long as the transaction. Empty: it did not lose, or there was no memory for the key. */
+velocity_slice velocity_txn_lost_key(const velocity_txn *txn);
 VELOCITY_CHECK_RESULT velocity_status velocity_txn_rollback(velocity_txn *txn);
 /* Rolls back what was not committed. NULL is allowed. Not between commit_async and its `done`. */
 void velocity_txn_free(velocity_txn *txn);

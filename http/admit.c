@@ -193,7 +193,7 @@ static bool answer_preflight(struct http_request *request) {
 static uint64_t body_limit(const struct http_request *request) {
     const struct route *route = request->match.route;
     if (route->body == BODY_PIECES) return route->pieces->limit(request);
-    if (route->body != BODY_FORM) return request->server->max_value_bytes;
+    if (route->body != BODY_FORM && route->body != BODY_FORM_OPTIONAL) return request->server->max_value_bytes;
     return route->action.permission == PERMISSION_NONE ? ROUTE_STRANGER_FORM_BYTES : ROUTE_FORM_BYTES;
 }
 
@@ -203,9 +203,13 @@ static bool admit_route(struct http_request *request) {
     if (match->allowed && request->method == HTTP_OPTIONS && request->cors_origin.size &&
         request->headers.request_method.data)
         return answer_preflight(request);
-    if (!match->route)
-        return refuse(request, match->allowed ? PROBLEM_METHOD_NOT_ALLOWED : PROBLEM_NOT_FOUND,
-                      match->allowed ? "see Allow" : "there is no such path");
+    if (!match->route && match->allowed) {
+        char allow[ROUTE_ALLOW_BYTES];
+        route_allow(match->allowed, allow);
+        reply_problem(request, PROBLEM_METHOD_NOT_ALLOWED, "it takes %s", allow);
+        return false;
+    }
+    if (!match->route) return refuse(request, PROBLEM_NOT_FOUND, "there is no such path");
     if (match->route->body == BODY_NONE) return true;
     request->body.limit = body_limit(request);
     return true;
@@ -225,7 +229,7 @@ static bool admit_content(struct http_request *request) {
 static bool admit_body(struct http_request *request) {
     const struct request_headers *headers = &request->headers;
     const struct route *route = request->match.route;
-    bool needed = route->body != BODY_NONE && route->body != BODY_OPTIONAL;
+    bool needed = route_needs_body(route);
     if (headers->expect.data && !header_is(headers->expect, "100-continue"))
         return refuse(request, PROBLEM_EXPECTATION_FAILED, "only 100-continue can be expected");
     if (needed && !headers->has_content_length && !headers->chunked)
@@ -281,6 +285,12 @@ static void introduce(struct http_request *request, bool refused) {
 }
 
 static enum admission identify(struct http_request *request) {
+    /* Who watches over the process must not be told that it is ill where only their secret is out of date, nor wait for
+     * that to be judged. With parameters it shows what not everyone may know. */
+    if (request->match.route->action.probe && !request->target.query.size) {
+        introduce(request, false);
+        return ADMISSION_GRANTED;
+    }
     if (!request->check) request->generation = auth_generation(service_auth(request->server->service));
     enum credentials_result result = request->check ? credentials_answer(request) : credentials_check(request);
     switch (result) {

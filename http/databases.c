@@ -60,7 +60,8 @@ static void write_levels(struct json_writer *w, const velocity_stats *stats) {
     json_end_array(w);
 }
 
-static void write_database(struct json_writer *w, const struct database_info *info) {
+static void write_database(struct http_request *request, const struct database_info *info) {
+    struct json_writer *w = &request->writer;
     bool open = info->status == VELOCITY_OK;
     json_begin_object(w);
     json_name(w, "name");
@@ -69,7 +70,7 @@ static void write_database(struct json_writer *w, const struct database_info *in
     json_write_string(w, velocity_str(open ? "open" : "damaged"));
     if (!open) {
         json_name(w, "detail");
-        json_write_string(w, velocity_str(info->message ? info->message : ""));
+        json_write_string(w, velocity_str(reply_words(request, info->message ? info->message : "")));
     }
     number(w, "size_bytes", info->stats.disk_bytes, open);
     /* Counts what was overwritten or deleted and not yet reclaimed, too. */
@@ -92,8 +93,7 @@ static void write_database(struct json_writer *w, const struct database_info *in
 
 static bool write_row(void *arg, const struct database_info *info) {
     struct http_request *request = arg;
-    if (scope_has_database(&request->principal->scope, velocity_str(info->name)))
-        write_database(&request->writer, info);
+    if (scope_has_database(&request->principal->scope, velocity_str(info->name))) write_database(request, info);
     return !request->writer.failed;
 }
 

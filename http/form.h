@@ -55,6 +55,9 @@ void form_begin(struct form *form, struct http_request *request, const char *con
 /* True: nothing was wrong. False: the reply says what was. Everything but the copies is gone. */
 bool form_end(struct form *form, struct http_request *request);
 
+/* Where nothing is asked for: true: none came, or one without members; false: the reply says what was wrong. */
+bool form_is_empty(struct http_request *request);
+
 /* The two steps without a request. */
 void form_parse(struct form *form, velocity_slice body, struct scratch *scratch, const char *const *names,
                 size_t count);

@@ -27,7 +27,8 @@ static struct jobs *jobs_of(struct http_request *request) {
 
 /* ---- as JSON ---------------------------------------------------------------------------------------------------- */
 
-static void write_job(struct json_writer *w, const struct job_info *info) {
+static void write_job(struct http_request *request, const struct job_info *info) {
+    struct json_writer *w = &request->writer;
     char digits[DECIMAL_U64_BYTES];
     json_begin_object(w);
     json_name(w, "id");
@@ -58,7 +59,7 @@ static void write_job(struct json_writer *w, const struct job_info *info) {
     timestamp_write(w, info->ended_at_ms);
     json_name(w, "error");
     if (info->state == JOB_FAILED)
-        json_write_string(w, velocity_str(info->message));
+        json_write_string(w, velocity_str(reply_words(request, info->message)));
     else
         json_write_null(w);
     json_end_object(w);
@@ -70,7 +71,7 @@ static bool show(void *arg, const struct job_info *info) {
     if (state->id && info->id != state->id) return true;
     if (!scope_has_database(&request->principal->scope, velocity_str(info->database))) return true;
     state->found = true;
-    write_job(&request->writer, info);
+    write_job(request, info);
     return !request->writer.failed && !state->id;
 }
 
@@ -125,7 +126,7 @@ void job_delete(struct http_request *request) {
 
 static void start(struct http_request *request, enum job_kind kind) {
     uint64_t id = 0;
-    if (!request_parameters(request, NULL, 0, NULL)) return;
+    if (!request_parameters(request, NULL, 0, NULL) || !form_is_empty(request)) return;
     const struct principal *principal = request->principal;
     char *location = scratch_alloc(&request->scratch, LOCATION_BYTES); /* before it: 503 says that nothing was done */
     velocity_status status = VELOCITY_NO_MEMORY;

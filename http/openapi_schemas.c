@@ -52,6 +52,7 @@ const struct openapi_component openapi_schemas[] = {
     {"BatchResult", "{'type':'object','required':['version','results'],'properties':{'version':" VERSION_OR_NULL
                     ",'results':" ARRAY("{'type':['object','null']}") "}}"},
     /* transactions; a version is null of what they have written themselves */
+    {"Nothing", "{'type':'object','additionalProperties':false}"},
     {"NewTransaction", "{'type':'object','additionalProperties':false,'properties':{'isolation':" ISOLATION "}}"},
     {"Transaction", "{'type':'object','required':['id','isolation','expires_at','idle_seconds'],'properties':{'id':"
                     TEXT ",'isolation':" ISOLATION ",'expires_at':" TIME ",'idle_seconds':" NUMBER "}}"},

@@ -36,7 +36,7 @@ const struct openapi_operation openapi_operations[] = {
     /* transactions */
     {"transaction.begin", NULL, "", "NewTransaction", 201, "Transaction", "too_many read_only"},
     {"transactions", NULL, "user all", NULL, 200, "Transactions", ""},
-    {"transaction.commit", NULL, "", NULL, 200, "Committed",
+    {"transaction.commit", NULL, "", "Nothing", 200, "Committed",
      "transaction_not_found transaction_busy transaction_conflict transaction_expired transaction_ended read_only "
      "outcome_unknown no_space"},
     {"transaction.rollback", NULL, "", NULL, 204, NULL, "transaction_not_found transaction_busy transaction_ended"},
@@ -46,8 +46,8 @@ const struct openapi_operation openapi_operations[] = {
     {"database", NULL, "", NULL, 200, "Database", "database_not_found"},
     {"database.change", NULL, "", "DatabaseChange", 200, "Database", "database_not_found"},
     {"database.drop", NULL, "", NULL, 204, NULL, "database_not_found database_in_use conflict"},
-    {"flush", NULL, "", NULL, 202, "Job", "database_not_found"},
-    {"compact", NULL, "", NULL, 202, "Job", "database_not_found"},
+    {"flush", NULL, "", "Nothing", 202, "Job", "database_not_found"},
+    {"compact", NULL, "", "Nothing", 202, "Job", "database_not_found"},
     {"jobs", NULL, "", NULL, 200, "Jobs", ""},
     {"job", NULL, "", NULL, 200, "Job", "not_found"},
     {"job.cancel", NULL, "", NULL, 204, NULL, "not_found conflict"},
@@ -74,7 +74,7 @@ const struct openapi_operation openapi_operations[] = {
     {"openapi", NULL, "if_none_match", NULL, 200, "Object", ""},
     {"stats", NULL, "", NULL, 200, "Object", ""},
     {"live", NULL, "", NULL, 200, "", ""},
-    {"ready", NULL, "verbose", NULL, 200, "", "draining"},
+    {"ready", NULL, "verbose", NULL, 200, "", "draining login_refused banned"},
 };
 
 #define VALUE_HEADERS "ETag Velocity-Expires-At Accept-Ranges"

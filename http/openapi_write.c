@@ -105,8 +105,9 @@ static void add_common(bool *set, const struct route *route, bool in_database) {
     const struct service_action *action = &route->action;
     bool is_unsafe = route->method != HTTP_GET && route->method != HTTP_HEAD;
     add(set, "invalid_request invalid_target invalid_header unknown_parameter invalid_parameter repeated_parameter "
-             "login_refused banned tls_required too_large expectation_failed foreign_host headers_too_large "
+             "tls_required too_large expectation_failed foreign_host headers_too_large "
              "internal_error overloaded");
+    if (!action->probe) add(set, "login_refused banned");
     if (action->permission != PERMISSION_NONE) add(set, "login_required forbidden");
     if (is_unsafe) add(set, "cross_site csrf");
     if (!action->unlimited) add(set, "rate_limited");
@@ -117,8 +118,8 @@ static void add_common(bool *set, const struct route *route, bool in_database) {
         add(set, "transaction_not_found transaction_busy transaction_expired transaction_ended "
                  "transaction_too_large");
     if (route->body != BODY_NONE) add(set, "request_timeout unsupported_media_type");
-    if (route->body != BODY_NONE && route->body != BODY_OPTIONAL) add(set, "length_required");
-    if (route->body == BODY_FORM) add(set, "invalid_json invalid_body");
+    if (route_needs_body(route)) add(set, "length_required");
+    if (route->body == BODY_FORM || route->body == BODY_FORM_OPTIONAL) add(set, "invalid_json invalid_body");
 }
 
 /* What comes with a problem, besides what says it. */
@@ -264,7 +265,7 @@ static void write_body(struct json_writer *w, const struct route *route, const c
     json_name(w, "requestBody");
     json_begin_object(w);
     json_name(w, "required");
-    json_write_bool(w, route->body != BODY_OPTIONAL);
+    json_write_bool(w, route_needs_body(route));
     write_content(w, type, schema);
     json_end_object(w);
 }
@@ -346,6 +347,10 @@ static void write_problem_schema(struct json_writer *w) {
     write_json(w, "{'type':'string'}");
     json_name(w, "request_id");
     write_json(w, "{'type':'string'}");
+    json_name(w, "key");
+    write_json(w, "{'type':'string'}");
+    json_name(w, "key64");
+    write_json(w, "{'type':'string','contentEncoding':'base64url'}");
     json_name(w, "current_version");
     write_json(w, "{'type':['string','null']}");
     json_name(w, "index");

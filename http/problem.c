@@ -46,6 +46,7 @@ void problem_write(struct json_writer *w, const struct problem *p) {
         json_name(w, "request_id");
         json_write_string(w, p->request_id);
     }
+    if (p->key.size) json_write_key(w, p->key);
     if (p->has_current_version) {
         json_name(w, "current_version");
         json_write_version(w, p->current_version);

@@ -91,6 +91,7 @@ struct problem {
     velocity_slice request_id; /* empty: left out */
     bool has_current_version;  /* "current_version": null where the key is absent */
     uint64_t current_version;  /* 0: absent */
+    velocity_slice key;        /* "key", or "key64" where it is not UTF-8: the one that it is about; empty: left out */
     bool has_index;            /* "index": which operation or condition of a batch, from 0 */
     uint64_t index;
     bool has_offset; /* "offset": of the byte of the body that can't be */

@@ -116,10 +116,27 @@ static void log_event(struct http_request *request, const char *event, enum prob
                  logger_number("unlogged_before", atomic_exchange(&server->unlogged, 0)));
 }
 
-/* What the client can do nothing about: the log explains it under the same request id, with the server's files by name,
- * which the reply leaves out. */
-static void log_failure(struct http_request *request, enum problem_code code, struct problem *problem) {
+static bool names_file(velocity_slice words) {
+    return memchr(words.data, '/', words.size) != NULL;
+}
+
+/* NULL: nobody, which a request is until it was found out, and for who need not log in. */
+static bool may_know_files(const struct http_request *request) {
+    return request->principal && principal_may(request->principal, PERMISSION_ADMIN);
+}
+
+const char *reply_words(const struct http_request *request, const char *words) {
+    return names_file(velocity_str(words)) && !may_know_files(request) ? "the server's log says why" : words;
+}
+
+/* Names of the server's files are left out of what goes to others than admins. What the client can do nothing about
+ * goes without them to anyone: the log explains it under the same request id. */
+static void leave_files_out(struct http_request *request, enum problem_code code, struct problem *problem) {
     unsigned status = problem_kind(code)->status;
+    if (status == MHD_HTTP_GONE || status == MHD_HTTP_SERVICE_UNAVAILABLE || status == MHD_HTTP_INSUFFICIENT_STORAGE) {
+        if (names_file(problem->detail) && !may_know_files(request)) problem->detail = problem_title(problem);
+        return;
+    }
     if (status != MHD_HTTP_INTERNAL_SERVER_ERROR && status != MHD_HTTP_GATEWAY_TIMEOUT) return;
     log_event(request, "request_failed", code, problem->detail.data);
     problem->detail = problem_title(problem);
@@ -132,7 +149,7 @@ void reply_problem_with(struct http_request *request, enum problem_code code, st
     if (route && route->pieces && request->state) route->pieces->tell(request, &extra);
     if (extra.detail.size == 0) extra.detail = problem_title(&extra);
     extra.request_id = request->id ? velocity_str(request->id) : velocity_bytes(NULL, 0);
-    log_failure(request, code, &extra);
+    leave_files_out(request, code, &extra);
     reply_begin(request, kind->status, PROBLEM_MEDIA_TYPE);
     json_writer_clear(&request->writer);
     request->writer.failed = false;
@@ -175,7 +192,16 @@ static const char *conflict_detail(const struct service_request *service) {
     if (service->operation == SERVICE_BATCH) return "a condition of the batch does not hold";
     if (service->current_version == VELOCITY_EXISTS)
         return "the transaction has put the key itself: it has no version yet";
-    return service->current_version == VELOCITY_ABSENT ? "the key is not there" : "the key stands at another version";
+    if (service->current_version == VELOCITY_ABSENT) return "the key is not there";
+    bool create = service->precondition == SERVICE_AT_VERSION && service->if_version == VELOCITY_ABSENT;
+    return create ? "the key is there already" : "the key stands at another version";
+}
+
+/* Of the operation that does not fit, or the condition that does not hold. */
+static velocity_slice key_of_batch(const struct service_request *service, bool unfit) {
+    const struct service_batch *batch = service->batch;
+    size_t at = service->failed_condition;
+    return unfit ? batch->operations[at].key : batch->conditions[at].key;
 }
 
 static void reply_transaction(struct http_request *request, enum problem_code code) {
@@ -277,6 +303,7 @@ void reply_failure(struct http_request *request, bool write) {
         problem.current_version = service->current_version;
         problem.has_index = service->operation == SERVICE_BATCH;
         problem.index = service->failed_condition;
+        if (problem.has_index) problem.key = key_of_batch(service, unfit);
     }
     reply_problem_with(request, failure_code(service->status, service->refusal, write), problem);
 }

@@ -13,6 +13,9 @@ void reply_problem(struct http_request *request, enum problem_code code, const c
 void reply_problem_with(struct http_request *request, enum problem_code code, struct problem extra);
 /* Of a parameter; false. */
 bool reply_bad_parameter(struct http_request *request, const char *reason);
+/* The engine's words, for whoever asks: those that name a file of the server are for admins, others are sent to the
+ * log. */
+const char *reply_words(const struct http_request *request, const char *words);
 /* After service_admit refused. */
 void reply_refusal(struct http_request *request);
 /* After a service request that ended in anything but OK. `write`: the outcome of a failure is unknown. */

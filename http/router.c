@@ -8,10 +8,11 @@
 
 /* clang-format off */
 #define ACTION(name, permission, audit, ...) {name, PERMISSION_##permission, AUDIT_##audit, __VA_ARGS__}
-#define EVERYWHERE     false, false, false
-#define IN_DATABASE    false, true, false
-#define IN_TRANSACTION false, true, true
-#define UNLIMITED      true, false, false
+#define EVERYWHERE     false, false, false, false
+#define IN_DATABASE    false, true, false, false
+#define IN_TRANSACTION false, true, true, false
+#define UNLIMITED      true, false, false, false
+#define PROBE          true, false, false, true
 
 static const struct route routes[] = {
     {HTTP_GET,    "/api/keys/" KEY,          BODY_NONE,     LATENCY_READ,  ACTION("get", READ, READ, IN_TRANSACTION),
@@ -42,11 +43,11 @@ static const struct route routes[] = {
      "Read a range as it is at one moment, line by line", NULL, export_get, NULL},
     {HTTP_POST,   "/api/import",             BODY_PIECES,   LATENCY_OTHER, ACTION("import", WRITE, WRITE, IN_DATABASE),
      "Store items, one a line", import_begin, import_post, &import_pieces},
-    {HTTP_POST,   "/api/transactions",       BODY_FORM,     LATENCY_OTHER, ACTION("transaction.begin", READ, WRITE, IN_DATABASE),
+    {HTTP_POST,   "/api/transactions",       BODY_FORM_OPTIONAL, LATENCY_OTHER, ACTION("transaction.begin", READ, WRITE, IN_DATABASE),
      "Begin a transaction", NULL, transactions_post, NULL},
     {HTTP_GET,    "/api/transactions",       BODY_NONE,     LATENCY_OTHER, ACTION("transactions", READ, READ, IN_DATABASE),
      "List open transactions", NULL, transactions_get, NULL},
-    {HTTP_POST,   "/api/transactions/{id}/commit", BODY_NONE, LATENCY_WRITE, ACTION("transaction.commit", READ, WRITE, IN_DATABASE),
+    {HTTP_POST,   "/api/transactions/{id}/commit", BODY_FORM_OPTIONAL, LATENCY_WRITE, ACTION("transaction.commit", READ, WRITE, IN_DATABASE),
      "Commit a transaction", NULL, transaction_commit_post, NULL},
     {HTTP_DELETE, "/api/transactions/{id}",  BODY_NONE,     LATENCY_OTHER, ACTION("transaction.rollback", READ, WRITE, IN_DATABASE),
      "Roll a transaction back", NULL, transaction_delete, NULL},
@@ -60,9 +61,9 @@ static const struct route routes[] = {
      "Change the limit of a database", NULL, database_patch, NULL},
     {HTTP_DELETE, "/api/databases/{name}",   BODY_NONE,     LATENCY_OTHER, ACTION("database.drop", ADMIN, ADMIN, EVERYWHERE),
      "Drop a database and all that it holds", NULL, database_delete, NULL},
-    {HTTP_POST,   "/api/flush",              BODY_NONE,     LATENCY_OTHER, ACTION("flush", ADMIN, ADMIN, IN_DATABASE),
+    {HTTP_POST,   "/api/flush",              BODY_FORM_OPTIONAL, LATENCY_OTHER, ACTION("flush", ADMIN, ADMIN, IN_DATABASE),
      "Move what is in memory into tables: a job", NULL, flush_post, NULL},
-    {HTTP_POST,   "/api/compact",            BODY_NONE,     LATENCY_OTHER, ACTION("compact", ADMIN, ADMIN, IN_DATABASE),
+    {HTTP_POST,   "/api/compact",            BODY_FORM_OPTIONAL, LATENCY_OTHER, ACTION("compact", ADMIN, ADMIN, IN_DATABASE),
      "Merge all tables, dropping what is deleted or overwritten: a job", NULL, compact_post, NULL},
     {HTTP_GET,    "/api/jobs",               BODY_NONE,     LATENCY_OTHER, ACTION("jobs", MONITOR, READ, EVERYWHERE),
      "List the jobs, the newest first", NULL, jobs_get, NULL},
@@ -108,17 +109,17 @@ static const struct route routes[] = {
      "All figures", NULL, stats_get, NULL},
     {HTTP_HEAD,   "/api/stats",              BODY_NONE,     LATENCY_OTHER, ACTION("stats", MONITOR, READ, EVERYWHERE),
      "The same without its body", NULL, stats_get, NULL},
-    {HTTP_GET,    "/livez",                  BODY_NONE,     LATENCY_OTHER, ACTION("live", NONE, NEVER, UNLIMITED),
+    {HTTP_GET,    "/livez",                  BODY_NONE,     LATENCY_OTHER, ACTION("live", NONE, NEVER, PROBE),
      "The process answers", NULL, health_live, NULL},
-    {HTTP_HEAD,   "/livez",                  BODY_NONE,     LATENCY_OTHER, ACTION("live", NONE, NEVER, UNLIMITED),
+    {HTTP_HEAD,   "/livez",                  BODY_NONE,     LATENCY_OTHER, ACTION("live", NONE, NEVER, PROBE),
      "The same without its body", NULL, health_live, NULL},
-    {HTTP_GET,    "/readyz",                 BODY_NONE,     LATENCY_OTHER, ACTION("ready", NONE, NEVER, UNLIMITED),
+    {HTTP_GET,    "/readyz",                 BODY_NONE,     LATENCY_OTHER, ACTION("ready", NONE, NEVER, PROBE),
      "It takes requests", NULL, health_ready, NULL},
-    {HTTP_HEAD,   "/readyz",                 BODY_NONE,     LATENCY_OTHER, ACTION("ready", NONE, NEVER, UNLIMITED),
+    {HTTP_HEAD,   "/readyz",                 BODY_NONE,     LATENCY_OTHER, ACTION("ready", NONE, NEVER, PROBE),
      "The same without its body", NULL, health_ready, NULL},
-    {HTTP_GET,    "/healthz",                BODY_NONE,     LATENCY_OTHER, ACTION("ready", NONE, NEVER, UNLIMITED),
+    {HTTP_GET,    "/healthz",                BODY_NONE,     LATENCY_OTHER, ACTION("ready", NONE, NEVER, PROBE),
      "Another name of /readyz", NULL, health_ready, NULL},
-    {HTTP_HEAD,   "/healthz",                BODY_NONE,     LATENCY_OTHER, ACTION("ready", NONE, NEVER, UNLIMITED),
+    {HTTP_HEAD,   "/healthz",                BODY_NONE,     LATENCY_OTHER, ACTION("ready", NONE, NEVER, PROBE),
      "The same without its body", NULL, health_ready, NULL},
 };
 /* clang-format on */

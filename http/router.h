@@ -24,11 +24,12 @@ enum http_method {
 };
 
 enum route_body {
-    BODY_NONE,     /* any body is too large */
-    BODY_OPTIONAL, /* up to max_value_bytes; none is an empty one */
-    BODY_REQUIRED, /* up to max_value_bytes; none: 411 */
-    BODY_PIECES,   /* of any size, worked on piece by piece; none: 411 */
-    BODY_FORM,     /* JSON of a few members: up to ROUTE_FORM_BYTES, of strangers less; none: 411 */
+    BODY_NONE,          /* any body is too large */
+    BODY_OPTIONAL,      /* up to max_value_bytes; none is an empty one */
+    BODY_REQUIRED,      /* up to max_value_bytes; none: 411 */
+    BODY_PIECES,        /* of any size, worked on piece by piece; none: 411 */
+    BODY_FORM,          /* JSON of a few members: up to ROUTE_FORM_BYTES, of strangers less; none: 411 */
+    BODY_FORM_OPTIONAL, /* the same; none is one without members */
 };
 
 #define ROUTE_FORM_BYTES 65536u
@@ -69,6 +70,10 @@ struct route_match {
     velocity_slice database;   /* raw, as in the path; empty: "default" */
     velocity_slice key;        /* raw rest of the path for "{key}", or the segment */
 };
+
+static inline bool route_needs_body(const struct route *route) {
+    return route->body != BODY_NONE && route->body != BODY_OPTIONAL && route->body != BODY_FORM_OPTIONAL;
+}
 
 enum http_method http_method_parse(const char *name);
 /* `path` is raw, before '?'. */

@@ -39,7 +39,10 @@ static void begin(struct http_request *request) {
     struct begin *state = request->state;
     struct transaction_caller caller = {.principal = request->principal, .database = request->service.database_name};
     struct transactions *all = service_transactions(http_server_service(request->server));
-    request->service.status = transactions_begin(all, &caller, state->isolation, &state->info);
+    struct service_request *service = &request->service;
+    service->status = transactions_begin(all, &caller, state->isolation, &state->info);
+    if (service->status != VELOCITY_OK) /* also of a CONFLICT: which limit it is */
+        (void)snprintf(service->commit.message, sizeof service->commit.message, "%s", velocity_error_message());
 }
 
 static void write_common(struct json_writer *w, const struct transaction_info *info) {
@@ -140,7 +143,9 @@ static void committed(struct http_request *request) {
     const struct service_request *service = &request->service;
     struct json_writer *w = &request->writer;
     if (service->refusal == SERVICE_NO_REFUSAL && service->status == VELOCITY_CONFLICT) {
-        reply_problem(request, PROBLEM_TRANSACTION_CONFLICT, "%s", service_request_message(service));
+        reply_problem_with(request, PROBLEM_TRANSACTION_CONFLICT,
+                           (struct problem){.detail = velocity_str(service_request_message(service)),
+                                            .key = service->commit.lost_key});
         return;
     }
     if (service->status != VELOCITY_OK) {
@@ -155,7 +160,7 @@ static void committed(struct http_request *request) {
 }
 
 void transaction_commit_post(struct http_request *request) {
-    if (!take_id(request)) return;
+    if (!take_id(request) || !form_is_empty(request)) return;
     request->service.operation = SERVICE_COMMIT;
     request_run(request, committed);
 }

@@ -10,6 +10,8 @@ struct record {
     uint8_t id[OUTCOME_ID_BYTES];
     uint64_t owner, version, ended_ms;
     char *message; /* NULL: none */
+    void *key;     /* NULL: none */
+    uint32_t key_size;
     uint32_t next; /* in its bucket */
     uint8_t end, status;
 };
@@ -18,7 +20,7 @@ struct outcomes {
     struct record *ring;
     uint32_t *buckets; /* as many as the ring has places */
     uint32_t places, most, first, count;
-    uint64_t keep_ms;
+    uint64_t keep_ms, key_bytes;
 };
 
 static uint32_t place(const struct outcomes *o, uint32_t index) {
@@ -75,6 +77,8 @@ static void drop_oldest(struct outcomes *o) {
     while (*link != o->first) link = &o->ring[*link].next;
     *link = oldest->next;
     free(oldest->message);
+    free(oldest->key);
+    o->key_bytes -= oldest->key_size;
     o->first = place(o, 1);
     o->count--;
 }
@@ -87,8 +91,14 @@ void outcomes_free(struct outcomes *o) {
     free(o);
 }
 
+static void *copy_of(velocity_slice key) {
+    void *copy = key.size ? malloc(key.size) : NULL;
+    return copy ? memcpy(copy, key.data, key.size) : NULL;
+}
+
 void outcomes_add(struct outcomes *o, const struct outcome *outcome, uint64_t now_ms) {
     while (o->count && now_ms - o->ring[o->first].ended_ms > o->keep_ms) drop_oldest(o);
+    while (o->count && o->key_bytes + outcome->key.size > OUTCOMES_MOST_KEY_BYTES) drop_oldest(o);
     bool full = o->count == o->places;
     if (full && (o->places == o->most || !grow(o))) drop_oldest(o);
     uint32_t at = place(o, o->count++);
@@ -97,9 +107,12 @@ void outcomes_add(struct outcomes *o, const struct outcome *outcome, uint64_t no
                               .version = outcome->version,
                               .ended_ms = now_ms,
                               .message = outcome->message[0] ? strdup(outcome->message) : NULL,
+                              .key = copy_of(outcome->key),
                               .end = outcome->end,
                               .status = (uint8_t)outcome->status};
     memcpy(record->id, outcome->id, sizeof record->id);
+    if (record->key) record->key_size = (uint32_t)outcome->key.size;
+    o->key_bytes += record->key_size;
     link_record(o, at);
 }
 
@@ -114,7 +127,14 @@ bool outcomes_find(const struct outcomes *o, const uint8_t id[OUTCOME_ID_BYTES],
                             .version = record->version};
     memcpy(out->id, record->id, sizeof out->id);
     if (record->message) strncat(out->message, record->message, sizeof out->message - 1);
+    void *key = copy_of(velocity_bytes(record->key, record->key_size));
+    if (key) out->key = velocity_bytes(key, record->key_size);
     return true;
+}
+
+void outcome_clear(struct outcome *outcome) {
+    free((void *)(uintptr_t)outcome->key.data);
+    outcome->key = velocity_bytes(NULL, 0);
 }
 
 uint32_t outcomes_count(const struct outcomes *o) {

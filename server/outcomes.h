@@ -4,8 +4,8 @@
  *     ring of records, oldest first        buckets (by id) --> record --next--> record
  *     [first ......... newest]  free ->
  *
- * The ring and its buckets double as long as there is more to remember, up to `most` records of some 60 bytes; then the
- * oldest makes room, however young it is.
+ * The ring and its buckets double as long as there is more to remember, up to `most` records of some 60 bytes and
+ * OUTCOMES_MOST_KEY_BYTES of keys; then the oldest makes room, however young it is.
  *
  * Threads: one at a time.
  */
@@ -17,6 +17,8 @@
 #define OUTCOME_ID_BYTES      16
 #define OUTCOME_MESSAGE_BYTES 160 /* with a NUL */
 
+#define OUTCOMES_MOST_KEY_BYTES (UINT64_C(64) << 20)
+
 struct outcome {
     uint8_t id[OUTCOME_ID_BYTES]; /* random */
     uint64_t owner;               /* who may ask: a hash */
@@ -24,6 +26,7 @@ struct outcome {
     velocity_status status;
     uint64_t version;
     char message[OUTCOME_MESSAGE_BYTES];
+    velocity_slice key; /* that lost; empty: none */
 };
 
 struct outcomes;
@@ -31,11 +34,14 @@ struct outcomes;
 /* `most`: a power of two. NULL: no memory. */
 struct outcomes *outcomes_new(uint32_t most, uint64_t keep_ms);
 void outcomes_free(struct outcomes *outcomes); /* NULL is allowed */
-/* Copied. Without memory the oldest ones make room sooner. `now_ms` never goes back. */
+/* Copied, its key where there is memory for it. Without memory the oldest ones make room sooner. `now_ms` never goes
+ * back. */
 void outcomes_add(struct outcomes *outcomes, const struct outcome *outcome, uint64_t now_ms);
-/* False: there is none, or it is too old. */
+/* False: there is none, or it is too old. To be cleared. */
 bool outcomes_find(const struct outcomes *outcomes, const uint8_t id[OUTCOME_ID_BYTES], uint64_t now_ms,
                    struct outcome *out);
+/* Frees its key; harmless on a zeroed one. */
+void outcome_clear(struct outcome *outcome);
 uint32_t outcomes_count(const struct outcomes *outcomes);
 
 #endif

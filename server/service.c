@@ -290,6 +290,7 @@ void service_start(struct service *service, struct service_request *request) {
 
 void service_request_end(struct service_request *request) {
     if (!request->service) return;
+    store_commit_forget(&request->commit);
     if (request->store) request->store->operations->release(request->store, &request->found);
     if (request->batch) service_batch_release(request);
     request->batch = NULL;

@@ -98,6 +98,7 @@ struct service_action {
     bool unlimited;      /* rate limits do not count it */
     bool in_database;    /* it concerns the keys of one database, which is acquired */
     bool in_transaction; /* it can be done inside of one */
+    bool probe;          /* whether the process is well: answered to anyone, whatever they show */
 };
 
 /* Who asks, and from where. Everything is the front's, until the request has ended. */
@@ -233,7 +234,8 @@ struct service_request {
     struct rate_answer rate; /* the limit that has the least left; limit 0: none */
     uint64_t version; /* OK: of the write, inside of a transaction VELOCITY_ABSENT; of a batch without writes: of what
                          was read */
-    uint64_t current_version; /* CONFLICT: as store_standing has it; of a commit: the message names the key */
+    uint64_t current_version; /* CONFLICT: as store_standing has it; of a commit: the message and commit.lost_key name
+                                 the key */
     size_t failed_condition;  /* CONFLICT, OUT_OF_SCOPE of a batch: the operation or condition */
     struct json_error json_error;
     velocity_value found; /* get, OK; released by service_request_end */

@@ -44,18 +44,21 @@ static bool refuse_ended(struct service_request *request, const struct outcome *
 }
 
 /* Whoever commits again, because the answer was lost, gets the same one. */
-static bool answer_again(struct service_request *request, const struct outcome *outcome) {
+static bool answer_again(struct service_request *request, struct outcome *outcome) {
     if (request->operation != SERVICE_COMMIT || outcome->end != TRANSACTION_COMMITTED)
         return refuse_ended(request, outcome);
     request->status = outcome->status;
     request->version = outcome->version;
     memcpy(request->commit.message, outcome->message, sizeof outcome->message);
+    store_commit_forget(&request->commit);
+    request->commit.lost_key = outcome->key; /* is the request's now */
+    outcome->key = velocity_bytes(NULL, 0);
     return false;
 }
 
 _Static_assert(sizeof((struct outcome *)0)->message <= sizeof((struct store_commit *)0)->message, "it is copied");
 
-static bool judge(struct service_request *request, enum transaction_entry entry, const struct outcome *outcome) {
+static bool judge(struct service_request *request, enum transaction_entry entry, struct outcome *outcome) {
     switch (entry) {
     case TRANSACTION_ENTERED: return true;
     case TRANSACTION_BUSY:
@@ -69,19 +72,23 @@ static bool judge(struct service_request *request, enum transaction_entry entry,
 
 bool service_look_at_transaction(struct service *service, struct service_request *request) {
     struct transaction_caller caller = caller_of(request);
-    struct outcome outcome;
+    struct outcome outcome = {0};
     enum transaction_entry entry = transactions_look(service->transactions, request->transaction_id, &caller, &outcome);
     /* Whoever is inside may have left by the time that this one has come as far. */
-    return entry == TRANSACTION_BUSY || judge(request, entry, &outcome);
+    bool good = entry == TRANSACTION_BUSY || judge(request, entry, &outcome);
+    outcome_clear(&outcome);
+    return good;
 }
 
 bool service_enter_transaction(struct service *service, struct service_request *request) {
     struct transaction_caller caller = caller_of(request);
     struct transaction *transaction = NULL;
-    struct outcome outcome;
+    struct outcome outcome = {0};
     enum transaction_entry entry =
         transactions_enter(service->transactions, request->transaction_id, &caller, &transaction, &outcome);
-    if (!judge(request, entry, &outcome)) return false;
+    bool entered = judge(request, entry, &outcome);
+    outcome_clear(&outcome);
+    if (!entered) return false;
     request->transaction = transaction;
     request->store = transaction_store(transaction);
     if (request->operation != SERVICE_COMMIT || !transaction_takes_space(transaction) ||
@@ -120,11 +127,12 @@ void service_commit(struct service_request *request) {
 /* To roll back what is rolled back already is done. */
 void service_rollback(struct service *service, struct service_request *request) {
     struct transaction_caller caller = caller_of(request);
-    struct outcome outcome;
+    struct outcome outcome = {0};
     enum transaction_entry entry =
         transactions_rollback(service->transactions, request->transaction_id, &caller, &outcome);
     request->status = VELOCITY_OK;
     bool undone =
         entry == TRANSACTION_ENDED && (outcome.end != TRANSACTION_COMMITTED || outcome.status == VELOCITY_CONFLICT);
     if (!undone) (void)judge(request, entry, &outcome);
+    outcome_clear(&outcome);
 }

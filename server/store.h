@@ -11,6 +11,8 @@
 
 #include "engine/velocity.h"
 
+#include <stdlib.h>
+
 struct store;
 struct store_feed;
 
@@ -65,7 +67,8 @@ struct store_commit {
     uint64_t version;         /* OK: of the last operation; without operations: of the state that was looked at */
     size_t failed_condition;  /* CONFLICT: its index */
     uint64_t current_version; /* CONFLICT: what that key stands at (store_standing) */
-    char message[160];        /* neither OK nor CONFLICT: why, with a NUL */
+    char message[160];        /* neither OK nor CONFLICT of a write: why, with a NUL */
+    velocity_slice lost_key;  /* CONFLICT of a commit: the key that lost, for store_commit_forget; no memory: empty */
     const struct store_compose *compose; /* internal, while it is under way */
     void *memory;                        /* the store's own, kept for the next use */
     void (*memory_free)(void *memory);
@@ -80,6 +83,11 @@ static inline uint64_t store_standing(velocity_status status, const velocity_val
 
 static inline bool store_condition_holds(uint64_t required, uint64_t standing) {
     return required == VELOCITY_EXISTS ? standing != VELOCITY_ABSENT : required == standing;
+}
+
+static inline void store_commit_forget(struct store_commit *commit) {
+    free((void *)(uintptr_t)commit->lost_key.data);
+    commit->lost_key = velocity_bytes(NULL, 0);
 }
 
 /* Gives back what a commit kept for reuse. */
@@ -156,8 +164,9 @@ struct store_operations {
      */
     velocity_status (*begin)(struct store *store, velocity_isolation isolation, struct store **txn);
     /* Of a transaction. Does not wait for other writes, but perhaps for the disk. done runs exactly once, on any
-     * thread, perhaps before the call returns; until then the transaction is left alone. CONFLICT: it lost; message
-     * names the key. After BUSY, NO_SPACE and NO_MEMORY it may be committed again; after the others only freed. */
+     * thread, perhaps before the call returns; until then the transaction is left alone. CONFLICT: it lost; message and
+     * lost_key name the key. After BUSY, NO_SPACE and NO_MEMORY it may be committed again; after the others only freed.
+     */
     void (*commit)(struct store *txn, struct store_commit *commit);
 
     /* Does not wait. The state as it is now, to be read only: get, get_many, release, scan, free, for any thread. The

@@ -122,12 +122,20 @@ static void txn_write(struct store *store, const struct store_batch *batch, stru
 
 /* ---- the end ---------------------------------------------------------------------------------------------------- */
 
+/* A copy: the transaction may be gone before its commit is. */
+static void take_lost_key(const velocity_txn *txn, struct store_commit *commit) {
+    velocity_slice key = velocity_txn_lost_key(txn);
+    void *copy = key.size ? malloc(key.size) : NULL;
+    if (copy) commit->lost_key = velocity_bytes(memcpy(copy, key.data, key.size), key.size);
+}
+
 static void committed(void *arg, velocity_status status, uint64_t version) {
     struct lsm_txn *t = arg;
     struct store_commit *commit = t->commit;
     t->commit = NULL;
     commit->status = status;
     commit->version = version;
+    if (status == VELOCITY_CONFLICT) take_lost_key(t->txn, commit);
     lsm_commit_explain(commit, status);
     commit->done(commit); /* which may free the transaction */
 }

@@ -106,6 +106,7 @@ static void take_out(struct transactions *all, struct transaction *t, enum trans
         outcome.status = commit->status;
         outcome.version = commit->version;
         (void)snprintf(outcome.message, sizeof outcome.message, "%s", commit->message);
+        outcome.key = commit->lost_key;
     }
     outcomes_add(memory_of(all, t, commit), &outcome, now_ms(all));
     struct transactions_stats *stats = &all->stats;
@@ -239,7 +240,9 @@ static enum transaction_entry recall(struct transactions *all, const uint8_t id[
     uint64_t now = now_ms(all);
     bool found = outcomes_find(all->committed, id, now, outcome) || outcomes_find(all->lost, id, now, outcome) ||
                  outcomes_find(all->ended, id, now, outcome);
-    return found && outcome->owner == owner_of(caller) ? TRANSACTION_ENDED : TRANSACTION_UNKNOWN;
+    if (found && outcome->owner == owner_of(caller)) return TRANSACTION_ENDED;
+    if (found) outcome_clear(outcome);
+    return TRANSACTION_UNKNOWN;
 }
 
 /* Under the mutex. What was due is taken out: *due, to be freed. */
@@ -340,6 +343,7 @@ static void commit_answered(struct store_commit *commit) {
     asked->status = commit->status;
     asked->version = commit->version;
     memcpy(asked->message, commit->message, sizeof asked->message);
+    asked->lost_key = commit->lost_key;
     if (may_go_on(commit->status)) {
         transaction_leave(t);
     } else {

@@ -77,7 +77,7 @@ enum transaction_entry {
     TRANSACTION_ENTERED,
     TRANSACTION_BUSY,    /* another request is inside, or it is being committed */
     TRANSACTION_UNKNOWN, /* never was there, is somebody else's, or ended too long ago */
-    TRANSACTION_ENDED,   /* outcome->end says how */
+    TRANSACTION_ENDED,   /* outcome->end says how; outcome_clear it */
 };
 
 /* outcome.end */

@@ -75,8 +75,16 @@ static void commits(velocity_txn *txn) {
     velocity_txn_free(txn);
 }
 
+/* The message names the key as far as it goes, the call as a whole. */
 static void loses(velocity_txn *txn, const char *named) {
+    char begin[100];
+    assert_int_equal(velocity_txn_lost_key(txn).size, 0);
     FAILS(VELOCITY_CONFLICT, named, velocity_txn_commit(txn, NULL, NULL));
+    velocity_slice key = velocity_txn_lost_key(txn);
+    assert_int_not_equal(key.size, 0);
+    int shown = key.size < 64 ? (int)key.size : 64;
+    (void)snprintf(begin, sizeof begin, "key %.*s%s, which", shown, (const char *)key.data, key.size > 64 ? "..." : "");
+    assert_non_null(strstr(velocity_error_message(), begin));
     velocity_txn_free(txn);
 }
 

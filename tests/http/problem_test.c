@@ -36,6 +36,12 @@ static void extensions_stand_only_where_they_say_something(void **state) {
                    "{\"type\":\"urn:velocity:problem:precondition_failed\",\"title\":\"A condition does not hold; "
                    "nothing was done\",\"status\":412,\"code\":\"precondition_failed\","
                    "\"current_version\":\"18446744073709551615\",\"index\":0,\"offset\":17}");
+    assert_problem(&(struct problem){.code = PROBLEM_NO_SPACE, .key = velocity_bytes("a\"b", 3)},
+                   "{\"type\":\"urn:velocity:problem:no_space\",\"title\":\"The disk or a limit is full; nothing was "
+                   "done\",\"status\":507,\"code\":\"no_space\",\"key\":\"a\\\"b\"}");
+    assert_problem(&(struct problem){.code = PROBLEM_NO_SPACE, .key = velocity_bytes("\xff\0", 2)},
+                   "{\"type\":\"urn:velocity:problem:no_space\",\"title\":\"The disk or a limit is full; nothing was "
+                   "done\",\"status\":507,\"code\":\"no_space\",\"key64\":\"_wA\"}");
     assert_problem(&(struct problem){.code = PROBLEM_PRECONDITION_FAILED, .has_current_version = true},
                    "{\"type\":\"urn:velocity:problem:precondition_failed\",\"title\":\"A condition does not hold; "
                    "nothing was done\",\"status\":412,\"code\":\"precondition_failed\",\"current_version\":null}");

@@ -52,7 +52,7 @@ describe('version and help', () => {
   });
 
   it('names each command, and each option of one', async () => {
-    for (const args of [['help'], ['--help']]) {
+    for (const args of [['help'], ['--help'], ['-h']]) {
       const { code, stdout } = await run(args);
       assert.equal(code, 0);
       for (const command of ['server', 'version', 'help']) assert.match(stdout, new RegExp(`\\b${command}\\b`));

@@ -171,7 +171,7 @@ describe('put and get', () => {
   it('only where the conditions hold', async () => {
     const { version } = JSON.parse(await good(['put', 'c', '1', '--json', '--create']));
     assert.match(version, /^\d+$|^$/);
-    await fails(['put', 'c', '2', '--create'], 1, /precondition_failed/);
+    await fails(['put', 'c', '2', '--create'], 1, new RegExp(`the key is there already \\(HTTP 412 precondition_failed, current_version ${version}\\)`));
     await good(['put', 'c', '2', '--if-exists']);
     const now = JSON.parse(await good(['get', 'c', '--json']));
     assert.deepEqual([now.key, now.text, now.type, now.size], ['c', '2', 'text/plain; charset=utf-8', 1]);
@@ -308,6 +308,7 @@ describe('batch', () => {
     const batch = JSON.stringify({ ops: [{ op: 'put', key: 'b', text: '1' }, { op: 'get', key: 'b' }] });
     const { results } = JSON.parse(await good(['batch'], { input: batch }));
     assert.equal(results[1].text, '1');
+    assert.equal(JSON.parse(await good(['batch', '--json'], { input: batch })).results[1].text, '1');
     const file = path.join(temporaryDirectory(), 'batch.json');
     writeFileSync(file, batch);
     assert.equal(JSON.parse(await good(['batch', file])).results.length, 2);
@@ -320,9 +321,10 @@ describe('batch', () => {
     const version = JSON.parse(await good(['batch'], { input: '{"ops":[{"op":"put","key":"b:1","text":"x"}]}' })).version;
     const conditional = (wanted) => JSON.stringify({ if: [{ key: 'b:1', exists: true }, { key: 'b:1', version: wanted }], ops: [{ op: 'put', key: 'b:2', text: 'y' }] });
     await good(['batch'], { input: conditional(version) });
-    await fails(['batch'], 1, /HTTP 412 precondition_failed/, { input: conditional('1') });
-    await fails(['batch'], 1, /HTTP 409/, { input: '{"ops":[{"op":"increment","key":"b:1"}]}' });
-    await fails(['batch'], 1, /HTTP 400 invalid_operation/, { input: '{"ops":[{"op":"put","key":"b:3","text":"z"},{"op":"put","key":""}]}' });
+    const standing = JSON.parse(await good(['get', 'b:1', '--json'])).version;
+    await fails(['batch'], 1, new RegExp(`\\(HTTP 412 precondition_failed, index 1, key b:1, current_version ${standing}\\)`), { input: conditional('1') });
+    await fails(['batch', '--json'], 1, /\(HTTP 409 conflict, index 0, key b:1\)/, { input: '{"ops":[{"op":"increment","key":"b:1"}]}' });
+    await fails(['batch'], 1, /\(HTTP 400 invalid_operation, index 1\)/, { input: '{"ops":[{"op":"put","key":"b:3","text":"z"},{"op":"put","key":""}]}' });
     await fails(['get', 'b:3'], 3, /key_not_found/);
     await fails(['batch'], 1, /not JSON.*at byte 0/, { input: '' });
     await fails(['batch', '/tmp'], 1, /can't read \/tmp/);

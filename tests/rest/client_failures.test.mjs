@@ -56,6 +56,13 @@ describe('a refusal', () => {
     await fails(['get', 'two\nlines\u001b[2J'], 3, /two lines \[2J: Nothing is there/, { at });
   });
 
+  it('says what it says for programs, in the same line whatever that is', async () => {
+    const members = { index: 3, key: 'two\nlines\u001b[2J', key64: ['no text'], current_version: null, offset: '\u0007' };
+    const body = JSON.stringify({ detail: 'Lost.', code: 'conflict', ...members });
+    const { url: at } = await fake((_, response) => response.writeHead(409, { 'Content-Type': 'application/problem+json' }).end(body));
+    await fails(['batch'], 1, /^velocity: Lost\. \(HTTP 409 conflict, index 3, key two lines \[2J, current_version null, offset {2}\)\n$/, { at, input: '{}' });
+  });
+
   it('of a value that is too large comes through while it is still sent', async () => {
     const file = path.join(temporaryDirectory(), 'large');
     writeFileSync(file, Buffer.alloc(40 * MiB));

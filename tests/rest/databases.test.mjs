@@ -146,6 +146,8 @@ describe('a limit', () => {
       ({ status } = await client.put(`/api/databases/full/keys/${i}`, Buffer.from(Array.from({ length: MiB }, (_, k) => (k * 2654435761 + i * 40503) >> 11 & 255))));
     }
     assert.equal(status, 507);
+    const bytes = Buffer.alloc(MiB).map(() => Math.random() * 256);
+    assert.match(assertProblem(await client.put('/api/databases/full/keys/x', bytes), 507).detail, /its files take \d+ bytes and may take \d+/);
     assert.equal((await client.put('/api/keys/not-full', 'x')).status, 204);
     assert.equal((await client.get('/api/databases/full/keys/0')).status, 200);
     assert.equal((await client.delete('/api/databases/full/keys/0')).status, 204);

@@ -1,6 +1,7 @@
 // /livez, /readyz, /healthz and /api/stats: figures that are real or null.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { basic, bearer, serverWithAdmin } from './people.mjs';
 import { assertProblem, keyPath, Server, Wire } from './support.mjs';
 
 let server;
@@ -23,6 +24,22 @@ describe('health', () => {
 
   it('/readyz?verbose says more than /readyz', async () => {
     assert.ok((await client.get('/readyz?verbose')).body.length > (await client.get('/readyz')).body.length);
+  });
+
+  it('is told to who shows what is wrong, out of date or banned, but for what not everyone may know', async () => {
+    const { server: own, nobody } = await serverWithAdmin({ config: { security: { max_auth_failures: 2 } } });
+    const wrong = [bearer('vt_ended'), basic('ada', 'a guess'), { Authorization: 'nonsense' }, { Cookie: `velocity_${own.port}=vs_ended` }];
+    for (const headers of [...wrong, ...wrong, ...wrong]) {
+      for (const target of ['/livez', '/readyz', '/healthz']) {
+        assert.equal((await nobody.get(target, headers)).status, 200, target);
+        assert.equal((await nobody.request('HEAD', target, { headers })).status, 200, target);
+      }
+    }
+    assert.equal((await nobody.get('/readyz?verbose', basic('ada'))).json.databases.default, 'ok', 'and none of it was a guess');
+    for (const headers of wrong.slice(0, 2)) assertProblem(await nobody.get('/readyz?verbose', headers), 401);
+    await until('a ban', async () => (await nobody.get('/readyz?verbose', bearer('vt_ended'))).status === 429);
+    for (const target of ['/livez', '/readyz']) assert.equal((await nobody.get(target, bearer('vt_ended'))).status, 200, target);
+    await own.stop();
   });
 
   it('takes no other parameters', async () => {

@@ -1,9 +1,12 @@
 // What somebody tries who should not be able to: go on after they were thrown out, fill what belongs to all, lie about
 // who they are.
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { describe, it } from 'node:test';
 import { addToken, addUser, basic, bearer, logIn, OTHER_PASSWORD, PASSWORD, serverWithAdmin } from './people.mjs';
-import { assertProblem, KiB, Server, Wire } from './support.mjs';
+import { assertProblem, KiB, MiB, Server, until, Wire } from './support.mjs';
 
 const rows = async (admin, query = 'limit=1000') => (await admin.get(`/api/audit?${query}`)).json.rows;
 /** So many requests on one connection: their statuses. */
@@ -83,7 +86,7 @@ describe('the audit log is not filled by strangers', () => {
   it('with credentials that are none: they count like wrong ones, and are banned', async () => {
     for (const field of ['x', 'Bearer', 'Basic !', `Basic ${Buffer.from('no colon').toString('base64')}`]) {
       const { server, admin } = await serverWithAdmin({ config: { security: { max_auth_failures: 2 } } });
-      const statuses = await many(server, 60, `GET /livez HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${field}\r\n\r\n`);
+      const statuses = await many(server, 60, `GET /api/openapi.json HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${field}\r\n\r\n`);
       assert.ok(statuses.includes(429), `${field}: ${new Set(statuses)}`);
       assert.ok((await rows(admin, 'action=login&limit=1000')).filter(({ status }) => status === 401).length <= 20, field);
       await server.stop();
@@ -137,7 +140,7 @@ describe('the audit log', () => {
 
   it('is not filled by strangers where nobody is banned, by their logins or by another site\'s pages', async () => {
     const { server, admin } = await serverWithAdmin({ config: { security: { max_auth_failures: 0 } } });
-    await many(server, 300, 'GET /livez HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer nonsense\r\n\r\n');
+    await many(server, 300, 'GET /api/openapi.json HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer nonsense\r\n\r\n');
     await many(server, 300, 'DELETE /api/keys/a HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\n\r\n');
     const found = (await rows(admin, 'limit=1000')).filter(({ user, address }) => !user && address === '127.0.0.1');
     assert.ok(found.length >= 60 && found.length < 200, `${found.length} of 600`);
@@ -239,6 +242,29 @@ describe('a stranger', () => {
     assert.deepEqual((await admin.get('/readyz?verbose')).json.databases, { 'customer-x': 'ok', default: 'ok' });
     for (const client of [nobody, bob, admin]) assert.equal((await client.get('/readyz?verbose')).json.all_well, true);
     await server.stop();
+  });
+
+  it('do not read where the server keeps its files, which an admin does', async () => {
+    const { server, nobody, admin } = await serverWithAdmin();
+    const bob = await addUser(admin, nobody, 'bob', { role: 'write' });
+    await admin.post('/api/databases', { name: 'full', max_disk_bytes: 32 * MiB });
+    await until('the limit', async () => (await bob.put(`/api/databases/full/keys/${randomBytes(4).toString('hex')}`, randomBytes(MiB))).status === 507);
+    const put = (who) => who.put('/api/databases/full/keys/more', randomBytes(MiB));
+    assert.match(assertProblem(await put(admin), 507).detail, /databases\/full: its files take/);
+    assert.equal(assertProblem(await put(bob), 507).detail, 'The disk or a limit is full; nothing was done');
+    await admin.post('/api/databases', { name: 'torn' });
+    await admin.put('/api/databases/torn/keys/a', 'x');
+    await server.stop();
+    writeFileSync(path.join(server.dataDir, 'databases', 'torn', 'CURRENT'), 'nonsense');
+    const again = await server.again();
+    const [torn, whole] = [bob, admin].map((who) => again.client.with(who.own));
+    for (const [who, named] of [[torn, false], [whole, true]]) {
+      const { detail } = assertProblem(await who.get('/api/databases/torn/keys/a'), 503);
+      const listed = (await who.get('/api/databases/torn')).json;
+      assert.equal(listed.status, 'damaged');
+      for (const words of [detail, listed.detail]) assert.equal(words.includes('/'), named, words);
+    }
+    await again.stop();
   });
 
   it('is not another one because two fields of a proxy contradict each other', async () => {

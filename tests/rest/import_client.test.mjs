@@ -114,6 +114,23 @@ describe('an import', () => {
     await fails([fileOf(rdb([], { version: '0099' })), '--format', 'redis'], 1, /version 99/);
   });
 
+  it('has the format that its source is called by, as an export has, unless --format says otherwise', async () => {
+    await database('named');
+    await database('again');
+    await good([fileOf(ndjson([{ key: 'a', text: 'one' }]), 'rows.txt'), '--database', 'named']);
+    for (const [name, begins] of [['all.csv', 'key,type,version'], ['all.SQLite3', 'SQLite format 3'], ['all.db', 'SQLite format 3'], ['all', '{"key"'], ['all.rdb', '{"key"']]) {
+      const file = path.join(folder, name);
+      assert.equal((await command(['export', '--database', 'named', '--output', file])).code, 0);
+      assert.ok(readFileSync(file).toString().startsWith(begins), name);
+    }
+    await good([path.join(folder, 'all.csv'), '--value-column', 'value', '--prefix', 'csv:', '--database', 'again']);
+    await good([path.join(folder, 'all.db'), '--table', 'items', '--value-column', 'value', '--prefix', 'db:', '--database', 'again']);
+    await good([fileOf(rdb([['r', 'two']]), 'dump.rdb'), '--prefix', 'rdb:', '--database', 'again']);
+    await good([path.join(folder, 'all.rdb'), '--format', 'ndjson', '--database', 'again']);
+    assert.deepEqual((await itemsOf('again')).map(({ key, text }) => [key, text]), [['a', 'one'], ['csv:a', 'one'], ['db:a', 'one'], ['rdb:r', 'two']]);
+    await fails(['redis://127.0.0.1:1'], 1, /Redis can't be reached at 127\.0\.0\.1:1/);
+  });
+
   it('refuses what it would pass over', async () => {
     const file = fileOf('');
     await fails([file, '--prefix', 'x:'], 2, /--prefix is nothing for ndjson/);
@@ -123,6 +140,9 @@ describe('an import', () => {
     await fails([file, '--format', 'xml'], 2, /ndjson, csv, sqlite or redis/);
     await fails([file, file], 2, /one source/);
     await fails([path.join(folder, 'none')], 1, /No such file/);
+    const empty = path.dirname(fileOf(''));
+    await fails([empty], 1, /is a folder: name a file/);
+    assert.ok(!existsSync(`${empty}.import-state`));
     await fails([file, '--format', 'sqlite'], 1, /--table/);
     await fails([fileOf('a,b\n'), '--format', 'csv', '--key-column', 'id'], 1, /no column has the name that --key-column says/);
     await fails(['-', '--format', 'redis'], 1, /standard input: a dump is read from a file: name it/);

@@ -55,6 +55,17 @@ describe('a job', () => {
     assert.equal(assertProblem(await client.post('/api/flush?now=true'), 400).code, 'unknown_parameter');
   });
 
+  it('is asked for with an empty object, too, and with nothing else', async () => {
+    const before = (await client.get('/api/jobs')).json.jobs.length;
+    for (const kind of ['flush', 'compact']) {
+      assert.equal(assertProblem(await client.post(`/api/${kind}`, { database: 'default' }), 400).code, 'invalid_body');
+      assert.equal((await client.get('/api/jobs')).json.jobs.length, before);
+    }
+    const asked = await client.post('/api/flush', {});
+    assert.equal(asked.status, 202, asked.text);
+    await ended(client, asked.json.id);
+  });
+
   it('is cancelled while others write, and nothing is lost', async () => {
     await client.post('/api/databases', { name: 'busy' });
     const ops = (n) => Array.from({ length: 2000 }, (_, i) => ({ op: 'put', key: `${n}-${i}`, text: 'v'.repeat(100) }));

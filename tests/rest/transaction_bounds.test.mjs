@@ -73,7 +73,9 @@ describe('limits', () => {
     const bob = await addUser(own.admin, own.nobody, 'bob');
     const open = [];
     for (let i = 0; i < 16; i++) open.push(await Transaction.begin(bob));
-    assert.equal(assertProblem(await bob.post('/api/transactions', {}), 409).code, 'too_many');
+    const refused = assertProblem(await bob.post('/api/transactions', {}), 409);
+    assert.equal(refused.code, 'too_many');
+    assert.match(refused.detail, /16 open transactions of this user/);
     const { client: token } = await addToken(bob);
     assert.equal(assertProblem(await token.post('/api/transactions', {}), 409).code, 'too_many', 'tokens are the user\'s');
     await Transaction.begin(own.admin);

@@ -1,7 +1,8 @@
 // Transactions over HTTP: what is seen inside, who wins, and how each ends.
 import assert from 'node:assert/strict';
+import { isUtf8 } from 'node:buffer';
 import { after, before, describe, it } from 'node:test';
-import { assertProblem, key64, Server, versionOf, Wire } from './support.mjs';
+import { assertProblem, key64, KiB, Server, versionOf, Wire } from './support.mjs';
 import { Transaction } from './transactions.mjs';
 
 let server;
@@ -27,6 +28,7 @@ const loses = async (transaction, key) => {
   const problem = assertProblem(await transaction.commit(), 409);
   assert.equal(problem.code, 'transaction_conflict');
   assert.match(problem.detail, new RegExp(`key ${key}\\b`));
+  assert.equal(problem.key, key);
   return problem;
 };
 
@@ -319,18 +321,40 @@ describe('its end', () => {
 
   it('is a conflict that names the key, of whatever bytes it is', async () => {
     const long = `tenant:4711:account:ann@example.org/${'k'.repeat(5000)}`;
+    const longest = Buffer.alloc(16 * KiB, 0xff);
     for (const [bytes, named] of [
       [Buffer.from([0xff, 0, 0x22, 0x61]), 'key \\xff\\x00"a, which the transaction writes'],
       [Buffer.from('tenant:4711:account:ann@example.org'), 'key tenant:4711:account:ann@example.org, which'],
       [Buffer.from(long), `key ${long.slice(0, 64)}..., which`],
+      [longest, `key ${'\\xff'.repeat(30)}`], // as far as there is room
     ]) {
       const path = `/api/keys?key64=${key64(bytes)}`;
       const transaction = await begin('snapshot');
       assert.equal((await transaction.inside.put(path, '1')).status, 204);
       assert.equal((await client.put(path, '2')).status, 204);
-      const problem = assertProblem(await transaction.commit(), 409);
-      assert.ok(problem.detail.startsWith(named), problem.detail);
+      for (let i = 0; i < 2; i++) {
+        const problem = assertProblem(await transaction.commit(), 409);
+        assert.ok(problem.detail.startsWith(named), problem.detail);
+        const text = isUtf8(bytes);
+        assert.deepEqual([problem.key, problem.key64], [text ? bytes.toString() : undefined, text ? undefined : key64(bytes)]);
+      }
     }
+  });
+
+  it('is a commit with an empty object, too, and with no other body', async () => {
+    const transaction = await begin('snapshot');
+    await transaction.put('end:form', '1');
+    const path = `/api/transactions/${transaction.id}/commit`;
+    const json = { 'Content-Type': 'application/json' };
+    for (const [body, code] of [['[]', 'invalid_body'], ['null', 'invalid_body'], ['{"now":true}', 'invalid_body'], ['{', 'invalid_json'], [' ', 'invalid_json']]) {
+      assert.equal(assertProblem(await client.request('POST', path, { body, headers: json }), 400, body).code, code);
+    }
+    assertProblem(await client.request('POST', path, { body: '{}', headers: { 'Content-Type': 'text/plain' } }), 415);
+    assert.equal(await value('end:form'), null);
+    const { json: first, text } = await client.post(path, {});
+    assert.deepEqual(Object.keys(first), ['version'], text);
+    assert.equal(await value('end:form'), '1');
+    assert.deepEqual((await client.request('POST', path)).json, first);
   });
 
   it('is a rollback, which can be asked for again', async () => {

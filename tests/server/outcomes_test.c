@@ -29,10 +29,15 @@ static void what_was_added_is_found_with_all_that_it_said(void **state) {
     struct outcome outcome = numbered(5), found;
     outcome.status = VELOCITY_CONFLICT;
     strcpy(outcome.message, "key a was written");
+    outcome.key = velocity_bytes("a\0b", 3);
     outcomes_add(outcomes, &outcome, 10);
     assert_true(outcomes_find(outcomes, outcome.id, 10, &found));
     assert_int_equal(found.status, VELOCITY_CONFLICT);
     assert_string_equal(found.message, "key a was written");
+    assert_int_equal(found.key.size, 3);
+    assert_memory_equal(found.key.data, "a\0b", 3);
+    outcome_clear(&found);
+    outcome_clear(&found); /* harmless twice */
     assert_false(has(outcomes, 6, 10));
     outcomes_free(outcomes);
 }
@@ -68,6 +73,26 @@ static void beyond_its_size_the_oldest_make_room_and_only_they(void **state) {
     outcomes_free(outcomes);
 }
 
+static void large_keys_make_the_oldest_leave_sooner(void **state) {
+    (void)state;
+    enum { KEY_BYTES = 16384, MOST_KEYS = OUTCOMES_MOST_KEY_BYTES / KEY_BYTES, ADDED = MOST_KEYS + 100 };
+    static const char key[KEY_BYTES];
+    struct outcomes *outcomes = outcomes_new(2 * MOST_KEYS, KEEP_MS);
+    for (uint32_t i = 0; i < ADDED; i++) {
+        struct outcome outcome = numbered(i);
+        outcome.key = velocity_bytes(key, sizeof key);
+        outcomes_add(outcomes, &outcome, 7);
+    }
+    assert_int_equal(outcomes_count(outcomes), MOST_KEYS);
+    struct outcome newest = numbered(ADDED - 1), found, without = numbered(ADDED);
+    assert_true(outcomes_find(outcomes, newest.id, 7, &found));
+    assert_int_equal(found.key.size, KEY_BYTES);
+    outcome_clear(&found);
+    outcomes_add(outcomes, &without, 7); /* which needs no such room */
+    assert_int_equal(outcomes_count(outcomes), MOST_KEYS + 1);
+    outcomes_free(outcomes);
+}
+
 static void of_ids_that_share_a_bucket_each_is_found(void **state) {
     (void)state;
     struct outcomes *outcomes = outcomes_new(256, KEEP_MS);
@@ -90,6 +115,7 @@ int main(void) {
         cmocka_unit_test(what_was_added_is_found_with_all_that_it_said),
         cmocka_unit_test(it_is_forgotten_in_time_and_not_before),
         cmocka_unit_test(beyond_its_size_the_oldest_make_room_and_only_they),
+        cmocka_unit_test(large_keys_make_the_oldest_leave_sooner),
         cmocka_unit_test(of_ids_that_share_a_bucket_each_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -274,7 +274,10 @@ static void who_loses_is_told_the_key(void **state) {
     struct store_commit lost = commit(txn);
     assert_int_equal(lost.status, VELOCITY_CONFLICT);
     assert_non_null(strstr(lost.message, "account"));
+    assert_int_equal(lost.lost_key.size, strlen("account"));
     end(txn);
+    assert_memory_equal(lost.lost_key.data, "account", strlen("account")); /* the commit's own */
+    store_commit_forget(&lost);
     (void)sees(f->store, "account", "3");
 }
 
@@ -287,7 +290,9 @@ static void a_scan_counts_as_read_where_that_matters(void **state) {
         assert_int_equal(txn->operations->scan(txn, &scan), VELOCITY_OK);
         put(txn, "q", "x");
         put(f->store, key, "a phantom");
-        assert_int_equal(commit(txn).status, i ? VELOCITY_CONFLICT : VELOCITY_OK);
+        struct store_commit committed = commit(txn);
+        assert_int_equal(committed.status, i ? VELOCITY_CONFLICT : VELOCITY_OK);
+        store_commit_forget(&committed);
         end(txn);
     }
 }

@@ -44,6 +44,12 @@ static void who_lost_is_told_the_same_again(void **state) {
     assert_int_equal(enter(b, b->ann, &info, &transaction, &outcome), TRANSACTION_ENDED);
     assert_int_equal(outcome.status, VELOCITY_CONFLICT);
     assert_string_equal(outcome.message, lost.message);
+    assert_int_equal(lost.lost_key.size, strlen("account"));
+    assert_memory_equal(lost.lost_key.data, "account", strlen("account"));
+    assert_int_equal(outcome.key.size, lost.lost_key.size);
+    assert_memory_equal(outcome.key.data, lost.lost_key.data, outcome.key.size);
+    store_commit_forget(&lost);
+    outcome_clear(&outcome);
     assert_int_equal(stats_of(b).conflicts, 1);
     assert_int_equal(stats_of(b).committed, 0);
 }
@@ -325,6 +331,8 @@ static void *work(void *arg) {
         w->conflicts += answered.status == VELOCITY_CONFLICT;
         assert_int_equal(transactions_look(w->bench->all, velocity_str(info.id), &caller, &outcome), TRANSACTION_ENDED);
         assert_int_equal(outcome.status, answered.status);
+        outcome_clear(&outcome);
+        store_commit_forget(&answered);
         transactions_sweep(w->bench->all);
     }
     return NULL;

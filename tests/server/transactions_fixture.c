@@ -82,6 +82,7 @@ int end_of(struct bench *b, const struct transaction_info *info) {
     enum transaction_entry entry = enter(b, b->ann, info, &transaction, &outcome);
     if (entry == TRANSACTION_UNKNOWN) return -1;
     assert_int_equal(entry, TRANSACTION_ENDED);
+    outcome_clear(&outcome);
     return outcome.end;
 }
 
