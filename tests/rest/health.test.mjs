@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { basic, bearer, serverWithAdmin } from './people.mjs';
-import { assertProblem, keyPath, Server, Wire } from './support.mjs';
+import { assertProblem, keyPath, Server, until, Wire } from './support.mjs';
 
 let server;
 let client;
