@@ -9,26 +9,11 @@ import { once } from 'node:events';
 import { createReadStream, readFileSync, statSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
-import { etcd, installed, measureAll, median, number, redis, run, velocity, wrk } from './servers.mjs';
+import { join } from 'node:path';
+import { etcd, installed, measureAndReport, median, number, optionsOf, redis, run, velocity, wrk } from './servers.mjs';
 
-const here = dirname(fileURLToPath(import.meta.url));
-const { values: options } = parseArgs({
-    options: {
-        velocity: { type: 'string', default: join(here, '../../build/bin/velocity') },
-        dir: { type: 'string', default: 'bench-data' },
-        rounds: { type: 'string', default: '3' },
-        seconds: { type: 'string', default: '3' },
-        items: { type: 'string', default: '1000000' },
-        only: { type: 'string', default: '' },
-        json: { type: 'string' },
-        help: { type: 'boolean', default: false },
-    },
-});
-const usage = 'usage: api.mjs [--velocity BINARY] [--dir DIR] [--rounds N] [--seconds S] [--items N] [--only ROWS] [--json FILE]';
-const [seconds, rounds, items] = [options.seconds, options.rounds, options.items].map(Number);
+const options = optionsOf('api.mjs', { seconds: 3, items: 1000000, only: '' });
+const { seconds, rounds, items } = options;
 const WARM_SECONDS = 1;
 const LIMIT_MS = 600000;
 const VALUE = 'v'.repeat(100);
@@ -319,10 +304,4 @@ function report() {
     console.log(`\nPeak memory in import and export: ${mebibytes('velocity')} MiB; Redis ${mebibytes('redis')} MiB`);
 }
 
-if (options.help || !(seconds >= 1) || !(rounds >= 1) || !(items >= 1)) {
-    console.error(usage);
-    process.exit(options.help ? 0 : 2);
-}
-await measureAll(loads.filter(({ row }) => new RegExp(options.only).test(row)), rounds, options.dir);
-report();
-if (options.json) writeFileSync(options.json, `${JSON.stringify(loads.map(({ row, server, results = [] }) => ({ row, server, results })), null, 1)}\n`);
+await measureAndReport(loads.filter(({ row }) => new RegExp(options.only).test(row)), options, report);

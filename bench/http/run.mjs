@@ -2,27 +2,10 @@
 // The HTTP front beside its yardsticks: GET against a bare libmicrohttpd handler, durable PUT against Redis with
 // `appendfsync always`. Loads are interleaved round by round, and the table shows medians. Needs wrk, redis-server and
 // redis-benchmark for the rows that use them; what is missing shows as a dash.
-import { writeFileSync } from 'node:fs';
-import { join, dirname } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
-import { installed, measureAll, median, number, printsPort, redis, run, velocity, wrk } from './servers.mjs';
+import { built, installed, measureAndReport, median, number, optionsOf, printsPort, redis, run, velocity, wrk } from './servers.mjs';
 
-const here = dirname(fileURLToPath(import.meta.url));
-const { values: options } = parseArgs({
-    options: {
-        velocity: { type: 'string', default: join(here, '../../build/bin/velocity') },
-        bare: { type: 'string', default: join(here, '../../build/bin/bare_mhd') },
-        dir: { type: 'string', default: 'bench-data' },
-        rounds: { type: 'string', default: '3' },
-        seconds: { type: 'string', default: '5' },
-        json: { type: 'string' },
-        help: { type: 'boolean', default: false },
-    },
-});
-const usage = 'usage: run.mjs [--velocity BINARY] [--bare BINARY] [--dir DIR] [--rounds N] [--seconds S] [--json FILE]';
-const seconds = Number(options.seconds);
-const rounds = Number(options.rounds);
+const options = optionsOf('run.mjs', { bare: built('bare_mhd') });
+const { seconds, rounds } = options;
 const WARM_SECONDS = 1;
 
 async function velocityGet(url) {
@@ -96,10 +79,4 @@ function report() {
     }
 }
 
-if (options.help || !(seconds >= 1) || !(rounds >= 1)) {
-    console.error(usage);
-    process.exit(options.help ? 0 : 2);
-}
-await measureAll(loads, rounds, options.dir);
-report();
-if (options.json) writeFileSync(options.json, `${JSON.stringify(loads.map(({ row, server, results }) => ({ row, server, results })), null, 1)}\n`);
+await measureAndReport(loads, options, report);

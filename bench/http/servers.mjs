@@ -7,6 +7,7 @@ import { createServer } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createInterface } from 'node:readline';
+import { parseArgs } from 'node:util';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const START_MS = 10000;
@@ -143,8 +144,31 @@ export async function printsPort(program, use) {
     }
 }
 
+/** The path of a program that the build makes. */
+export const built = (name) => join(here, '../../build/bin', name);
+
+/** What every benchmark here can be told, and what only this one can: defaults by name, a number where that is one. */
+export function optionsOf(script, own = {}) {
+    const defaults = { velocity: built('velocity'), dir: 'bench-data', rounds: 3, seconds: 5, ...own, json: '' };
+    const known = Object.entries(defaults).map(([name, value]) => [name, { type: 'string', default: String(value) }]);
+    const { values } = parseArgs({ options: { ...Object.fromEntries(known), help: { type: 'boolean', default: false } } });
+    const numbers = Object.keys(defaults).filter((name) => typeof defaults[name] === 'number');
+    for (const name of numbers) values[name] = Number(values[name]);
+    if (!values.help && numbers.every((name) => values[name] >= 1)) return values;
+    console.error(`usage: ${script} ${Object.keys(defaults).map((name) => `[--${name} ${numbers.includes(name) ? 'N' : name.toUpperCase()}]`).join(' ')}`);
+    process.exit(values.help ? 0 : 2);
+}
+
+/** Measures all, shows what came of it, and keeps it as JSON where that was asked for. */
+export async function measureAndReport(loads, { rounds, dir, json }, report) {
+    await measureAll(loads, rounds, dir);
+    report();
+    const all = loads.map(({ row, server, results = [] }) => ({ row, server, results }));
+    if (json) writeFileSync(json, `${JSON.stringify(all, null, 1)}\n`);
+}
+
 /** Measures every load that can be, round by round: each gets `results`. */
-export async function measureAll(loads, rounds, dir) {
+async function measureAll(loads, rounds, dir) {
     mkdirSync(dir, { recursive: true });
     for (const load of loads) load.results = [];
     for (let round = 1; round <= rounds; round++) {

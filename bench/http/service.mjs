@@ -4,29 +4,13 @@
 // half load; full TLS handshakes a second; the memory of idle connections. Loads are interleaved round by round, and
 // the tables show medians. Needs wrk; etcd and openssl for their rows; what is missing shows as a dash.
 import { spawnSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import tls from 'node:tls';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
-import { etcd, installed, measureAll, median, number, run, sleep, velocity, wrk } from './servers.mjs';
+import { etcd, installed, measureAndReport, median, number, optionsOf, run, sleep, velocity, wrk } from './servers.mjs';
 
-const here = dirname(fileURLToPath(import.meta.url));
-const { values: options } = parseArgs({
-    options: {
-        velocity: { type: 'string', default: join(here, '../../build/bin/velocity') },
-        dir: { type: 'string', default: 'bench-data' },
-        rounds: { type: 'string', default: '3' },
-        seconds: { type: 'string', default: '5' },
-        idle: { type: 'string', default: '10000' },
-        json: { type: 'string' },
-        help: { type: 'boolean', default: false },
-    },
-});
-const usage = 'usage: service.mjs [--velocity BINARY] [--dir DIR] [--rounds N] [--seconds S] [--idle CONNECTIONS] [--json FILE]';
-const seconds = Number(options.seconds);
-const rounds = Number(options.rounds);
+const options = optionsOf('service.mjs', { idle: 10000 });
+const { seconds, rounds } = options;
 const WARM_SECONDS = 1;
 const PASSWORD = 'benchmark password';
 
@@ -116,7 +100,7 @@ function idler(port, secure) {
 
 const descriptors = Number(spawnSync('sh', ['-c', 'ulimit -n']).stdout.toString());
 /** As many as asked for, or as the server may have: behind TLS a connection takes three descriptors. */
-const idleCount = (secure) => Math.min(Number(options.idle), secure ? Math.floor((descriptors - 2000) / 3) : descriptors - 2000);
+const idleCount = (secure) => Math.min(options.idle, secure ? Math.floor((descriptors - 2000) / 3) : descriptors - 2000);
 
 /** Bytes of the server's memory that one idle connection takes, and how long a GET takes beside all of them. */
 async function idleConnections(url, headers, pid) {
@@ -196,10 +180,4 @@ function report() {
     }
 }
 
-if (options.help || !(seconds >= 1) || !(rounds >= 1)) {
-    console.error(usage);
-    process.exit(options.help ? 0 : 2);
-}
-await measureAll(loads, rounds, options.dir);
-report();
-if (options.json) writeFileSync(options.json, `${JSON.stringify(loads.map(({ row, server: name, results: all }) => ({ row, server: name, results: all })), null, 1)}\n`);
+await measureAndReport(loads, options, report);
