@@ -1,7 +1,7 @@
 // increment in POST /api/batch: decimal numbers of 64 bits that nobody loses a count of.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { assertProblem, Server } from './support.mjs';
+import { assertProblem, Client, Server } from './support.mjs';
 
 let server;
 let client;
@@ -137,6 +137,31 @@ describe('an increment', () => {
     await Promise.all([counter(), counter(), counter(), counter(), counter(), counter(), putter()]);
     assert.equal((await client.get('/api/keys/shared')).text, `${6 * each}`);
     assert.equal((await client.get('/api/keys/shared:twice')).text, `${12 * each}`);
+  });
+
+  it('is refused to nobody because others were faster: increments, patches, batches that read, and puts beside them', async () => {
+    const [at_once, each] = [64, 40];
+    const crowd = new Client(server.port, { connections: at_once });
+    const hot = (op) => crowd.post('/api/batch', { ops: [op] });
+    assert.equal((await crowd.put('/api/keys/hot:object', '{}', { 'Content-Type': 'application/json' })).status, 204);
+    const kinds = [
+      () => hot({ op: 'increment', key: 'hot' }),
+      (i) => crowd.request('PATCH', '/api/keys/hot:object', { body: JSON.stringify({ [`m${i}`]: i }), headers: { 'Content-Type': 'application/merge-patch+json' } }),
+      () => crowd.post('/api/batch', { ops: [{ op: 'get', key: 'hot' }, { op: 'increment', key: 'hot' }] }),
+      () => crowd.put('/api/keys/hot:put', 'x'),
+    ];
+    const statuses = new Map();
+    await Promise.all(Array.from({ length: at_once }, async (_, who) => {
+      for (let i = 0; i < each; i++) {
+        const { status } = await kinds[who % kinds.length](who);
+        statuses.set(status, (statuses.get(status) ?? 0) + 1);
+      }
+    }));
+    const quarter = (at_once / kinds.length) * each;
+    assert.deepEqual([...statuses].sort(), [[200, 2 * quarter], [204, 2 * quarter]]);
+    assert.equal((await client.get('/api/keys/hot')).text, `${2 * quarter}`);
+    assert.equal(Object.keys((await client.get('/api/keys/hot:object')).json).length, at_once / kinds.length);
+    crowd.close();
   });
 
   it('that was answered survives kill -9', async () => {
