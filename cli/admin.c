@@ -94,12 +94,12 @@ static int send_order(struct http_client *client, const struct admin_order *orde
     return code;
 }
 
-/* The server of --url. */
+/* The server that --url or the environment names. */
 static int ask_server(const struct command *command, const struct command_arguments *arguments, const char *url,
-                      const struct admin_order *order, struct http_reply *out) {
+                      const char *from, const struct admin_order *order, struct http_reply *out) {
     struct login login = {order->login, order->login_password};
     struct connection connection = {0};
-    int code = connect_to(command, arguments, url, "--url", &login, &connection);
+    int code = connect_to(command, arguments, url, from, &login, &connection);
     if (!code) code = send_order(connection.client, order, out);
     connect_close(&connection);
     return code;
@@ -163,10 +163,15 @@ static int find_data_directory(const struct command *command, const struct comma
 
 int admin_carry_out(const struct command *command, const struct command_arguments *arguments,
                     const struct admin_order *order, struct http_reply *out) {
-    const char *url = command_value(command, arguments, "url");
+    const char *url = command_value(command, arguments, "url"), *from = "--url";
     struct config config;
     *out = (struct http_reply){0};
-    if (url) return ask_server(command, arguments, url, order, out);
+    /* Whoever names a data directory means that one; else the server is the one that all other commands ask. */
+    if (!url && !command_value(command, arguments, "data-dir") && !command_value(command, arguments, "config")) {
+        url = connect_url_of_environment();
+        from = "VELOCITY_URL";
+    }
+    if (url) return ask_server(command, arguments, url, from, order, out);
     int code = command_configuration(command, arguments, &config);
     if (code) return code;
     code = find_data_directory(command, arguments, &config, order, out);

@@ -128,6 +128,11 @@ static int find_running(const struct command *command, const struct command_argu
     return code;
 }
 
+const char *connect_url_of_environment(void) {
+    const char *url = getenv("VELOCITY_URL");
+    return url && *url ? url : NULL; /* empty is as not set */
+}
+
 int connect_find(const struct command *command, const struct command_arguments *arguments, struct connection *out) {
     const char *url = command_value(command, arguments, "url"), *from = "--url";
     struct login login = {.user = command_value(command, arguments, "login")};
@@ -140,9 +145,8 @@ int connect_find(const struct command *command, const struct command_arguments *
         login.password = out->password.text;
     }
     if (!url) {
-        url = getenv("VELOCITY_URL");
+        url = connect_url_of_environment();
         from = "VELOCITY_URL";
-        if (url && !*url) url = NULL; /* as a variable that is not set */
     }
     if (code) return code;
     if (url) return connect_to(command, arguments, url, from, &login, out);

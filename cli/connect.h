@@ -37,6 +37,8 @@ int connect_to(const struct command *command, const struct command_arguments *ar
 /* The server that runs over the data directory. */
 int connect_to_running(const struct command *command, const struct command_arguments *arguments,
                        const struct config *config, const struct login *login, struct connection *out);
+/* VELOCITY_URL; NULL: it says nothing. */
+const char *connect_url_of_environment(void);
 /* The server that the options name; --login's password is asked for. */
 int connect_find(const struct command *command, const struct command_arguments *arguments, struct connection *out);
 /* Forgets its secrets. Harmless on a zeroed one. */

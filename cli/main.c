@@ -84,7 +84,7 @@ static const struct command_option benchmark_options[] = {
     {"timeout", "SECONDS", NULL, NULL, "wait so long for the answer (60)"}
 
 #define ADMIN_OPTIONS \
-    {"url", "URL", NULL, NULL, "that server; else the one that runs over the data directory, else the directory itself"}, \
+    {"url", "URL", NULL, NULL, "that server (default: VELOCITY_URL, else the one over the data directory, else that itself)"}, \
     CONNECTION_OPTIONS, \
     {"json", NULL, NULL, NULL, "as JSON, as the server says it"}, \
     {0}
@@ -202,7 +202,7 @@ static const struct command_option batch_options[] = {
 
 static const struct command_option import_options[] = {
     {"format", "ndjson|csv|sqlite|redis", NULL, NULL,
-     "what it reads (default: as the source is called, else ndjson); redis: a URL, or the file of a dump"},
+     "what it reads (default: by its name, else ndjson); redis: a URL, or a dump"},
     {"prefix", "TEXT", NULL, NULL, "put that before each key; not of ndjson"},
     {"table", "NAME", NULL, NULL, "sqlite: the table to read"},
     {"key-column", "NAME", NULL, NULL, "csv, sqlite: the column that is the key (default: the first)"},
@@ -219,7 +219,7 @@ static const struct command_option import_options[] = {
 _Static_assert(sizeof import_options / sizeof *import_options <= COMMAND_MAX_OPTIONS, "the longest table");
 
 static const struct command_option export_options[] = {
-    {"format", "ndjson|csv|sqlite", NULL, NULL, "what it writes (default: as the file is called, else ndjson)"},
+    {"format", "ndjson|csv|sqlite", NULL, NULL, "what it writes (default: by the file's name, else ndjson)"},
     {"output", "FILE", NULL, NULL, "write it there, instead of to standard output"},
     CLIENT_OPTIONS,
 };

@@ -166,6 +166,20 @@ describe('velocity admin, told where the server is', () => {
     assert.equal((await velocity(['admin', 'list-users', '--url', `${server.url}/velocity/`])).code, 0);
     assert.equal(server.requests[0].target, '/velocity/api/users');
   });
+
+  it('is told by VELOCITY_URL as every command is, but where a data directory is named', async () => {
+    const server = await fake(json(200, USERS));
+    const cwd = temporaryDirectory();
+    const env = { ...settings().env, VELOCITY_URL: server.url };
+    assert.equal((await velocity(['admin', 'list-users'], { env, cwd })).code, 0);
+    const made = await velocity(['create-user', '--username', 'ada', '--password', 'password of ada'], { env, cwd });
+    assert.deepEqual(server.requests.map(({ method, target }) => `${method} ${target}`), ['GET /api/users', 'POST /api/users'], made.stderr);
+    assert.deepEqual(readdirSync(cwd), [], 'nobody gets a data directory that they did not mean');
+    assertComplains(await velocity(['admin', 'list-users', '--data-dir', 'none'], { env, cwd }), 3, /none is no data directory/);
+    assertComplains(await velocity(['admin', 'list-users'], { env: { ...env, VELOCITY_URL: 'here' }, cwd }), 2, /VELOCITY_URL/);
+    assertComplains(await velocity(['admin', 'list-users'], { env: { ...env, VELOCITY_URL: '' }, cwd }), 3, /velocitydb is no data directory/);
+    assert.equal(server.requests.length, 2);
+  });
 });
 
 describe('a server that refuses', () => {

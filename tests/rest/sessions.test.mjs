@@ -179,7 +179,8 @@ describe('HTTP\'s Basic', () => {
     for (const value of ['Basic', 'Basic !', 'Basic YWRh', `Basic ${Buffer.from('ada').toString('base64')}`, 'Bearer', 'Bearer ', 'Digest x', 'x',
       basic('ada', '').Authorization, basic('ada', OTHER_PASSWORD).Authorization, basic('', PASSWORD).Authorization]) {
       assertProblem(await nobody.get('/api/whoami', { Authorization: value }), 401, value);
-      assertProblem(await nobody.get('/livez', { Authorization: value }), 401, value);
+      for (const free of ['/api/openapi.json', '/readyz?verbose']) assertProblem(await nobody.get(free, { Authorization: value }), 401, value);
+      assert.equal((await nobody.get('/livez', { Authorization: value })).status, 200, 'a probe asks how the server is, and not who asks');
     }
   });
 
