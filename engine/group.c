@@ -39,6 +39,12 @@ static velocity_status current_version(velocity *db, velocity_slice key, uint64_
     return status == VELOCITY_NOT_FOUND ? VELOCITY_OK : status;
 }
 
+void group_warm(velocity *db, const velocity_batch *batch) {
+    uint64_t now_ms = 0, current;
+    for (size_t i = 0; i < batch->requirement_count; i++)
+        if (current_version(db, batch_required_key(batch, i), UINT64_MAX, &now_ms, &current)) return; /* later, too */
+}
+
 /* Checks the batch's conditions against everything before it, its own group's earlier batches too. */
 static velocity_status check_requirements(velocity *db, velocity_batch *batch, uint64_t sequence) {
     batch->conflict = SIZE_MAX;

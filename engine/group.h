@@ -36,6 +36,9 @@ struct group {
     bool switch_buffer;
 };
 
+/* Reads what the batch's conditions look at, and leaves it in the cache: who waits for the disk does so before it is
+ * its turn, where nobody waits for it. */
+void group_warm(velocity *db, const velocity_batch *batch);
 /* `next` is set: the group ends behind w. */
 void group_add(struct group *g, const struct writer *w);
 /* As many of the waiting writers, from the first on, as fit into a group. */

@@ -433,6 +433,8 @@ VELOCITY_CHECK_RESULT velocity_status velocity_write(velocity *db, velocity_batc
  * The same without waiting. If it answers OK, `done` runs exactly once, on the database's commit thread, with no lock
  * held; the batch is borrowed until then. `done` may call velocity_write_async and nothing that waits, and may free the
  * batch. If it answers anything else, `done` never runs; BUSY: more than max_pending_bytes are pending.
+ * What its conditions need of the disk is read when its turn has come, and all others wait for it; velocity_write reads
+ * it before. So where conditions may be on keys that are not in the cache, better that.
  */
 VELOCITY_CHECK_RESULT velocity_status
 velocity_write_async(velocity *db, velocity_batch *batch, const velocity_write_options *options,

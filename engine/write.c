@@ -365,6 +365,7 @@ velocity_status velocity_write(velocity *db, velocity_batch *batch, const veloci
                                uint64_t *sequence) {
     struct writer w;
     velocity_status status = writer_of_batch(db, batch, options, &w);
+    if (!status) group_warm(db, batch);
     if (!status) status = commit(db, &w);
     if (!status && sequence) *sequence = w.sequence;
     return status;

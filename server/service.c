@@ -108,6 +108,13 @@ static void committed(struct store_commit *commit) {
     request->done(request);
 }
 
+bool service_is_cached(struct service_request *request, velocity_slice key) {
+    velocity_value found = {0};
+    velocity_status status = request->store->operations->get(request->store, key, true, &found);
+    request->store->operations->release(request->store, &found);
+    return status != VELOCITY_INCOMPLETE;
+}
+
 static bool must_be_json(const struct service_request *request) {
     return request->operation == SERVICE_PUT && (request->check_json || VALUE_TYPE(request->flags) == VALUE_TYPE_JSON);
 }
@@ -137,8 +144,8 @@ struct store_operation service_single_operation(const struct service_request *re
     return operation;
 }
 
-/* True: answered; false: it is under way. Inside of a transaction nothing has to reach the disk yet. */
-static bool write_single(struct service_request *request) {
+/* True: answered; false: it is under way, or done. Inside of a transaction nothing has to reach the disk yet. */
+static bool write_single(struct service_request *request, bool may_wait) {
     struct store *store = request->store;
     struct store_operation operation = service_single_operation(request);
     struct store_condition condition = {.key = request->key, .version = request->if_version};
@@ -146,7 +153,7 @@ static bool write_single(struct service_request *request) {
                                 .condition_count = request->precondition == SERVICE_AT_VERSION,
                                 .operations = &operation,
                                 .operation_count = 1};
-    if (request->transaction) {
+    if (request->transaction || (may_wait && batch.condition_count)) {
         store->operations->write(store, &batch, &request->commit);
         service_take_commit(request);
         return true;
@@ -200,7 +207,7 @@ static bool execute(struct service_request *request) {
     case SERVICE_DELETE:
     case SERVICE_DELETE_RANGE:
         if (must_be_json(request) && !json_holds(request)) return true;
-        if (request->precondition == SERVICE_IF_HOLDS ? !service_rewrite_run(request) : !write_single(request))
+        if (request->precondition == SERVICE_IF_HOLDS ? !service_rewrite_run(request) : !write_single(request, true))
             return false;
         break;
     case SERVICE_PATCH:
@@ -264,8 +271,9 @@ static bool start_here(struct service_request *request) {
         if (request->value.size > COPY_INLINE_BYTES) return false;
         if (must_be_json(request) && request->value.size > JSON_INLINE_BYTES) return false;
         if (request->precondition == SERVICE_IF_HOLDS) return service_rewrite_start(request);
-        return !write_single(request);
-    case SERVICE_DELETE_RANGE: return !write_single(request);
+        if (request->precondition == SERVICE_AT_VERSION && !service_is_cached(request, request->key)) return false;
+        return !write_single(request, false);
+    case SERVICE_DELETE_RANGE: return !write_single(request, false);
     case SERVICE_PATCH: return service_rewrite_start(request);
     case SERVICE_BATCH: return service_batch_start(request);
     case SERVICE_GET:

@@ -149,13 +149,8 @@ static void attempt(struct service_request *request) {
 
 /* What it reads is found without the disk. */
 static bool is_cached(const struct attempt *a) {
-    struct store *store = a->request->store;
-    for (size_t i = 0; i < a->request->batch->condition_count + a->read_count; i++) {
-        velocity_value found = {0};
-        velocity_status status = store->operations->get(store, a->keys[i], true, &found);
-        store->operations->release(store, &found);
-        if (status == VELOCITY_INCOMPLETE) return false;
-    }
+    for (size_t i = 0; i < a->request->batch->condition_count + a->read_count; i++)
+        if (!service_is_cached(a->request, a->keys[i])) return false;
     return true;
 }
 
@@ -184,26 +179,34 @@ static bool start_composed(struct service_request *request, bool may_wait) {
     return true;
 }
 
-static void start_written(struct service_request *request) {
+static bool start_written(struct service_request *request, bool may_wait) {
     struct service_batch *batch = request->batch;
     struct store *store = request->store;
+    for (size_t i = 0; !may_wait && i < batch->condition_count; i++)
+        if (!service_is_cached(request, batch->conditions[i].key)) return false;
     struct store_operation *writes = malloc((batch->operation_count + 1) * sizeof *writes);
     if (!writes) {
         fail_without_memory(request);
-        return;
+        return true;
     }
     for (size_t i = 0; i < batch->operation_count; i++) writes[i] = attempt_operation(&batch->operations[i]);
     struct store_batch write = {.conditions = batch->conditions,
                                 .condition_count = batch->condition_count,
                                 .operations = writes,
                                 .operation_count = batch->operation_count};
-    store->operations->write_async(store, &write, &request->commit); /* which may answer, and end the request */
+    if (may_wait) {
+        store->operations->write(store, &write, &request->commit);
+        request->commit.done(&request->commit);
+    } else {
+        store->operations->write_async(store, &write, &request->commit); /* which may answer, and end the request */
+    }
     free(writes);
+    return true;
 }
 
 bool service_batch_start(struct service_request *request) {
     switch (way_of(request)) {
-    case WRITTEN: start_written(request); return true;
+    case WRITTEN: return start_written(request, false);
     case COMPOSED: return start_composed(request, false);
     case ATTEMPTED: break;
     }
@@ -211,7 +214,11 @@ bool service_batch_start(struct service_request *request) {
 }
 
 bool service_batch_run(struct service_request *request) {
-    if (way_of(request) == COMPOSED) return !start_composed(request, true);
+    switch (way_of(request)) {
+    case WRITTEN: return !start_written(request, true);
+    case COMPOSED: return !start_composed(request, true);
+    case ATTEMPTED: break;
+    }
     attempt(request);
     return true;
 }

@@ -57,6 +57,9 @@ void service_take_commit(struct service_request *request);
 /* Of a put, delete or range delete. */
 struct store_operation service_single_operation(const struct service_request *request);
 
+/* Can a condition on the key be judged without the disk, which all who write would wait for? */
+bool service_is_cached(struct service_request *request, velocity_slice key);
+
 /* service_rewrite.c: of a patch, and of a put or delete with SERVICE_IF_HOLDS. False: nothing was done, the executor is
  * needed. True: commit.done will run. */
 VELOCITY_CHECK_RESULT bool service_rewrite_start(struct service_request *request);

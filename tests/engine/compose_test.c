@@ -288,6 +288,65 @@ static void many_of_one_key_share_a_group_and_each_sees_the_one_before(void **st
     free(crowd);
 }
 
+/* ---- who holds up whom ------------------------------------------------------------------------------------------ */
+
+static velocity_status hold_all(void *arg, velocity_instant *instant, velocity_batch *batch) {
+    _Atomic uint32_t *stage = arg;
+    (void)instant, (void)batch;
+    atomic_store(stage, 1);
+    while (atomic_load(stage) != 2) (void)sched_yield();
+    return VELOCITY_OK;
+}
+
+struct waiting_write {
+    velocity *db;
+    velocity_batch *batch;
+    velocity_status status;
+    pthread_t thread;
+};
+
+static void *write_and_wait(void *arg) {
+    struct waiting_write *w = arg;
+    w->status = velocity_write(w->db, w->batch, NULL, NULL);
+    return NULL;
+}
+
+static velocity_status get_cached(velocity *db, const char *key) {
+    velocity_value value;
+    velocity_read_options options = velocity_read_options_default();
+    options.cache_only = true;
+    velocity_status status = velocity_get_with(db, &options, velocity_str(key), &value);
+    velocity_value_release(&value);
+    return status;
+}
+
+/* Not when its turn has come, where all others would wait for the disk with it. */
+static void what_a_condition_needs_is_read_before_its_turn(void **state) {
+    velocity *db = open_fast(*state);
+    _Atomic uint32_t stage = 0;
+    OK(velocity_put(db, velocity_str("k"), velocity_str("v")));
+    OK(velocity_flush(db));
+    assert_int_equal(get_cached(db, "k"), VELOCITY_INCOMPLETE);
+    struct waiting_write holder = {.db = db, .batch = batch_new()}, second = {.db = db, .batch = batch_new()};
+    velocity_batch_compose(holder.batch, 1, 100, hold_all, (void *)&stage);
+    velocity_batch_require(second.batch, velocity_str("k"), 1);
+    velocity_batch_put(second.batch, velocity_str("k"), velocity_str("w"), NULL);
+    assert_int_equal(pthread_create(&holder.thread, NULL, write_and_wait, &holder), 0);
+    while (!atomic_load(&stage)) (void)sched_yield();
+    assert_int_equal(pthread_create(&second.thread, NULL, write_and_wait, &second), 0);
+    for (int i = 0; i < 6000 && get_cached(db, "k") == VELOCITY_INCOMPLETE; i++) env_sleep_us(10000);
+    velocity_status found = get_cached(db, "k");
+    atomic_store(&stage, 2);
+    assert_int_equal(pthread_join(holder.thread, NULL), 0);
+    assert_int_equal(pthread_join(second.thread, NULL), 0);
+    OK(found);
+    OK(holder.status);
+    OK(second.status);
+    velocity_batch_free(holder.batch);
+    velocity_batch_free(second.batch);
+    OK(velocity_close(db));
+}
+
 enum { THREADS = 6, ADDITIONS = 400 };
 
 struct adder {
@@ -351,6 +410,7 @@ int main(void) {
         TEST_IN_FOLDER(what_compose_answers_the_write_answers_and_nothing_is_written),
         TEST_IN_FOLDER(more_than_was_said_and_what_is_no_operation_is_invalid),
         TEST_IN_FOLDER(many_of_one_key_share_a_group_and_each_sees_the_one_before),
+        TEST_IN_FOLDER(what_a_condition_needs_is_read_before_its_turn),
         TEST_IN_FOLDER(threads_add_up_without_losing_one_beside_flushes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

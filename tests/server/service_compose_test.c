@@ -243,6 +243,39 @@ static void what_must_be_read_from_the_disk_is_read_on_the_executor(void **state
     assert_value(f, "object", "{\"a\":1,\"b\":2}");
 }
 
+/* There it is written by a thread that waits: also while no asynchronous write is begun. */
+static void conditions_on_what_is_on_the_disk_are_judged_on_the_executor(void **state) {
+    struct fixture *f = *state;
+    struct store *store = store_of(f);
+    struct hold hold;
+    uint64_t version = put(f, "k", "old"), other = put(f, "other", "x");
+    assert_int_equal(store->operations->flush(store), VELOCITY_OK);
+    hold_commits(store, &hold);
+    struct call single = make_put("k", "new");
+    single.request.precondition = SERVICE_AT_VERSION;
+    single.request.if_version = version;
+    assert_int_equal(perform(f, &single), VELOCITY_OK);
+    assert_int_equal(store->operations->flush(store), VELOCITY_OK);
+    struct store_condition conditions[] = {{.key = velocity_str("other"), .version = other},
+                                           {.key = velocity_str("k"), .version = version}};
+    struct service_batch_operation operation = {
+        .action = SERVICE_BATCH_PUT, .key = velocity_str("k"), .value = velocity_str("newer")};
+    struct service_batch batch = {
+        .conditions = conditions, .condition_count = 2, .operations = &operation, .operation_count = 1};
+    struct call refused = {.request = {.operation = SERVICE_BATCH, .batch = &batch}};
+    assert_int_equal(perform(f, &refused), VELOCITY_CONFLICT);
+    assert_int_equal(refused.request.failed_condition, 1);
+    assert_int_equal(refused.request.current_version, single.request.version);
+    conditions[1].version = single.request.version;
+    assert_int_equal(store->operations->flush(store), VELOCITY_OK);
+    struct call done = {.request = {.operation = SERVICE_BATCH, .batch = &batch}};
+    release_commits(&hold);
+    assert_int_equal(perform(f, &done), VELOCITY_OK);
+    assert_int_equal(operation.version, done.request.version);
+    end(&single), end(&refused), end(&done);
+    assert_value(f, "k", "newer");
+}
+
 /* It was small when it was looked at, and has become large when its turn has come. */
 static void what_has_become_large_meanwhile_is_patched_all_the_same(void **state) {
     struct fixture *f = *state;
@@ -342,6 +375,7 @@ int main(void) {
         WITH_DATABASE(patches_of_one_object_share_a_group_and_none_is_lost),
         WITH_DATABASE(of_writes_on_one_condition_the_first_is_done),
         WITH_DATABASE(what_must_be_read_from_the_disk_is_read_on_the_executor),
+        WITH_DATABASE(conditions_on_what_is_on_the_disk_are_judged_on_the_executor),
         WITH_DATABASE(what_has_become_large_meanwhile_is_patched_all_the_same),
         WITH_DATABASE(who_has_lost_too_often_writes_where_nobody_is_faster),
         WITH_DATABASE(batches_that_read_and_those_that_only_increment_lose_nothing_to_each_other),
