@@ -42,7 +42,7 @@
 
 enum {
     IMMUTABLE_MAX = 2,                            /* full write buffers that may wait to be flushed */
-    MESSAGE_BYTES = 192,                          /* of an error that is carried from thread to thread */
+    MESSAGE_BYTES = 256,                          /* of an error that is carried from thread to thread */
     GROUP_RANGES_MAX = VELOCITY_MAX_BATCH_RANGES, /* range deletes of a commit group: bounds what it reserves */
     SEGMENT_MIN_BYTES = 1 << 20,                  /* the first log segment; each next one is twice as large ... */
     SEGMENT_MAX_BYTES = 1 << 24,                  /* ... up to this */

@@ -71,8 +71,8 @@ velocity_status limit_check(velocity *db, uint64_t payload_bytes) {
     atomic_store(&db->figures.out_of_space, true);
     atomic_store(&db->limit_hit, true);
     return status_set(VELOCITY_NO_SPACE,
-                      "%s: its files take %llu bytes and may take %llu (max_database_bytes): until deletes or expiry "
-                      "have made room, writes can only delete",
+                      "%s: its files take %llu bytes and may take %llu: until deletes or expiry have made room, "
+                      "writes can only delete",
                       db->path, (unsigned long long)atomic_load(&db->disk_bytes),
                       (unsigned long long)atomic_load(&db->limit_bytes));
 }

@@ -5,6 +5,7 @@
 #include "http/headers.h"
 #include "http/server_internal.h"
 #include "http/stream.h"
+#include "server/bounded.h"
 #include "server/decimal.h"
 
 #include <stdarg.h>
@@ -47,12 +48,9 @@ static uint64_t counted(const struct http_server *server, size_t size) {
 bool reply_bytes_take(struct http_server *server, size_t size, uint64_t *taken) {
     uint64_t bytes = counted(server, size);
     if (!bytes) return true;
-    if (atomic_fetch_add(&server->reply_bytes, bytes) + bytes <= server->max_reply_bytes) {
-        *taken = bytes;
-        return true;
-    }
-    atomic_fetch_sub(&server->reply_bytes, bytes);
-    return false;
+    if (!bounded_take(&server->reply_bytes, bytes, server->max_reply_bytes)) return false;
+    *taken = bytes;
+    return true;
 }
 
 void reply_bytes_give_back(struct http_server *server, uint64_t *taken) {

@@ -4,6 +4,7 @@
 #include "server/service.h"
 
 #include "engine/env.h"
+#include "server/bounded.h"
 #include "server/service_attempt.h"
 #include "server/service_batch.h"
 #include "server/service_internal.h"
@@ -318,9 +319,7 @@ const char *service_request_message(const struct service_request *request) {
 /* ---- around requests -------------------------------------------------------------------------------------------- */
 
 bool service_take_bytes(struct service *service, uint64_t bytes) {
-    uint64_t before = atomic_fetch_add_explicit(&service->inflight_bytes, bytes, memory_order_relaxed);
-    if (before + bytes <= service->max_inflight_bytes) return true;
-    service_give_bytes(service, bytes);
+    if (bounded_take(&service->inflight_bytes, bytes, service->max_inflight_bytes)) return true;
     atomic_fetch_add_explicit(&service->refused_inflight, 1, memory_order_relaxed);
     return false;
 }

@@ -67,7 +67,7 @@ struct store_commit {
     uint64_t version;         /* OK: of the last operation; without operations: of the state that was looked at */
     size_t failed_condition;  /* CONFLICT: its index */
     uint64_t current_version; /* CONFLICT: what that key stands at (store_standing) */
-    char message[160];        /* neither OK nor CONFLICT of a write: why, with a NUL */
+    char message[256];        /* neither OK nor CONFLICT of a write: why, with a NUL */
     velocity_slice lost_key;  /* CONFLICT of a commit: the key that lost, for store_commit_forget; no memory: empty */
     const struct store_compose *compose; /* internal, while it is under way */
     void *memory;                        /* the store's own, kept for the next use */

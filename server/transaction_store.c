@@ -5,6 +5,7 @@
  * it; of reads, in serializable ones only, keys and ranges up to the engine's own limits. A write that failed is taken
  * off again.
  */
+#include "server/bounded.h"
 #include "server/transactions_internal.h"
 
 #include "engine/status.h"
@@ -32,10 +33,8 @@ bool transaction_take_bytes(struct transaction *t, uint64_t *part, uint64_t byte
     t->excess = TRANSACTION_FITS;
     if (*part + bytes > most)
         t->excess = TRANSACTION_TOO_LARGE;
-    else if (atomic_fetch_add(&all->bytes, bytes) + bytes > all->max_total_bytes) {
-        (void)atomic_fetch_sub(&all->bytes, bytes);
+    else if (!bounded_take(&all->bytes, bytes, all->max_total_bytes))
         t->excess = TRANSACTIONS_TOO_LARGE;
-    }
     if (t->excess != TRANSACTION_FITS) return false;
     *part += bytes;
     return true;
