@@ -15,7 +15,7 @@
 #include "engine/velocity.h"
 
 #define OUTCOME_ID_BYTES      16
-#define OUTCOME_MESSAGE_BYTES 160 /* with a NUL */
+#define OUTCOME_MESSAGE_BYTES 256 /* with a NUL */
 
 #define OUTCOMES_MOST_KEY_BYTES (UINT64_C(64) << 20)
 
