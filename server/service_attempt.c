@@ -15,6 +15,8 @@
 #include "server/service_internal.h"
 #include "server/timestamp.h"
 
+#include <stdalign.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 /* Smaller values share a block of the cache with others, which a pin would keep: they are copied. */
@@ -64,37 +66,33 @@ static struct write_slot *write_index_slot(const struct write_index *index, cons
 }
 
 void attempt_free(struct attempt *a) {
-    free(a->writes);
-    free(a->conditions);
-    free(a->keys);
-    free(a->statuses);
-    free(a->standing);
-    free(a->readers);
-    free(a->found);
-    free(a->reads);
-    free(a->sources);
-    free(a->states);
-    free(a->index.slots);
     free(a);
 }
 
-static bool attempt_alloc(struct attempt *a, const struct service_batch *batch) {
-    size_t n = batch->operation_count, all = n + batch->condition_count + 1, slots = 16;
+/* An array's place, behind what is placed already. */
+static void *place(char *memory, size_t *used, size_t count, size_t item) {
+    size_t at = *used;
+    *used += (count * item + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
+    return memory ? memory + at : NULL;
+}
+
+/* The arrays of an attempt, in memory of zeros. How much they need; without memory that is all. */
+static size_t lay_out(struct attempt *a, const struct service_batch *batch, char *memory) {
+    size_t n = batch->operation_count, keys = n + batch->condition_count, slots = 16, used = 0;
     while (slots < 2 * n) slots *= 2;
-    a->writes = calloc(n + 1, sizeof *a->writes);
-    a->conditions = calloc(all, sizeof *a->conditions);
-    a->keys = calloc(all, sizeof *a->keys);
-    a->statuses = calloc(all, sizeof *a->statuses);
-    a->standing = calloc(all, sizeof *a->standing);
-    a->readers = calloc(n + 1, sizeof *a->readers);
-    a->found = calloc(n + 1, sizeof *a->found);
-    a->reads = calloc(n + 1, sizeof *a->reads);
-    a->sources = calloc(n + 1, sizeof *a->sources);
-    a->states = calloc(n + 1, sizeof *a->states);
-    a->index.slots = calloc(slots, sizeof *a->index.slots);
+    a->writes = place(memory, &used, n, sizeof *a->writes);
+    a->conditions = place(memory, &used, keys, sizeof *a->conditions);
+    a->keys = place(memory, &used, keys, sizeof *a->keys);
+    a->statuses = place(memory, &used, keys, sizeof *a->statuses);
+    a->standing = place(memory, &used, keys, sizeof *a->standing);
+    a->readers = place(memory, &used, n, sizeof *a->readers);
+    a->found = place(memory, &used, n, sizeof *a->found);
+    a->reads = place(memory, &used, n, sizeof *a->reads);
+    a->sources = place(memory, &used, n, sizeof *a->sources);
+    a->states = place(memory, &used, n, sizeof *a->states);
+    a->index.slots = place(memory, &used, slots, sizeof *a->index.slots);
     a->index.mask = slots - 1;
-    return a->writes && a->conditions && a->keys && a->statuses && a->standing && a->readers && a->found && a->reads &&
-           a->sources && a->states && a->index.slots;
+    return used;
 }
 
 struct store_operation attempt_operation(const struct service_batch_operation *operation) {
@@ -338,17 +336,18 @@ uint64_t attempt_bytes(const struct attempt *a) {
 }
 
 struct attempt *attempt_new(struct service_request *request) {
-    struct attempt *a = calloc(1, sizeof *a);
-    if (!a) return NULL;
+    struct attempt *a, measure;
+    size_t own = 0, bytes = lay_out(&measure, request->batch, NULL);
+    (void)place(NULL, &own, 1, sizeof *a);
+    char *memory = calloc(1, own + bytes);
+    if (!memory) return NULL;
+    a = (struct attempt *)memory;
     *a = (struct attempt){.request = request,
                           .store = request->store,
                           .now_ms = timestamp_now(),
                           .index.seed = request->service->hash_seed};
+    (void)lay_out(a, request->batch, memory + own);
     scratch_init(&request->batch->made, NULL, 0);
-    if (attempt_alloc(a, request->batch)) {
-        attempt_plan(a, request->batch);
-        return a;
-    }
-    attempt_free(a);
-    return NULL;
+    attempt_plan(a, request->batch);
+    return a;
 }
