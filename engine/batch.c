@@ -90,9 +90,16 @@ static bool grow(velocity_batch *batch, void *block, size_t *capacity, size_t ne
     return true;
 }
 
+/* What the batch was composed of goes; it is composed anew with its next write. */
+static void drop_composed(velocity_batch *batch) {
+    if (batch->composed) batch->extent = batch->own;
+    batch->composed = false;
+}
+
 static void add(velocity_batch *batch, const struct entry *e) {
     struct batch_extent *extent = &batch->extent;
     if (batch->error) return;
+    drop_composed(batch);
     if (batch_check_key(e->key)) {
         stick(batch, VELOCITY_INVALID, bad_key);
         return;
@@ -173,6 +180,7 @@ void velocity_batch_compose(velocity_batch *batch, uint32_t operations, uint64_t
         stick(batch, VELOCITY_INVALID, "more is to be composed than VELOCITY_MAX_BATCH_BYTES or _OPERATIONS allow");
         return;
     }
+    drop_composed(batch);
     batch->compose = compose;
     batch->compose_arg = arg;
     batch->most_operations = operations;
@@ -181,9 +189,8 @@ void velocity_batch_compose(velocity_batch *batch, uint32_t operations, uint64_t
 
 void batch_prepare(velocity_batch *batch) {
     if (!batch->compose) return;
-    if (batch->composed) batch->extent = batch->own;
+    drop_composed(batch);
     batch->own = batch->extent;
-    batch->composed = false;
 }
 
 static velocity_status check_composed(const velocity_batch *batch) {

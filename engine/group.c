@@ -5,8 +5,8 @@
  *  1. visible_sequence moves only after every byte of the group, and of all before it, is in the log (and synced, where
  *     the group asks for it): so what is visible is always a prefix of the log.
  *  2. Everything that can fail without harm (room in log and memory, also for what batches may be composed of) fails
- * before a group's first byte. A failed sync makes the database read-only: the outcome is unknown, and nothing may be
- * acknowledged on top of it.
+ *     before a group's first byte. A failed sync makes the database read-only: the outcome is unknown, and nothing may
+ *     be acknowledged on top of it.
  */
 #include "group.h"
 

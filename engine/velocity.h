@@ -405,8 +405,9 @@ typedef velocity_status (*velocity_compose)(void *arg, velocity_instant *instant
  * Reads, decides and writes with no other write in between. When the batch's turn among all writes has come and its
  * conditions hold, `compose` is called once: it reads with velocity_instant_get, and adds puts and deletes to `batch`,
  * behind what that holds already: up to `operations` of them, their keys and values up to `bytes` together. Anything
- * but OK is what the write then answers, and nothing is written; beyond its limits, that is INVALID. The next write of
- * the batch composes anew; velocity_batch_clear forgets it. A second call replaces the first.
+ * but OK is what the write then answers, and nothing is written; beyond its limits, that is INVALID. What it was
+ * composed of goes with the next operation that is added, and with its next write, which composes anew. A second call
+ * replaces the first (NULL: nothing is composed); velocity_batch_clear forgets it.
  *
  * Many batches may compose from and change one key, each from what the one before it left, and share one sync: nobody
  * loses and begins again, as with velocity_batch_require. But all other writes wait meanwhile. So: quickly, and what

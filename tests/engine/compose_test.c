@@ -111,6 +111,26 @@ static void what_is_composed_stands_behind_what_the_batch_holds_and_is_composed_
     OK(velocity_close(db));
 }
 
+static void what_is_added_behind_a_write_is_the_batchs_own(void **state) {
+    velocity *db = open_fast(*state);
+    struct addition a = {.key = "n"};
+    velocity_batch *batch = batch_of(&a);
+    OK(velocity_write(db, batch, NULL, NULL));
+    velocity_batch_put(batch, velocity_str("later"), velocity_str("1"), NULL);
+    assert_int_equal(velocity_batch_count(batch), 1); /* what it was composed of is gone */
+    OK(velocity_write(db, batch, NULL, NULL));
+    assert_int_equal(velocity_batch_count(batch), 2);
+    OK(velocity_contains(db, velocity_str("later")));
+    assert_int_equal(number_of(db, "n"), 2);
+    velocity_batch_compose(batch, 0, 0, NULL, NULL);
+    assert_int_equal(velocity_batch_count(batch), 1);
+    OK(velocity_write(db, batch, NULL, NULL));
+    assert_int_equal(number_of(db, "n"), 2);
+    assert_int_equal(last_sequence(db), 4);
+    velocity_batch_free(batch);
+    OK(velocity_close(db));
+}
+
 static void it_reads_from_wherever_a_value_stands(void **state) {
     velocity_options options = velocity_options_default();
     options.durability = VELOCITY_DURABILITY_OS;
@@ -405,6 +425,7 @@ static void threads_add_up_without_losing_one_beside_flushes(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST_IN_FOLDER(what_is_composed_stands_behind_what_the_batch_holds_and_is_composed_anew),
+        TEST_IN_FOLDER(what_is_added_behind_a_write_is_the_batchs_own),
         TEST_IN_FOLDER(it_reads_from_wherever_a_value_stands),
         TEST_IN_FOLDER(where_a_condition_does_not_hold_nothing_is_composed),
         TEST_IN_FOLDER(what_compose_answers_the_write_answers_and_nothing_is_written),
