@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { addUser, serverWithAdmin } from './people.mjs';
-import { assertProblem, MiB, Server, temporaryDirectory, until, versionOf, Wire } from './support.mjs';
+import { assertProblem, MiB, random, Server, temporaryDirectory, until, versionOf, Wire } from './support.mjs';
 
 let server;
 let client;
@@ -146,7 +146,7 @@ describe('a limit', () => {
       ({ status } = await client.put(`/api/databases/full/keys/${i}`, Buffer.from(Array.from({ length: MiB }, (_, k) => (k * 2654435761 + i * 40503) >> 11 & 255))));
     }
     assert.equal(status, 507);
-    const bytes = Buffer.alloc(MiB).map(() => Math.random() * 256);
+    const bytes = random(1).bytes(MiB); // which do not compress
     assert.match(assertProblem(await client.put('/api/databases/full/keys/x', bytes), 507).detail, /its files take \d+ bytes and may take \d+/);
     assert.equal((await client.put('/api/keys/not-full', 'x')).status, 204);
     assert.equal((await client.get('/api/databases/full/keys/0')).status, 200);
